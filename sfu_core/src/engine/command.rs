@@ -1,0 +1,339 @@
+//! What the outside may ask of the engine, and what it gets back. Plain values with one encoding (`MessagePack` maps), in
+//! process and across a Unix socket.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Snapshot;
+use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
+use crate::session::{LocalTransport, NegotiatedSession};
+use crate::stats::{EngineStats, PeerStats};
+
+/// What a track shows or sounds; decides its place in line when bandwidth is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackSource {
+    /// A microphone.
+    Microphone,
+    /// A camera.
+    Camera,
+    /// A shared screen.
+    Screen,
+    /// The sound of a shared screen.
+    ScreenAudio,
+}
+
+/// The most a subscription may receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerLimit {
+    /// Index into the track's encodings, lowest quality first; more than there are means the best.
+    pub encoding: u8,
+    /// Highest temporal layer, 0 to 7.
+    pub temporal: u8,
+}
+
+impl LayerLimit {
+    /// No limit.
+    pub const BEST: Self = Self { encoding: u8::MAX, temporal: u8::MAX };
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Command {
+    /// Makes an empty room. → [`Reply::Room`]
+    CreateRoom,
+    /// Ends a room with all its peers.
+    RemoveRoom {
+        /// Which.
+        room: RoomId,
+    },
+    /// Makes a peer that will connect over the network. → [`Reply::Peer`]
+    CreatePeer {
+        /// In which room.
+        room: RoomId,
+        /// Whose transport it is.
+        participant: ParticipantId,
+    },
+    /// Makes a peer inside this process: packets go to and come from its ring in the clear. → [`Reply::Bot`]
+    CreateBot {
+        /// In which room.
+        room: RoomId,
+        /// Whose transport it is.
+        participant: ParticipantId,
+        /// What it will send and take; `remote` is ignored.
+        session: Box<NegotiatedSession>,
+    },
+    /// Applies a negotiation, the first or a later one. A new remote ufrag restarts ICE.
+    Connect {
+        /// Which peer.
+        peer: PeerId,
+        /// What was agreed.
+        session: Box<NegotiatedSession>,
+    },
+    /// Gives the peer new local ICE credentials, to put in an answer or offer (RFC 8445 §9). → [`Reply::Peer`]
+    RestartIce {
+        /// Which peer.
+        peer: PeerId,
+    },
+    /// Closes a peer: its tracks end, its edges are revoked.
+    RemovePeer {
+        /// Which.
+        peer: PeerId,
+    },
+    /// Makes a track of what the peer sends under `mid`. Nobody receives it before [`Command::Allow`]. → [`Reply::Track`]
+    Publish {
+        /// The publisher.
+        peer: PeerId,
+        /// Its media section.
+        mid: Mid,
+        /// What it shows.
+        source: TrackSource,
+        /// Whether the payload is end-to-end encrypted, so that only what the sender leaves clear may be read.
+        encrypted: bool,
+    },
+    /// Ends a track.
+    Unpublish {
+        /// Which.
+        track: TrackId,
+    },
+    /// Wires a track to a media section of a subscriber. Packets flow when an edge allows it.
+    Subscribe {
+        /// The subscriber.
+        peer: PeerId,
+        /// Its media section in which we send.
+        mid: Mid,
+        /// What to send there.
+        track: TrackId,
+    },
+    /// Takes the track off that media section.
+    Unsubscribe {
+        /// The subscriber.
+        peer: PeerId,
+        /// Its media section.
+        mid: Mid,
+    },
+    /// Lets `track` flow to `subscriber`: makes a live edge.
+    Allow {
+        /// What.
+        track: TrackId,
+        /// To whom. The publisher itself only with `echo`.
+        subscriber: PeerId,
+        /// Whether this is a participant hearing itself, for tests before a meeting.
+        echo: bool,
+    },
+    /// Ends the edge. After the reply no packet of it leaves.
+    Revoke {
+        /// What.
+        track: TrackId,
+        /// From whom.
+        subscriber: PeerId,
+    },
+    /// Lets messages on data channels flow one way.
+    AllowData {
+        /// Who sends.
+        publisher: PeerId,
+        /// Who receives.
+        subscriber: PeerId,
+    },
+    /// Ends that edge; the subscriber's streams of that publisher are reset.
+    RevokeData {
+        /// Who sends.
+        publisher: PeerId,
+        /// Who receives.
+        subscriber: PeerId,
+    },
+    /// Sends a message on a data channel from the server itself.
+    SendData {
+        /// To whom.
+        peer: PeerId,
+        /// On the channel with this label.
+        label: String,
+        /// What.
+        #[serde(with = "serde_bytes")]
+        payload: Vec<u8>,
+        /// Whether it is binary rather than text.
+        binary: bool,
+    },
+    /// Stops or restarts the forwarding of a track to everyone.
+    Mute {
+        /// Which.
+        track: TrackId,
+        /// Whether it is silent from here on.
+        muted: bool,
+    },
+    /// Limits what a subscriber gets of a track.
+    LimitLayer {
+        /// What.
+        track: TrackId,
+        /// Whom.
+        subscriber: PeerId,
+        /// The most it may get.
+        limit: LayerLimit,
+    },
+    /// Asks the publisher for a keyframe.
+    RequestKeyframe {
+        /// Of which track.
+        track: TrackId,
+    },
+    /// → [`Reply::PeerStats`]
+    PeerStats {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// → [`Reply::Stats`]
+    Stats,
+    /// Everything a reader that missed events must know. → [`Reply::Snapshot`]
+    Snapshot,
+}
+
+impl Command {
+    /// Whether this takes a right away: such commands have a lane of their own that never waits.
+    pub const fn is_revocation(&self) -> bool {
+        matches!(
+            self,
+            Self::Revoke { .. }
+                | Self::RevokeData { .. }
+                | Self::RemovePeer { .. }
+                | Self::RemoveRoom { .. }
+                | Self::Unpublish { .. }
+                | Self::Unsubscribe { .. }
+                | Self::Mute { muted: true, .. }
+        )
+    }
+}
+
+/// A command with the number its answer will carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the asker.
+    pub id: u64,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// The answer to a command that was carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reply {
+    /// Done; there is nothing to tell.
+    Done,
+    /// The new room.
+    Room {
+        /// Its id.
+        room: RoomId,
+    },
+    /// The new peer, or the old one with new credentials.
+    Peer {
+        /// Its id.
+        peer: PeerId,
+        /// Our half of its transport.
+        local: LocalTransport,
+    },
+    /// The new bot.
+    Bot {
+        /// Its id.
+        peer: PeerId,
+    },
+    /// The new track.
+    Track {
+        /// Its id.
+        track: TrackId,
+    },
+    /// One peer's figures.
+    PeerStats {
+        /// The figures.
+        stats: Box<PeerStats>,
+    },
+    /// The engine's figures.
+    Stats {
+        /// The figures.
+        stats: Box<EngineStats>,
+    },
+    /// The state of everything.
+    Snapshot {
+        /// The state.
+        snapshot: Box<Snapshot>,
+    },
+}
+
+/// Why a command was not carried out. It changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The caller named a room that does not exist, or exists no more.
+    #[error("there is no such room")]
+    UnknownRoom,
+    /// The caller named a peer that does not exist, or exists no more.
+    #[error("there is no such peer")]
+    UnknownPeer,
+    /// The caller named a track that does not exist, or exists no more.
+    #[error("there is no such track")]
+    UnknownTrack,
+    /// The caller named a media section that was not negotiated in that direction.
+    #[error("the peer has no media section of that name in that direction")]
+    UnknownMid,
+    /// Edges exist only inside a room.
+    #[error("the peers are in different rooms")]
+    OtherRoom,
+    /// A peer does not hear itself unless asked to.
+    #[error("an edge from a peer to itself needs echo")]
+    EchoNotAsked,
+    /// The media section already carries another track, or the track is published already.
+    #[error("the media section is in use")]
+    MidInUse,
+    /// The subscriber takes none of the codecs the publisher sends.
+    #[error("the subscriber takes none of the track's codecs")]
+    NoCommonCodec,
+    /// The negotiation contradicts an earlier one or itself.
+    #[error("the negotiated session cannot be applied")]
+    BadSession,
+    /// The engine holds as many as it may: ask again later, or raise the cap.
+    #[error("the engine is full: {0}")]
+    Full(Cap),
+    /// The peer has no data channel of that label.
+    #[error("the peer has no open data channel of that label")]
+    UnknownChannel,
+    /// The room ended because of a bug of ours and cannot be used.
+    #[error("the room has failed")]
+    RoomFailed,
+    /// The engine is stopping, or is too busy to take the command now.
+    #[error("the engine takes no commands now")]
+    Unavailable,
+}
+
+/// Which cap was reached. The table of caps is in `sfu_core/README.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cap {
+    /// `MAX_ROOMS`
+    Rooms,
+    /// `MAX_PEERS`
+    Peers,
+    /// `MAX_PEERS_PER_ROOM`
+    PeersPerRoom,
+    /// `MAX_TRACKS_PER_PEER`
+    TracksPerPeer,
+    /// `MAX_SUBSCRIPTIONS_PER_PEER`
+    SubscriptionsPerPeer,
+    /// A data channel's buffer.
+    DataBuffer,
+}
+
+impl fmt::Display for Cap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rooms => "rooms",
+            Self::Peers => "peers",
+            Self::PeersPerRoom => "peers per room",
+            Self::TracksPerPeer => "tracks per peer",
+            Self::SubscriptionsPerPeer => "subscriptions per peer",
+            Self::DataBuffer => "data buffered",
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! What the engine tells the outside. Level-type events (speakers, layers, quality) are latest-wins when the reader is
+//! slow; when an edge-type event would not fit, the reader is told to take a [`Snapshot`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ParticipantId, PeerId, RoomId, TrackId};
+use crate::session::{Codec, MediaKind};
+
+/// How one participant sounds in a list of speakers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Speaker {
+    /// Who.
+    pub participant: ParticipantId,
+    /// How loud, in -dBov: 0 is loudest, 127 silence (RFC 6464).
+    pub level: u8,
+}
+
+/// Why a peer is gone without having been removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailReason {
+    /// No address answered our checks in time.
+    Ice,
+    /// DTLS did not finish in time; tried again as often as allowed.
+    Dtls,
+    /// The certificate is not the one the description announced.
+    Fingerprint,
+    /// The room failed.
+    Room,
+}
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// ICE and DTLS are done: media can flow.
+    PeerConnected {
+        /// Who.
+        peer: PeerId,
+        /// `AEAD_AES_256_GCM`, …
+        srtp_profile: String,
+        /// `1.2` or `1.3`
+        dtls_version: String,
+    },
+    /// Nothing authenticated was heard for a while; it may come back by itself.
+    PeerDisconnected {
+        /// Who.
+        peer: PeerId,
+    },
+    /// It came back.
+    PeerReconnected {
+        /// Who.
+        peer: PeerId,
+    },
+    /// It cannot come back without a new negotiation.
+    PeerFailed {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// The remote closed its transport.
+    PeerClosed {
+        /// Who.
+        peer: PeerId,
+    },
+    /// The first authenticated packet of a track arrived.
+    TrackStarted {
+        /// Which.
+        track: TrackId,
+        /// What it is coded with.
+        codec: Codec,
+    },
+    /// Who can hear or see anything in the room at all: every peer with an inbound edge. There is no hidden listener.
+    Roster {
+        /// Where.
+        room: RoomId,
+        /// Every participant with an inbound edge, in order of id.
+        listeners: Vec<ParticipantId>,
+    },
+    /// Who speaks, loudest first. Level-type.
+    Speakers {
+        /// Where.
+        room: RoomId,
+        /// Loudest first.
+        speakers: Vec<Speaker>,
+    },
+    /// Which encoding and temporal layer a subscription gets from here on. Level-type.
+    LayerChanged {
+        /// Who receives.
+        subscriber: PeerId,
+        /// What.
+        track: TrackId,
+        /// `None`: paused for lack of bandwidth.
+        encoding: Option<u8>,
+    },
+    /// A message came on a data channel.
+    DataReceived {
+        /// From whom.
+        peer: PeerId,
+        /// The channel's label.
+        label: String,
+        /// What.
+        #[serde(with = "serde_bytes")]
+        payload: Vec<u8>,
+        /// Whether it is binary rather than text.
+        binary: bool,
+    },
+    /// A bug of ours ended this room; the others go on.
+    RoomFailed {
+        /// Which.
+        room: RoomId,
+    },
+    /// Events were lost because they were not read: take a snapshot.
+    Resync {
+        /// The version the snapshot must have at least.
+        version: u64,
+    },
+}
+
+impl Event {
+    /// Whether a newer event of the same key makes this one worthless.
+    pub const fn is_level(&self) -> bool {
+        matches!(self, Self::Speakers { .. } | Self::LayerChanged { .. })
+    }
+}
+
+/// One peer in a [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerSnapshot {
+    /// Its id.
+    pub peer: PeerId,
+    /// Its room.
+    pub room: RoomId,
+    /// Whose transport it is.
+    pub participant: ParticipantId,
+    /// Whether media can flow.
+    pub connected: bool,
+}
+
+/// One track in a [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackSnapshot {
+    /// Its id.
+    pub track: TrackId,
+    /// Who publishes it.
+    pub peer: PeerId,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// Whether it is muted by the server.
+    pub muted: bool,
+    /// To whom it may flow.
+    pub allowed: Vec<PeerId>,
+}
+
+/// The state of everything, for a reader that missed events or was restarted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Rises with every edge-type event.
+    pub version: u64,
+    /// All rooms.
+    pub rooms: Vec<RoomId>,
+    /// All peers.
+    pub peers: Vec<PeerSnapshot>,
+    /// All tracks.
+    pub tracks: Vec<TrackSnapshot>,
+}

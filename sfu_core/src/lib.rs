@@ -1,0 +1,13 @@
+//! A sans-IO media engine: forwards RTP between the peers of a room, to whom signalling allows it and to nobody else.
+//!
+//! Start at [`engine`]; `README.md` beside `Cargo.toml` tells the way of one packet. Layers, lowest first (held by
+//! `tests/layering.rs`): `units ids slots error` → `rtp rtcp` → `session stats` → `gate bwe` → `forward peer demux` →
+//! `engine` → `driver` → `python`. `sdp` stands beside the engine: it needs `session` only.
+
+pub mod engine;
+pub mod ids;
+pub mod rtp;
+pub mod session;
+pub mod slots;
+pub mod stats;
+pub mod units;

@@ -1,0 +1,3 @@
+//! RTP: what forwarding must read of a packet, and nothing more.
+
+pub mod ext;

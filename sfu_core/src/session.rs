@@ -1,0 +1,223 @@
+//! What both ends agreed on: the only thing the engine knows of a negotiation. Made by [`crate::sdp`], off the media
+//! thread; the engine never sees SDP.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Mid, Rid, Ssrc};
+use crate::rtp::ext::ExtensionMap;
+
+/// Most media sections one session may have (`reliability.md` A1.2: 64).
+pub const MAX_MEDIA: usize = 64;
+/// Most payload types one media section may keep; Chromium offers about 20 for video.
+pub const MAX_PAYLOAD_TYPES: usize = 32;
+/// Most simulcast encodings of one track.
+pub const MAX_ENCODINGS: usize = 4;
+
+/// What a track carries. An edge is granted for one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Moving pictures.
+    Video,
+}
+
+/// A codec the engine forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Codec {
+    /// RFC 6716, payload RFC 7587.
+    Opus,
+    /// Redundant audio (RFC 2198) around Opus.
+    Red,
+    /// RFC 6386, payload RFC 7741.
+    Vp8,
+    /// Payload RFC 9628.
+    Vp9,
+    /// Payload RFC 6184.
+    H264,
+    /// AOMedia "RTP Payload Format For AV1".
+    Av1,
+}
+
+impl Codec {
+    /// Whether the codec is sound or pictures.
+    pub const fn kind(self) -> MediaKind {
+        match self {
+            Self::Opus | Self::Red => MediaKind::Audio,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::Av1 => MediaKind::Video,
+        }
+    }
+}
+
+/// One negotiated payload type of one media section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayloadType {
+    /// The number in the RTP header, 0 to 127.
+    pub number: u8,
+    /// What it stands for.
+    pub codec: Codec,
+    /// RTP clock rate in Hz.
+    pub clock_rate_hz: u32,
+    /// The payload type of retransmissions (RFC 4588, `apt`), when negotiated.
+    pub rtx: Option<u8>,
+    /// Canonical format parameters that must match between publisher and subscriber: for H.264 the packetization mode
+    /// and profile (`"1;42e0"`), for VP9 and AV1 the profile, else empty.
+    pub format: String,
+}
+
+/// One stream that the remote sends inside a media section.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteEncoding {
+    /// Its name, when simulcast names it by RID (RFC 8853).
+    pub rid: Option<Rid>,
+    /// Its SSRC, when the description tells; else it is learned from authenticated packets by MID and RID.
+    pub ssrc: Option<Ssrc>,
+    /// The SSRC of its retransmissions (RFC 4588), when the description tells.
+    pub rtx_ssrc: Option<Ssrc>,
+}
+
+/// A media section in which the remote sends to us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveMedia {
+    /// The section's name.
+    pub mid: Mid,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// What may come, in the order of preference agreed on.
+    pub payload_types: Vec<PayloadType>,
+    /// What comes side by side, lowest quality first; one entry without simulcast.
+    pub encodings: Vec<RemoteEncoding>,
+    /// Whether lost packets may be asked for again (RFC 4585 generic NACK).
+    pub nack: bool,
+    /// Whether a keyframe may be asked for (PLI).
+    pub pli: bool,
+    /// Whether a keyframe may be asked for (FIR, RFC 5104), for those without PLI.
+    pub fir: bool,
+}
+
+/// A media section in which we send to the remote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendMedia {
+    /// The section's name.
+    pub mid: Mid,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// What the remote takes, in its order of preference.
+    pub payload_types: Vec<PayloadType>,
+    /// Our SSRC in this section.
+    pub ssrc: Ssrc,
+    /// Our SSRC for retransmissions in this section, when any payload type has them.
+    pub rtx_ssrc: Option<Ssrc>,
+    /// Whether the remote may ask for lost packets again.
+    pub nack: bool,
+}
+
+/// How RTCP tells the sender what arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CongestionFeedback {
+    /// draft-holmer-rmcat-transport-wide-cc-extensions-01.
+    TransportCc,
+    /// draft-alvestrand-rmcat-remb-03.
+    Remb,
+    /// Only receiver reports.
+    #[default]
+    None,
+}
+
+/// SCTP over DTLS (RFC 8841).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMedia {
+    /// The section's name.
+    pub mid: Mid,
+    /// The remote's SCTP port; 5000 everywhere so far.
+    pub sctp_port: u16,
+    /// The largest message the remote takes, in bytes.
+    pub max_message_size: u32,
+}
+
+/// A hash of the certificate the other end must show in DTLS (RFC 8122).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Always `sha-256`; others are refused where SDP is read.
+    pub algorithm: String,
+    /// 32 bytes.
+    #[serde(with = "serde_bytes")]
+    pub value: Vec<u8>,
+}
+
+/// Who speaks first in DTLS (RFC 5763 §5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DtlsRole {
+    /// We wait for the ClientHello. Our answer to everyone who leaves the choice to us.
+    #[default]
+    Server,
+    /// We send the ClientHello: the remote insisted on `setup:passive`.
+    Client,
+}
+
+/// How to reach the remote, and who it must turn out to be.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteTransport {
+    /// The remote's ICE user name fragment (RFC 8839).
+    pub ufrag: String,
+    /// The remote's ICE password: keys the integrity of STUN.
+    pub pwd: String,
+    /// Any of these certificates is the right one.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Who sends the ClientHello.
+    pub dtls_role: DtlsRole,
+    /// Addresses the remote named; not needed to connect (`connect.md`).
+    pub candidates: Vec<SocketAddr>,
+}
+
+impl std::fmt::Debug for RemoteTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteTransport").field("dtls_role", &self.dtls_role).finish_non_exhaustive()
+    }
+}
+
+/// Our own half, chosen by the engine when the peer was made, before there is any description.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalTransport {
+    /// Our ICE user name fragment: carries the peer's slot, generation and a check value.
+    pub ufrag: String,
+    /// Our ICE password.
+    pub pwd: String,
+    /// SHA-256 of our DTLS certificate.
+    pub fingerprint: Fingerprint,
+    /// The addresses that clients are told.
+    pub candidates: Vec<SocketAddr>,
+    /// The `n`-th media section in which we send uses `ssrc_base + 2n`, its retransmissions `ssrc_base + 2n + 1`.
+    pub ssrc_base: u32,
+}
+
+impl std::fmt::Debug for LocalTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalTransport").field("ssrc_base", &self.ssrc_base).finish_non_exhaustive()
+    }
+}
+
+/// The whole of an offer and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NegotiatedSession {
+    /// How to reach the remote.
+    pub remote: RemoteTransport,
+    /// Header extension numbers; one numbering for the whole bundle (RFC 9143 §9.2).
+    pub extensions: ExtensionMap,
+    /// Which congestion feedback both ends know.
+    pub feedback: CongestionFeedback,
+    /// Where the remote sends.
+    pub receive: Vec<ReceiveMedia>,
+    /// Where we send. The `n`-th has SSRC `ssrc_base + 2n` for life: sections are never removed, only left idle.
+    pub send: Vec<SendMedia>,
+    /// Data channels.
+    pub data: Option<DataMedia>,
+    /// Whether RTCP may come as a single packet (RFC 5506).
+    pub reduced_size_rtcp: bool,
+}

@@ -1,0 +1,128 @@
+//! A table whose ids stay valid for one inhabitant only: slot and generation. Iteration is in slot order, so that a run
+//! with the same seed makes the same decisions.
+
+/// An id that [`Slots`] can hand out.
+pub trait SlotId: Copy {
+    /// Makes the id of the `generation`-th inhabitant of `slot`.
+    fn new(slot: u32, generation: u32) -> Self;
+    /// Which place.
+    fn slot(self) -> u32;
+    /// Which inhabitant.
+    fn generation(self) -> u32;
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// A capped table of `T`, found by slot and checked by generation.
+#[derive(Debug)]
+pub struct Slots<I, T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    len: usize,
+    cap: usize,
+    id: std::marker::PhantomData<I>,
+}
+
+impl<I: SlotId, T> Slots<I, T> {
+    /// An empty table that never holds more than `cap` values.
+    pub fn with_cap(cap: usize) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), len: 0, cap, id: std::marker::PhantomData }
+    }
+
+    /// Puts in the value that `make` returns for its id; `None` when the table is full.
+    pub fn insert_with(&mut self, make: impl FnOnce(I) -> T) -> Option<I> {
+        if self.len >= self.cap {
+            return None;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, value: None });
+            (self.slots.len() - 1) as u32
+        });
+        let place = &mut self.slots[slot as usize];
+        let id = I::new(slot, place.generation);
+        place.value = Some(make(id));
+        self.len += 1;
+        Some(id)
+    }
+
+    /// Takes the value out; its id never finds anything again.
+    pub fn remove(&mut self, id: I) -> Option<T> {
+        let place = self.slots.get_mut(id.slot() as usize)?;
+        if place.generation != id.generation() {
+            return None;
+        }
+        let value = place.value.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(id.slot());
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// The value of this id.
+    #[inline]
+    pub fn find(&self, id: I) -> Option<&T> {
+        let place = self.slots.get(id.slot() as usize)?;
+        if place.generation == id.generation() { place.value.as_ref() } else { None }
+    }
+
+    /// The value of this id, to change.
+    #[inline]
+    pub fn find_mut(&mut self, id: I) -> Option<&mut T> {
+        let place = self.slots.get_mut(id.slot() as usize)?;
+        if place.generation == id.generation() { place.value.as_mut() } else { None }
+    }
+
+    /// All values with their ids, in slot order.
+    pub fn iter(&self) -> impl Iterator<Item = (I, &T)> {
+        self.slots.iter().enumerate().filter_map(|(slot, place)| {
+            place.value.as_ref().map(|value| (I::new(slot as u32, place.generation), value))
+        })
+    }
+
+    /// All values with their ids, in slot order, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (I, &mut T)> {
+        self.slots.iter_mut().enumerate().filter_map(|(slot, place)| {
+            let generation = place.generation;
+            place.value.as_mut().map(|value| (I::new(slot as u32, generation), value))
+        })
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::RoomId;
+
+    #[test]
+    fn an_old_id_does_not_find_the_next_inhabitant() {
+        let mut rooms: Slots<RoomId, &str> = Slots::with_cap(2);
+        let first = rooms.insert_with(|_| "first").expect("room for one");
+        assert_eq!(rooms.remove(first), Some("first"));
+        let second = rooms.insert_with(|_| "second").expect("room for one");
+        assert_eq!(second.slot(), first.slot());
+        assert_eq!(rooms.find(first), None);
+        assert_eq!(rooms.find(second), Some(&"second"));
+    }
+
+    #[test]
+    fn a_full_table_takes_no_more() {
+        let mut rooms: Slots<RoomId, u8> = Slots::with_cap(1);
+        assert!(rooms.insert_with(|_| 1).is_some());
+        assert!(rooms.insert_with(|_| 2).is_none());
+        assert_eq!(rooms.len(), 1);
+    }
+}
