@@ -6,6 +6,7 @@
 
 pub mod engine;
 pub mod ids;
+pub mod peer;
 pub mod rtp;
 pub mod session;
 pub mod slots;

@@ -1,0 +1,3 @@
+//! One participant's transport.
+
+pub mod srtp;
