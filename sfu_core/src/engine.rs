@@ -28,6 +28,7 @@ mod snapshot;
 mod subscribe;
 mod timers;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::demux::{DatagramKind, Demux, classify};
@@ -149,27 +150,15 @@ impl Engine {
 
     /// Takes in what the network brought. Each datagram is decrypted in place.
     pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
-        for datagram in batch {
-            match classify(datagram.bytes) {
-                DatagramKind::Rtp => match self.demux.peer_at(datagram.source) {
-                    Some(peer) => path::on_rtp(self, peer, datagram.bytes, now),
-                    None => self.stats.drops.unknown_source += 1,
-                },
-                DatagramKind::Rtcp => match self.demux.peer_at(datagram.source) {
-                    Some(peer) => feedback::on_rtcp(self, peer, datagram.bytes, now),
-                    None => self.stats.drops.unknown_source += 1,
-                },
-                DatagramKind::Stun => control::on_stun(self, datagram, now),
-                DatagramKind::Dtls => control::on_dtls(self, datagram, now),
-                DatagramKind::Unknown => self.stats.drops.malformed += 1,
-            }
-        }
+        let mut rest = batch.iter_mut();
+        while self.guarded(|engine| rest.by_ref().for_each(|datagram| engine.ingest_one(datagram, now))).is_none() {}
     }
 
     /// Takes in a clear RTP packet from a bot of this process.
     pub fn ingest_bot(&mut self, bot: PeerId, packet: &[u8], now: Instant) {
         if self.peers.find(bot).is_some_and(|member| member.peer().is_none()) {
-            path::on_clear_rtp(self, bot, packet, now);
+            self.serving = Some(bot);
+            self.guarded(|engine| path::on_clear_rtp(engine, bot, packet, now));
         }
     }
 
@@ -178,28 +167,19 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] says who is at fault and what to do.
     pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
-        apply::apply(self, command, now)
+        self.serving = None;
+        self.guarded(|engine| apply::apply(engine, command, now)).unwrap_or(Err(Refusal::RoomFailed))
     }
 
     /// Does what has come due and says when there is something to do next.
     pub fn tick(&mut self, now: Instant) -> Instant {
-        control::advance_handshakes(self, now);
-        while let Some((id, at)) = self.timers.pop_due(now) {
-            let Some(member) = self.peers.find_mut(id) else { continue };
-            if member.armed != Some(at) {
-                continue;
-            }
-            member.armed = None;
-            control::on_timeout(self, id, now);
-            report::on_timeout(self, id, now);
-            self.arm(id);
-        }
+        while self.guarded(|engine| engine.work_due(now)).is_none() {}
         flush::next_deadline(self, now)
     }
 
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
-        flush::flush(self, sink, now);
+        while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {}
     }
 
     /// Moves what happened to `into`.
@@ -210,6 +190,47 @@ impl Engine {
     /// Rises with every event that a reader must not miss.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    fn ingest_one(&mut self, datagram: &mut Datagram<'_>, now: Instant) {
+        match classify(datagram.bytes) {
+            DatagramKind::Rtp => match self.demux.peer_at(datagram.source) {
+                Some(peer) => path::on_rtp(self, peer, datagram.bytes, now),
+                None => self.stats.drops.unknown_source += 1,
+            },
+            DatagramKind::Rtcp => match self.demux.peer_at(datagram.source) {
+                Some(peer) => feedback::on_rtcp(self, peer, datagram.bytes, now),
+                None => self.stats.drops.unknown_source += 1,
+            },
+            DatagramKind::Stun => control::on_stun(self, datagram, now),
+            DatagramKind::Dtls => control::on_dtls(self, datagram, now),
+            DatagramKind::Unknown => self.stats.drops.malformed += 1,
+        }
+    }
+
+    fn work_due(&mut self, now: Instant) {
+        control::advance_handshakes(self, now);
+        while let Some((id, at)) = self.timers.pop_due(now) {
+            let Some(member) = self.peers.find_mut(id) else { continue };
+            if member.armed != Some(at) {
+                continue;
+            }
+            member.armed = None;
+            self.serving = Some(id);
+            control::on_timeout(self, id, now);
+            report::on_timeout(self, id, now);
+            self.arm(id);
+        }
+    }
+
+    /// Runs `work`; if it panics, that is a bug of ours, and only the room being served ends. `None` says that it did.
+    fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if outcome.is_err() {
+            let serving = self.serving.take();
+            apply::fail_room(self, serving);
+        }
+        outcome.ok()
     }
 
     pub(crate) fn arm(&mut self, id: PeerId) {

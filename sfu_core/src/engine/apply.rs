@@ -246,9 +246,11 @@ fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result
 }
 
 /// A bug of ours while serving `peer` ends its room and nothing else.
-pub(super) fn fail_room(engine: &mut Engine, peer: PeerId) {
+pub(super) fn fail_room(engine: &mut Engine, serving: Option<PeerId>) {
     engine.stats.panics += 1;
-    let Some(room) = engine.peers.find(peer).map(|member| member.room) else { return };
+    // The turn that broke took its list along.
+    engine.pending.peers = engine.peers.iter().filter(|(_, member)| member.pending).map(|(id, _)| id).collect();
+    let Some(room) = serving.and_then(|peer| engine.peers.find(peer)).map(|member| member.room) else { return };
     let peers: Vec<PeerId> = engine.rooms.find(room).map_or_else(Vec::new, |room| room.peers.iter().copied().collect());
     for peer in peers {
         // Nothing more can be done for a peer that cannot even be removed.
