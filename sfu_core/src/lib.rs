@@ -4,7 +4,9 @@
 //! `tests/layering.rs`): `units ids slots error` → `rtp rtcp` → `session stats` → `gate bwe` → `forward peer demux` →
 //! `engine` → `driver` → `python`. `sdp` stands beside the engine: it needs `session` only.
 
+pub mod bwe;
 pub mod engine;
+pub mod forward;
 pub mod ids;
 pub mod peer;
 pub mod rtp;

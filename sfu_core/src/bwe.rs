@@ -1,0 +1,3 @@
+//! How fast one subscriber may be sent to (congestion control for RTP, RFC 8836), and what of that goes to which track.
+
+pub mod allocator;
