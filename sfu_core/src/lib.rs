@@ -4,8 +4,10 @@
 //! `tests/layering.rs`): `units ids slots error` → `rtp rtcp` → `session stats` → `gate bwe` → `forward peer demux` →
 //! `engine` → `driver` → `python`. `sdp` stands beside the engine: it needs `session` only.
 
+pub mod demux;
 pub mod engine;
 pub mod ids;
+pub mod peer;
 pub mod rtp;
 pub mod session;
 pub mod slots;
