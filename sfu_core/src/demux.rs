@@ -244,8 +244,11 @@ impl Demux {
                 return false;
             }
         }
+        if self.owners.len() >= MAX_ADDRESSES && !self.owners.contains_key(&address) {
+            return false;
+        }
         let list = self.by_peer.entry(owner.peer).or_default();
-        if list.is_full() || (self.owners.len() >= MAX_ADDRESSES && !self.owners.contains_key(&address)) {
+        if list.is_full() {
             return false;
         }
         list.push(source);
