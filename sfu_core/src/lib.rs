@@ -5,10 +5,13 @@
 //! `engine` → `driver` → `python`. `sdp` stands beside the engine: it needs `session` only.
 
 pub mod bwe;
+pub mod demux;
+pub mod error;
 pub mod engine;
 pub mod forward;
 pub mod ids;
 pub mod peer;
+pub mod rtcp;
 pub mod rtp;
 pub mod session;
 pub mod slots;
