@@ -31,7 +31,7 @@ mod timers;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use crate::demux::{DatagramKind, Demux, classify};
+use crate::demux::{DatagramKind, Demux, UfragKey, classify};
 use crate::forward::router::Track;
 use crate::gate::Gate;
 use crate::gate::witness::Witness;
@@ -63,7 +63,6 @@ pub const MAX_PEERS_PER_ROOM: usize = 2_000;
 pub const MAX_EVENTS: usize = 65_536;
 
 /// What an engine is made with.
-#[derive(Debug)]
 pub struct EngineConfig {
     /// Certificate, announced addresses, DTLS versions.
     pub transport: TransportConfig,
@@ -92,7 +91,6 @@ impl Pending {
 }
 
 /// The media engine of one worker.
-#[derive(Debug)]
 pub struct Engine {
     transport: TransportConfig,
     epoch: Epoch,
@@ -123,13 +121,14 @@ impl Engine {
     /// An engine without rooms.
     pub fn new(config: EngineConfig, _now: Instant) -> Self {
         let mut entropy = Entropy::new(&config.seed);
-        let key = entropy.bytes();
+        let bytes = entropy.bytes();
+        let key = std::array::from_fn(|n| bytes[n]);
         Self {
             transport: config.transport,
             epoch: config.epoch,
             entropy,
             initial_bitrate: config.initial_bitrate,
-            demux: Demux::new(&key),
+            demux: Demux::new(UfragKey::new(key)),
             rooms: Slots::with_cap(MAX_ROOMS),
             peers: Slots::with_cap(MAX_PEERS),
             tracks: Slots::with_cap(MAX_PEERS * 2),

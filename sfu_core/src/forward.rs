@@ -80,3 +80,7 @@ pub struct Tl0PicIdx {
     /// Its offset in the payload.
     pub offset: u8,
 }
+pub mod reception;
+pub mod recovery;
+pub mod resend;
+pub mod router;

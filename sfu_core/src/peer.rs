@@ -11,8 +11,7 @@ use self::dtls::{Dtls, DtlsEvent, Identity};
 use self::ice::{Ice, IceEvent};
 use self::sctp::{DataEvent, DataTransport};
 use self::srtp::{SrtpInbound, SrtpKeys, SrtpOutbound, SrtpProfile};
-use crate::engine::event::FailReason;
-use crate::session::{DataMedia, DtlsRole, RemoteTransport};
+use crate::session::{DataMedia, DtlsRole, FailReason, RemoteTransport};
 
 pub mod dtls;
 pub mod ice;

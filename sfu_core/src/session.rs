@@ -210,6 +210,21 @@ impl std::fmt::Debug for RemoteTransport {
     }
 }
 
+/// Why a peer is gone without having been removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailReason {
+    /// No address answered our checks in time.
+    Ice,
+    /// DTLS did not finish in time; tried again as often as allowed.
+    Dtls,
+    /// The certificate is not the one the description announced.
+    Fingerprint,
+    /// The room failed.
+    Room,
+}
+
 /// Our own half, chosen by the engine when the peer was made, before there is any description.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalTransport {

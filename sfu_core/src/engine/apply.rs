@@ -83,8 +83,9 @@ fn create_peer(engine: &mut Engine, room: RoomId, participant: ParticipantId, no
         .peers
         .insert_with(|id| {
             let ufrag = demux.ufrag_key().ufrag(id, 0);
-            let peer = Peer::new(transport, ufrag, password, seed, now);
-            Member::new(id, room, participant, Link::Network(Box::new(peer)), ssrc_base, initial, now)
+            let peer = Peer::new(transport, ufrag.clone(), password.clone(), seed, now);
+            let link = Link::Network(Box::new(peer));
+            Member { ice: (ufrag, password), ..Member::new(id, room, participant, link, ssrc_base, initial, now) }
         })
         .ok_or(Refusal::Full(Cap::Peers))?;
     if let Some(room) = engine.rooms.find_mut(room) {

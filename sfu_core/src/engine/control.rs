@@ -23,10 +23,11 @@ const HANDSHAKES_PER_TURN: usize = 8;
 
 pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
     let peer = match engine.demux.peer_for_stun(datagram.bytes, datagram.source) {
-        StunRoute::Peer { peer, .. } => peer,
-        StunRoute::UnknownUfrag => return engine.stats.drops.unknown_ufrag += 1,
-        _ => return engine.stats.drops.malformed += 1,
+        StunRoute::Request(peer, _) | StunRoute::Response(peer) => peer,
+        StunRoute::Unknown => return engine.stats.drops.unknown_ufrag += 1,
+        StunRoute::Malformed => return engine.stats.drops.malformed += 1,
     };
+    engine.serving = Some(peer);
     let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
         return engine.stats.drops.unknown_ufrag += 1;
     };
@@ -41,8 +42,9 @@ pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
     let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
         return engine.stats.drops.unknown_source += 1;
     };
+    engine.serving = Some(peer);
     transport.on_dtls(datagram.source, datagram.bytes, now);
-    if transport.has_handshake_work() && !engine.handshakes.contains(&peer) {
+    if transport.pending_handshake() > 0 && !engine.handshakes.contains(&peer) {
         engine.handshakes.push_back(peer);
     }
     settle(engine, peer, now);
@@ -53,8 +55,9 @@ pub(super) fn advance_handshakes(engine: &mut Engine, now: Instant) {
     for _ in 0..HANDSHAKES_PER_TURN {
         let Some(peer) = engine.handshakes.pop_front() else { break };
         let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else { continue };
+        engine.serving = Some(peer);
         transport.advance_handshake(now);
-        if transport.has_handshake_work() {
+        if transport.pending_handshake() > 0 {
             engine.handshakes.push_back(peer);
         }
         settle(engine, peer, now);
@@ -82,8 +85,11 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
 
 fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Instant) {
     match event {
-        PeerEvent::AddressProved(address) => {
+        PeerEvent::AddressHeard(address) => {
             engine.demux.insert(address, peer);
+        }
+        PeerEvent::AddressProved(address) => {
+            engine.demux.confirm(address, peer);
         }
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
         PeerEvent::Connected { profile, dtls_version } => {
@@ -188,14 +194,14 @@ pub(super) fn reset_data(engine: &mut Engine, subscriber: PeerId) {
 /// Our half of the peer's transport, to be put into a description.
 pub(super) fn local_transport(engine: &Engine, id: PeerId) -> Result<Reply, Refusal> {
     let member = engine.peers.find(id).ok_or(Refusal::UnknownPeer)?;
-    let transport = member.peer().ok_or(Refusal::UnknownPeer)?;
-    let (ufrag, pwd) = transport.local_credentials();
+    member.peer().ok_or(Refusal::UnknownPeer)?;
+    let (ufrag, pwd) = &member.ice;
     Ok(Reply::Peer {
         peer: id,
         local: LocalTransport {
-            ufrag: ufrag.to_owned(),
-            pwd: pwd.to_owned(),
-            fingerprint: engine.transport.fingerprint(),
+            ufrag: ufrag.clone(),
+            pwd: pwd.clone(),
+            fingerprint: engine.transport.identity.fingerprint(),
             candidates: engine.transport.candidates.clone(),
             ssrc_base: member.ssrc_base,
         },
@@ -207,8 +213,13 @@ pub(super) fn restart_ice(engine: &mut Engine, id: PeerId, now: Instant) -> Resu
     let member = engine.peers.find_mut(id).ok_or(Refusal::UnknownPeer)?;
     member.ice_generation = member.ice_generation.wrapping_add(1);
     let ufrag = engine.demux.ufrag_key().ufrag(id, member.ice_generation);
-    let transport = member.peer_mut().ok_or(Refusal::UnknownPeer)?;
-    transport.restart_ice(ufrag, password, now);
+    if member.peer().is_none() {
+        return Err(Refusal::UnknownPeer);
+    }
+    member.ice = (ufrag.clone(), password.clone());
+    if let Some(transport) = member.peer_mut() {
+        transport.restart_ice(ufrag, password, now);
+    }
     settle(engine, id, now);
     local_transport(engine, id)
 }

@@ -9,7 +9,7 @@ use crate::rtcp::nack::Nack;
 use crate::rtcp::sr::{ReportBlock, SenderReport};
 use crate::rtcp::twcc::TransportFeedback;
 use crate::rtcp::{self, RtcpPacket};
-use crate::session::MediaKind;
+use crate::bwe::pacer::PaceKind;
 
 use super::Engine;
 use super::control;
@@ -128,7 +128,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
         primary_only: false,
         retransmission: true,
     };
-    if !member.outbound.pacer.push_first(queued, MediaKind::Video, len, now) {
+    if !member.outbound.pacer.push(queued, PaceKind::Retransmission, len as u16, now) {
         engine.stats.drops.send_queue_full += 1;
     }
     Some(())
@@ -156,8 +156,9 @@ fn on_keyframe_request(engine: &mut Engine, from: PeerId, media: Ssrc, now: Inst
 fn on_transport_feedback(engine: &mut Engine, from: PeerId, feedback: &TransportFeedback<'_>, now: Instant) {
     let Some(member) = engine.peers.find_mut(from) else { return };
     let outbound = &mut member.outbound;
-    let report = outbound.history.on_feedback(feedback.base_sequence, feedback.reference_time, feedback.statuses(), now);
-    outbound.controller.on_feedback(report, now);
+    let statuses = feedback.statuses().map(|(_, delta)| delta);
+    let report = outbound.history.on_feedback(feedback.base_sequence, feedback.reference_time, statuses, now);
+    outbound.controller.on_feedback(&report, now);
     let estimate = outbound.controller.tick(now);
     outbound.pacer.set_rate(estimate.pacing);
     if outbound.allocate_at.is_none_or(|at| at <= now) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use crate::bwe::arrival::Arrivals;
+use crate::bwe::arrival::ArrivalLog;
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::rtp::ext::{ExtensionMap, Extensions};
 use crate::session::{CongestionFeedback, NegotiatedSession, ReceiveMedia};
@@ -47,13 +47,15 @@ pub(crate) struct Inbound {
     sources: ArrayVec<Source, MAX_SOURCES>,
     /// Where the last lookup ended: packets come in runs of one SSRC.
     last_hit: usize,
-    pub(crate) arrivals: Arrivals,
+    pub(crate) arrivals: ArrivalLog,
     /// When feedback, requests or reports come due.
     pub(crate) report_at: Option<Instant>,
     /// When reception reports come due.
     pub(crate) reception_at: Option<Instant>,
     /// The SSRC of the last packet: transport-wide feedback names one, any of the peer's.
     pub(crate) last_ssrc: Ssrc,
+    /// Counts transport-wide feedback packets, in 8 bits.
+    pub(crate) feedback_count: u8,
 }
 
 impl Inbound {
@@ -66,10 +68,11 @@ impl Inbound {
             tracks: ArrayVec::new(),
             sources: ArrayVec::new(),
             last_hit: 0,
-            arrivals: Arrivals::default(),
+            arrivals: ArrivalLog::default(),
             report_at: None,
             reception_at: None,
             last_ssrc: Ssrc(0),
+            feedback_count: 0,
         }
     }
 

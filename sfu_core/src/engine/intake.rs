@@ -9,14 +9,13 @@ use crate::forward::resend::Origin;
 use crate::forward::router::Track;
 use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
 use crate::ids::TrackId;
-use crate::rtp::ext::{ExtensionKind, ExtensionMap, Extensions};
+use crate::rtp::ext::{ExtensionKind, Extensions};
 use crate::rtp::header::Packet;
 use crate::rtp::{av1, h264, red, vp8, vp9};
 use crate::session::{Codec, MediaKind};
 use crate::slots::Slots;
-use crate::units::Epoch;
+use crate::units::{DataSize, Epoch};
 
-use super::event::Event;
 use super::inbound::{Resolved, Source};
 use super::member::Member;
 use super::report;
@@ -33,17 +32,29 @@ pub(super) struct Incoming {
     pub(super) payload_index: u8,
 }
 
-/// Finds the track and encoding of a packet, and tells the transport that it came.
+/// Tells the publisher's congestion feedback that a packet came.
+pub(super) fn note_arrival(
+    publisher: &mut Member,
+    packet: &Packet<'_>,
+    extensions: &Extensions<'_>,
+    len: usize,
+    epoch: &Epoch,
+    now: Instant,
+) {
+    if let Some(number) = extensions.transport_cc {
+        let size = DataSize::bytes(len as u64);
+        publisher.inbound.last_ssrc = packet.header.ssrc;
+        publisher.inbound.arrivals.on_packet(number, size, epoch.micros_at(now), now);
+    }
+}
+
+/// Finds the track and encoding of a packet.
 pub(super) fn find_track<'t>(
     publisher: &mut Member,
     tracks: &'t mut Slots<TrackId, Track>,
     packet: &Packet<'_>,
     extensions: &Extensions<'_>,
-    now: Instant,
 ) -> Option<(&'t mut Track, Source)> {
-    if let Some(number) = extensions.transport_cc {
-        publisher.inbound.arrivals.on_packet(number, now);
-    }
     let header = &packet.header;
     let resolved = publisher.inbound.resolve(header.ssrc, header.payload_type, extensions)?;
     let (source, learned) = match resolved {
@@ -74,7 +85,6 @@ pub(super) fn store(
     source: Source,
     packet: &Packet<'_>,
     extensions: &Extensions<'_>,
-    map: &ExtensionMap,
     epoch: &Epoch,
     now: Instant,
 ) -> Option<Incoming> {
@@ -97,7 +107,7 @@ pub(super) fn store(
         timestamp: packet.header.timestamp,
         marker: packet.header.marker,
         payload_index,
-        audio_level: extensions.audio_level.map(|level| u8::from(level.voice) << 7 | level.level),
+        audio_level: extensions.audio_level.map(|level| level.to_byte()),
         video_orientation: extensions.video_orientation,
         vp8: facts.vp8,
     };
@@ -109,7 +119,7 @@ pub(super) fn store(
     if facts.keyframe {
         encoding.keyframes.satisfy();
     }
-    let passed_on = passed_on(extensions, map);
+    let passed_on = passed_on(extensions);
     encoding.ring.insert(sequence, origin, &passed_on, payload, now).then_some(Incoming { facts, payload_index })
 }
 
@@ -153,7 +163,7 @@ fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], no
 }
 
 /// The rarer extensions, as kind, length and value one after the other.
-fn passed_on(extensions: &Extensions<'_>, map: &ExtensionMap) -> ArrayVec<u8, MAX_PASSED_ON> {
+fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
     let mut passed = ArrayVec::new();
     let values = [
         (ExtensionKind::AbsCaptureTime, extensions.abs_capture_time),
@@ -161,7 +171,7 @@ fn passed_on(extensions: &Extensions<'_>, map: &ExtensionMap) -> ArrayVec<u8, MA
         (ExtensionKind::DependencyDescriptor, extensions.dependency_descriptor),
     ];
     for (kind, value) in values {
-        let Some(value) = value.filter(|_| map.id(kind).is_some()) else { continue };
+        let Some(value) = value else { continue };
         let fits = passed.remaining_capacity() >= value.len() + 2 && value.len() <= usize::from(u8::MAX);
         if fits {
             passed.extend([kind as u8, value.len() as u8]);
@@ -181,13 +191,5 @@ pub(super) fn arm_feedback(publisher: &mut Member, track: &Track, encoding: u8, 
     if let Some(at) = soonest {
         publisher.inbound.report_at = Some(at);
         timers.arm(publisher.id, &mut publisher.armed, Some(at));
-    }
-}
-
-/// The first packet of a track is an event.
-pub(super) fn note_start(track: &mut Track, codec: Codec, events: &mut Vec<Event>) {
-    if !track.started {
-        track.started = true;
-        events.push(Event::TrackStarted { track: track.id, codec });
     }
 }

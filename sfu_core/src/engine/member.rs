@@ -11,7 +11,6 @@ use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
 
 /// How packets reach a peer.
-#[derive(Debug)]
 pub(crate) enum Link {
     /// Over the network, sealed.
     Network(Box<Peer>),
@@ -19,7 +18,6 @@ pub(crate) enum Link {
     Bot,
 }
 
-#[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) id: PeerId,
     pub(crate) room: RoomId,
@@ -34,6 +32,8 @@ pub(crate) struct Member {
     /// How many local ICE credentials it has had.
     pub(crate) ice_generation: u8,
     pub(crate) ssrc_base: u32,
+    /// Our ICE user name fragment and password.
+    pub(crate) ice: (String, String),
     pub(crate) connected: bool,
     /// Clear RTCP until the next flush.
     pub(crate) rtcp: RtcpQueue,
@@ -62,6 +62,7 @@ impl Member {
             armed: None,
             pending: false,
             ice_generation: 0,
+            ice: (String::new(), String::new()),
             ssrc_base,
             connected,
             rtcp: RtcpQueue::default(),
@@ -74,6 +75,11 @@ impl Member {
             Link::Network(peer) => Some(peer),
             Link::Bot => None,
         }
+    }
+
+    /// Whether RTCP waits for the next flush.
+    pub(crate) fn has_control(&self) -> bool {
+        !self.rtcp.is_empty()
     }
 
     pub(crate) fn peer(&self) -> Option<&Peer> {

@@ -84,7 +84,6 @@ pub(crate) struct Outbound {
     pub(crate) allocator: Allocator,
     /// Scratch of the allocator.
     pub(crate) targets: Vec<crate::bwe::allocator::Target>,
-    pub(crate) next_transport_cc: u64,
     pub(crate) send: Vec<SendTrack>,
     pub(crate) report_at: Option<Instant>,
     pub(crate) round_trip: Option<Duration>,
@@ -104,12 +103,11 @@ impl Outbound {
     pub(crate) fn new(initial: Bitrate, now: Instant) -> Self {
         Self {
             stamp: Stamp::default(),
-            pacer: Pacer::new(),
-            history: History::default(),
+            pacer: Pacer::new(initial * 2.5, now),
+            history: History::new(now),
             controller: controller_for(CongestionFeedback::TransportCc, initial, now),
             allocator: Allocator::new(now),
             targets: Vec::new(),
-            next_transport_cc: 1,
             send: Vec::new(),
             report_at: None,
             round_trip: None,

@@ -6,26 +6,33 @@
 
 use std::time::Instant;
 
-use crate::forward::PacketFacts;
+use crate::bwe::pacer::PaceKind;
+use crate::forward::rewriter::SwitchClocks;
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
 use crate::gate::{Flow, Gate};
 use crate::ids::{PeerId, TrackId};
 use crate::peer::srtp::SrtpError;
 use crate::rtp::header::Packet;
+use crate::session::MediaKind;
 use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
 
 use super::batch::{BatchWriter, Route};
-use super::intake;
+use super::event::Event;
+use super::intake::{self, Incoming};
 use super::member::{Link, Member};
 use super::outbound::Queued;
 use super::seal::{self, Leaving, Outgoing};
 use super::transmit::Sink;
 use super::{Engine, Pending};
 
+/// What headers, extensions and tag add to a payload, for the pacer.
+const HEADERS: u16 = 44;
+
 /// One authenticated or forged datagram that looks like RTP, from an address that `from` has proved to own.
 pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
+    engine.serving = Some(from);
     let Some(publisher) = engine.peers.find_mut(from) else {
         return engine.stats.drops.unknown_source += 1;
     };
@@ -47,18 +54,24 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
         return engine.stats.drops.malformed += 1;
     };
     let Some(publisher) = engine.peers.find_mut(from) else { return };
-    let Some((track, source)) = intake::find_track(publisher, &mut engine.tracks, &packet, now) else {
+    let extensions = packet.extensions.read(&publisher.inbound.extensions);
+    intake::note_arrival(publisher, &packet, &extensions, plain.len(), &engine.epoch, now);
+    let Some((track, source)) = intake::find_track(publisher, &mut engine.tracks, &packet, &extensions) else {
         return engine.stats.drops.not_published += 1;
     };
-    let Some(facts) = intake::store(track, source, &packet, &publisher.inbound.extensions, &engine.epoch, now) else {
-        return; // a repeat, padding, or a retransmission of what was there already
+    let Some(incoming) = intake::store(track, source, &packet, &extensions, &engine.epoch, now) else {
+        return; // a repeat, or a probe
     };
-    intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers);
-    intake::note_start(track, facts.codec, &mut engine.events);
-    engine.speakers_heard(track.room, track.participant, &packet, from);
-    let Some(track) = engine.tracks.find_mut(source.track) else { return };
+    intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers, now);
     if !track.muted {
-        fan_out(track, source.encoding, &facts, &mut engine.peers, &mut engine.pending, &mut engine.stats, now);
+        fan_out(track, source.encoding, &incoming, &mut engine.peers, &mut engine.pending, &mut engine.stats, now);
+    }
+    let (room, participant, first) = (track.room, track.participant, !std::mem::replace(&mut track.started, true));
+    if first {
+        engine.emit(Event::TrackStarted { track: source.track, codec: incoming.facts.codec });
+    }
+    if let Some(level) = extensions.audio_level {
+        engine.on_audio_level(room, participant, level, now);
     }
 }
 
@@ -66,18 +79,21 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
 fn fan_out(
     track: &mut Track,
     encoding: u8,
-    facts: &PacketFacts,
+    incoming: &Incoming,
     peers: &mut Slots<PeerId, Member>,
     pending: &mut Pending,
     stats: &mut EngineStats,
     now: Instant,
 ) {
-    let kind = track.kind;
-    let id = track.id;
+    let kind = match track.kind {
+        MediaKind::Audio => PaceKind::Audio,
+        MediaKind::Video => PaceKind::Video,
+    };
+    let (id, clocks) = (track.id, &track.clocks);
     for subscription in &mut track.subscriptions {
-        let Some(queued) = rewritten(subscription, id, encoding, facts, stats, now) else { continue };
+        let Some(queued) = rewritten(subscription, id, encoding, incoming, clocks, stats, now) else { continue };
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
-        if !subscriber.outbound.pacer.push(queued, kind, usize::from(facts.payload_len), now) {
+        if !subscriber.outbound.pacer.push(queued, kind, incoming.facts.payload_len + HEADERS, now) {
             stats.drops.send_queue_full += 1;
         }
         pending.note(subscriber);
@@ -90,12 +106,14 @@ fn rewritten(
     subscription: &mut Subscription,
     track: TrackId,
     encoding: u8,
-    facts: &PacketFacts,
+    incoming: &Incoming,
+    clocks: &SwitchClocks,
     stats: &mut EngineStats,
     now: Instant,
 ) -> Option<Queued> {
     let edge = subscription.edge?;
-    let (payload_type, primary_only) = match subscription.routes.get(usize::from(facts.payload_index))? {
+    let facts = &incoming.facts;
+    let (payload_type, primary_only) = match subscription.routes.get(usize::from(incoming.payload_index))? {
         PayloadRoute::As { number, .. } => (*number, false),
         PayloadRoute::PrimaryOf { number } => (*number, true),
         PayloadRoute::Nowhere => return None,
@@ -104,12 +122,12 @@ fn rewritten(
         Verdict::Forward { switched } => switched,
         Verdict::Skip => return None,
         Verdict::Drop => {
-            subscription.rewriter.drop_packet(facts, encoding);
+            subscription.rewriter.drop_packet(facts, now);
             return None;
         }
     };
     stats.layer_switches += u64::from(switched);
-    let Some(rewritten) = subscription.rewriter.rewrite(facts, encoding, switched, now) else {
+    let Some(rewritten) = subscription.rewriter.rewrite(facts, encoding, switched, clocks, now) else {
         stats.drops.rewrite_rejected += 1;
         return None;
     };
@@ -147,20 +165,16 @@ pub(super) fn leave(
     sink: &mut dyn Sink,
     now: (Instant, u32),
 ) {
-    let Some(allowed) = exit.gate.admit(queued.edge, queued) else {
+    let outbound = &mut subscriber.outbound;
+    let Some(send) = outbound.send.get_mut(usize::from(queued.send_index)) else { return };
+    let Some(track) = exit.tracks.find(queued.track).filter(|track| !track.muted && send.track == Some(track.id)) else {
         return exit.stats.drops.revoked += 1;
     };
-    let queued = allowed.into_inner();
-    let Some(stored) = exit
-        .tracks
-        .find(queued.track)
-        .and_then(|track| track.encodings.get(usize::from(queued.encoding)))
-        .and_then(|encoding| encoding.ring.find(queued.source))
+    let Some(stored) =
+        track.encodings.get(usize::from(queued.encoding)).and_then(|encoding| encoding.ring.find(queued.source))
     else {
         return exit.stats.drops.send_queue_full += 1;
     };
-    let outbound = &mut subscriber.outbound;
-    let Some(send) = outbound.send.get_mut(usize::from(queued.send_index)) else { return };
     let outgoing = Outgoing {
         stored,
         payload_type: queued.payload_type,
@@ -175,7 +189,7 @@ pub(super) fn leave(
     let Some(allowed) = exit.gate.admit(queued.edge, &outgoing) else {
         return exit.stats.drops.revoked += 1;
     };
-    let leaving = Leaving { transport_cc: outbound.next_transport_cc, abs_send_time: now.1 };
+    let leaving = Leaving { transport_cc: outbound.history.next_sequence(), abs_send_time: now.1 };
     let stamped = outbound.stamp.has_transport_cc();
     let len = match (&mut subscriber.link, route) {
         (Link::Network(peer), Some(route)) => {
@@ -199,8 +213,7 @@ pub(super) fn leave(
     };
     exit.witness.observe(stored.origin.track, subscriber.id);
     if stamped {
-        outbound.history.on_sent(leaving.transport_cc, len, now.0);
-        outbound.next_transport_cc += 1;
+        outbound.history.on_sent(len as u16, now.0);
     }
     outbound.controller.on_sent(len, now.0);
     send.packets += 1;

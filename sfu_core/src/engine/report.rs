@@ -12,6 +12,7 @@ use crate::session::CongestionFeedback;
 
 use super::Engine;
 use super::inbound::MAX_TRACKS_PER_PEER;
+use super::member::Member;
 
 /// A publisher hears of what arrived this often: its estimator wants 50 to 100 ms.
 pub(super) const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
@@ -90,13 +91,16 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
 }
 
 /// What arrived since the last feedback, by transport-wide number.
-fn transport_feedback(member: &mut super::member::Member, sender: Ssrc, now: Instant) {
-    while member.inbound.arrivals.is_due(now) {
-        let arrivals = &mut member.inbound.arrivals;
-        let media = member.inbound.last_ssrc;
-        if !member.rtcp.push(|out| twcc::write(sender, media, arrivals.take_feedback(now), out)) {
+fn transport_feedback(member: &mut Member, sender: Ssrc, now: Instant) {
+    let media = member.inbound.last_ssrc;
+    while let Some(arrived) = member.inbound.arrivals.poll_report(now) {
+        let count = member.inbound.feedback_count;
+        let written =
+            member.rtcp.push(|out| twcc::write(sender, media, count, arrived.base_sequence, arrived.arrivals(), out));
+        if !written {
             break;
         }
+        member.inbound.feedback_count = count.wrapping_add(1);
     }
 }
 
