@@ -9,6 +9,7 @@ pub mod demux;
 pub mod error;
 pub mod engine;
 pub mod forward;
+pub mod gate;
 pub mod ids;
 pub mod peer;
 pub mod rtcp;

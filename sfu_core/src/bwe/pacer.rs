@@ -207,6 +207,14 @@ impl<T: Copy> Pacer<T> {
         self.bytes -= usize::from(size);
     }
 
+    /// How long the packet that waits longest has waited.
+    pub fn oldest_wait(&self, now: Instant) -> Duration {
+        if self.packets == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.nanos(now).saturating_sub(self.oldest()))
+    }
+
     fn oldest(&self) -> u64 {
         self.queues.iter().filter_map(VecDeque::front).map(|queued| queued.queued_at).min().unwrap_or(0)
     }

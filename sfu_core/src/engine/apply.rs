@@ -47,7 +47,7 @@ pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Resu
 }
 
 fn create_room(engine: &mut Engine) -> Result<Reply, Refusal> {
-    let room = engine.rooms.insert_with(|_| Room::default()).ok_or(Refusal::Full(Cap::Rooms))?;
+    let room = engine.rooms.insert_with(|_| Room::new()).ok_or(Refusal::Full(Cap::Rooms))?;
     Ok(Reply::Room { room })
 }
 
@@ -217,6 +217,9 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
     for (subscriber, send_index) in subscriptions {
         subscribe::detach(engine, track, subscriber, send_index);
     }
+    if let Some(room) = engine.tracks.find(track).map(|track| track.room).and_then(|room| engine.rooms.find_mut(room)) {
+        room.speakers.remove(track);
+    }
     if let Some(member) = engine.peers.find_mut(publisher) {
         member.inbound.unpublish(track);
     }
@@ -227,6 +230,9 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
 fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Result<Reply, Refusal> {
     let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
     track.muted = muted;
+    if let Some(room) = engine.rooms.find_mut(track.room) {
+        room.speakers.remove(track.id);
+    }
     for subscription in &mut track.subscriptions {
         subscription.selector.reset();
     }

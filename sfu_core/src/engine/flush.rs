@@ -120,7 +120,7 @@ pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
         if member.has_control() {
             return now;
         }
-        if let Some(due) = member.outbound.pacer.next_due(now) {
+        if let Some(due) = member.outbound.pacer.next_due() {
             next = next.min(due);
         }
     }

@@ -75,7 +75,6 @@ impl SendTrack {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) stamp: Stamp,
     pub(crate) pacer: Pacer<Queued>,

@@ -63,15 +63,19 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
         return; // a repeat, or a probe
     };
     intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers, now);
-    if !track.muted {
-        fan_out(track, source.encoding, &incoming, &mut engine.peers, &mut engine.pending, &mut engine.stats, now);
-    }
-    let (room, participant, first) = (track.room, track.participant, !std::mem::replace(&mut track.started, true));
-    if first {
+    let (room, muted) = (track.room, track.muted);
+    if !std::mem::replace(&mut track.started, true) {
         engine.emit(Event::TrackStarted { track: source.track, codec: incoming.facts.codec });
     }
-    if let Some(level) = extensions.audio_level {
-        engine.on_audio_level(room, participant, level, now);
+    if muted {
+        return;
+    }
+    let heard = extensions.audio_level.is_none_or(|level| engine.on_audio_level(room, source.track, level, now));
+    let Some(track) = engine.tracks.find_mut(source.track) else { return };
+    if heard {
+        fan_out(track, source.encoding, &incoming, &mut engine.peers, &mut engine.pending, &mut engine.stats, now);
+    } else {
+        track.withhold(&incoming.facts, now);
     }
 }
 
@@ -93,7 +97,7 @@ fn fan_out(
     for subscription in &mut track.subscriptions {
         let Some(queued) = rewritten(subscription, id, encoding, incoming, clocks, stats, now) else { continue };
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
-        if !subscriber.outbound.pacer.push(queued, kind, incoming.facts.payload_len + HEADERS, now) {
+        if !subscriber.outbound.pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), now) {
             stats.drops.send_queue_full += 1;
         }
         pending.note(subscriber);

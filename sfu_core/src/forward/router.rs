@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
+use super::PacketFacts;
 use super::keyframe::KeyframeRequester;
 use super::reception::Reception;
 use super::recovery::Recovery;
@@ -222,6 +223,13 @@ impl Track {
             _ => PayloadRoute::Nowhere,
         };
         self.payload_types.iter().take(MAX_PAYLOAD_TYPES).map(route).collect()
+    }
+
+    /// Nobody gets this packet, and nobody misses it.
+    pub fn withhold(&mut self, facts: &PacketFacts, now: Instant) {
+        for subscription in &mut self.subscriptions {
+            subscription.rewriter.drop_packet(facts, now);
+        }
     }
 
     /// Asks the publisher for a keyframe of `encoding` when the time comes.

@@ -106,6 +106,16 @@ impl ActiveSpeakers {
         self.active.contains(&track)
     }
 
+    /// Whether a packet of `track` goes out: everyone is heard while the seats suffice, then the active only (last-N).
+    pub fn forwards(&self, track: TrackId) -> bool {
+        self.voices.len() <= self.seats || self.is_active(track)
+    }
+
+    /// How loud `track` is now, in -dBov: 0 is loudest, 127 silence.
+    pub fn level(&self, track: TrackId) -> u8 {
+        self.voices.get(&track).map_or(127, |voice| 127 - voice.loudness.clamp(0.0, 127.0) as u8)
+    }
+
     /// Who speaks, or spoke last.
     pub fn dominant(&self) -> Option<TrackId> {
         self.dominant
