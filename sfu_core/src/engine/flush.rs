@@ -21,25 +21,7 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let at = (now, abs_send_time(engine.epoch.micros_at(now)));
     for &id in &flushing {
         engine.serving = Some(id);
-        let Some(member) = engine.peers.find_mut(id) else { continue };
-        member.pending = false;
-        let mut exit = Exit {
-            tracks: &engine.tracks,
-            gate: &engine.gate,
-            witness: &mut engine.witness,
-            stats: &mut engine.stats,
-            scratch: &mut engine.scratch,
-        };
-        flush_member(&mut exit, member, &mut engine.writer, sink, at);
-        while engine.writer.is_full() {
-            transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
-            let Some(member) = engine.peers.find_mut(id) else { break };
-            flush_member(&mut exit, member, &mut engine.writer, sink, at);
-        }
-        if !member.outbound.pacer.is_empty() || member.has_control() {
-            engine.pending.note(member);
-        }
-        if engine.writer.is_full() {
+        while flush_peer(engine, id, sink, at) {
             transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
         }
     }
@@ -50,6 +32,27 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     flushing.clear();
     engine.flushing = flushing;
     debug_assert!(engine.pending.peers.len() <= MAX_PEERS, "each peer is noted once");
+}
+
+/// Fills the batch with what one peer may get now. Returns true when the batch is full before that is done.
+fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant, u32)) -> bool {
+    let Some(member) = engine.peers.find_mut(id) else { return false };
+    member.pending = false;
+    let mut exit = Exit {
+        tracks: &engine.tracks,
+        gate: &engine.gate,
+        witness: &mut engine.witness,
+        stats: &mut engine.stats,
+        scratch: &mut engine.scratch,
+    };
+    flush_member(&mut exit, member, &mut engine.writer, sink, at);
+    if engine.writer.is_full() {
+        return true;
+    }
+    if !member.outbound.pacer.is_empty() || member.has_control() {
+        engine.pending.note(member);
+    }
+    false
 }
 
 /// Everything one peer may get now, as far as the batch has room; the rest waits for the next turn.
