@@ -186,7 +186,8 @@ impl<T: Copy> Pacer<T> {
             self.drained_at = now;
             self.group_ends = now + GROUP_NANOS;
         }
-        self.drained_at += (u64::from(size) * self.nanos_per_byte) >> FRACTION_BITS;
+        let half = 1 << (FRACTION_BITS - 1);
+        self.drained_at += (u64::from(size) * self.nanos_per_byte + half) >> FRACTION_BITS;
     }
 
     fn drop_aged(&mut self, now: u64) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use crate::bwe::allocator::{Demand, Target};
+use crate::bwe::allocator::{Allocator, Demand, Target};
 use crate::demux::StunRoute;
 use crate::gate::Flow;
 use crate::ids::PeerId;
@@ -254,7 +254,8 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         });
         sections.push(id);
     }
-    let estimate = member.outbound.controller.estimate().target;
+    let estimate = member.outbound.estimate.target;
+    member.outbound.controller.set_desired(Allocator::desired(&demands));
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
     for (&id, &target) in sections.iter().zip(&targets) {

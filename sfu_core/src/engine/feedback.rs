@@ -53,6 +53,7 @@ fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, now: In
         RtcpPacket::Remb(remb) => {
             if let Some(member) = engine.peers.find_mut(from) {
                 member.outbound.controller.on_remb(remb.bitrate, now);
+                member.outbound.estimate_anew(now);
             }
             control::allocate(engine, from, now);
         }
@@ -109,7 +110,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
     let round_trip = member.outbound.round_trip.unwrap_or(Duration::from_millis(50));
-    let estimate = member.outbound.controller.estimate().target;
+    let estimate = member.outbound.estimate.target;
     if !member.outbound.recent_resends.may(send_index, sequence, round_trip, now)
         || !member.outbound.may_retransmit(len, estimate, now)
     {
@@ -159,8 +160,7 @@ fn on_transport_feedback(engine: &mut Engine, from: PeerId, feedback: &Transport
     let statuses = feedback.statuses().map(|(_, delta)| delta);
     let report = outbound.history.on_feedback(feedback.base_sequence, feedback.reference_time, statuses, now);
     outbound.controller.on_feedback(&report, now);
-    let estimate = outbound.controller.tick(now);
-    outbound.pacer.set_rate(estimate.pacing);
+    outbound.estimate_anew(now);
     if outbound.allocate_at.is_none_or(|at| at <= now) {
         outbound.allocate_at = Some(now + super::outbound::ALLOCATE_INTERVAL);
         control::allocate(engine, from, now);

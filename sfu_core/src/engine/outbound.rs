@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::allocator::Allocator;
-use crate::bwe::estimator::{Controller, controller_for};
+use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit, RembController};
 use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
 use crate::gate::EdgeRef;
@@ -80,6 +80,8 @@ pub(crate) struct Outbound {
     pub(crate) pacer: Pacer<Queued>,
     pub(crate) history: History,
     pub(crate) controller: Box<dyn Controller>,
+    /// What the controller said last.
+    pub(crate) estimate: Estimate,
     pub(crate) allocator: Allocator,
     /// Scratch of the allocator.
     pub(crate) targets: Vec<crate::bwe::allocator::Target>,
@@ -104,7 +106,8 @@ impl Outbound {
             stamp: Stamp::default(),
             pacer: Pacer::new(initial * 2.5, now),
             history: History::new(now),
-            controller: controller_for(CongestionFeedback::TransportCc, initial, now),
+            controller: Box::new(DelayController::new(initial)),
+            estimate: Estimate { target: initial, pacing: initial * 2.5, padding_to: Bitrate::ZERO, limit: Limit::None },
             allocator: Allocator::new(now),
             targets: Vec::new(),
             send: Vec::new(),
@@ -126,7 +129,7 @@ impl Outbound {
             return false;
         }
         if self.send.is_empty() && session.feedback != CongestionFeedback::TransportCc {
-            self.controller = controller_for(session.feedback, initial, now);
+            self.controller = Box::new(RembController::new(initial));
         }
         self.stamp = Stamp::new(&session.extensions);
         for (known, media) in self.send.iter_mut().zip(&session.send) {
@@ -156,6 +159,12 @@ impl Outbound {
         true
     }
 
+    /// Asks the controller what may be sent now.
+    pub(crate) fn estimate_anew(&mut self, now: Instant) {
+        self.estimate = self.controller.tick(now);
+        self.pacer.set_rate(self.estimate.pacing);
+    }
+
     pub(crate) fn section(&mut self, mid: Mid) -> Option<(u8, &mut SendTrack)> {
         self.send.iter_mut().enumerate().find(|(_, send)| send.mid == mid).map(|(index, send)| (index as u8, send))
     }
@@ -171,12 +180,11 @@ impl Outbound {
         let send = &mut self.send[usize::from(index)];
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
-        let loss = send.loss;
         if let Some(round_trip) = self.round_trip_from(block.last_sender_report, block.delay_since_last, now) {
             self.round_trip = Some(round_trip);
             self.controller.on_rtt(round_trip, now);
         }
-        self.controller.on_loss_report(loss, now);
+        self.controller.on_loss_report(block.fraction_lost, now);
     }
 
     /// Notes a sender report, so that the round trip can be read from the reports that quote it.

@@ -17,6 +17,7 @@ use crate::rtp::header::Packet;
 use crate::session::MediaKind;
 use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
+use crate::units::DataSize;
 
 use super::batch::{BatchWriter, Route};
 use super::event::Event;
@@ -219,7 +220,7 @@ pub(super) fn leave(
     if stamped {
         outbound.history.on_sent(len as u16, now.0);
     }
-    outbound.controller.on_sent(len, now.0);
+    outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
     send.packets += 1;
     send.bytes += stored.payload.len() as u64;
     if queued.retransmission {

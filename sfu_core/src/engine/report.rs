@@ -123,8 +123,7 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
         }
     }
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
-    let estimate = member.outbound.controller.tick(now);
-    member.outbound.pacer.set_rate(estimate.pacing);
+    member.outbound.estimate_anew(now);
     engine.pending.note(member);
     super::control::allocate(engine, peer, now);
 }
