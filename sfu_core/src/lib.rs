@@ -6,8 +6,8 @@
 
 pub mod bwe;
 pub mod demux;
-pub mod error;
 pub mod engine;
+pub mod error;
 pub mod forward;
 pub mod gate;
 pub mod ids;

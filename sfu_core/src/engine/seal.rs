@@ -67,7 +67,7 @@ pub(crate) struct Leaving {
     pub(crate) abs_send_time: u32,
 }
 
-/// Writes the clear packet. Returns the header's length and the whole length; `None` when it does not fit or makes no sense.
+/// Writes the clear packet. Returns the lengths of its header and of the whole; `None` when it does not fit or makes no sense.
 pub(crate) fn write(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out: &mut [u8]) -> Option<(usize, usize)> {
     let limit = out.len().min(MAX_DATAGRAM).checked_sub(TAG_ROOM)?;
     let (head, rest) = out[..limit].split_first_chunk_mut::<{ Header::LEN }>()?;
@@ -99,11 +99,11 @@ pub(crate) fn write(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
 #[inline]
 pub(crate) fn seal(
     packet: Allowed<&Outgoing<'_>>,
-    (header_len, plain_len): (usize, usize),
+    (header_len, len): (usize, usize),
     srtp: &mut SrtpOutbound,
     out: &mut [u8],
 ) -> usize {
-    srtp.seal_rtp(out, header_len, plain_len, packet.into_inner().index)
+    srtp.seal_rtp(out, header_len, len - header_len, packet.into_inner().index)
 }
 
 fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out: &mut [u8]) -> usize {
