@@ -27,7 +27,8 @@ pub const MAX_CHANNELS: usize = 64;
 pub const MAX_MESSAGE_BYTES: usize = 65_536;
 /// Most bytes waiting to be sent on all channels together: 8 seconds at 1 Mbit/s.
 pub const MAX_BUFFERED_BYTES: usize = 1_048_576;
-/// Largest datagram that [`DataTransport::poll_transmit`] hands out, reached by many tiny messages at once.
+/// Largest datagram that [`DataTransport::poll_transmit`] hands out, reached by many tiny messages at once. Only an
+/// acknowledgement that reports some 280 separate gaps is larger.
 pub const MAX_DATAGRAM_SENT_BYTES: usize = 1_160;
 /// Most events waiting for [`DataTransport::poll_event`] before nothing more is read and SCTP slows the remote down.
 pub const MAX_EVENTS: usize = 256;
@@ -160,6 +161,9 @@ impl DataTransport {
     }
 
     /// Opens a channel, as soon as the association stands. [`DataEvent::Opened`] follows when the remote agreed.
+    ///
+    /// # Errors
+    /// When the label is taken or too long, there are too many channels, or the association is over.
     pub fn open(&mut self, label: &str, ordered: bool, reliability: Reliability) -> Result<(), DataError> {
         if self.link.is_lost() {
             return Err(DataError::Lost);
@@ -179,6 +183,9 @@ impl DataTransport {
     }
 
     /// Sends a message on an open channel; it is whole at the other end or not there at all.
+    ///
+    /// # Errors
+    /// When the channel is not open, the message is too large, or too much is waiting already.
     pub fn send(&mut self, label: &str, payload: &[u8], binary: bool) -> Result<(), DataError> {
         let channel = self.find(label).filter(|channel| channel.state == State::Open);
         let id = channel.ok_or(DataError::UnknownChannel)?.id;
@@ -223,7 +230,7 @@ impl DataTransport {
         self.open_wanted();
         loop {
             while let Some(notice) = self.link.poll() {
-                self.take_notice(notice);
+                self.take_notice(&notice);
             }
             if !self.read_all() {
                 return;
@@ -243,8 +250,8 @@ impl DataTransport {
         }
     }
 
-    fn take_notice(&mut self, notice: Notice) {
-        match notice {
+    fn take_notice(&mut self, notice: &Notice) {
+        match *notice {
             Notice::Established => self.open_wanted(),
             Notice::Stream(StreamEvent::Opened { id }) => {
                 if self.channels.len() < MAX_CHANNELS {
@@ -304,7 +311,7 @@ impl DataTransport {
                 self.events.push_back(DataEvent::Message { label: channel.label.clone(), payload, binary });
             }
             State::AwaitOpen => self.refuse_at(at),
-            State::Wanted | State::AwaitAck | State::Closing => {}
+            State::Wanted | State::AwaitAck | State::Closing | State::Refused => {}
         }
     }
 
@@ -315,7 +322,7 @@ impl DataTransport {
                 self.channels[at].state = State::Open;
                 self.events.push_back(self.channels[at].announcement());
             }
-            (Ok(Message::Ack), State::Open, _) | (_, State::Closing, _) => {}
+            (Ok(Message::Ack), State::Open, _) | (_, State::Closing | State::Refused, _) => {}
             (Ok(Message::Open(open)), State::AwaitOpen, Some(id)) if self.find(&open.label).is_none() => {
                 if !self.link.accept(id, &Message::Ack.to_bytes(), open.ordered, open.reliability) {
                     return self.refuse_at(at);
@@ -334,8 +341,7 @@ impl DataTransport {
         if self.channels[at].state == State::Open {
             self.events.push_back(DataEvent::Closed { label: self.channels[at].label.clone() });
         }
-        self.channels[at].state = State::Closing;
-        self.channels[at].label.clear();
+        self.channels[at].state = State::Refused;
     }
 
     fn refuse(&mut self, id: u16) {
@@ -351,7 +357,7 @@ impl DataTransport {
         let channel = &mut self.channels[at];
         let resets = channel.id.is_some_and(|id| self.link.reset(id));
         if resets {
-            channel.state = State::Closing;
+            channel.begin_closing();
         } else {
             self.events.extend(self.channels.remove(at).farewell());
         }

@@ -12,9 +12,10 @@ use sctp_proto::{
 
 use super::{MAX_CHANNELS, MAX_MESSAGE_BYTES, Reliability};
 
-/// Payload of a DATA chunk. `sctp-proto` fills a datagram to 28 bytes more, not counting the padding of up to 3 bytes on
-/// each of 17: [`MAX_DATAGRAM_SENT_BYTES`](super::MAX_DATAGRAM_SENT_BYTES), below 1 200 with the 37 of DTLS 1.2.
-const MAX_CHUNK_BYTES: u32 = 960;
+/// Payload of a DATA chunk. `sctp-proto` bundles chunks into 28 bytes more than this, but counts neither the last chunk's
+/// 16 bytes of header nor the padding of 3 on every 17: [`MAX_DATAGRAM_SENT_BYTES`](super::MAX_DATAGRAM_SENT_BYTES) in
+/// the worst case, which with the 37 of DTLS 1.2 stays below 1 200.
+const MAX_CHUNK_BYTES: u32 = 944;
 /// Largest datagram taken in; what `sctp-proto` itself expects from DTLS.
 const MAX_DATAGRAM_BYTES: usize = 8_192;
 /// Bytes received and not yet read, on all channels together: 16 messages of the largest size.
@@ -23,6 +24,8 @@ const MAX_RECEIVE_BYTES: u32 = 16 * MAX_MESSAGE_BYTES as u32;
 const RTO_INITIAL_MS: u64 = 500;
 const RTO_MIN_MS: u64 = 400;
 const RTO_MAX_MS: u64 = 10_000;
+/// Our OPEN must fit whatever little the remote says it takes: that limit is for messages of the application.
+const MIN_SEND_BYTES: u32 = 1_024;
 /// SCTP has no addresses inside DTLS; the crate wants one.
 const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5_000);
 /// The port in our own descriptions, and the remote's when it names none (RFC 8841 §5.2).
@@ -56,6 +59,7 @@ enum LinkState {
 impl Link {
     pub(super) fn new(is_client: bool, remote_port: u16, max_send_bytes: u32, now: Instant) -> Self {
         let remote_port = if remote_port == 0 { DEFAULT_PORT } else { remote_port };
+        let max_send_bytes = max_send_bytes.max(MIN_SEND_BYTES);
         let transport = Arc::new(
             TransportConfig::default()
                 .with_max_receive_buffer_size(MAX_RECEIVE_BYTES)

@@ -21,6 +21,8 @@ pub(super) enum State {
     Open,
     /// Our direction is reset, the remote's not yet.
     Closing,
+    /// The same, for a channel of which nothing more is to be said.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Channel {
 
     /// Whether this is the channel that goes by `label`: not one without a name yet, nor one that is being closed.
     pub(super) fn is_called(&self, label: &str) -> bool {
-        !matches!(self.state, State::AwaitOpen | State::Closing) && self.label == label
+        !matches!(self.state, State::AwaitOpen | State::Closing | State::Refused) && self.label == label
     }
 
     pub(super) fn opening(&self) -> Open {
@@ -61,6 +63,14 @@ impl Channel {
             label: self.label.clone(),
             protocol: String::new(),
         }
+    }
+
+    /// Our direction was reset.
+    pub(super) fn begin_closing(&mut self) {
+        self.state = match self.state {
+            State::AwaitOpen | State::Refused => State::Refused,
+            State::Wanted | State::AwaitAck | State::Open | State::Closing => State::Closing,
+        };
     }
 
     /// Takes over what the remote asked for.
@@ -77,7 +87,7 @@ impl Channel {
 
     /// What to say at the end; nothing when the channel never had a name.
     pub(super) fn farewell(self) -> Option<DataEvent> {
-        let known = self.state != State::AwaitOpen && !(self.state == State::Closing && self.label.is_empty());
+        let known = !matches!(self.state, State::AwaitOpen | State::Refused);
         known.then_some(DataEvent::Closed { label: self.label })
     }
 }

@@ -31,7 +31,7 @@ pub enum DcepError {
     Name,
 }
 
-/// DATA_CHANNEL_OPEN (RFC 8832 §5.1).
+/// `DATA_CHANNEL_OPEN` (RFC 8832 §5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
     /// Whether messages arrive in the order they were sent in.
@@ -51,12 +51,15 @@ pub struct Open {
 pub enum Message {
     /// Asks for a channel on the stream that carries it.
     Open(Open),
-    /// DATA_CHANNEL_ACK (RFC 8832 §5.2).
+    /// `DATA_CHANNEL_ACK` (RFC 8832 §5.2).
     Ack,
 }
 
 impl Message {
     /// Reads a message.
+    ///
+    /// # Errors
+    /// When the bytes are no message of the protocol.
     pub fn parse(bytes: &[u8]) -> Result<Self, DcepError> {
         match bytes {
             [ACK] => Ok(Self::Ack),

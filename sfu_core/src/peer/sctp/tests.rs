@@ -202,3 +202,17 @@ fn a_closed_channel_delivers_what_was_sent_and_can_be_opened_again() {
         assert_eq!([pair.events[0].last(), pair.events[1].last()], [Some(&closed("chat")), Some(&closed("chat"))]);
     }
 }
+
+#[test]
+fn a_channel_without_a_name_is_closed_like_any_other_even_for_a_remote_that_takes_one_byte() {
+    let mut pair = Pair::new(0, 0);
+    pair.ends[0] = DataTransport::new(false, DataMedia { max_message_size: 1, ..media() }, pair.now);
+    pair.ends[0].open("", true, Reliability::Reliable).expect("room");
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.ends[0].send("", b"xy", true), Err(DataError::TooLarge));
+    pair.ends[0].send("", b"x", true).expect("one byte");
+    pair.ends[0].close("");
+    pair.run(Duration::from_secs(5));
+    assert_eq!(pair.payloads(1), [b"x"]);
+    assert_eq!([pair.events[0].last(), pair.events[1].last()], [Some(&closed("")), Some(&closed(""))]);
+}

@@ -11,7 +11,7 @@ use crate::ids::Ssrc;
 /// A session key for RTP or for RTCP.
 pub(super) enum Cipher {
     Gcm(Gcm),
-    CounterMode(CounterMode),
+    CounterMode(Box<CounterMode>),
 }
 
 /// The ciphers for RTP and RTCP that follow from a master key.
@@ -28,11 +28,11 @@ impl Cipher {
         match profile {
             SrtpProfile::AeadAes256Gcm => Self::Gcm(Gcm::new(&master.derive::<32>(key), master.derive(salt))),
             SrtpProfile::AeadAes128Gcm => Self::Gcm(Gcm::new(&master.derive::<16>(key), master.derive(salt))),
-            SrtpProfile::Aes128CmSha1_80 => Self::CounterMode(CounterMode::new(
+            SrtpProfile::Aes128CmSha1_80 => Self::CounterMode(Box::new(CounterMode::new(
                 &master.derive(key),
                 master.derive(salt),
                 &master.derive(authentication),
-            )),
+            ))),
         }
     }
 

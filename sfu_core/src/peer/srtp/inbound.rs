@@ -34,6 +34,9 @@ impl SrtpInbound {
 
     /// Authenticates and decrypts an RTP packet in place. Returns the length of header and plain payload; after an error
     /// the bytes behind the header are meaningless.
+    ///
+    /// # Errors
+    /// When the packet is malformed, not authentic, a replay, or from one source too many.
     pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let header = wire::rtp_header(packet)?;
         let place = self.rtp_sources.find(header.ssrc);
@@ -54,7 +57,8 @@ impl SrtpInbound {
 
     /// Authenticates and decrypts an RTCP packet in place. Returns the plain length.
     ///
-    /// A packet that says it is not encrypted is refused: WebRTC has no such (RFC 8827 §6.5).
+    /// # Errors
+    /// As for RTP. A packet that says it is not encrypted is refused as well: WebRTC has no such (RFC 8827 §6.5).
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let ssrc = wire::rtcp_sender(packet)?;
         let word = self.rtcp.rtcp_word(packet)?;
