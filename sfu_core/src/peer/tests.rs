@@ -132,12 +132,8 @@ fn an_answer_from_elsewhere_than_the_check_went_proves_nothing() {
     let check = bench.stray.iter().find(|(_, bytes)| bytes.starts_with(&[0, 1])).expect("a check").1.clone();
     // The thief has the remote itself answer the check, and sends that on, but from a third address.
     let message = is::stun::StunMessage::parse(&check).expect("STUN");
-    let packet = is::stun::StunPacket {
-        proto: is::Protocol::Udp,
-        source: bench.server,
-        destination: address(WIFI),
-        message,
-    };
+    let packet =
+        is::stun::StunPacket { proto: is::Protocol::Udp, source: bench.server, destination: address(WIFI), message };
     assert!(bench.agent.handle_packet(bench.now, packet));
     let answer = bench.agent.poll_transmit().expect("an answer").contents.to_vec();
     bench.peer.on_stun(address(WIFI), bench.server.ip(), &answer, bench.now);
@@ -185,7 +181,7 @@ fn consent_expires_without_answers_although_requests_come() {
         bench.now += Duration::from_millis(50);
     }
     let left = left.expect("media stops");
-    assert!(left > CONSENT_LIFETIME - seconds(4) && left <= CONSENT_LIFETIME + seconds(1), "{left:?}");
+    assert!(left + seconds(4) > CONSENT_LIFETIME && left <= CONSENT_LIFETIME + seconds(1), "{left:?}");
     assert!(bench.events.contains(&PeerEvent::Disconnected));
     assert!(bench.events.contains(&PeerEvent::AddressLost(address(WIFI))));
 }
@@ -302,22 +298,62 @@ fn a_flood_of_handshake_records_is_bounded_and_does_not_keep_the_remote_out() {
 }
 
 #[test]
-fn new_addresses_come_few_at_a_time() {
+fn new_addresses_come_few_at_a_time_and_never_more_than_the_cap() {
     let mut bench = Bench::connected(SERVER, WIFI);
-    bench.now += ice::NEW_ADDRESS_SPAN;
-    let mut heard = 0;
-    for port in 0..40 {
-        let request = held_back(&mut bench);
-        let from = SocketAddr::from(([198, 51, 100, 7], 1000 + port));
-        bench.peer.on_stun(from, bench.server.ip(), &request, bench.now);
-        bench.drain_peer();
-        heard = bench.events.iter().filter(|event| matches!(event, PeerEvent::AddressHeard(_))).count();
-        bench.run(Duration::from_millis(100));
+    bench.run(ice::NEW_ADDRESS_SPAN);
+    let count = |bench: &Bench, which: fn(&PeerEvent) -> bool| bench.events.iter().filter(|event| which(event)).count();
+    for port in 0..200 {
+        let request = bench.request(true);
+        bench.peer.on_stun(SocketAddr::from(([198, 51, 100, 7], 1000 + port)), bench.server.ip(), &request, bench.now);
+        bench.run(Duration::from_millis(500));
+        let heard = count(&bench, |event| matches!(event, PeerEvent::AddressHeard(_)));
+        let lost = count(&bench, |event| matches!(event, PeerEvent::AddressLost(_)));
+        assert!(heard <= MAX_NEW_ADDRESSES * (1 + usize::from(port) / 20), "{heard} after {port}");
+        assert!(heard - lost < MAX_ADDRESSES_PER_PEER);
+        assert_eq!(bench.media(), Some(address(WIFI)));
     }
-    let lost = bench.events.iter().filter(|event| matches!(event, PeerEvent::AddressLost(_))).count();
-    let spans = 40 * 3 / 10 + 1;
-    assert!(heard > 4 && heard <= MAX_NEW_ADDRESSES * spans, "{heard}");
-    assert!(heard - lost < MAX_ADDRESSES_PER_PEER);
+    assert!(!bench.events.contains(&PeerEvent::Disconnected), "{:?}", bench.events);
+}
+
+#[test]
+fn a_remote_that_goes_back_to_where_it_was_is_followed_at_once() {
+    let mut bench = Bench::connected(SERVER, WIFI);
+    bench.nat.insert(address(WIFI), address(MOBILE));
+    bench.run(seconds(4));
+    assert_eq!(bench.media(), Some(address(MOBILE)));
+    bench.nat.clear();
+    let request = bench.request(true);
+    bench.peer.on_stun(address(WIFI), bench.server.ip(), &request, bench.now);
+    assert_eq!(bench.media(), Some(address(MOBILE)), "the old proof is no proof");
+    bench.run(Duration::from_millis(20));
+    assert_eq!(bench.media(), Some(address(WIFI)));
+}
+
+#[test]
+fn a_repeated_request_is_answered_and_moves_nothing() {
+    let mut bench = Bench::connected(SERVER, WIFI);
+    let old = bench.request(true);
+    bench.peer.on_stun(address(WIFI), bench.server.ip(), &old, bench.now);
+    bench.nat.insert(address(WIFI), address(MOBILE));
+    bench.run(seconds(4));
+    assert_eq!(bench.media(), Some(address(MOBILE)));
+    bench.stray.clear();
+    bench.peer.on_stun(address(WIFI), bench.server.ip(), &old, bench.now);
+    bench.drain_peer();
+    assert_eq!(bench.stray.len(), 1, "one answer, no check");
+    bench.run(seconds(4));
+    assert_eq!(bench.media(), Some(address(MOBILE)));
+}
+
+#[test]
+fn an_error_from_the_remote_does_not_turn_the_roles_around() {
+    let mut bench = Bench::connected(SERVER, WIFI);
+    for _ in 0..20 {
+        let mut error = bench.request(false);
+        error[..2].copy_from_slice(&[1, 0x11]);
+        bench.peer.on_stun(address(WIFI), bench.server.ip(), &error, bench.now);
+    }
+    bench.run(seconds(10));
     assert_eq!(bench.media(), Some(address(WIFI)));
 }
 
