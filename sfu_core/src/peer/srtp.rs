@@ -1,139 +1,45 @@
-//! SRTP protection profiles and their keying material (RFC 5764 §4.1.2 and §4.2, RFC 7714 §14.2).
+//! SRTP and SRTCP (RFC 3711) with the protection profiles of RFC 5764 and RFC 7714, in place.
+//!
+//! [`SrtpInbound`] authenticates and decrypts what one remote sends, [`SrtpOutbound`] seals what we send to it. Every key
+//! is expanded once, when the DTLS handshake is over. Nothing an unauthenticated packet says is remembered.
 
-use std::fmt;
+mod cipher;
+mod counter_mode;
+mod gcm;
+mod inbound;
+mod kdf;
+mod outbound;
+mod profile;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod wire;
 
-use arrayvec::ArrayVec;
+use thiserror::Error;
 
-/// Longest master key: AES-256.
-const MAX_KEY_LEN: usize = 32;
-/// Longest master salt: that of counter mode.
-const MAX_SALT_LEN: usize = 14;
+pub use inbound::SrtpInbound;
+pub use outbound::SrtpOutbound;
+pub use profile::{SrtpHalf, SrtpKeys, SrtpProfile};
+pub use replay::MAX_INBOUND_SSRCS;
 
-/// How media is encrypted and authenticated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SrtpProfile {
-    /// AES-256 in Galois/counter mode.
-    AeadAes256Gcm,
-    /// AES-128 in Galois/counter mode.
-    AeadAes128Gcm,
-    /// AES-128 in counter mode, HMAC-SHA1 cut to 80 bits: what every WebRTC endpoint must know.
-    Aes128CmSha1_80,
-}
+/// What sealing adds to an RTP packet at most: the 16-byte tag of AES-GCM (RFC 7714 §13.1).
+pub const MAX_SRTP_OVERHEAD: usize = 16;
+/// What sealing adds to an RTCP packet at most: the tag and the 4-byte index (RFC 7714 §9.2).
+pub const MAX_SRTCP_OVERHEAD: usize = 20;
 
-impl SrtpProfile {
-    /// All profiles, the one we like best first.
-    pub const ALL: [Self; 3] = [Self::AeadAes256Gcm, Self::AeadAes128Gcm, Self::Aes128CmSha1_80];
-
-    /// The name in the IANA registry of DTLS-SRTP protection profiles.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AeadAes256Gcm => "SRTP_AEAD_AES_256_GCM",
-            Self::AeadAes128Gcm => "SRTP_AEAD_AES_128_GCM",
-            Self::Aes128CmSha1_80 => "SRTP_AES128_CM_HMAC_SHA1_80",
-        }
-    }
-
-    /// Bytes of a master key.
-    pub const fn key_len(self) -> usize {
-        match self {
-            Self::AeadAes256Gcm => 32,
-            Self::AeadAes128Gcm | Self::Aes128CmSha1_80 => 16,
-        }
-    }
-
-    /// Bytes of a master salt.
-    pub const fn salt_len(self) -> usize {
-        match self {
-            Self::AeadAes256Gcm | Self::AeadAes128Gcm => 12,
-            Self::Aes128CmSha1_80 => 14,
-        }
-    }
-
-    /// Bytes of an authentication tag.
-    pub const fn tag_len(self) -> usize {
-        match self {
-            Self::AeadAes256Gcm | Self::AeadAes128Gcm => 16,
-            Self::Aes128CmSha1_80 => 10,
-        }
-    }
-}
-
-impl TryFrom<dimpl::SrtpProfile> for SrtpProfile {
-    type Error = dimpl::SrtpProfile;
-
-    /// Fails for a profile that dimpl may learn one day.
-    fn try_from(profile: dimpl::SrtpProfile) -> Result<Self, Self::Error> {
-        match profile {
-            dimpl::SrtpProfile::AEAD_AES_256_GCM => Ok(Self::AeadAes256Gcm),
-            dimpl::SrtpProfile::AEAD_AES_128_GCM => Ok(Self::AeadAes128Gcm),
-            dimpl::SrtpProfile::AES128_CM_SHA1_80 => Ok(Self::Aes128CmSha1_80),
-            other => Err(other),
-        }
-    }
-}
-
-/// Master key and salt of one direction.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SrtpHalf {
-    /// The master key.
-    pub key: ArrayVec<u8, MAX_KEY_LEN>,
-    /// The master salt.
-    pub salt: ArrayVec<u8, MAX_SALT_LEN>,
-}
-
-impl fmt::Debug for SrtpHalf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SrtpHalf").finish_non_exhaustive()
-    }
-}
-
-/// What a DTLS handshake yields for media.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SrtpKeys {
-    /// What was negotiated.
-    pub profile: SrtpProfile,
-    /// Protects what the DTLS client sends.
-    pub client: SrtpHalf,
-    /// Protects what the DTLS server sends.
-    pub server: SrtpHalf,
-}
-
-impl SrtpKeys {
-    /// Cuts up exported keying material (RFC 5764 §4.2); `None` when it has another length than the profile asks for.
-    pub fn new(profile: SrtpProfile, material: &[u8]) -> Option<Self> {
-        let (key_len, salt_len) = (profile.key_len(), profile.salt_len());
-        if material.len() != 2 * (key_len + salt_len) {
-            return None;
-        }
-        let (client_key, rest) = material.split_at(key_len);
-        let (server_key, rest) = rest.split_at(key_len);
-        let (client_salt, server_salt) = rest.split_at(salt_len);
-        Some(Self { profile, client: half(client_key, client_salt), server: half(server_key, server_salt) })
-    }
-}
-
-fn half(key: &[u8], salt: &[u8]) -> SrtpHalf {
-    SrtpHalf { key: key.iter().copied().collect(), salt: salt.iter().copied().collect() }
-}
-
-/// What the remote sends.
-#[derive(Debug)]
-pub struct SrtpInbound(pub Vec<u8>);
-
-impl SrtpInbound {
-    /// With this key.
-    pub fn new(_profile: SrtpProfile, key: &[u8], salt: &[u8]) -> Self {
-        Self([key, salt].concat())
-    }
-}
-
-/// What we send.
-#[derive(Debug)]
-pub struct SrtpOutbound(pub Vec<u8>);
-
-impl SrtpOutbound {
-    /// With this key.
-    pub fn new(_profile: SrtpProfile, key: &[u8], salt: &[u8]) -> Self {
-        Self([key, salt].concat())
-    }
+/// Why a packet from the network was refused. All of them are the sender's fault (or an attacker's): drop and count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SrtpError {
+    /// Too short for its own header and the authentication tag, or not RTP version 2.
+    #[error("truncated or malformed")]
+    Truncated,
+    /// The tag does not fit: forged, damaged, or sealed with other keys.
+    #[error("not authentic")]
+    Unauthenticated,
+    /// Seen before, or older than the replay window.
+    #[error("replayed")]
+    Replayed,
+    /// Authentic, but one sending source too many, and none of the known ones has been silent for long.
+    #[error("too many sources")]
+    TooManySources,
 }

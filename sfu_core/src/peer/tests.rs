@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -6,8 +7,10 @@ use proptest::prelude::*;
 use self::bench::{Bench, address, start};
 use super::*;
 use crate::demux::{MAX_ADDRESSES_PER_PEER, stun_username};
+use crate::ids::Mid;
 use crate::peer::dtls::MAX_PENDING_HANDSHAKE;
-use crate::peer::ice::{CONSENT_LIFETIME, MAX_NEW_ADDRESSES};
+use crate::peer::ice::{CONSENT_LIFETIME, MAX_NEW_ADDRESSES, MAX_REMOTE_CANDIDATES};
+use crate::peer::sctp::Reliability;
 
 mod bench;
 
@@ -302,7 +305,7 @@ fn new_addresses_come_few_at_a_time_and_never_more_than_the_cap() {
     let mut bench = Bench::connected(SERVER, WIFI);
     bench.run(ice::NEW_ADDRESS_SPAN);
     let count = |bench: &Bench, which: fn(&PeerEvent) -> bool| bench.events.iter().filter(|event| which(event)).count();
-    for port in 0..200 {
+    for port in 0..400 {
         let request = bench.request(true);
         bench.peer.on_stun(SocketAddr::from(([198, 51, 100, 7], 1000 + port)), bench.server.ip(), &request, bench.now);
         bench.run(Duration::from_millis(500));
@@ -366,6 +369,74 @@ fn the_reply_leaves_from_the_address_that_was_asked() {
     let mut bytes = vec![];
     assert_eq!(bench.peer.poll_transmit(&mut bytes), Some((address(WIFI), Some(inside))));
     assert_eq!(bench.peer.media_address(), Some((address(WIFI), Some(inside))));
+}
+
+#[test]
+fn data_and_media_pass_both_ways_with_what_was_agreed_on() {
+    let mut bench = Bench::new(SERVER, WIFI);
+    let media = DataMedia { mid: Mid::new("d").expect("a label"), sctp_port: 5000, max_message_size: 65_536 };
+    bench.peer.connect(&bench.remote.clone(), Some(media), bench.now);
+    while bench.remote_keys.is_none() {
+        bench.run(Duration::from_millis(5));
+    }
+    bench.data = Some(DataTransport::new(true, media, bench.now));
+    bench.data.as_mut().expect("data").open("chat", true, Reliability::Reliable).expect("a channel");
+    bench.run(seconds(1));
+    let long = vec![7; 40_000];
+    bench.peer.data.as_mut().expect("data").send("chat", &long, true).expect("room");
+    bench.data.as_mut().expect("data").send("chat", &long, true).expect("room");
+    bench.run(seconds(2));
+    let message = DataEvent::Message { label: "chat".to_owned(), payload: long, binary: true };
+    assert!(bench.events.contains(&PeerEvent::Data(message.clone())));
+    let theirs = bench.data.as_mut().expect("data");
+    assert!(std::iter::from_fn(|| theirs.poll_event()).any(|event| event == message));
+
+    let srtp = bench.peer.srtp.as_mut().expect("keys");
+    let keys = SrtpKeys::new(srtp.profile, bench.remote_keys.as_ref().expect("keys")).expect("the right length");
+    let mut remote = SrtpPair::new(&keys, DtlsRole::Client);
+    for (from, to) in [(&mut remote.outbound, &mut srtp.inbound), (&mut srtp.outbound, &mut remote.inbound)] {
+        let mut packet = [&[0x80, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3][..], &[0; 16]].concat();
+        let sealed = from.seal_rtp(&mut packet, 12, 3, 65_537);
+        assert_eq!(to.unprotect_rtp(&mut packet[..sealed]), Ok(15));
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_an_address_that_is_only_named() {
+    let mut bench = Bench::new(SERVER, WIFI);
+    bench.remote.candidates = vec![address(THIEF); 40];
+    bench.connect();
+    bench.run(seconds(1));
+    assert!(bench.is_connected() && bench.stray.is_empty());
+}
+
+#[test]
+fn named_addresses_are_checked_where_configured_but_few_and_only_those_of_hosts() {
+    let mut bench = Bench::checking_named(SERVER, WIFI);
+    let named = (1..=60).map(|port| SocketAddr::from(([198, 51, 100, 7], port)));
+    bench.remote.candidates = ["127.0.0.1:9", "0.0.0.0:9", "224.0.0.1:9", "169.254.1.1:9"].map(address).to_vec();
+    bench.remote.candidates.extend(named);
+    bench.connect();
+    bench.run(seconds(10));
+    let checked: BTreeSet<_> = bench.stray.iter().map(|(to, _)| *to).collect();
+    assert_eq!(checked.len(), MAX_REMOTE_CANDIDATES);
+    assert!(checked.iter().all(|to| to.ip() == address("198.51.100.7:1").ip()));
+    assert!(bench.is_connected());
+}
+
+#[test]
+fn a_server_behind_address_translation_answers_under_any_address_of_its_own() {
+    for own in ["10.0.0.7", "203.0.113.1", "0.0.0.0"] {
+        let mut bench = Bench::new(SERVER, WIFI);
+        bench.own = own.parse().expect("an address");
+        bench.connect();
+        bench.run(seconds(1));
+        assert!(bench.is_connected());
+        assert_eq!(
+            bench.peer.media_address(),
+            Some((address(WIFI), Some(bench.own).filter(|own| !own.is_unspecified())))
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A remote made of a controlling ICE agent and a DTLS client, and the network between it and a [`Peer`], in virtual time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use crate::demux::{DatagramKind, UfragKey, classify};
 use crate::ids::PeerId;
 use crate::peer::dtls::{DtlsVersions, Identity};
 use crate::peer::ice::AwsHmac;
+use crate::peer::sctp::DataTransport;
 use crate::peer::{Peer, PeerEvent, TransportConfig};
 use crate::session::{DtlsRole, Fingerprint, RemoteTransport};
 
@@ -38,6 +39,8 @@ pub(super) struct Bench {
     pub(super) agent: IceAgent,
     pub(super) dtls: dimpl::Dtls,
     pub(super) server: SocketAddr,
+    /// Under which address the server itself is sent to.
+    pub(super) own: IpAddr,
     /// How the server sees an address of the remote, where that differs.
     pub(super) nat: BTreeMap<SocketAddr, SocketAddr>,
     /// Addresses of the remote that are cut off.
@@ -55,6 +58,8 @@ pub(super) struct Bench {
     /// What the peer sent to where the remote is not.
     pub(super) stray: Vec<(SocketAddr, Vec<u8>)>,
     pub(super) remote_keys: Option<Vec<u8>>,
+    /// The data channels of the remote.
+    pub(super) data: Option<DataTransport>,
     generation: u8,
 }
 
@@ -65,9 +70,17 @@ impl Bench {
 
     /// `role` is that of the peer under test.
     pub(super) fn with_role(server: &str, remote: &str, role: DtlsRole) -> Self {
+        Self::make(server, remote, role, false)
+    }
+
+    pub(super) fn checking_named(server: &str, remote: &str) -> Self {
+        Self::make(server, remote, DtlsRole::Server, true)
+    }
+
+    fn make(server: &str, remote: &str, role: DtlsRole, check_named: bool) -> Self {
         let now = start();
         let (server, home) = (address(server), address(remote));
-        let config = TransportConfig { identity: IDENTITY.clone(), candidates: vec![server], check_named: false };
+        let config = TransportConfig { identity: IDENTITY.clone(), candidates: vec![server], check_named };
         let local = Self::local(0);
         let peer = Peer::new(&config, local.ufrag, local.pass, 42, now);
         let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
@@ -96,6 +109,7 @@ impl Bench {
             agent,
             dtls,
             server,
+            own: server.ip(),
             nat: BTreeMap::new(),
             dead: BTreeSet::new(),
             lose: BTreeSet::new(),
@@ -108,6 +122,7 @@ impl Bench {
             events: vec![],
             stray: vec![],
             remote_keys: None,
+            data: None,
             generation: 0,
         }
     }
@@ -195,12 +210,24 @@ impl Bench {
         if self.speaks && self.eager {
             // A remote that gives up is the matter of some tests.
             self.speaks = self.dtls.handle_timeout(self.now).is_ok();
+            self.send_data();
             self.drain_dtls();
         }
         if self.peer.poll_timeout().is_some_and(|due| due <= self.now) {
             self.peer.handle_timeout(self.now);
         }
         self.drain_peer();
+    }
+
+    fn send_data(&mut self) {
+        let Some(data) = &mut self.data else { return };
+        if data.poll_timeout().is_some_and(|due| due <= self.now) {
+            data.handle_timeout(self.now);
+        }
+        while let Some(bytes) = self.data.as_mut().and_then(DataTransport::poll_transmit) {
+            self.dtls.send_application_data(&bytes).expect("an open association");
+            self.drain_dtls();
+        }
     }
 
     fn deliver(&mut self, from: SocketAddr, bytes: &[u8]) {
@@ -212,7 +239,7 @@ impl Bench {
             self.requests.push((seen, bytes.to_vec()));
         }
         match classify(bytes) {
-            DatagramKind::Stun => self.peer.on_stun(seen, self.server.ip(), bytes, self.now),
+            DatagramKind::Stun => self.peer.on_stun(seen, self.own, bytes, self.now),
             _ if self.loses() => {}
             _ => self.peer.on_dtls(seen, bytes, self.now),
         }
@@ -259,6 +286,9 @@ impl Bench {
                 dimpl::Output::Packet(packet) => packets.push(packet.to_vec()),
                 dimpl::Output::KeyingMaterial(keys, _) => self.remote_keys = Some(keys.to_vec()),
                 dimpl::Output::Timeout(_) => break,
+                dimpl::Output::ApplicationData(bytes) => {
+                    self.data.as_mut().expect("data was agreed on").on_datagram(bytes, self.now);
+                }
                 _ => {}
             }
         }
