@@ -71,6 +71,25 @@ fn a_client_hello_before_the_nomination_is_answered() {
 }
 
 #[test]
+fn a_remote_that_asks_before_its_description_is_here_connects() {
+    for role in [DtlsRole::Server, DtlsRole::Client] {
+        let mut bench = Bench::with_role(SERVER, WIFI, role);
+        bench.run(Duration::from_millis(600));
+        assert!(bench.events.contains(&PeerEvent::AddressHeard(address(WIFI))));
+        assert_eq!(bench.media(), None);
+        bench.connect();
+        bench.run(seconds(2));
+        assert!(bench.is_connected(), "{role:?}: {:?}", bench.events);
+    }
+}
+
+#[test]
+fn a_peer_may_live_on_any_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<Peer>();
+}
+
+#[test]
 fn any_lost_datagram_of_the_handshake_is_made_good() {
     for lost in 0..6 {
         let mut bench = Bench::new(SERVER, WIFI);
