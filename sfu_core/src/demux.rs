@@ -311,7 +311,7 @@ struct Address {
 impl Address {
     fn of(source: SocketAddr) -> Self {
         let bits = match source.ip() {
-            IpAddr::V4(ip) => u128::from(ip.to_ipv6_mapped().to_bits()),
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
             IpAddr::V6(ip) => ip.to_bits(),
         };
         Self { high: (bits >> 64) as u64, low: bits as u64, port: u64::from(source.port()) }

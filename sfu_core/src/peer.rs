@@ -163,6 +163,11 @@ impl Peer {
             let identity = self.identity.take();
             self.dtls = identity.map(|own| Dtls::new(own, remote.dtls_role, remote.fingerprints.clone()));
         }
+        // The remote may have been heard before its description came.
+        let heard = self.ice.as_ref().is_some_and(|ice| ice.handshake_address().is_some());
+        if let Some(dtls) = self.dtls.as_mut().filter(|_| heard) {
+            dtls.start(now);
+        }
         self.failed = false;
         self.deadline = (!self.announced || self.media_address().is_none()).then(|| now + CONNECT_DEADLINE);
         self.open_data(now);

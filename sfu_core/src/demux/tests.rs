@@ -38,7 +38,7 @@ fn the_first_bytes_tell_the_protocol() {
         (&[22, 254], DatagramKind::Dtls),
         (&[63], DatagramKind::Dtls),
         (&[0x80, 111], DatagramKind::Rtp),
-        (&[0x90, 0x80 | 96], DatagramKind::Rtp),
+        (&[0x90, 224], DatagramKind::Rtp),
         (&[0x80, 200], DatagramKind::Rtcp),
         (&[0xbf, 223], DatagramKind::Rtcp),
         (&[64, 0], DatagramKind::Unknown),

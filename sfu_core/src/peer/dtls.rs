@@ -26,6 +26,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const FLIGHT_RTO: Duration = Duration::from_millis(150);
 /// Retransmissions of one flight: 150 ms doubling, about 19 s.
 const FLIGHT_RETRIES: usize = 6;
+/// After this long without a word from an endpoint that was fed, what it was fed was no ClientHello of the remote, whose
+/// own it would now refuse. A browser repeats its ClientHello within that time.
+const STALLED_AFTER: Duration = Duration::from_millis(500);
 /// Limit of one attempt.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most bytes of one output of the endpoint; its datagrams are 1 150 at most, certificates of browsers below 600.
@@ -60,7 +63,11 @@ pub enum DtlsOutput<'a> {
     Idle(Instant),
 }
 
-/// One end of one DTLS association. A returned error is final: make a new one.
+/// One end of one DTLS association.
+///
+/// # Errors
+/// An error of any of them is final: make a new one.
+#[allow(clippy::missing_errors_doc)]
 pub trait DtlsEndpoint: Send {
     /// Takes in a datagram.
     fn handle_packet(&mut self, datagram: &[u8], now: Instant) -> Result<(), DtlsError>;
@@ -147,6 +154,9 @@ pub enum IdentityError {
 
 impl Identity {
     /// Draws a key and certifies it (P-256, self-signed, one year).
+    ///
+    /// # Errors
+    /// When the cryptographic library lacks something.
     pub fn generate(versions: DtlsVersions) -> Result<Self, IdentityError> {
         let certificate = dimpl::certificate::generate_self_signed_certificate()
             .map_err(|error| IdentityError::Certificate(error.to_string()))?;
@@ -212,6 +222,8 @@ pub struct Dtls {
     role: DtlsRole,
     fingerprints: Vec<Fingerprint>,
     endpoint: Option<Box<dyn DtlsEndpoint>>,
+    /// Since when the endpoint has been fed without having anything to say.
+    silent_since: Option<Instant>,
     progress: Progress,
     pending: VecDeque<Vec<u8>>,
     pending_since: Option<Instant>,
@@ -231,6 +243,7 @@ impl Dtls {
             role,
             fingerprints,
             endpoint: None,
+            silent_since: None,
             progress: Progress::Handshaking,
             pending: VecDeque::new(),
             pending_since: None,
@@ -321,8 +334,13 @@ impl Dtls {
     }
 
     fn feed(&mut self, datagram: &[u8], now: Instant) {
+        let stalled = |since: Instant| now.saturating_duration_since(since) >= STALLED_AFTER;
+        if self.silent_since.is_some_and(stalled) {
+            self.give_up_attempt(now);
+        }
         if self.endpoint.is_none() && self.is_open() && !self.is_client() {
             self.endpoint = Some(self.identity.endpoint(self.role, now));
+            self.silent_since = Some(now);
         }
         let Some(endpoint) = &mut self.endpoint else { return };
         match endpoint.handle_packet(datagram, now) {
@@ -350,6 +368,7 @@ impl Dtls {
     /// An error is final for the endpoint, but not for the meeting: a new one takes its place.
     fn give_up_attempt(&mut self, now: Instant) {
         self.due = None;
+        self.silent_since = None;
         if self.progress == Progress::Connected {
             // The keys for media stay good; data channels are lost.
             self.endpoint = None;
@@ -370,6 +389,7 @@ impl Dtls {
             let Some(endpoint) = &mut self.endpoint else { return };
             match endpoint.poll(&mut buffer) {
                 DtlsOutput::Packet(packet) if self.transmits.len() < MAX_TRANSMITS => {
+                    self.silent_since = None;
                     self.transmits.push_back(packet.to_vec());
                 }
                 DtlsOutput::Packet(_) | DtlsOutput::Other => {}

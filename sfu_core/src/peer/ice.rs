@@ -184,14 +184,14 @@ impl Ice {
     pub fn on_stun(&mut self, source: SocketAddr, destination: IpAddr, datagram: &[u8], now: Instant) {
         let Ok(message) = StunMessage::parse(datagram) else { return };
         if message.is_binding_request() {
-            self.on_request(source, destination, message, now);
+            self.on_request(source, destination, &message, now);
         } else if message.is_successful_binding_response() {
-            self.on_answer(source, destination, message, now);
+            self.on_answer(source, destination, &message, now);
         }
         // An error is not read: 487 would make us controlling, and no other would change anything.
     }
 
-    fn on_request(&mut self, source: SocketAddr, destination: IpAddr, message: StunMessage<'_>, now: Instant) {
+    fn on_request(&mut self, source: SocketAddr, destination: IpAddr, message: &StunMessage<'_>, now: Instant) {
         let Some(announced) = self.announced(source, destination) else { return };
         let seen = self.requests.look_up(message.trans_id(), source);
         let known = self.addresses.contains(source);
@@ -216,13 +216,13 @@ impl Ice {
     }
 
     /// Hands the request to the agent whose credentials it names; `false` when it is not authenticated.
-    fn feed(&mut self, source: SocketAddr, announced: SocketAddr, message: StunMessage<'_>, now: Instant) -> bool {
+    fn feed(&mut self, source: SocketAddr, announced: SocketAddr, message: &StunMessage<'_>, now: Instant) -> bool {
         let Some((ours, _)) = message.split_username() else { return false };
         let agent = match &mut self.former {
             Some((former, _)) if former.local.ufrag == ours => former,
             _ => &mut self.current,
         };
-        let packet = StunPacket { proto: Protocol::Udp, source, destination: announced, message };
+        let packet = StunPacket { proto: Protocol::Udp, source, destination: announced, message: *message };
         let accepted = agent.agent.handle_packet(now, packet);
         // At once, so that our own check leaves together with the answer.
         agent.agent.handle_timeout(now);
@@ -271,14 +271,11 @@ impl Ice {
         self.queue(to, bytes);
     }
 
-    fn on_answer(&mut self, source: SocketAddr, destination: IpAddr, message: StunMessage<'_>, now: Instant) {
+    fn on_answer(&mut self, source: SocketAddr, destination: IpAddr, message: &StunMessage<'_>, now: Instant) {
         let Some(announced) = self.announced(source, destination) else { return };
         // RFC 8445 §7.2.5.2.1: an answer from elsewhere than the check went is none.
         let Some(check) = self.checks.find(message.trans_id()).filter(|check| check.to == source) else { return };
-        let by_former = match self.accept_answer(&check, source, announced, message, now) {
-            None => return,
-            Some(by_former) => by_former,
-        };
+        let Some(by_former) = self.accept_answer(&check, source, announced, message, now) else { return };
         self.checks.remove(check.transaction);
         if self.addresses.proved(source, now) {
             self.events.push_back(IceEvent::Proved(source));
@@ -294,7 +291,7 @@ impl Ice {
         check: &Check,
         source: SocketAddr,
         announced: SocketAddr,
-        message: StunMessage<'_>,
+        message: &StunMessage<'_>,
         now: Instant,
     ) -> Option<bool> {
         if check.own {
@@ -307,7 +304,7 @@ impl Ice {
             if agent.mapped.is_full() && !agent.mapped.contains(&mapped) {
                 continue;
             }
-            let packet = StunPacket { proto: Protocol::Udp, source, destination: announced, message };
+            let packet = StunPacket { proto: Protocol::Udp, source, destination: announced, message: *message };
             if agent.agent.handle_packet(now, packet) {
                 if !agent.mapped.contains(&mapped) {
                     agent.mapped.push(mapped);
@@ -405,9 +402,8 @@ impl Ice {
 
     /// When to call [`Ice::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let consent = self.consent.map(|consent| {
-            consent.answered + if consent.quiet { CONSENT_LIFETIME } else { QUIET_AFTER }
-        });
+        let consent =
+            self.consent.map(|consent| consent.answered + if consent.quiet { CONSENT_LIFETIME } else { QUIET_AFTER });
         self.due.into_iter().chain(consent).min()
     }
 
@@ -487,6 +483,3 @@ fn is_checkable(address: &SocketAddr) -> bool {
     let special = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
     address.port() != 0 && !special && !matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.is_link_local())
 }
-
-#[cfg(test)]
-mod tests;
