@@ -17,6 +17,8 @@ mod feedback;
 mod flush;
 mod inbound;
 mod intake;
+#[cfg(any(test, feature = "simulation"))]
+mod keyed;
 mod member;
 mod outbound;
 mod path;

@@ -95,8 +95,7 @@ impl Gate {
 
     /// Ends every edge that leads to `subscriber` and says how many there were.
     pub fn revoke_subscriber(&mut self, subscriber: PeerId) -> usize {
-        let inbound: Vec<Flow> =
-            self.live.keys().filter(|(_, to)| *to == subscriber).map(|(flow, _)| *flow).collect();
+        let inbound: Vec<Flow> = self.live.keys().filter(|(_, to)| *to == subscriber).map(|(flow, _)| *flow).collect();
         for flow in &inbound {
             self.revoke(*flow, subscriber);
         }

@@ -33,7 +33,9 @@ pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Resu
         Command::Revoke { track, subscriber } => subscribe::revoke(engine, track, subscriber),
         Command::AllowData { publisher, subscriber } => subscribe::allow_data(engine, publisher, subscriber),
         Command::RevokeData { publisher, subscriber } => subscribe::revoke_data(engine, publisher, subscriber),
-        Command::SendData { peer, label, payload, binary } => control::send_data(engine, peer, &label, &payload, binary, now),
+        Command::SendData { peer, label, payload, binary } => {
+            control::send_data(engine, peer, &label, &payload, binary, now)
+        }
         Command::Mute { track, muted } => mute(engine, track, muted, now),
         Command::LimitLayer { track, subscriber, limit } => subscribe::limit(engine, track, subscriber, limit, now),
         Command::RequestKeyframe { track } => request_keyframe(engine, track, now),
@@ -61,7 +63,7 @@ fn remove_room(engine: &mut Engine, room: RoomId) -> Result<Reply, Refusal> {
 }
 
 /// Checks that one more peer may enter `room`.
-fn admit_peer(engine: &Engine, room: RoomId) -> Result<(), Refusal> {
+pub(super) fn admit_peer(engine: &Engine, room: RoomId) -> Result<(), Refusal> {
     let state = engine.rooms.find(room).ok_or(Refusal::UnknownRoom)?;
     if state.failed {
         return Err(Refusal::RoomFailed);
@@ -112,7 +114,7 @@ fn create_bot(
         .ok_or(Refusal::Full(Cap::Peers))?;
     let applied = engine.peers.find_mut(id).is_some_and(|member| {
         member.inbound.apply(session);
-        member.outbound.apply(session, first, initial, now)
+        member.outbound.apply(session, first, initial)
     });
     if !applied {
         engine.peers.remove(id);
@@ -126,7 +128,7 @@ fn create_bot(
 
 /// Numbers start below 2¹⁵, so that a receiver that misses the first packets guesses the roll-over count right, and with a
 /// roll-over count of 1, so that a late packet has a number below the first.
-fn first_numbers(engine: &mut Engine) -> FirstNumbers {
+pub(super) fn first_numbers(engine: &mut Engine) -> FirstNumbers {
     let number = engine.entropy.u32();
     FirstNumbers { index: u64::from(number & 0x7fff), timestamp: engine.entropy.u32() }
 }
@@ -137,7 +139,7 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
     let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
     let base = member.ssrc_base;
     let in_our_numbers = session.send.iter().enumerate().all(|(n, media)| media.ssrc.0 == base + 2 * n as u32);
-    if !in_our_numbers || !member.outbound.apply(session, first, initial, now) {
+    if !in_our_numbers || !member.outbound.apply(session, first, initial) {
         return Err(Refusal::BadSession);
     }
     member.inbound.apply(session);

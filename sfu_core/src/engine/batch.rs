@@ -7,7 +7,7 @@ use super::transmit::{Group, TransmitBatch};
 use crate::ids::PeerId;
 
 /// The largest datagram we make: fits an Ethernet path with any IP header and a VPN of 1280 needs less from its sender.
-pub const MAX_DATAGRAM: usize = 1500;
+pub(crate) const MAX_DATAGRAM: usize = 1500;
 /// Room in one batch: a keyframe to a dozen subscribers; a larger flush is several batches.
 const BATCH_BYTES: usize = 256 << 10;
 /// Groups in one batch: what one `sendmmsg` takes comfortably.
@@ -83,7 +83,12 @@ impl BatchWriter {
             self.closed = len < group.segment_size;
             return;
         }
-        self.batch.groups.push(Group { destination: route.destination, source: route.source, segment_size: len, range });
+        self.batch.groups.push(Group {
+            destination: route.destination,
+            source: route.source,
+            segment_size: len,
+            range,
+        });
         self.records.push(GroupRecord {
             peer: route.peer,
             first_transport_cc: transport_cc,

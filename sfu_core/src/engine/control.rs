@@ -119,9 +119,10 @@ fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Insta
 
 /// What the peer receives has a hole: a keyframe fills it soonest.
 fn restart_subscriptions(engine: &mut Engine, peer: PeerId, now: Instant) {
-    let tracks: ArrayVec<_, MAX_SUBSCRIPTIONS_PER_PEER> = engine.peers.find(peer).map_or_else(ArrayVec::new, |member| {
-        member.outbound.send.iter().filter_map(|send| send.track).collect()
-    });
+    let tracks: ArrayVec<_, MAX_SUBSCRIPTIONS_PER_PEER> = engine
+        .peers
+        .find(peer)
+        .map_or_else(ArrayVec::new, |member| member.outbound.send.iter().filter_map(|send| send.track).collect());
     for id in tracks {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
         let Some(subscription) = track.subscription_mut(peer) else { continue };

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::bwe::pacer::PaceKind;
 use crate::forward::router::PayloadRoute;
 use crate::ids::{PeerId, Ssrc};
 use crate::peer::srtp::SrtpError;
@@ -9,7 +10,6 @@ use crate::rtcp::nack::Nack;
 use crate::rtcp::sr::{ReportBlock, SenderReport};
 use crate::rtcp::twcc::TransportFeedback;
 use crate::rtcp::{self, RtcpPacket};
-use crate::bwe::pacer::PaceKind;
 
 use super::Engine;
 use super::control;
@@ -41,12 +41,12 @@ pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], no
 fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, now: Instant) {
     match packet {
         RtcpPacket::SenderReport(report) => on_sender_report(engine, from, report, now),
-        RtcpPacket::ReceiverReport(report) => on_report_blocks(engine, from, &report.blocks, now),
+        RtcpPacket::ReceiverReport(report) => on_report_blocks(engine, from, &report.reports, now),
         RtcpPacket::Nack(nack) => on_nack(engine, from, nack, now),
         RtcpPacket::Pli(pli) => on_keyframe_request(engine, from, pli.media, now),
         RtcpPacket::Fir(fir) => {
-            for request in fir.requests() {
-                on_keyframe_request(engine, from, request.media, now);
+            for request in &fir.requests {
+                on_keyframe_request(engine, from, request.ssrc, now);
             }
         }
         RtcpPacket::TransportFeedback(feedback) => on_transport_feedback(engine, from, feedback, now),
@@ -63,14 +63,14 @@ fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, now: In
 
 /// The publisher's clock, and what it heard of us if it is a subscriber too (RFC 3550 §6.4.1).
 fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, now: Instant) {
-    on_report_blocks(engine, from, &report.blocks, now);
+    on_report_blocks(engine, from, &report.reports, now);
     let Some(member) = engine.peers.find(from) else { return };
     let Some(source) = member.inbound.source_of(report.sender) else { return };
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     track.clocks.anchors[usize::from(source.encoding)] =
-        Some(crate::forward::rewriter::ClockAnchor { ntp: report.ntp, timestamp: report.rtp_timestamp });
+        Some(crate::forward::rewriter::ClockAnchor { ntp: report.ntp, timestamp: report.timestamp });
     if let Some(encoding) = track.encodings.get_mut(usize::from(source.encoding)) {
-        encoding.on_sender_report(report.ntp, report.rtp_timestamp, now);
+        encoding.on_sender_report(report.ntp, report.timestamp, now);
     }
 }
 
@@ -104,7 +104,8 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let source = subscription.rewriter.map_back(sequence)?;
     let routes = subscription.routes.clone();
     let stored = track.encodings.get(usize::from(source.encoding))?.ring.find(source.sequence)?;
-    let PayloadRoute::As { rtx: Some(payload_type), .. } = *routes.get(usize::from(stored.origin.payload_index))? else {
+    let PayloadRoute::As { rtx: Some(payload_type), .. } = *routes.get(usize::from(stored.origin.payload_index))?
+    else {
         return None;
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));

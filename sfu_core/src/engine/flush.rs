@@ -1,7 +1,6 @@
 //! Sending what is ready: peer after peer, for each its control datagrams, its RTCP, then the packets whose turn has come,
 //! audio first. Datagrams for one destination come out side by side, so that they can leave in one call.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::batch::{BatchWriter, Route};
@@ -133,9 +132,4 @@ pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
 /// 24 bits of 6.18 fixed point seconds (libwebrtc, abs-send-time).
 fn abs_send_time(micros: u64) -> u32 {
     ((u128::from(micros) << 18) / 1_000_000) as u32 & 0x00ff_ffff
-}
-
-/// Where replies to a datagram leave from.
-pub(super) const fn reply_source(destination: IpAddr) -> Option<IpAddr> {
-    if destination.is_unspecified() { None } else { Some(destination) }
 }

@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 
 use crate::bwe::arrival::ArrivalLog;
 use crate::ids::{Mid, Ssrc, TrackId};
+use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionMap, Extensions};
 use crate::session::{CongestionFeedback, NegotiatedSession, ReceiveMedia};
 
@@ -39,7 +40,7 @@ pub(crate) enum Resolved {
 #[derive(Debug)]
 pub(crate) struct Inbound {
     pub(crate) extensions: ExtensionMap,
-    pub(crate) feedback: CongestionFeedback,
+    pub(crate) congestion: CongestionFeedback,
     pub(crate) reduced_size_rtcp: bool,
     pub(crate) media: Vec<ReceiveMedia>,
     /// Published media sections.
@@ -54,15 +55,15 @@ pub(crate) struct Inbound {
     pub(crate) reception_at: Option<Instant>,
     /// The SSRC of the last packet: transport-wide feedback names one, any of the peer's.
     pub(crate) last_ssrc: Ssrc,
-    /// Counts transport-wide feedback packets, in 8 bits.
-    pub(crate) feedback_count: u8,
+    /// Numbers transport-wide feedback packets.
+    pub(crate) feedback: Option<FeedbackBuilder>,
 }
 
 impl Inbound {
     pub(crate) fn new() -> Self {
         Self {
             extensions: ExtensionMap::default(),
-            feedback: CongestionFeedback::None,
+            congestion: CongestionFeedback::None,
             reduced_size_rtcp: false,
             media: Vec::new(),
             tracks: ArrayVec::new(),
@@ -72,13 +73,13 @@ impl Inbound {
             report_at: None,
             reception_at: None,
             last_ssrc: Ssrc(0),
-            feedback_count: 0,
+            feedback: None,
         }
     }
 
     pub(crate) fn apply(&mut self, session: &NegotiatedSession) {
         self.extensions = session.extensions.clone();
-        self.feedback = session.feedback;
+        self.congestion = session.feedback;
         self.reduced_size_rtcp = session.reduced_size_rtcp;
         self.media.clone_from(&session.receive);
     }
@@ -206,7 +207,10 @@ mod tests {
                 rtx: Some(97),
                 format: String::new(),
             }],
-            encodings: rids.iter().map(|rid| RemoteEncoding { rid: Rid::new(rid), ..RemoteEncoding::default() }).collect(),
+            encodings: rids
+                .iter()
+                .map(|rid| RemoteEncoding { rid: Rid::new(rid), ..RemoteEncoding::default() })
+                .collect(),
             nack: true,
             pli: true,
             fir: false,

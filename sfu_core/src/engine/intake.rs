@@ -149,7 +149,9 @@ fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], no
                         long: id.long,
                         offset: id.offset as u8,
                     }),
-                    tl0_pic_idx: descriptor.tl0_pic_idx.map(|(value, offset)| Tl0PicIdx { value, offset: offset as u8 }),
+                    tl0_pic_idx: descriptor
+                        .tl0_pic_idx
+                        .map(|(value, offset)| Tl0PicIdx { value, offset: offset as u8 }),
                 });
             }
         }

@@ -50,7 +50,6 @@ pub(crate) struct SendTrack {
     pub(crate) kind: MediaKind,
     pub(crate) ssrc: Ssrc,
     pub(crate) rtx_ssrc: Option<Ssrc>,
-    pub(crate) nack: bool,
     pub(crate) payload_types: Vec<PayloadType>,
     pub(crate) track: Option<TrackId>,
     /// The index after the last one used: the next subscription goes on from here, since the SSRC stays.
@@ -61,7 +60,6 @@ pub(crate) struct SendTrack {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) retransmitted: u64,
-    pub(crate) nacked: u64,
     /// What the subscriber last reported.
     pub(crate) loss: f64,
     acknowledged: bool,
@@ -107,7 +105,12 @@ impl Outbound {
             pacer: Pacer::new(initial * 2.5, now),
             history: History::new(now),
             controller: Box::new(DelayController::new(initial)),
-            estimate: Estimate { target: initial, pacing: initial * 2.5, padding_to: Bitrate::ZERO, limit: Limit::None },
+            estimate: Estimate {
+                target: initial,
+                pacing: initial * 2.5,
+                padding_to: Bitrate::ZERO,
+                limit: Limit::None,
+            },
             allocator: Allocator::new(now),
             targets: Vec::new(),
             send: Vec::new(),
@@ -122,9 +125,18 @@ impl Outbound {
     }
 
     /// Applies a negotiation. Sections keep their place; returns false, and changes nothing, when one contradicts its past.
-    pub(crate) fn apply(&mut self, session: &NegotiatedSession, first: FirstNumbers, initial: Bitrate, now: Instant) -> bool {
-        let contradicts =
-            self.send.iter().zip(&session.send).any(|(ours, theirs)| ours.mid != theirs.mid || ours.ssrc != theirs.ssrc);
+    pub(crate) fn apply(
+        &mut self,
+        session: &NegotiatedSession,
+        first: FirstNumbers,
+        initial: Bitrate,
+        now: Instant,
+    ) -> bool {
+        let contradicts = self
+            .send
+            .iter()
+            .zip(&session.send)
+            .any(|(ours, theirs)| ours.mid != theirs.mid || ours.ssrc != theirs.ssrc);
         if contradicts || session.send.len() < self.send.len() || session.send.len() > MAX_SUBSCRIPTIONS_PER_PEER {
             return false;
         }
@@ -142,7 +154,6 @@ impl Outbound {
                 kind: media.kind,
                 ssrc: media.ssrc,
                 rtx_ssrc: media.rtx_ssrc,
-                nack: media.nack,
                 payload_types: media.payload_types.clone(),
                 track: None,
                 next_index: first.index,
@@ -151,8 +162,7 @@ impl Outbound {
                 packets: 0,
                 bytes: 0,
                 retransmitted: 0,
-                nacked: 0,
-                loss: 0.0,
+                    loss: 0.0,
                 acknowledged: false,
             });
         }
@@ -180,7 +190,7 @@ impl Outbound {
         let send = &mut self.send[usize::from(index)];
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
-        if let Some(round_trip) = self.round_trip_from(block.last_sender_report, block.delay_since_last, now) {
+        if let Some(round_trip) = self.round_trip_from(block.last_sr, block.delay_since_last_sr, now) {
             self.round_trip = Some(round_trip);
             self.controller.on_rtt(round_trip, now);
         }

@@ -172,7 +172,8 @@ pub(super) fn leave(
 ) {
     let outbound = &mut subscriber.outbound;
     let Some(send) = outbound.send.get_mut(usize::from(queued.send_index)) else { return };
-    let Some(track) = exit.tracks.find(queued.track).filter(|track| !track.muted && send.track == Some(track.id)) else {
+    let Some(track) = exit.tracks.find(queued.track).filter(|track| !track.muted && send.track == Some(track.id))
+    else {
         return exit.stats.drops.revoked += 1;
     };
     let Some(stored) =

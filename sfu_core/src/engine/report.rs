@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use crate::ids::{PeerId, Ssrc, TrackId};
+use crate::rtcp::pli::Pli;
 use crate::rtcp::rr::ReceiverReport;
-use crate::rtcp::sr::{MAX_REPORT_BLOCKS, ReportBlock, SenderReport};
-use crate::rtcp::{nack, pli, sdes, twcc};
+use crate::rtcp::sr::{ReportBlock, ReportBlocks, SenderReport};
+use crate::rtcp::twcc::FeedbackBuilder;
+use crate::rtcp::{nack, sdes};
 use crate::session::CongestionFeedback;
 
 use super::Engine;
@@ -33,17 +35,18 @@ pub(super) fn on_timeout(engine: &mut Engine, peer: PeerId, now: Instant) {
 
 fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
-    let tracks: ArrayVec<TrackId, MAX_TRACKS_PER_PEER> = member.inbound.tracks.iter().map(|(_, track)| *track).collect();
+    let tracks: ArrayVec<TrackId, MAX_TRACKS_PER_PEER> =
+        member.inbound.tracks.iter().map(|(_, track)| *track).collect();
     let sender = Ssrc(member.ssrc_base);
     let round_trip = member.outbound.round_trip.unwrap_or(ROUND_TRIP_GUESS);
     let mut next = None;
     let mut soonest = |at: Option<Instant>| next = [next, at].into_iter().flatten().min();
 
-    if member.inbound.feedback == CongestionFeedback::TransportCc {
+    if member.inbound.congestion == CongestionFeedback::TransportCc {
         transport_feedback(member, sender, now);
         soonest(member.inbound.arrivals.poll_timeout());
     }
-    let mut blocks = ArrayVec::<ReportBlock, MAX_REPORT_BLOCKS>::new();
+    let mut blocks = ReportBlocks::new();
     let reports_due = member.inbound.reception_at.is_none_or(|at| at <= now);
     for id in tracks {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
@@ -57,20 +60,20 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
                 }
                 soonest(encoding.recovery.poll_timeout());
             }
-            if encoding.keyframes.poll_pli(now) && member.rtcp.push(|out| pli::write(sender, ssrc, out)) {
+            if encoding.keyframes.poll_pli(now) && member.rtcp.push(|out| Pli { sender, media: ssrc }.write(out)) {
                 engine.stats.keyframe_requests_out += 1;
             }
             soonest(encoding.keyframes.poll_timeout());
             if reports_due && let Some(report) = encoding.reception.report() {
-                let (last_sender_report, delay_since_last) = encoding.last_sender_report(now);
+                let (last_sr, delay_since_last_sr) = encoding.last_sender_report(now);
                 let _ = blocks.try_push(ReportBlock {
                     ssrc,
                     fraction_lost: report.fraction_lost,
                     cumulative_lost: report.cumulative_lost,
                     highest_sequence: report.highest_sequence,
                     jitter: report.jitter,
-                    last_sender_report,
-                    delay_since_last,
+                    last_sr,
+                    delay_since_last_sr,
                 });
             }
         }
@@ -78,7 +81,7 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     if reports_due {
         member.inbound.reception_at = Some(now + REPORT_INTERVAL);
         if !blocks.is_empty() {
-            member.rtcp.push(|out| ReceiverReport { sender, blocks }.write(out));
+            member.rtcp.push(|out| ReceiverReport { sender, reports: blocks }.write(out));
         }
     }
     if engine.peers.find(peer).is_some_and(|member| !member.inbound.tracks.is_empty()) {
@@ -93,14 +96,22 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
 /// What arrived since the last feedback, by transport-wide number.
 fn transport_feedback(member: &mut Member, sender: Ssrc, now: Instant) {
     let media = member.inbound.last_ssrc;
+    let builder = member.inbound.feedback.get_or_insert_with(|| FeedbackBuilder::new(sender));
     while let Some(arrived) = member.inbound.arrivals.poll_report(now) {
-        let count = member.inbound.feedback_count;
-        let written =
-            member.rtcp.push(|out| twcc::write(sender, media, count, arrived.base_sequence, arrived.arrivals(), out));
-        if !written {
-            break;
+        let mut told = 0;
+        while told < arrived.count {
+            let base = arrived.base_sequence + told as u64;
+            let mut statuses = 0;
+            let written = member.rtcp.push(|out| {
+                let built = builder.write(media, base, arrived.arrivals().skip(told), out)?;
+                statuses = built.statuses;
+                Some(built.len)
+            });
+            if !written || statuses == 0 {
+                return;
+            }
+            told += statuses;
         }
-        member.inbound.feedback_count = count.wrapping_add(1);
     }
 }
 
@@ -116,7 +127,7 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
             if reduced {
                 return Some(len);
             }
-            Some(len + sdes::write_cname(report.sender, CNAME, &mut out[len..])?)
+            Some(len + sdes::write(report.sender, CNAME, &mut out[len..])?)
         });
         if written {
             member.outbound.note_sender_report(ntp, now);
@@ -148,9 +159,9 @@ fn sender_report(
     Some(SenderReport {
         sender: send.ssrc,
         ntp,
-        rtp_timestamp: source_timestamp.wrapping_add(subscription.rewriter.timestamp_offset()),
+        timestamp: source_timestamp.wrapping_add(subscription.rewriter.timestamp_offset()),
         packets: send.packets as u32,
         octets: send.bytes as u32,
-        blocks: ArrayVec::new(),
+        reports: ReportBlocks::new(),
     })
 }

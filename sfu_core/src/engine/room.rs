@@ -41,7 +41,8 @@ impl Room {
 impl Engine {
     /// Counts an inbound edge; the roster is told when the participant had none before. There is no hidden listener.
     pub(super) fn listener_gained(&mut self, subscriber: PeerId) {
-        let Some((room, participant)) = self.peers.find(subscriber).map(|member| (member.room, member.participant)) else {
+        let Some((room, participant)) = self.peers.find(subscriber).map(|member| (member.room, member.participant))
+        else {
             return;
         };
         let Some(state) = self.rooms.find_mut(room) else { return };

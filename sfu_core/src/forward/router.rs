@@ -15,8 +15,10 @@ use super::selector::Selector;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, ParticipantId, PeerId, Rid, RoomId, Ssrc, TrackId};
 use crate::rtp::seq::SequenceUnwrapper;
+use crate::session::{
+    Codec, LayerLimit, MAX_ENCODINGS, MAX_PAYLOAD_TYPES, MediaKind, PayloadType, ReceiveMedia, TrackSource,
+};
 use crate::units::NtpTime;
-use crate::session::{LayerLimit, Codec, MAX_ENCODINGS, MAX_PAYLOAD_TYPES, MediaKind, PayloadType, ReceiveMedia, TrackSource};
 
 /// Subscriptions of one track: everyone in the largest room.
 pub const MAX_SUBSCRIPTIONS_PER_TRACK: usize = 2_000;
