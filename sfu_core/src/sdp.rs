@@ -27,6 +27,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::answer;
@@ -42,8 +44,8 @@ pub const MAX_BYTES: usize = 64 * 1024;
 /// Most lines read (`reliability.md` A1.2).
 pub const MAX_LINES: usize = 2_000;
 
-/// An answer and what it agrees on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An answer and what it agrees on. Its debug form leaves out the text, which holds credentials.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
     /// For the remote.
     pub sdp: String,
@@ -51,6 +53,12 @@ pub struct Answered {
     pub session: NegotiatedSession,
     /// Where each track of [`AnswerPlan::send`] goes; `None` when the offer has no free section for it.
     pub placed: Vec<Option<Mid>>,
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered").field("session", &self.session).field("placed", &self.placed).finish_non_exhaustive()
+    }
 }
 
 /// Reads `text` as an offer and answers it; for fuzzing. What we answer must itself be readable.

@@ -9,7 +9,7 @@ use super::description::{
 use super::error::SdpError;
 use super::parse::Line;
 use crate::ids::{Mid, Rid};
-use crate::rtp::ext::ExtensionKind;
+use crate::rtp::ext::{EXTENSION_KINDS, ExtensionKind};
 use crate::session::{Fingerprint, MAX_MEDIA};
 
 /// Most candidates kept of one section; the rest are passed over. Browsers gather fewer than 20.
@@ -18,6 +18,8 @@ const MAX_CANDIDATES: usize = 32;
 const MAX_SOURCES: usize = 16;
 /// Most names kept of one section's simulcast.
 const MAX_RIDS: usize = 16;
+/// Most extension lines kept of one section: each kind twice, since a kind may be listed per direction.
+const MAX_EXTENSIONS: usize = 2 * EXTENSION_KINDS;
 /// Most certificates a remote may choose among (RFC 8122 §5); browsers name one.
 const MAX_FINGERPRINTS: usize = 8;
 
@@ -49,7 +51,7 @@ pub(super) fn read_section(section: &mut Section, line: Line<'_>) -> Result<(), 
         "extmap-allow-mixed" => section.extmap_allow_mixed = true,
         "end-of-candidates" => section.end_of_candidates = true,
         "candidate" if section.candidates.len() < MAX_CANDIDATES => section.candidates.extend(candidate(value)),
-        "extmap" => section.extensions.extend(extension(value).ok_or(bad(line, "extmap"))?),
+        "extmap" => extension(section, value).ok_or(bad(line, "extmap"))?,
         "rtpmap" => rtpmap(section, value).ok_or(bad(line, "rtpmap"))?,
         "fmtp" => fmtp(section, value),
         "rtcp-fb" => rtcp_fb(section, value),
@@ -143,18 +145,21 @@ fn candidate(value: &str) -> Option<Candidate> {
     })
 }
 
-/// `None` when the line is broken, an empty list when we do not know the extension.
-fn extension(value: &str) -> Option<Option<Extension>> {
+/// `<id>[/<direction>] <uri> …`. Extensions we do not know are passed over.
+fn extension(section: &mut Section, value: &str) -> Option<()> {
     let mut fields = value.split_ascii_whitespace();
-    let (id, direction) = match fields.next()?.split_once('/') {
+    let first = fields.next()?;
+    let (id, direction) = match first.split_once('/') {
         Some((id, direction)) => (id, Some(Direction::from_name(direction)?)),
-        None => (value.split_ascii_whitespace().next()?, None),
+        None => (first, None),
     };
     let id: u16 = id.parse().ok()?;
     let kind = ExtensionKind::from_uri(fields.next()?);
     // 4096 and above ask for a number of our choice (RFC 8285 §7): as good as unknown.
     let id = u8::try_from(id).ok().filter(|id| *id != 0);
-    Some(kind.zip(id).map(|(kind, id)| Extension { id, kind, direction }))
+    let known = kind.zip(id).filter(|_| section.extensions.len() < MAX_EXTENSIONS);
+    section.extensions.extend(known.map(|(kind, id)| Extension { id, kind, direction }));
+    Some(())
 }
 
 /// `<number> <name>/<clock rate>[/<channels>]`

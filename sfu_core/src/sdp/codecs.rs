@@ -102,7 +102,7 @@ fn profile(payload: &Payload, name: &str) -> Option<String> {
     (profile < 4).then(|| profile.to_string())
 }
 
-/// Packetization mode and profile (RFC 6184 §8.1), the profile as profile_idc and profile-iop of its purest form.
+/// Packetization mode and profile (RFC 6184 §8.1), the profile as `profile_idc` and profile-iop of its purest form.
 fn h264_format(payload: &Payload) -> Option<String> {
     let mode = payload.parameter("packetization-mode").unwrap_or("0");
     // Absent means Baseline by the RFC; every implementation without the parameter means what browsers call 42e01f.

@@ -50,6 +50,7 @@ pub(super) enum SectionKind {
 }
 
 /// One m= line with its attributes.
+#[allow(clippy::struct_excessive_bools, reason = "each is a line without a value, and none depends on another")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Section {
     /// Where the m= line is, from 1; 0 before it is written.

@@ -1,5 +1,7 @@
 //! Offering (RFC 8829 §5.2.1) and taking the answer (§5.11).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::answer::announce;
@@ -32,13 +34,19 @@ pub struct PendingOffer {
     plan: OfferPlan,
 }
 
-/// An offer and what is needed to understand its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An offer and what is needed to understand its answer. Its debug form leaves out the text, which holds credentials.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
     /// For the remote.
     pub sdp: String,
     /// For [`accept`].
     pub pending: PendingOffer,
+}
+
+impl fmt::Debug for Offered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offered").field("pending", &self.pending).finish_non_exhaustive()
+    }
 }
 
 /// Writes an offer.
