@@ -14,6 +14,7 @@ pub mod ids;
 pub mod peer;
 pub mod rtcp;
 pub mod rtp;
+pub mod sdp;
 pub mod session;
 pub mod slots;
 pub mod stats;
