@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Far enough from the machine's own start that code may look back an hour.
-const HEAD_START: Duration = Duration::from_hours(24);
+const HEAD_START: Duration = Duration::from_secs(24 * 3_600);
 
 /// The time of one simulated world.
 #[derive(Debug, Clone, Copy)]

@@ -6,4 +6,5 @@
 pub mod clock;
 pub mod link;
 pub mod media;
+pub mod oracle;
 pub mod random;

@@ -1,4 +1,4 @@
-//! Randomness from one seed: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+//! Randomness from one seed: `SplitMix64` (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Random {
     }
 }
 
-/// The finaliser of SplitMix64: every bit of `value` moves about half of the result.
+/// The finaliser of `SplitMix64`: every bit of `value` moves about half of the result.
 pub const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

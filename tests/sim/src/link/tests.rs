@@ -15,7 +15,7 @@ fn arrivals(config: LinkConfig, count: u32, interval: Duration) -> (Vec<(u32, u1
         collect(&mut link, start, now, &mut seen);
         link.send(number, SIZE, now);
     }
-    collect(&mut link, start, start + Duration::from_hours(1), &mut seen);
+    collect(&mut link, start, start + Duration::from_secs(3_600), &mut seen);
     (seen, link.counters())
 }
 

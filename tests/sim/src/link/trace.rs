@@ -53,7 +53,7 @@ impl Trace {
     pub(super) fn next_after(&self, since: Duration) -> Duration {
         let period = self.period();
         let rounds = (since.as_nanos() / period.as_nanos()) as u32;
-        let within = since - period * rounds;
+        let within = Duration::from_nanos((since.as_nanos() % period.as_nanos()) as u64);
         let index = self.at.partition_point(|&at| at <= within);
         match self.at.get(index) {
             Some(&at) => period * rounds + at,

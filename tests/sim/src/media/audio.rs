@@ -68,6 +68,7 @@ impl Microphone {
             count: 1,
             keyframe: true,
             temporal: 0,
+            temporal_layers: 1,
             captured_us: (self.next_at - self.start).as_micros() as u64,
         };
         let mut payload = vec![TOC];

@@ -17,7 +17,7 @@ pub(super) fn write_head(stamp: &Stamp, payload: &mut Vec<u8>, size: usize) {
         return write_parameter_sets(payload, size);
     }
     let (reference, kind) = if stamp.keyframe { (0x60, NAL_IDR) } else { (0x40, NAL_SLICE) };
-    let first = if stamp.keyframe { 1 } else { 0 };
+    let first = u16::from(stamp.keyframe);
     let (starts, ends) = (stamp.index == first, stamp.index + 1 == stamp.count);
     if starts && ends {
         payload.push(reference | kind);

@@ -24,8 +24,10 @@ pub struct Stamp {
     pub count: u16,
     /// Whether the frame needs no other.
     pub keyframe: bool,
-    /// The frame's temporal layer.
+    /// The frame's temporal layer, 0 to 7.
     pub temporal: u8,
+    /// How many temporal layers the encoding has, 1 to 15.
+    pub temporal_layers: u8,
     /// When it was captured, in microseconds since the start of the world.
     pub captured_us: u64,
 }
@@ -40,7 +42,8 @@ impl Stamp {
         let stamp_start = payload.len();
         payload.extend_from_slice(&MAGIC);
         payload.extend_from_slice(&self.source.to_be_bytes());
-        payload.extend_from_slice(&[self.encoding, u8::from(self.keyframe) << 7 | self.temporal]);
+        let flags = u8::from(self.keyframe) << 7 | self.temporal_layers << 3 | self.temporal;
+        payload.extend_from_slice(&[self.encoding, flags]);
         payload.extend_from_slice(&(body_len as u16).to_be_bytes());
         payload.extend_from_slice(&self.frame.to_be_bytes());
         payload.extend_from_slice(&self.index.to_be_bytes());
@@ -67,7 +70,8 @@ impl Stamp {
             index: u16::from_be_bytes([i0, i1]),
             count: u16::from_be_bytes([c0, c1]),
             keyframe: flags & 0x80 != 0,
-            temporal: flags & 0x7f,
+            temporal: flags & 0x07,
+            temporal_layers: flags >> 3 & 0x0f,
             captured_us: u64::from_be_bytes(*fields.last_chunk()?),
         };
         let body_len = usize::from(u16::from_be_bytes([b0, b1]));
@@ -105,6 +109,7 @@ mod tests {
         count: 5,
         keyframe: true,
         temporal: 1,
+        temporal_layers: 3,
         captured_us: 12_345_678_901,
     };
 

@@ -134,6 +134,7 @@ impl Camera {
             count: sizes.len() as u16,
             keyframe,
             temporal,
+            temporal_layers: self.config.temporal_layers,
             captured_us: (at - self.start).as_micros() as u64,
         };
         let picture = self.picture.next(keyframe, temporal, self.config.temporal_layers);
