@@ -3,8 +3,11 @@
 //!
 //! Start at [`world`]; `README.md` beside `Cargo.toml` says what each part promises.
 
+pub mod browser;
 pub mod clock;
 pub mod link;
 pub mod media;
 pub mod oracle;
 pub mod random;
+pub mod remote;
+pub mod world;

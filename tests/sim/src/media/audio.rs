@@ -50,6 +50,11 @@ impl Microphone {
         Self { source, loudness, payload_len, frame: 0, timestamp: first_timestamp, next_at: first_at, start }
     }
 
+    /// The number of the track.
+    pub const fn source(&self) -> u32 {
+        self.source
+    }
+
     /// When there is a packet.
     pub const fn poll_timeout(&self) -> Instant {
         self.next_at

@@ -86,6 +86,16 @@ impl Camera {
         }
     }
 
+    /// The number of the track.
+    pub const fn source(&self) -> u32 {
+        self.source
+    }
+
+    /// What it is coded with.
+    pub const fn codec(&self) -> VideoCodec {
+        self.config.codec
+    }
+
     /// The next frame will be a keyframe.
     pub const fn request_keyframe(&mut self) {
         self.keyframe_wanted = true;

@@ -44,6 +44,24 @@ pub struct PictureNumbers {
     pub tl0_pic_idx: Option<u8>,
 }
 
+impl PictureNumbers {
+    /// Reads them from a payload that starts with a VP8 descriptor with a picture id; `None` when it does not.
+    pub fn read(payload: &[u8]) -> Option<Self> {
+        let [first, extensions, rest @ ..] = payload else { return None };
+        let has = |bit: u8| extensions & bit != 0;
+        if first & 0x80 == 0 || !has(0x80) {
+            return None;
+        }
+        let (picture_id, rest) = match rest {
+            [high, low, rest @ ..] if high & 0x80 != 0 => (u16::from_be_bytes([high & 0x7f, *low]), rest),
+            [short, rest @ ..] => (u16::from(*short), rest),
+            [] => return None,
+        };
+        let tl0_pic_idx = rest.first().copied().filter(|_| has(0x40));
+        Some(Self { picture_id, tl0_pic_idx })
+    }
+}
+
 /// Everything that came with one SSRC.
 #[derive(Debug, Default)]
 pub struct Reception {
