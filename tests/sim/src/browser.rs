@@ -349,7 +349,9 @@ fn simulcast(rids: &[&str]) -> Option<Simulcast> {
         return None;
     }
     let mut simulcast = Simulcast::new();
-    rids.iter().for_each(|rid| simulcast.add_send_layer(SimulcastLayer::new(rid)));
+    for rid in rids {
+        simulcast.add_send_layer(SimulcastLayer::new(rid));
+    }
     Some(simulcast)
 }
 
