@@ -5,7 +5,10 @@
 //! `engine` → `driver` → `python`. `sdp` stands beside the engine: it needs `session` only.
 
 pub mod engine;
+pub mod error;
 pub mod ids;
+pub mod peer;
+pub mod rtcp;
 pub mod rtp;
 pub mod session;
 pub mod slots;

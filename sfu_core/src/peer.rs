@@ -1,0 +1,4 @@
+//! One participant's transport.
+
+pub mod sctp;
+pub mod srtp;

@@ -1,0 +1,121 @@
+//! RTCP: compound and reduced-size packets, taken apart one by one (RFC 3550 §6.1, RFC 5506).
+
+pub mod bye;
+pub mod fir;
+pub mod header;
+pub mod nack;
+pub mod pli;
+pub mod remb;
+pub mod rr;
+pub mod sdes;
+pub mod sr;
+pub mod twcc;
+
+use crate::error::RtcpError;
+
+/// One packet of a datagram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one turn of a loop; a box would allocate")]
+pub enum RtcpPacket<'a> {
+    /// What a sender sent, and its clock.
+    SenderReport(sr::SenderReport),
+    /// What a receiver got.
+    ReceiverReport(rr::ReceiverReport),
+    /// Names of sources.
+    Sdes(sdes::Sdes<'a>),
+    /// Sources that end.
+    Bye(bye::Bye),
+    /// Packets to send again.
+    Nack(nack::Nack<'a>),
+    /// A keyframe is needed.
+    Pli(pli::Pli),
+    /// A keyframe is needed; the older way.
+    Fir(fir::Fir),
+    /// When packets arrived.
+    TransportFeedback(twcc::TransportFeedback<'a>),
+    /// What the receiver estimates it can take.
+    Remb(remb::Remb),
+    /// Something that we do not read.
+    Unknown {
+        /// RFC 3550 §12.1.
+        packet_type: u8,
+        /// Count or feedback format.
+        count: u8,
+        /// Behind the header, without padding.
+        body: &'a [u8],
+    },
+}
+
+/// The packets of `datagram`, in order, up to the first that is malformed, which is told as an error.
+pub fn packets(datagram: &[u8]) -> Packets<'_> {
+    Packets { rest: datagram }
+}
+
+/// Iterator over the packets of a datagram.
+#[derive(Debug, Clone)]
+pub struct Packets<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Packets<'a> {
+    type Item = Result<RtcpPacket<'a>, RtcpError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let packet = header::split(self.rest).and_then(|(packet, rest)| {
+            self.rest = rest;
+            RtcpPacket::parse(&packet)
+        });
+        if packet.is_err() {
+            self.rest = &[];
+        }
+        Some(packet)
+    }
+}
+
+impl<'a> RtcpPacket<'a> {
+    /// Reads one framed packet.
+    fn parse(packet: &header::Framed<'a>) -> Result<Self, RtcpError> {
+        let header::Framed { packet_type, count, body } = *packet;
+        Ok(match (packet_type, count) {
+            (header::SENDER_REPORT, _) => Self::SenderReport(sr::SenderReport::parse(count, body)?),
+            (header::RECEIVER_REPORT, _) => Self::ReceiverReport(rr::ReceiverReport::parse(count, body)?),
+            (header::SDES, _) => Self::Sdes(sdes::Sdes::parse(count, body)),
+            (header::BYE, _) => Self::Bye(bye::Bye::parse(count, body)?),
+            (header::TRANSPORT_FEEDBACK, nack::FORMAT) => Self::Nack(nack::Nack::parse(body)?),
+            (header::TRANSPORT_FEEDBACK, twcc::FORMAT) => {
+                Self::TransportFeedback(twcc::TransportFeedback::parse(body)?)
+            }
+            (header::PAYLOAD_FEEDBACK, pli::FORMAT) => Self::Pli(pli::Pli::parse(body)?),
+            (header::PAYLOAD_FEEDBACK, fir::FORMAT) => Self::Fir(fir::Fir::parse(body)?),
+            (header::PAYLOAD_FEEDBACK, remb::FORMAT) if remb::is_remb(body) => Self::Remb(remb::Remb::parse(body)?),
+            _ => Self::Unknown { packet_type, count, body },
+        })
+    }
+
+    /// Writes the packet; `None` when `out` is too short.
+    pub fn write(&self, out: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::SenderReport(packet) => packet.write(out),
+            Self::ReceiverReport(packet) => packet.write(out),
+            Self::Sdes(packet) => packet.write(out),
+            Self::Bye(packet) => packet.write(out),
+            Self::Nack(packet) => packet.write(out),
+            Self::Pli(packet) => packet.write(out),
+            Self::Fir(packet) => packet.write(out),
+            Self::TransportFeedback(packet) => packet.write(out),
+            Self::Remb(packet) => packet.write(out),
+            Self::Unknown { packet_type, count, body } => {
+                let mut writer = header::Writer::new(out, *packet_type, *count)?;
+                writer.put(body)?;
+                writer.finish()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
