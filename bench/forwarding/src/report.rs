@@ -1,0 +1,120 @@
+//! What is printed and written: one line per figure, and the same figures with all samples as JSON.
+
+use std::fmt::Write as _;
+
+/// The row that all others are compared to.
+pub(crate) const FLOOR: &str = "engine/seal-floor";
+
+/// One measured figure.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) samples: Vec<f64>,
+}
+
+impl Row {
+    pub(crate) const fn new(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, samples: Vec::new() }
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    fn min(&self) -> f64 {
+        self.sorted().first().copied().unwrap_or(f64::NAN)
+    }
+
+    fn max(&self) -> f64 {
+        self.sorted().last().copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        let middle = sorted.len() / 2;
+        match sorted.len() {
+            0 => f64::NAN,
+            even if even % 2 == 0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
+            _ => sorted[middle],
+        }
+    }
+}
+
+/// `name value unit`, one figure per line; with more than one sample also the extremes.
+pub(crate) fn lines(rows: &[Row]) -> String {
+    let floor = rows.iter().find(|row| row.name == FLOOR).map(Row::median);
+    let mut text = String::new();
+    for row in rows {
+        let Row { name, unit, .. } = row;
+        writeln!(text, "{name} {} {unit}", shown(row.median())).expect("a string takes all");
+        if row.samples.len() > 1 {
+            writeln!(text, "{name}/min {} {unit}", shown(row.min())).expect("a string takes all");
+            writeln!(text, "{name}/max {} {unit}", shown(row.max())).expect("a string takes all");
+        }
+        if let (Some(floor), "ns/packet") = (floor, *unit) {
+            writeln!(text, "{name}/times-floor {:.2} ratio", row.median() / floor).expect("a string takes all");
+        }
+    }
+    text
+}
+
+/// The same as JSON, with every sample.
+pub(crate) fn json(rows: &[Row], machine: &str) -> String {
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let samples: Vec<String> = row.samples.iter().map(|sample| shown(*sample)).collect();
+            format!(
+                r#"    {{"name": "{}", "unit": "{}", "min": {}, "median": {}, "max": {}, "samples": [{}]}}"#,
+                row.name,
+                row.unit,
+                shown(row.min()),
+                shown(row.median()),
+                shown(row.max()),
+                samples.join(", ")
+            )
+        })
+        .collect();
+    let machine: String = machine.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect();
+    format!("{{\n  \"machine\": \"{machine}\",\n  \"rows\": [\n{}\n  ]\n}}\n", rows.join(",\n"))
+}
+
+/// Whole numbers where fractions say nothing.
+fn shown(value: f64) -> String {
+    if value.is_nan() {
+        "null".to_owned()
+    } else if value.abs() >= 100.0 || value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> [Row; 2] {
+        let floor = Row { samples: vec![200.0, 180.0, 220.0], ..Row::new(FLOOR, "ns/packet") };
+        let other = Row { samples: vec![500.0], ..Row::new("engine/x", "ns/packet") };
+        [floor, other]
+    }
+
+    #[test]
+    fn a_line_is_a_name_a_value_and_a_unit() {
+        let text = lines(&rows());
+        assert!(text.lines().all(|line| line.split(' ').count() == 3), "{text}");
+        assert!(text.starts_with("engine/seal-floor 200 ns/packet\nengine/seal-floor/min 180 ns/packet\n"));
+        assert!(text.ends_with("engine/x 500 ns/packet\nengine/x/times-floor 2.50 ratio\n"), "{text}");
+    }
+
+    #[test]
+    fn the_json_holds_every_sample() {
+        let text = json(&rows(), "a \"machine\"\n");
+        assert!(text.contains(r#""min": 180, "median": 200, "max": 220, "samples": [200, 180, 220]"#), "{text}");
+        assert!(text.contains(r#""machine": "a machine""#));
+    }
+}

@@ -1,0 +1,13 @@
+//! A test bench in virtual time: participants, the links between them and the media engine, and an oracle that judges what
+//! arrives. One seed is one run.
+//!
+//! Start at [`world`]; `README.md` beside `Cargo.toml` says what each part promises.
+
+pub mod browser;
+pub mod clock;
+pub mod link;
+pub mod media;
+pub mod oracle;
+pub mod random;
+pub mod remote;
+pub mod world;

@@ -1,0 +1,81 @@
+//! What lives at the far end of the links: a simulated browser or a light participant with given keys.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::browser::Browser;
+use crate::oracle::{Departure, Oracle};
+
+/// A datagram that a participant sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// From which of its own addresses.
+    pub source: SocketAddr,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// The UDP payload.
+    pub bytes: Vec<u8>,
+}
+
+/// A datagram that reaches a participant.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// To which of the participant's own addresses.
+    pub destination: SocketAddr,
+    /// The UDP payload.
+    pub bytes: &'a [u8],
+    /// When it left the server.
+    pub departure: Departure,
+}
+
+/// One participant.
+#[derive(Debug)]
+pub enum Remote {
+    /// A whole WebRTC implementation.
+    Browser(Box<Browser>),
+}
+
+impl Remote {
+    /// Takes a datagram.
+    pub fn receive(&mut self, incoming: Incoming<'_>, now: Instant) {
+        match self {
+            Self::Browser(browser) => browser.receive(incoming, now),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Browser(browser) => browser.handle_timeout(now),
+        }
+    }
+
+    /// When something is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Browser(browser) => browser.poll_timeout(),
+        }
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
+        match self {
+            Self::Browser(browser) => browser.poll_transmit(),
+        }
+    }
+
+    /// What it received.
+    pub fn oracle(&self) -> &Oracle {
+        match self {
+            Self::Browser(browser) => &browser.oracle,
+        }
+    }
+}
+
+impl From<Browser> for Remote {
+    fn from(browser: Browser) -> Self {
+        Self::Browser(Box::new(browser))
+    }
+}
