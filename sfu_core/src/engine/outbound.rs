@@ -130,7 +130,6 @@ impl Outbound {
         session: &NegotiatedSession,
         first: FirstNumbers,
         initial: Bitrate,
-        now: Instant,
     ) -> bool {
         let contradicts = self
             .send
