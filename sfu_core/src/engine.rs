@@ -1,5 +1,252 @@
 //! The engine: everything between a received datagram and the datagrams it causes, without a socket, clock or thread.
+//!
+//! One worker owns one engine and calls it in a fixed order: [`ingest`](Engine::ingest) a batch of datagrams,
+//! [`command`](Engine::command) what the outside asked, [`tick`](Engine::tick) to do what is due, [`flush`](Engine::flush) to
+//! send what has become ready, [`drain_events`](Engine::drain_events) to tell the outside. The way of one packet is
+//! `engine/path.rs`.
 
 pub mod command;
 pub mod event;
 pub mod transmit;
+
+mod apply;
+mod batch;
+mod control;
+mod entropy;
+mod feedback;
+mod flush;
+mod inbound;
+mod intake;
+#[cfg(any(test, feature = "simulation"))]
+mod keyed;
+mod member;
+mod outbound;
+mod path;
+mod report;
+mod room;
+mod rtcp_queue;
+mod seal;
+mod snapshot;
+mod subscribe;
+mod timers;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::demux::{DatagramKind, Demux, UfragKey, classify};
+use crate::forward::router::Track;
+use crate::gate::Gate;
+use crate::gate::witness::Witness;
+use crate::ids::{PeerId, RoomId, TrackId};
+use crate::peer::TransportConfig;
+use crate::slots::Slots;
+use crate::stats::EngineStats;
+use crate::units::{Bitrate, Epoch};
+
+use batch::BatchWriter;
+use command::{Command, Refusal, Reply};
+use entropy::Entropy;
+use event::Event;
+use member::Member;
+use room::Room;
+use timers::Timers;
+use transmit::{Datagram, Sink};
+
+pub use inbound::{MAX_SOURCES, MAX_TRACKS_PER_PEER};
+pub use outbound::MAX_SUBSCRIPTIONS_PER_PEER;
+
+/// Rooms one engine holds: ten times the hospital's load.
+pub const MAX_ROOMS: usize = 4_096;
+/// Peers one engine holds: each takes about 100 KiB with its rings.
+pub const MAX_PEERS: usize = 16_384;
+/// Peers one room holds.
+pub const MAX_PEERS_PER_ROOM: usize = 2_000;
+/// Events that wait to be drained; the rim drains after every turn, so this is reached only by a bug.
+pub const MAX_EVENTS: usize = 65_536;
+
+/// What an engine is made with.
+pub struct EngineConfig {
+    /// Certificate, announced addresses, DTLS versions.
+    pub transport: TransportConfig,
+    /// Ties the monotonic clock to the wall clock.
+    pub epoch: Epoch,
+    /// All randomness of the engine.
+    pub seed: [u8; 32],
+    /// What a downlink is taken to carry before anything is known of it.
+    pub initial_bitrate: Bitrate,
+}
+
+/// Peers with something to send, in the order in which they got it.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    peers: Vec<PeerId>,
+}
+
+impl Pending {
+    #[inline]
+    pub(crate) fn note(&mut self, member: &mut Member) {
+        if !member.pending {
+            member.pending = true;
+            self.peers.push(member.id);
+        }
+    }
+}
+
+/// The media engine of one worker.
+pub struct Engine {
+    transport: TransportConfig,
+    epoch: Epoch,
+    entropy: Entropy,
+    initial_bitrate: Bitrate,
+    demux: Demux,
+    rooms: Slots<RoomId, Room>,
+    peers: Slots<PeerId, Member>,
+    tracks: Slots<TrackId, Track>,
+    gate: Gate,
+    witness: Witness,
+    timers: Timers,
+    pending: Pending,
+    /// Scratch of [`flush`](Self::flush): the pending list of this turn.
+    flushing: Vec<PeerId>,
+    writer: BatchWriter,
+    /// Peers with DTLS handshake work, first come first served.
+    handshakes: std::collections::VecDeque<PeerId>,
+    scratch: Vec<u8>,
+    events: Vec<Event>,
+    version: u64,
+    stats: EngineStats,
+    /// Whose work is being done: if it panics, this peer's room ends.
+    serving: Option<PeerId>,
+}
+
+impl Engine {
+    /// An engine without rooms.
+    pub fn new(config: EngineConfig, _now: Instant) -> Self {
+        let mut entropy = Entropy::new(&config.seed);
+        let bytes = entropy.bytes();
+        let key = std::array::from_fn(|n| bytes[n]);
+        Self {
+            transport: config.transport,
+            epoch: config.epoch,
+            entropy,
+            initial_bitrate: config.initial_bitrate,
+            demux: Demux::new(UfragKey::new(key)),
+            rooms: Slots::with_cap(MAX_ROOMS),
+            peers: Slots::with_cap(MAX_PEERS),
+            tracks: Slots::with_cap(MAX_PEERS * 2),
+            gate: Gate::default(),
+            witness: Witness::default(),
+            timers: Timers::default(),
+            pending: Pending::default(),
+            flushing: Vec::new(),
+            writer: BatchWriter::new(),
+            handshakes: std::collections::VecDeque::new(),
+            scratch: vec![0; batch::MAX_DATAGRAM],
+            events: Vec::new(),
+            version: 0,
+            stats: EngineStats::default(),
+            serving: None,
+        }
+    }
+
+    /// Takes in what the network brought. Each datagram is decrypted in place.
+    pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+        let mut rest = batch.iter_mut();
+        while self.guarded(|engine| rest.by_ref().for_each(|datagram| engine.ingest_one(datagram, now))).is_none() {}
+    }
+
+    /// Takes in a clear RTP packet from a bot of this process.
+    pub fn ingest_bot(&mut self, bot: PeerId, packet: &[u8], now: Instant) {
+        if self.peers.find(bot).is_some_and(|member| member.peer().is_none()) {
+            self.serving = Some(bot);
+            self.guarded(|engine| path::on_clear_rtp(engine, bot, packet, now));
+        }
+    }
+
+    /// Carries out a command, or says why not; a refused command changed nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] says who is at fault and what to do.
+    pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+        self.serving = None;
+        self.guarded(|engine| apply::apply(engine, command, now)).unwrap_or(Err(Refusal::RoomFailed))
+    }
+
+    /// Does what has come due and says when there is something to do next.
+    pub fn tick(&mut self, now: Instant) -> Instant {
+        while self.guarded(|engine| engine.work_due(now)).is_none() {}
+        flush::next_deadline(self, now)
+    }
+
+    /// Sends what is ready, destination after destination.
+    pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
+        while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {}
+    }
+
+    /// Moves what happened to `into`.
+    pub fn drain_events(&mut self, into: &mut Vec<Event>) {
+        into.append(&mut self.events);
+    }
+
+    /// Rises with every event that a reader must not miss.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn ingest_one(&mut self, datagram: &mut Datagram<'_>, now: Instant) {
+        match classify(datagram.bytes) {
+            DatagramKind::Rtp => match self.demux.peer_at(datagram.source) {
+                Some(peer) => path::on_rtp(self, peer, datagram.bytes, now),
+                None => self.stats.drops.unknown_source += 1,
+            },
+            DatagramKind::Rtcp => match self.demux.peer_at(datagram.source) {
+                Some(peer) => feedback::on_rtcp(self, peer, datagram.bytes, now),
+                None => self.stats.drops.unknown_source += 1,
+            },
+            DatagramKind::Stun => control::on_stun(self, datagram, now),
+            DatagramKind::Dtls => control::on_dtls(self, datagram, now),
+            DatagramKind::Unknown => self.stats.drops.malformed += 1,
+        }
+    }
+
+    fn work_due(&mut self, now: Instant) {
+        control::advance_handshakes(self, now);
+        while let Some((id, at)) = self.timers.pop_due(now) {
+            let Some(member) = self.peers.find_mut(id) else { continue };
+            if member.armed != Some(at) {
+                continue;
+            }
+            member.armed = None;
+            self.serving = Some(id);
+            control::on_timeout(self, id, now);
+            report::on_timeout(self, id, now);
+            self.arm(id);
+        }
+    }
+
+    /// Runs `work`; if it panics, that is a bug of ours, and only the room being served ends. `None` says that it did.
+    fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if outcome.is_err() {
+            let serving = self.serving.take();
+            apply::fail_room(self, serving);
+        }
+        outcome.ok()
+    }
+
+    pub(crate) fn arm(&mut self, id: PeerId) {
+        if let Some(member) = self.peers.find_mut(id) {
+            let at = member.next_deadline();
+            self.timers.arm(id, &mut member.armed, at);
+        }
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        if !event.is_level() {
+            self.version += 1;
+        }
+        if self.events.len() < MAX_EVENTS {
+            self.events.push(event);
+        }
+    }
+}

@@ -4,12 +4,17 @@
 //! `tests/layering.rs`): `units ids slots error` → `rtp rtcp` → `session stats` → `gate bwe` → `forward peer demux` →
 //! `engine` → `driver` → `python`. `sdp` stands beside the engine: it needs `session` only.
 
+pub mod bwe;
+pub mod demux;
 pub mod engine;
 pub mod error;
+pub mod forward;
+pub mod gate;
 pub mod ids;
 pub mod peer;
 pub mod rtcp;
 pub mod rtp;
+pub mod sdp;
 pub mod session;
 pub mod slots;
 pub mod stats;

@@ -25,6 +25,34 @@ pub enum MediaKind {
     Video,
 }
 
+/// What a track shows or sounds; decides its place in line when bandwidth is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackSource {
+    /// A microphone.
+    Microphone,
+    /// A camera.
+    Camera,
+    /// A shared screen.
+    Screen,
+    /// The sound of a shared screen.
+    ScreenAudio,
+}
+
+/// The most a subscription may receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerLimit {
+    /// Index into the track's encodings, lowest quality first; more than there are means the best.
+    pub encoding: u8,
+    /// Highest temporal layer, 0 to 7.
+    pub temporal: u8,
+}
+
+impl LayerLimit {
+    /// No limit.
+    pub const BEST: Self = Self { encoding: u8::MAX, temporal: u8::MAX };
+}
+
 /// A codec the engine forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -180,6 +208,21 @@ impl std::fmt::Debug for RemoteTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RemoteTransport").field("dtls_role", &self.dtls_role).finish_non_exhaustive()
     }
+}
+
+/// Why a peer is gone without having been removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailReason {
+    /// No address answered our checks in time.
+    Ice,
+    /// DTLS did not finish in time; tried again as often as allowed.
+    Dtls,
+    /// The certificate is not the one the description announced.
+    Fingerprint,
+    /// The room failed.
+    Room,
 }
 
 /// Our own half, chosen by the engine when the peer was made, before there is any description.

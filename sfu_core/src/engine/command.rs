@@ -7,36 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Snapshot;
 use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
+pub use crate::session::{LayerLimit, TrackSource};
 use crate::session::{LocalTransport, NegotiatedSession};
 use crate::stats::{EngineStats, PeerStats};
-
-/// What a track shows or sounds; decides its place in line when bandwidth is short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TrackSource {
-    /// A microphone.
-    Microphone,
-    /// A camera.
-    Camera,
-    /// A shared screen.
-    Screen,
-    /// The sound of a shared screen.
-    ScreenAudio,
-}
-
-/// The most a subscription may receive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayerLimit {
-    /// Index into the track's encodings, lowest quality first; more than there are means the best.
-    pub encoding: u8,
-    /// Highest temporal layer, 0 to 7.
-    pub temporal: u8,
-}
-
-impl LayerLimit {
-    /// No limit.
-    pub const BEST: Self = Self { encoding: u8::MAX, temporal: u8::MAX };
-}
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

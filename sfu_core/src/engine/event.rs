@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ParticipantId, PeerId, RoomId, TrackId};
+pub use crate::session::FailReason;
 use crate::session::{Codec, MediaKind};
 
 /// How one participant sounds in a list of speakers.
@@ -13,21 +14,6 @@ pub struct Speaker {
     pub participant: ParticipantId,
     /// How loud, in -dBov: 0 is loudest, 127 silence (RFC 6464).
     pub level: u8,
-}
-
-/// Why a peer is gone without having been removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FailReason {
-    /// No address answered our checks in time.
-    Ice,
-    /// DTLS did not finish in time; tried again as often as allowed.
-    Dtls,
-    /// The certificate is not the one the description announced.
-    Fingerprint,
-    /// The room failed.
-    Room,
 }
 
 /// Something happened.

@@ -1,0 +1,322 @@
+//! How fast a subscriber may be sent to (RFC 8836): the interface, and two controllers behind it.
+//!
+//! [`DelayController`] reads transport-wide feedback: the rate that arrives, whether a queue grows, what is lost.
+//! [`RembController`] serves those who send only REMB (draft-alvestrand-rmcat-remb-03) and receiver reports.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::aimd::{Aimd, MIN_RATE};
+use super::history::Feedback;
+use super::loss::LossWatch;
+use super::trendline::{Trendline, Usage};
+use crate::units::{Bitrate, DataSize};
+
+/// Never above: what one subscriber of a meeting can use.
+pub const MAX_RATE: Bitrate = Bitrate::kbps(30_000);
+/// Packets leave this much faster than the target, so that a keyframe does not hold up what follows.
+const PACING_FACTOR: f64 = 1.5;
+/// What arrived is measured over this span.
+const ARRIVED_SPAN_MICROS: i64 = 500_000;
+/// Most packets in that measure: 30 Mbit/s in full packets.
+const MAX_ARRIVED: usize = 2_048;
+/// While packets are on their way, feedback is overdue after this and three round trips ...
+const FEEDBACK_TIMEOUT: Duration = Duration::from_millis(500);
+/// ... and each time that passes, the rate goes down to this share.
+const TIMEOUT_FACTOR: f64 = 0.8;
+/// After overuse there is no padding for this long: the path was full a moment ago.
+const NO_PADDING_AFTER_OVERUSE: Duration = Duration::from_secs(5);
+/// A queue shorter than this is none.
+const QUEUE_SEEN: Duration = Duration::from_millis(30);
+/// Receiver reports come about once in a second: the packets that one is taken to cover.
+const REPORT_PACKETS: f64 = 100.0;
+
+/// What limits the rate.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Nothing known does.
+    #[default]
+    None,
+    /// A queue grows.
+    Delay,
+    /// Too much is lost.
+    Loss,
+    /// Feedback does not come.
+    Silence,
+    /// The subscriber says so (REMB).
+    Remote,
+}
+
+/// What may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// All packets together, over a second or so.
+    pub target: Bitrate,
+    /// How fast a burst may leave.
+    pub pacing: Bitrate,
+    /// Where more is wanted than is sent: media is to be filled up with repairs and padding to this rate, so that more
+    /// can be proved. Zero when it is not.
+    pub padding_to: Bitrate,
+    /// What limits the target.
+    pub limit: Limit,
+}
+
+/// Finds out how fast one subscriber may be sent to.
+pub trait Controller: Send {
+    /// A packet left.
+    fn on_sent(&mut self, size: DataSize, now: Instant);
+    /// Transport-wide feedback told something new.
+    fn on_feedback(&mut self, feedback: &Feedback<'_>, now: Instant);
+    /// A round trip was measured.
+    fn on_rtt(&mut self, rtt: Duration, now: Instant);
+    /// A receiver report told the share of packets lost since the one before, in 256ths (RFC 3550 §6.4.1).
+    fn on_loss_report(&mut self, fraction_lost: u8, now: Instant);
+    /// The subscriber told its own estimate.
+    fn on_remb(&mut self, limit: Bitrate, now: Instant);
+    /// Packets now take another path.
+    fn on_route_change(&mut self, now: Instant);
+    /// How much would be sent if it were allowed.
+    fn set_desired(&mut self, desired: Bitrate);
+    /// What may be sent now; call it every 25 to 100 ms.
+    fn tick(&mut self, now: Instant) -> Estimate;
+}
+
+/// Estimates from transport-wide feedback.
+#[derive(Debug, Clone)]
+pub struct DelayController {
+    start: Bitrate,
+    aimd: Aimd,
+    trendline: Trendline,
+    loss: LossWatch,
+    arrived: VecDeque<(i64, u16)>,
+    arrived_bytes: u64,
+    desired: Bitrate,
+    rtt: Duration,
+    last_feedback: Option<Instant>,
+    /// The first packet since the last feedback.
+    waiting_since: Option<Instant>,
+    over_at: Option<Instant>,
+    limit: Limit,
+}
+
+impl DelayController {
+    /// Begins at `start`.
+    pub fn new(start: Bitrate) -> Self {
+        Self {
+            start,
+            aimd: Aimd::new(start, MAX_RATE),
+            trendline: Trendline::default(),
+            loss: LossWatch::default(),
+            arrived: VecDeque::new(),
+            arrived_bytes: 0,
+            desired: Bitrate::ZERO,
+            rtt: Duration::from_millis(100),
+            last_feedback: None,
+            waiting_since: None,
+            over_at: None,
+            limit: Limit::None,
+        }
+    }
+
+    /// The rate at which packets arrived lately, once it is known.
+    pub fn arrived(&self) -> Option<Bitrate> {
+        let (&(first, first_size), &(last, _)) = (self.arrived.front()?, self.arrived.back()?);
+        let span = last - first;
+        if span < ARRIVED_SPAN_MICROS / 5 {
+            return None;
+        }
+        let size = DataSize::bytes(self.arrived_bytes - u64::from(first_size));
+        Some(Bitrate::of(size, Duration::from_micros(span as u64)))
+    }
+
+    /// The queue on the way, as delays show it.
+    pub fn queue(&self) -> Duration {
+        Duration::from_micros(self.trendline.queue_micros().max(0) as u64)
+    }
+
+    /// The share of packets lost lately.
+    pub fn loss(&self) -> f64 {
+        self.loss.last()
+    }
+
+    fn count_arrival(&mut self, arrival_micros: i64, size: u16) {
+        let latest = self.arrived.back().map_or(arrival_micros, |(at, _)| arrival_micros.max(*at));
+        if latest - self.arrived.back().map_or(latest, |(at, _)| *at) > ARRIVED_SPAN_MICROS * 4 {
+            self.arrived.clear(); // a pause: the rate before it says nothing
+            self.arrived_bytes = 0;
+        }
+        self.arrived.push_back((latest, size));
+        self.arrived_bytes += u64::from(size);
+        while let Some(&(at, size)) = self.arrived.front() {
+            if latest - at <= ARRIVED_SPAN_MICROS && self.arrived.len() <= MAX_ARRIVED {
+                break;
+            }
+            self.arrived.pop_front();
+            self.arrived_bytes -= u64::from(size);
+        }
+    }
+
+    /// Backs off, again and again, while packets leave and nothing is heard.
+    fn watch_silence(&mut self, now: Instant) {
+        let timeout = FEEDBACK_TIMEOUT + self.rtt * 3;
+        let silent = self.waiting_since.is_some_and(|since| now.saturating_duration_since(since) >= timeout);
+        if self.last_feedback.is_some() && silent {
+            self.aimd.lower_to(self.aimd.rate() * TIMEOUT_FACTOR, now);
+            self.waiting_since = Some(now);
+            self.limit = Limit::Silence;
+        }
+    }
+}
+
+impl Controller for DelayController {
+    fn on_sent(&mut self, _size: DataSize, now: Instant) {
+        self.waiting_since.get_or_insert(now);
+    }
+
+    fn on_feedback(&mut self, feedback: &Feedback<'_>, now: Instant) {
+        if self.limit == Limit::Silence {
+            self.aimd.restart();
+        }
+        self.last_feedback = Some(now);
+        self.waiting_since = (feedback.in_flight > DataSize::ZERO).then_some(now);
+        for packet in feedback.acknowledged {
+            self.trendline.on_packet(packet);
+            self.count_arrival(packet.arrival_micros, packet.size);
+        }
+        if feedback.acknowledged.is_empty() && feedback.lost == 0 {
+            return;
+        }
+        let usage = self.trendline.usage();
+        let (queue, arrived) = (self.queue(), self.arrived());
+        self.aimd.update(usage, queue, arrived, now);
+        self.limit = Limit::None;
+        if usage == Usage::Over {
+            self.limit = Limit::Delay;
+            self.over_at = Some(now);
+        }
+        let received = feedback.acknowledged.len() as u32;
+        if let Some(factor) = self.loss.on_feedback(received, feedback.lost, queue > QUEUE_SEEN, now) {
+            self.aimd.lower_to(self.aimd.rate() * factor, now);
+            self.limit = Limit::Loss;
+            self.over_at = Some(now);
+        }
+    }
+
+    fn on_rtt(&mut self, rtt: Duration, _now: Instant) {
+        self.rtt = rtt.min(Duration::from_secs(2));
+        self.aimd.set_rtt(rtt);
+    }
+
+    fn on_loss_report(&mut self, _fraction_lost: u8, _now: Instant) {
+        // Transport-wide feedback tells the same, sooner.
+    }
+
+    fn on_remb(&mut self, _limit: Bitrate, _now: Instant) {
+        // Never both: a subscriber with transport-wide feedback does not estimate by itself.
+    }
+
+    fn on_route_change(&mut self, _now: Instant) {
+        let start = self.aimd.rate().min(self.start);
+        let desired = self.desired;
+        *self = Self { desired, ..Self::new(start) };
+    }
+
+    fn set_desired(&mut self, desired: Bitrate) {
+        self.desired = desired;
+    }
+
+    fn tick(&mut self, now: Instant) -> Estimate {
+        self.watch_silence(now);
+        let target = self.aimd.rate();
+        let calm = self.over_at.is_none_or(|at| now.saturating_duration_since(at) >= NO_PADDING_AFTER_OVERUSE);
+        let pads = calm && self.desired > target && matches!(self.limit, Limit::None);
+        let padding_to = if pads { target } else { Bitrate::ZERO };
+        Estimate { target, pacing: target * PACING_FACTOR, padding_to, limit: self.limit }
+    }
+}
+
+/// Follows the subscriber's own estimate and its receiver reports.
+#[derive(Debug, Clone)]
+pub struct RembController {
+    start: Bitrate,
+    rate: Bitrate,
+    remote: Option<Bitrate>,
+    loss: LossWatch,
+    desired: Bitrate,
+    ticked: Option<Instant>,
+    lowered: Option<Instant>,
+    limit: Limit,
+}
+
+/// Growth in a second while the subscriber reports no limit, and how long after a loss there is none.
+const REPORT_GROWTH: f64 = 1.08;
+const NO_GROWTH_AFTER_LOSS: Duration = Duration::from_secs(2);
+
+impl RembController {
+    /// Begins at `start`.
+    pub fn new(start: Bitrate) -> Self {
+        Self {
+            start,
+            rate: start.max(MIN_RATE),
+            remote: None,
+            loss: LossWatch::default(),
+            desired: Bitrate::ZERO,
+            ticked: None,
+            lowered: None,
+            limit: Limit::None,
+        }
+    }
+}
+
+impl Controller for RembController {
+    fn on_sent(&mut self, _size: DataSize, _now: Instant) {}
+
+    fn on_feedback(&mut self, _feedback: &Feedback<'_>, _now: Instant) {}
+
+    fn on_rtt(&mut self, _rtt: Duration, _now: Instant) {}
+
+    fn on_loss_report(&mut self, fraction_lost: u8, now: Instant) {
+        self.limit = Limit::None;
+        if let Some(factor) = self.loss.on_report(f64::from(fraction_lost) / 256.0, REPORT_PACKETS) {
+            self.rate = (self.rate * factor).max(MIN_RATE);
+            self.lowered = Some(now);
+            self.limit = Limit::Loss;
+        }
+    }
+
+    fn on_remb(&mut self, limit: Bitrate, _now: Instant) {
+        let limit = limit.clamp(MIN_RATE, MAX_RATE);
+        // The subscriber measures what arrives; a rise of its estimate is followed at once.
+        if self.remote.is_none_or(|remote| limit > remote) && self.lowered.is_none() {
+            self.rate = self.rate.max(limit);
+        }
+        self.remote = Some(limit);
+    }
+
+    fn on_route_change(&mut self, _now: Instant) {
+        let desired = self.desired;
+        *self = Self { desired, ..Self::new(self.rate.min(self.start)) };
+    }
+
+    fn set_desired(&mut self, desired: Bitrate) {
+        self.desired = desired;
+    }
+
+    fn tick(&mut self, now: Instant) -> Estimate {
+        let elapsed = self.ticked.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if self.lowered.is_some_and(|at| now.saturating_duration_since(at) >= NO_GROWTH_AFTER_LOSS) {
+            self.lowered = None;
+        }
+        if self.lowered.is_none() && self.desired > self.rate {
+            let grown = self.rate * REPORT_GROWTH.powf(elapsed.as_secs_f64().min(1.0));
+            self.rate = grown.min(self.remote.unwrap_or(MAX_RATE).max(self.rate));
+        }
+        let target = self.remote.map_or(self.rate, |remote| remote.min(self.rate)).min(MAX_RATE);
+        let limit = if target < self.rate { Limit::Remote } else { self.limit };
+        let padding_to = if self.desired > target && limit == Limit::None { target } else { Bitrate::ZERO };
+        Estimate { target, pacing: target * PACING_FACTOR, padding_to, limit }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Spreading packets to one subscriber over time, so that bursts do not fill the queues on the way (RFC 8836 §2.1).
+//!
+//! Packets leave in groups of 5 ms at the pacing rate, or of one packet where that is more. Audio leaves at once and is
+//! counted; then repairs, then video, then padding. What has waited too long is worth nothing any more and is dropped.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::units::Bitrate;
+
+/// Most packets that wait: a keyframe of 250 kB and some frames.
+pub const MAX_QUEUED_PACKETS: usize = 512;
+/// Most bytes that wait: as many packets at full size.
+pub const MAX_QUEUED_BYTES: usize = 512 * 1_200;
+/// A packet that has waited this long comes too late for its frame.
+pub const MAX_QUEUE_AGE: Duration = Duration::from_millis(800);
+/// What leaves together: short against any queue on the way, long against the timer's resolution.
+pub const GROUP_SPAN: Duration = Duration::from_millis(5);
+const GROUP_NANOS: u64 = GROUP_SPAN.as_nanos() as u64;
+/// Below this rate (audio alone) pacing has no meaning.
+const MIN_RATE: Bitrate = Bitrate::kbps(10);
+/// Nanoseconds per byte are kept with this many binary places.
+const FRACTION_BITS: u32 = 16;
+
+/// What a packet is, in the order of urgency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PaceKind {
+    /// Leaves at once.
+    Audio,
+    /// A video packet sent again: the subscriber's decoder waits for it.
+    Retransmission,
+    /// A video packet.
+    Video,
+}
+
+/// Packets dropped, by reason.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct PacerDrops {
+    /// There were [`MAX_QUEUED_PACKETS`] or [`MAX_QUEUED_BYTES`] before it.
+    pub full: u64,
+    /// It waited for [`MAX_QUEUE_AGE`].
+    pub aged: u64,
+}
+
+/// The queue to one subscriber; `T` names a packet.
+#[derive(Debug, Clone)]
+pub struct Pacer<T> {
+    start: Instant,
+    /// By [`PaceKind`].
+    queues: [VecDeque<Queued<T>>; 3],
+    packets: usize,
+    bytes: usize,
+    /// When all that has left would have left at the pacing rate, in nanoseconds since `start`.
+    drained_at: u64,
+    /// The current group takes no more once `drained_at` reaches this.
+    group_ends: u64,
+    nanos_per_byte: u64,
+    drops: PacerDrops,
+}
+
+impl<T: Copy> Pacer<T> {
+    /// An empty queue that sends at `rate`.
+    pub fn new(rate: Bitrate, now: Instant) -> Self {
+        let mut pacer = Self {
+            start: now,
+            queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
+            packets: 0,
+            bytes: 0,
+            drained_at: 0,
+            group_ends: 0,
+            nanos_per_byte: 0,
+            drops: PacerDrops::default(),
+        };
+        pacer.set_rate(rate);
+        pacer
+    }
+
+    /// Sends at `rate` from now on.
+    pub fn set_rate(&mut self, rate: Bitrate) {
+        self.nanos_per_byte = (8_000_000_000 << FRACTION_BITS) / rate.max(MIN_RATE).as_bps();
+    }
+
+    /// Whether a packet may leave at once, without the queue; when it may, it is counted as sent.
+    #[inline]
+    pub fn try_pass(&mut self, kind: PaceKind, size: u16, now: Instant) -> bool {
+        let now = self.nanos(now);
+        let nothing_before = kind == PaceKind::Audio || self.packets == 0;
+        let passes = nothing_before && (self.is_open(now) || kind == PaceKind::Audio);
+        if passes {
+            self.charge(size, now);
+        }
+        passes
+    }
+
+    /// Queues a packet. Returns false, and counts, when the queue is full.
+    pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Instant) -> bool {
+        let full = self.packets >= MAX_QUEUED_PACKETS || self.bytes + usize::from(size) > MAX_QUEUED_BYTES;
+        if full {
+            self.drops.full += 1;
+            return false;
+        }
+        self.packets += 1;
+        self.bytes += usize::from(size);
+        let queued_at = self.nanos(now);
+        self.queues[kind as usize].push_back(Queued { item, size, queued_at });
+        true
+    }
+
+    /// The next packet to leave now; call until `None`.
+    pub fn poll(&mut self, now: Instant) -> Option<T> {
+        if self.packets == 0 {
+            return None;
+        }
+        let now = self.nanos(now);
+        self.drop_aged(now);
+        let open = self.is_open(now);
+        let queue = if open { self.queues.iter_mut().find(|queue| !queue.is_empty())? } else { &mut self.queues[0] };
+        let Queued { item, size, .. } = queue.pop_front()?;
+        self.forget(size);
+        self.charge(size, now);
+        Some(item)
+    }
+
+    /// When [`poll`](Self::poll) next has a packet; `None` when nothing waits. In the past when it has one already.
+    pub fn next_due(&self) -> Option<Instant> {
+        if self.packets == 0 {
+            return None;
+        }
+        let open = !self.queues[PaceKind::Audio as usize].is_empty() || self.drained_at < self.group_ends;
+        let due = if open { self.oldest() } else { self.drained_at };
+        Some(self.start + Duration::from_nanos(due))
+    }
+
+    /// How much padding may leave now, in bytes: the room of the current group when nothing waits.
+    pub fn padding_room(&mut self, now: Instant) -> usize {
+        let now = self.nanos(now);
+        if self.packets > 0 || !self.is_open(now) {
+            return 0;
+        }
+        let nanos = if self.drained_at <= now { GROUP_NANOS } else { self.group_ends - self.drained_at };
+        ((nanos << FRACTION_BITS) / self.nanos_per_byte.max(1)) as usize
+    }
+
+    /// Counts something that left without the queue, such as padding.
+    pub fn on_padding(&mut self, size: u16, now: Instant) {
+        let now = self.nanos(now);
+        self.charge(size, now);
+    }
+
+    /// Drops everything that waits: the path or the subscriptions have changed.
+    pub fn clear(&mut self) {
+        self.queues.iter_mut().for_each(VecDeque::clear);
+        self.packets = 0;
+        self.bytes = 0;
+    }
+
+    /// How many packets wait.
+    pub fn len(&self) -> usize {
+        self.packets
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.packets == 0
+    }
+
+    /// How many bytes wait.
+    pub fn queued_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What was dropped so far.
+    pub fn drops(&self) -> PacerDrops {
+        self.drops
+    }
+
+    /// Whether the current group takes another packet, or a new one may begin.
+    #[inline]
+    fn is_open(&self, now: u64) -> bool {
+        self.drained_at <= now || self.drained_at < self.group_ends
+    }
+
+    #[inline]
+    fn charge(&mut self, size: u16, now: u64) {
+        if self.drained_at <= now {
+            self.drained_at = now;
+            self.group_ends = now + GROUP_NANOS;
+        }
+        let half = 1 << (FRACTION_BITS - 1);
+        self.drained_at += (u64::from(size) * self.nanos_per_byte + half) >> FRACTION_BITS;
+    }
+
+    fn drop_aged(&mut self, now: u64) {
+        let Some(limit) = now.checked_sub(MAX_QUEUE_AGE.as_nanos() as u64) else { return };
+        for kind in [PaceKind::Retransmission, PaceKind::Video] {
+            while let Some(&Queued { size, .. }) =
+                self.queues[kind as usize].front().filter(|queued| queued.queued_at < limit)
+            {
+                self.queues[kind as usize].pop_front();
+                self.forget(size);
+                self.drops.aged += 1;
+            }
+        }
+    }
+
+    fn forget(&mut self, size: u16) {
+        self.packets -= 1;
+        self.bytes -= usize::from(size);
+    }
+
+    /// How long the packet that waits longest has waited.
+    pub fn oldest_wait(&self, now: Instant) -> Duration {
+        if self.packets == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.nanos(now).saturating_sub(self.oldest()))
+    }
+
+    fn oldest(&self) -> u64 {
+        self.queues.iter().filter_map(VecDeque::front).map(|queued| queued.queued_at).min().unwrap_or(0)
+    }
+
+    #[inline]
+    fn nanos(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_nanos() as u64
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Queued<T> {
+    item: T,
+    size: u16,
+    queued_at: u64,
+}
+
+#[cfg(test)]
+mod tests;

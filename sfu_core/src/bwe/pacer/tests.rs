@@ -1,0 +1,98 @@
+use super::*;
+
+#[allow(clippy::disallowed_methods)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+const MS: Duration = Duration::from_millis(1);
+const VIDEO: PaceKind = PaceKind::Video;
+
+fn drain(pacer: &mut Pacer<u32>, now: Instant) -> Vec<u32> {
+    std::iter::from_fn(|| pacer.poll(now)).collect()
+}
+
+#[test]
+fn packets_leave_in_groups_of_five_milliseconds() {
+    let start = start();
+    // 4.8 Mbit/s: a packet of 1200 bytes takes 2 ms.
+    let mut pacer = Pacer::new(Bitrate::kbps(4_800), start);
+    for item in 0..8 {
+        pacer.push(item, VIDEO, 1_200, start);
+    }
+    assert_eq!(drain(&mut pacer, start), [0, 1, 2]);
+    assert_eq!(pacer.next_due(), Some(start + MS * 6));
+    assert_eq!(drain(&mut pacer, start + MS * 5), []);
+    assert_eq!(drain(&mut pacer, start + MS * 6), [3, 4, 5]);
+    assert_eq!(drain(&mut pacer, start + MS * 12), [6, 7]);
+    assert_eq!(pacer.next_due(), None);
+}
+
+#[test]
+fn a_slow_path_gets_one_packet_at_a_time() {
+    let start = start();
+    let mut pacer = Pacer::new(Bitrate::kbps(96), start);
+    pacer.push(1, VIDEO, 1_200, start);
+    pacer.push(2, VIDEO, 1_200, start);
+    assert_eq!(drain(&mut pacer, start), [1]);
+    assert_eq!(pacer.next_due(), Some(start + MS * 100));
+    assert_eq!(drain(&mut pacer, start + MS * 100), [2]);
+}
+
+#[test]
+fn audio_never_waits_and_is_counted() {
+    let start = start();
+    let mut pacer = Pacer::new(Bitrate::kbps(96), start);
+    pacer.push(1, VIDEO, 1_200, start);
+    pacer.push(2, VIDEO, 1_200, start);
+    pacer.push(3, PaceKind::Audio, 120, start);
+    pacer.push(4, PaceKind::Retransmission, 120, start);
+    assert_eq!(drain(&mut pacer, start), [3], "its 10 ms fill the group");
+    pacer.push(5, PaceKind::Audio, 120, start + MS);
+    assert_eq!(drain(&mut pacer, start + MS), [5]);
+    assert!(pacer.try_pass(PaceKind::Audio, 120, start + MS));
+    assert_eq!(pacer.next_due(), Some(start + MS * 30));
+    assert_eq!(drain(&mut pacer, start + MS * 30), [4], "repairs go before video");
+}
+
+#[test]
+fn an_idle_path_lets_packets_pass_without_the_queue() {
+    let start = start();
+    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(4_800), start);
+    let passed = (0..5).filter(|_| pacer.try_pass(VIDEO, 1_200, start)).count();
+    assert_eq!(passed, 3);
+    assert!(pacer.push(0, VIDEO, 1_200, start));
+    assert!(!pacer.try_pass(VIDEO, 1_200, start + MS * 50), "what waits goes first");
+}
+
+#[test]
+fn rest_earns_no_credit() {
+    let start = start();
+    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(4_800), start);
+    let later = start + Duration::from_secs(60);
+    let passed = (0..50).filter(|_| pacer.try_pass(VIDEO, 1_200, later)).count();
+    assert_eq!(passed, 3);
+}
+
+#[test]
+fn the_queue_is_capped_and_old_packets_are_dropped() {
+    let start = start();
+    let mut pacer = Pacer::new(Bitrate::kbps(10), start);
+    let taken = (0..2_000).filter(|item| pacer.push(*item, VIDEO, 1_200, start)).count();
+    assert_eq!((taken, pacer.drops().full), (MAX_QUEUED_PACKETS, 2_000 - MAX_QUEUED_PACKETS as u64));
+    assert_eq!(drain(&mut pacer, start).len(), 1);
+    assert_eq!(drain(&mut pacer, start + MS * 801), []);
+    assert_eq!((pacer.len(), pacer.queued_bytes()), (0, 0));
+    assert_eq!(pacer.drops().aged, MAX_QUEUED_PACKETS as u64 - 1);
+}
+
+#[test]
+fn padding_fills_the_group_and_no_more() {
+    let start = start();
+    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(1_600), start);
+    assert_eq!(pacer.padding_room(start), 1_000);
+    pacer.on_padding(600, start);
+    assert_eq!(pacer.padding_room(start), 400);
+    pacer.on_padding(600, start);
+    assert_eq!(pacer.padding_room(start), 0);
+}

@@ -1,0 +1,272 @@
+//! Carrying out commands. Each either does the whole of what it says or refuses and changes nothing.
+
+use std::time::Instant;
+
+use crate::gate::Flow;
+use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
+use crate::peer::Peer;
+use crate::session::NegotiatedSession;
+
+use super::command::{Cap, Command, Refusal, Reply, TrackSource};
+use super::event::Event;
+use super::member::{Link, Member};
+use super::outbound::FirstNumbers;
+use super::room::Room;
+use super::{Engine, MAX_PEERS_PER_ROOM, control, snapshot, subscribe};
+use crate::forward::router::Track;
+
+/// The one list of what can be asked.
+pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Result<Reply, Refusal> {
+    match command {
+        Command::CreateRoom => create_room(engine),
+        Command::RemoveRoom { room } => remove_room(engine, room),
+        Command::CreatePeer { room, participant } => create_peer(engine, room, participant, now),
+        Command::CreateBot { room, participant, session } => create_bot(engine, room, participant, &session, now),
+        Command::Connect { peer, session } => connect(engine, peer, &session, now),
+        Command::RestartIce { peer } => control::restart_ice(engine, peer, now),
+        Command::RemovePeer { peer } => remove_peer(engine, peer),
+        Command::Publish { peer, mid, source, encrypted } => publish(engine, peer, mid, source, encrypted),
+        Command::Unpublish { track } => unpublish(engine, track),
+        Command::Subscribe { peer, mid, track } => subscribe::subscribe(engine, peer, mid, track, now),
+        Command::Unsubscribe { peer, mid } => subscribe::unsubscribe(engine, peer, mid),
+        Command::Allow { track, subscriber, echo } => subscribe::allow(engine, track, subscriber, echo, now),
+        Command::Revoke { track, subscriber } => subscribe::revoke(engine, track, subscriber),
+        Command::AllowData { publisher, subscriber } => subscribe::allow_data(engine, publisher, subscriber),
+        Command::RevokeData { publisher, subscriber } => subscribe::revoke_data(engine, publisher, subscriber),
+        Command::SendData { peer, label, payload, binary } => {
+            control::send_data(engine, peer, &label, &payload, binary, now)
+        }
+        Command::Mute { track, muted } => mute(engine, track, muted, now),
+        Command::LimitLayer { track, subscriber, limit } => subscribe::limit(engine, track, subscriber, limit, now),
+        Command::RequestKeyframe { track } => request_keyframe(engine, track, now),
+        Command::PeerStats { peer } => {
+            let member = engine.peers.find(peer).ok_or(Refusal::UnknownPeer)?;
+            Ok(Reply::PeerStats { stats: Box::new(snapshot::peer_stats(engine, member, now)) })
+        }
+        Command::Stats => Ok(Reply::Stats { stats: Box::new(snapshot::engine_stats(engine)) }),
+        Command::Snapshot => Ok(Reply::Snapshot { snapshot: Box::new(snapshot::take(engine)) }),
+    }
+}
+
+fn create_room(engine: &mut Engine) -> Result<Reply, Refusal> {
+    let room = engine.rooms.insert_with(|_| Room::new()).ok_or(Refusal::Full(Cap::Rooms))?;
+    Ok(Reply::Room { room })
+}
+
+fn remove_room(engine: &mut Engine, room: RoomId) -> Result<Reply, Refusal> {
+    let peers: Vec<PeerId> = engine.rooms.find(room).ok_or(Refusal::UnknownRoom)?.peers.iter().copied().collect();
+    for peer in peers {
+        remove_peer(engine, peer)?;
+    }
+    engine.rooms.remove(room);
+    Ok(Reply::Done)
+}
+
+/// Checks that one more peer may enter `room`.
+pub(super) fn admit_peer(engine: &Engine, room: RoomId) -> Result<(), Refusal> {
+    let state = engine.rooms.find(room).ok_or(Refusal::UnknownRoom)?;
+    if state.failed {
+        return Err(Refusal::RoomFailed);
+    }
+    if state.peers.len() >= MAX_PEERS_PER_ROOM {
+        return Err(Refusal::Full(Cap::PeersPerRoom));
+    }
+    Ok(())
+}
+
+fn create_peer(engine: &mut Engine, room: RoomId, participant: ParticipantId, now: Instant) -> Result<Reply, Refusal> {
+    admit_peer(engine, room)?;
+    let password = engine.entropy.ice_password();
+    let seed = engine.entropy.u64();
+    // Room for the sections of one peer below the number, so that bases never run over.
+    let ssrc_base = (engine.entropy.u32() & !0xff) | 0x100;
+    let (transport, demux, initial) = (&engine.transport, &engine.demux, engine.initial_bitrate);
+    let id = engine
+        .peers
+        .insert_with(|id| {
+            let ufrag = demux.ufrag_key().ufrag(id, 0);
+            let peer = Peer::new(transport, ufrag.clone(), password.clone(), seed, now);
+            let link = Link::Network(Box::new(peer));
+            Member { ice: (ufrag, password), ..Member::new(id, room, participant, link, ssrc_base, initial, now) }
+        })
+        .ok_or(Refusal::Full(Cap::Peers))?;
+    if let Some(room) = engine.rooms.find_mut(room) {
+        room.peers.insert(id);
+    }
+    engine.arm(id);
+    control::local_transport(engine, id)
+}
+
+fn create_bot(
+    engine: &mut Engine,
+    room: RoomId,
+    participant: ParticipantId,
+    session: &NegotiatedSession,
+    now: Instant,
+) -> Result<Reply, Refusal> {
+    admit_peer(engine, room)?;
+    let ssrc_base = session.send.first().map_or(0x100, |send| send.ssrc.0);
+    let first = first_numbers(engine);
+    let initial = engine.initial_bitrate;
+    let id = engine
+        .peers
+        .insert_with(|id| Member::new(id, room, participant, Link::Bot, ssrc_base, initial, now))
+        .ok_or(Refusal::Full(Cap::Peers))?;
+    let applied = engine.peers.find_mut(id).is_some_and(|member| {
+        member.inbound.apply(session);
+        member.outbound.apply(session, first, initial)
+    });
+    if !applied {
+        engine.peers.remove(id);
+        return Err(Refusal::BadSession);
+    }
+    if let Some(room) = engine.rooms.find_mut(room) {
+        room.peers.insert(id);
+    }
+    Ok(Reply::Bot { peer: id })
+}
+
+/// Numbers start below 2¹⁵, so that a receiver that misses the first packets guesses the roll-over count right, and with a
+/// roll-over count of 1, so that a late packet has a number below the first.
+pub(super) fn first_numbers(engine: &mut Engine) -> FirstNumbers {
+    let number = engine.entropy.u32();
+    FirstNumbers { index: u64::from(number & 0x7fff), timestamp: engine.entropy.u32() }
+}
+
+fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: Instant) -> Result<Reply, Refusal> {
+    let first = first_numbers(engine);
+    let initial = engine.initial_bitrate;
+    let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
+    let base = member.ssrc_base;
+    let in_our_numbers = session.send.iter().enumerate().all(|(n, media)| media.ssrc.0 == base + 2 * n as u32);
+    if !in_our_numbers || !member.outbound.apply(session, first, initial) {
+        return Err(Refusal::BadSession);
+    }
+    member.inbound.apply(session);
+    if let Some(transport) = member.peer_mut() {
+        transport.connect(&session.remote, session.data, now);
+    }
+    control::settle(engine, peer, now);
+    Ok(Reply::Done)
+}
+
+/// Closes a peer: what it publishes ends, what it receives is revoked, its addresses and queue are forgotten.
+pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Refusal> {
+    let member = engine.peers.find(peer).ok_or(Refusal::UnknownPeer)?;
+    let (room, participant) = (member.room, member.participant);
+    let tracks: Vec<TrackId> = member.inbound.tracks.iter().map(|(_, track)| *track).collect();
+    for track in tracks {
+        unpublish(engine, track)?;
+    }
+    for subscriber in engine.gate.subscribers(Flow::Data(peer)) {
+        subscribe::revoke_data(engine, peer, subscriber)?;
+    }
+    let inbound = engine.gate.revoke_subscriber(peer);
+    for _ in 0..inbound {
+        engine.listener_lost(room, participant);
+    }
+    engine.witness.left(peer);
+    for (_, track) in engine.tracks.iter_mut().filter(|(_, track)| track.room == room) {
+        track.subscriptions.retain(|subscription| subscription.subscriber != peer);
+    }
+    engine.demux.remove_peer(peer);
+    engine.peers.remove(peer);
+    if let Some(room) = engine.rooms.find_mut(room) {
+        room.peers.remove(&peer);
+    }
+    Ok(Reply::Done)
+}
+
+fn publish(
+    engine: &mut Engine,
+    peer: PeerId,
+    mid: Mid,
+    source: TrackSource,
+    encrypted: bool,
+) -> Result<Reply, Refusal> {
+    let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
+    let media = member.inbound.media(mid).ok_or(Refusal::UnknownMid)?.clone();
+    if member.inbound.track_of(mid).is_some() {
+        return Err(Refusal::MidInUse);
+    }
+    if member.inbound.tracks.is_full() {
+        return Err(Refusal::Full(Cap::TracksPerPeer));
+    }
+    let (room, participant) = (member.room, member.participant);
+    let id = engine
+        .tracks
+        .insert_with(|id| {
+            let mut track = Track::new(id, room, peer, participant, &media);
+            track.source = source;
+            track.encrypted = encrypted;
+            track
+        })
+        .ok_or(Refusal::Full(Cap::TracksPerPeer))?;
+    member.inbound.publish(mid, id);
+    Ok(Reply::Track { track: id })
+}
+
+/// Ends a track: first the right to it, then everything else.
+fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
+    let publisher = engine.tracks.find(track).ok_or(Refusal::UnknownTrack)?.publisher;
+    for subscriber in engine.gate.subscribers(Flow::Track(track)) {
+        subscribe::revoke(engine, track, subscriber)?;
+    }
+    engine.witness.ended(track);
+    let subscriptions: Vec<(PeerId, u8)> = engine.tracks.find(track).map_or_else(Vec::new, |track| {
+        track.subscriptions.iter().map(|subscription| (subscription.subscriber, subscription.send_index)).collect()
+    });
+    for (subscriber, send_index) in subscriptions {
+        subscribe::detach(engine, track, subscriber, send_index);
+    }
+    if let Some(room) = engine.tracks.find(track).map(|track| track.room).and_then(|room| engine.rooms.find_mut(room)) {
+        room.speakers.remove(track);
+    }
+    if let Some(member) = engine.peers.find_mut(publisher) {
+        member.inbound.unpublish(track);
+    }
+    engine.tracks.remove(track);
+    Ok(Reply::Done)
+}
+
+fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Result<Reply, Refusal> {
+    let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
+    track.muted = muted;
+    if let Some(room) = engine.rooms.find_mut(track.room) {
+        room.speakers.remove(track.id);
+    }
+    for subscription in &mut track.subscriptions {
+        subscription.selector.reset();
+    }
+    if !muted {
+        subscribe::want_keyframes(track, now);
+    }
+    Ok(Reply::Done)
+}
+
+fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result<Reply, Refusal> {
+    let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
+    for encoding in &mut track.encodings {
+        encoding.keyframes.want(now);
+    }
+    let publisher = track.publisher;
+    control::wake_publisher(engine, publisher, now);
+    Ok(Reply::Done)
+}
+
+/// A bug of ours while serving `peer` ends its room and nothing else.
+pub(super) fn fail_room(engine: &mut Engine, serving: Option<PeerId>) {
+    engine.stats.panics += 1;
+    // The turn that broke took its list along.
+    engine.pending.peers = engine.peers.iter().filter(|(_, member)| member.pending).map(|(id, _)| id).collect();
+    let Some(room) = serving.and_then(|peer| engine.peers.find(peer)).map(|member| member.room) else { return };
+    let peers: Vec<PeerId> = engine.rooms.find(room).map_or_else(Vec::new, |room| room.peers.iter().copied().collect());
+    for peer in peers {
+        // Nothing more can be done for a peer that cannot even be removed.
+        let _ = remove_peer(engine, peer);
+    }
+    if let Some(room) = engine.rooms.find_mut(room) {
+        room.failed = true;
+    }
+    engine.emit(Event::RoomFailed { room });
+}

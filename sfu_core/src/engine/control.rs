@@ -1,0 +1,302 @@
+//! What keeps a transport alive: STUN and DTLS in, what the transport tells, data channels, and the choice of layers.
+
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+
+use crate::bwe::allocator::{Allocator, Demand, Target};
+use crate::demux::StunRoute;
+use crate::gate::Flow;
+use crate::ids::PeerId;
+use crate::peer::PeerEvent;
+use crate::peer::sctp::{DataError, DataEvent};
+use crate::session::{LocalTransport, MAX_ENCODINGS, MediaKind, TrackSource};
+
+use super::Engine;
+use super::command::{Cap, Refusal, Reply};
+use super::event::Event;
+use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
+use super::transmit::Datagram;
+
+/// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
+const HANDSHAKES_PER_TURN: usize = 8;
+
+pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
+    let peer = match engine.demux.peer_for_stun(datagram.bytes, datagram.source) {
+        StunRoute::Request(peer, _) | StunRoute::Response(peer) => peer,
+        StunRoute::Unknown => return engine.stats.drops.unknown_ufrag += 1,
+        StunRoute::Malformed => return engine.stats.drops.malformed += 1,
+    };
+    engine.serving = Some(peer);
+    let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
+        return engine.stats.drops.unknown_ufrag += 1;
+    };
+    transport.on_stun(datagram.source, datagram.destination, datagram.bytes, now);
+    settle(engine, peer, now);
+}
+
+pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
+    let Some(peer) = engine.demux.peer_at(datagram.source) else {
+        return engine.stats.drops.unknown_source += 1;
+    };
+    let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
+        return engine.stats.drops.unknown_source += 1;
+    };
+    engine.serving = Some(peer);
+    transport.on_dtls(datagram.source, datagram.bytes, now);
+    if transport.pending_handshake() > 0 && !engine.handshakes.contains(&peer) {
+        engine.handshakes.push_back(peer);
+    }
+    settle(engine, peer, now);
+}
+
+/// Works on a few handshakes, in the order in which they came.
+pub(super) fn advance_handshakes(engine: &mut Engine, now: Instant) {
+    for _ in 0..HANDSHAKES_PER_TURN {
+        let Some(peer) = engine.handshakes.pop_front() else { break };
+        let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else { continue };
+        engine.serving = Some(peer);
+        transport.advance_handshake(now);
+        if transport.pending_handshake() > 0 {
+            engine.handshakes.push_back(peer);
+        }
+        settle(engine, peer, now);
+    }
+}
+
+pub(super) fn on_timeout(engine: &mut Engine, peer: PeerId, now: Instant) {
+    let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else { return };
+    if transport.poll_timeout().is_some_and(|at| at <= now) {
+        transport.handle_timeout(now);
+        settle(engine, peer, now);
+    }
+}
+
+/// Takes note of what the transport tells, and puts the peer on the list of those with something to send.
+pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
+    while let Some(event) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()?.poll_event()) {
+        on_peer_event(engine, peer, event, now);
+    }
+    if let Some(member) = engine.peers.find_mut(peer) {
+        engine.pending.note(member);
+    }
+    engine.arm(peer);
+}
+
+fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Instant) {
+    match event {
+        PeerEvent::AddressHeard(address) => {
+            engine.demux.insert(address, peer);
+        }
+        PeerEvent::AddressProved(address) => {
+            engine.demux.confirm(address, peer);
+        }
+        PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
+        PeerEvent::Connected { profile, dtls_version } => {
+            if let Some(member) = engine.peers.find_mut(peer) {
+                member.connected = true;
+                member.outbound.report_at = Some(now);
+            }
+            let srtp_profile = profile.name().to_owned();
+            engine.emit(Event::PeerConnected { peer, srtp_profile, dtls_version: dtls_version.to_owned() });
+            restart_subscriptions(engine, peer, now);
+        }
+        PeerEvent::Disconnected => engine.emit(Event::PeerDisconnected { peer }),
+        PeerEvent::Reconnected => {
+            engine.emit(Event::PeerReconnected { peer });
+            restart_subscriptions(engine, peer, now);
+        }
+        PeerEvent::Failed(reason) => engine.emit(Event::PeerFailed { peer, reason }),
+        PeerEvent::Closed => engine.emit(Event::PeerClosed { peer }),
+        PeerEvent::PathChanged => {
+            if let Some(member) = engine.peers.find_mut(peer) {
+                member.outbound.controller.on_route_change(now);
+            }
+        }
+        PeerEvent::Data(event) => on_data(engine, peer, event, now),
+    }
+}
+
+/// What the peer receives has a hole: a keyframe fills it soonest.
+fn restart_subscriptions(engine: &mut Engine, peer: PeerId, now: Instant) {
+    let tracks: ArrayVec<_, MAX_SUBSCRIPTIONS_PER_PEER> = engine
+        .peers
+        .find(peer)
+        .map_or_else(ArrayVec::new, |member| member.outbound.send.iter().filter_map(|send| send.track).collect());
+    for id in tracks {
+        let Some(track) = engine.tracks.find_mut(id) else { continue };
+        let Some(subscription) = track.subscription_mut(peer) else { continue };
+        let wanted = subscription.selector.current().or(subscription.selector.target().encoding);
+        if let Some(encoding) = wanted {
+            track.want_keyframe(encoding, now);
+        }
+        let publisher = track.publisher;
+        wake_publisher(engine, publisher, now);
+    }
+}
+
+fn on_data(engine: &mut Engine, peer: PeerId, event: DataEvent, now: Instant) {
+    let DataEvent::Message { label, payload, binary } = event else { return };
+    for subscriber in engine.gate.subscribers(Flow::Data(peer)) {
+        forward_message(engine, peer, subscriber, &label, &payload, binary, now);
+    }
+    engine.emit(Event::DataReceived { peer, label, payload, binary });
+}
+
+/// A message goes to a subscriber's channel of the same label, through the gate like everything else.
+fn forward_message(
+    engine: &mut Engine,
+    publisher: PeerId,
+    subscriber: PeerId,
+    label: &str,
+    payload: &[u8],
+    binary: bool,
+    now: Instant,
+) {
+    let Some(edge) = engine.gate.find(Flow::Data(publisher), subscriber) else { return };
+    let Some(allowed) = engine.gate.admit(edge, payload) else { return };
+    let Some(data) = engine.peers.find_mut(subscriber).and_then(|member| member.peer_mut()?.data.as_mut()) else {
+        return;
+    };
+    if data.send(label, allowed.into_inner(), binary).is_err() {
+        engine.stats.drops.send_queue_full += 1;
+    }
+    settle(engine, subscriber, now);
+}
+
+pub(super) fn send_data(
+    engine: &mut Engine,
+    peer: PeerId,
+    label: &str,
+    payload: &[u8],
+    binary: bool,
+    now: Instant,
+) -> Result<Reply, Refusal> {
+    let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
+    let data = member.peer_mut().and_then(|transport| transport.data.as_mut()).ok_or(Refusal::UnknownChannel)?;
+    data.send(label, payload, binary).map_err(|error| match error {
+        DataError::UnknownChannel => Refusal::UnknownChannel,
+        _ => Refusal::Full(Cap::DataBuffer),
+    })?;
+    settle(engine, peer, now);
+    Ok(Reply::Done)
+}
+
+/// What waits in the subscriber's channels may come from the publisher whose edge ended.
+pub(super) fn reset_data(engine: &mut Engine, subscriber: PeerId) {
+    if let Some(member) = engine.peers.find_mut(subscriber) {
+        if let Some(data) = member.peer_mut().and_then(|transport| transport.data.as_mut()) {
+            data.reset_all();
+        }
+        engine.pending.note(member);
+    }
+}
+
+/// Our half of the peer's transport, to be put into a description.
+pub(super) fn local_transport(engine: &Engine, id: PeerId) -> Result<Reply, Refusal> {
+    let member = engine.peers.find(id).ok_or(Refusal::UnknownPeer)?;
+    member.peer().ok_or(Refusal::UnknownPeer)?;
+    let (ufrag, pwd) = &member.ice;
+    Ok(Reply::Peer {
+        peer: id,
+        local: LocalTransport {
+            ufrag: ufrag.clone(),
+            pwd: pwd.clone(),
+            fingerprint: engine.transport.identity.fingerprint(),
+            candidates: engine.transport.candidates.clone(),
+            ssrc_base: member.ssrc_base,
+        },
+    })
+}
+
+pub(super) fn restart_ice(engine: &mut Engine, id: PeerId, now: Instant) -> Result<Reply, Refusal> {
+    let password = engine.entropy.ice_password();
+    let member = engine.peers.find_mut(id).ok_or(Refusal::UnknownPeer)?;
+    member.ice_generation = member.ice_generation.wrapping_add(1);
+    let ufrag = engine.demux.ufrag_key().ufrag(id, member.ice_generation);
+    if member.peer().is_none() {
+        return Err(Refusal::UnknownPeer);
+    }
+    member.ice = (ufrag.clone(), password.clone());
+    if let Some(transport) = member.peer_mut() {
+        transport.restart_ice(ufrag, password, now);
+    }
+    settle(engine, id, now);
+    local_transport(engine, id)
+}
+
+/// The publisher has to be asked for something: its reports come due at once.
+pub(super) fn wake_publisher(engine: &mut Engine, publisher: PeerId, now: Instant) {
+    if let Some(member) = engine.peers.find_mut(publisher) {
+        member.inbound.report_at = Some(now);
+    }
+    engine.arm(publisher);
+}
+
+/// Divides what the peer's downlink carries among what it receives.
+pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
+    let Some(member) = engine.peers.find_mut(peer) else { return };
+    let mut demands: ArrayVec<Demand, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
+    let mut sections: ArrayVec<crate::ids::TrackId, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
+    for id in member.outbound.send.iter().filter_map(|send| send.track) {
+        let Some(track) = engine.tracks.find(id) else { continue };
+        let Some(subscription) = track.subscriptions.iter().find(|known| known.subscriber == peer) else { continue };
+        let highest = (track.encodings.len() as u8).saturating_sub(1);
+        let mut rates = [None; MAX_ENCODINGS];
+        for (rate, encoding) in rates.iter_mut().zip(&track.encodings) {
+            *rate = Some(encoding.reception.bitrate(now)).filter(|rate| rate.as_bps() > 0);
+        }
+        demands.push(Demand {
+            key: id.as_u64(),
+            kind: track.kind,
+            priority: priority(track.source),
+            limit: subscription.edge.map(|_| subscription.limit.encoding.min(highest)),
+            rates,
+        });
+        sections.push(id);
+    }
+    let estimate = member.outbound.estimate.target;
+    member.outbound.controller.set_desired(Allocator::desired(&demands));
+    let mut targets = std::mem::take(&mut member.outbound.targets);
+    member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
+    for (&id, &target) in sections.iter().zip(&targets) {
+        retarget(engine, peer, id, target, now);
+    }
+    if let Some(member) = engine.peers.find_mut(peer) {
+        member.outbound.targets = targets;
+    }
+}
+
+/// Lets one subscription go for its new target; a changed encoding is an event.
+fn retarget(engine: &mut Engine, peer: PeerId, id: crate::ids::TrackId, target: Target, now: Instant) {
+    let Some(track) = engine.tracks.find_mut(id) else { return };
+    let publisher = track.publisher;
+    let kind = track.kind;
+    let Some(subscription) = track.subscription_mut(peer) else { return };
+    let target = Target { temporal: target.temporal.min(subscription.limit.temporal), ..target };
+    subscription.selector.set_target(target);
+    let changed = subscription.edge.is_some() && subscription.announced != Some(target.encoding);
+    if changed {
+        subscription.announced = Some(target.encoding);
+    }
+    let wanted = subscription.edge.and(subscription.selector.needs_keyframe());
+    if kind == MediaKind::Video
+        && let Some(encoding) = wanted
+        && !track.encodings.get(usize::from(encoding)).is_none_or(|encoding| encoding.keyframes.is_wanted())
+    {
+        track.want_keyframe(encoding, now);
+        wake_publisher(engine, publisher, now);
+    }
+    if changed && kind == MediaKind::Video {
+        engine.emit(Event::LayerChanged { subscriber: peer, track: id, encoding: target.encoding });
+    }
+}
+
+/// Whose picture suffers last.
+const fn priority(source: TrackSource) -> u8 {
+    match source {
+        TrackSource::Microphone => 3,
+        TrackSource::Screen => 2,
+        TrackSource::ScreenAudio | TrackSource::Camera => 1,
+    }
+}

@@ -1,0 +1,135 @@
+//! Sending what is ready: peer after peer, for each its control datagrams, its RTCP, then the packets whose turn has come,
+//! audio first. Datagrams for one destination come out side by side, so that they can leave in one call.
+
+use std::time::{Duration, Instant};
+
+use super::batch::{BatchWriter, Route};
+use super::member::{Link, Member};
+use super::path::{self, Exit};
+use super::transmit::Sink;
+use super::{Engine, MAX_PEERS};
+use crate::ids::PeerId;
+use crate::slots::Slots;
+use crate::stats::EngineStats;
+
+/// With nothing to do, the engine looks up again after this.
+const IDLE: Duration = Duration::from_millis(500);
+
+pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
+    let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
+    let at = (now, abs_send_time(engine.epoch.micros_at(now)));
+    for &id in &flushing {
+        engine.serving = Some(id);
+        while flush_peer(engine, id, sink, at) {
+            transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
+        }
+    }
+    engine.serving = None;
+    if !engine.writer.is_empty() {
+        transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
+    }
+    flushing.clear();
+    engine.flushing = flushing;
+    debug_assert!(engine.pending.peers.len() <= MAX_PEERS, "each peer is noted once");
+}
+
+/// Fills the batch with what one peer may get now. Returns true when the batch is full before that is done.
+fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant, u32)) -> bool {
+    let Some(member) = engine.peers.find_mut(id) else { return false };
+    member.pending = false;
+    let mut exit = Exit {
+        tracks: &engine.tracks,
+        gate: &engine.gate,
+        witness: &mut engine.witness,
+        stats: &mut engine.stats,
+        scratch: &mut engine.scratch,
+    };
+    flush_member(&mut exit, member, &mut engine.writer, sink, at);
+    if engine.writer.is_full() {
+        return true;
+    }
+    if !member.outbound.pacer.is_empty() || member.has_control() {
+        engine.pending.note(member);
+    }
+    false
+}
+
+/// Everything one peer may get now, as far as the batch has room; the rest waits for the next turn.
+fn flush_member(
+    exit: &mut Exit<'_>,
+    member: &mut Member,
+    writer: &mut BatchWriter,
+    sink: &mut dyn Sink,
+    at: (Instant, u32),
+) {
+    let mut route = None;
+    if let Link::Network(peer) = &mut member.link {
+        while !writer.is_full() {
+            member.control.clear();
+            let Some((destination, source)) = peer.poll_transmit(&mut member.control) else { break };
+            let len = member.control.len();
+            let Some(space) = writer.space().get_mut(..len) else { continue };
+            space.copy_from_slice(&member.control);
+            writer.commit(len, Route { peer: member.id, destination, source }, None);
+        }
+        route = peer.media_address().map(|(destination, source)| Route { peer: member.id, destination, source });
+        flush_rtcp(member, route, writer);
+    }
+    while !writer.is_full() {
+        let Some(queued) = member.outbound.pacer.poll(at.0) else { break };
+        path::leave(exit, member, &queued, route, writer, sink, at);
+    }
+}
+
+/// RTCP was written in the clear when it came due; it is sealed now, or dropped when there is no way to the peer.
+fn flush_rtcp(member: &mut Member, route: Option<Route>, writer: &mut BatchWriter) {
+    let Link::Network(peer) = &mut member.link else { return };
+    let (Some(route), Some(srtp)) = (route, peer.srtp.as_mut()) else {
+        return member.rtcp.clear();
+    };
+    for compound in member.rtcp.datagrams() {
+        if writer.is_full() {
+            break; // what does not fit is told anew at the next report
+        }
+        let space = writer.space();
+        space[..compound.len()].copy_from_slice(compound);
+        let len = srtp.outbound.seal_rtcp(space, compound.len());
+        writer.commit(len, route, None);
+    }
+    member.rtcp.clear();
+}
+
+/// Hands the batch over; what did not leave is dropped and marked unsent, for it is never sealed again.
+fn transmit(writer: &mut BatchWriter, sink: &mut dyn Sink, peers: &mut Slots<PeerId, Member>, stats: &mut EngineStats) {
+    let sent = sink.transmit(writer.batch());
+    for record in writer.records().iter().skip(sent) {
+        stats.drops.socket_full += u64::from(record.datagrams);
+        if let (Some(member), Some(first)) = (peers.find_mut(record.peer), record.first_transport_cc) {
+            member.outbound.history.mark_unsent(first..first + u64::from(record.stamped));
+        }
+    }
+    writer.clear();
+}
+
+/// When there is something to do, if nothing comes in before.
+pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
+    let mut next = engine.timers.next().unwrap_or(now + IDLE).min(now + IDLE);
+    if !engine.handshakes.is_empty() {
+        next = now;
+    }
+    for &id in &engine.pending.peers {
+        let Some(member) = engine.peers.find(id) else { continue };
+        if member.has_control() {
+            return now;
+        }
+        if let Some(due) = member.outbound.pacer.next_due() {
+            next = next.min(due);
+        }
+    }
+    next.max(now)
+}
+
+/// 24 bits of 6.18 fixed point seconds (libwebrtc, abs-send-time).
+fn abs_send_time(micros: u64) -> u32 {
+    ((u128::from(micros) << 18) / 1_000_000) as u32 & 0x00ff_ffff
+}

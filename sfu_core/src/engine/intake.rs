@@ -1,0 +1,197 @@
+//! What an authenticated packet means: its track and encoding, its number, the facts that forwarding needs. Learned once per
+//! packet, however many subscribers it has.
+
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+
+use crate::forward::resend::Origin;
+use crate::forward::router::Track;
+use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
+use crate::ids::TrackId;
+use crate::rtp::ext::{ExtensionKind, Extensions};
+use crate::rtp::header::Packet;
+use crate::rtp::{av1, h264, red, vp8, vp9};
+use crate::session::{Codec, MediaKind};
+use crate::slots::Slots;
+use crate::units::{DataSize, Epoch};
+
+use super::inbound::{Resolved, Source};
+use super::member::Member;
+use super::report;
+use super::timers::Timers;
+
+/// Extensions that are passed on beside audio level and orientation, with kind and length: an abs-capture-time of 16 bytes,
+/// a playout delay of 3 and the longest dependency descriptor that is useful.
+const MAX_PASSED_ON: usize = 280;
+
+/// A packet on its way in: what it is and where it belongs.
+pub(super) struct Incoming {
+    pub(super) facts: PacketFacts,
+    /// Which of the track's payload types.
+    pub(super) payload_index: u8,
+}
+
+/// Tells the publisher's congestion feedback that a packet came.
+pub(super) fn note_arrival(
+    publisher: &mut Member,
+    packet: &Packet<'_>,
+    extensions: &Extensions<'_>,
+    len: usize,
+    epoch: &Epoch,
+    now: Instant,
+) {
+    if let Some(number) = extensions.transport_cc {
+        let size = DataSize::bytes(len as u64);
+        publisher.inbound.last_ssrc = packet.header.ssrc;
+        publisher.inbound.arrivals.on_packet(number, size, epoch.micros_at(now), now);
+    }
+}
+
+/// Finds the track and encoding of a packet.
+pub(super) fn find_track<'t>(
+    publisher: &mut Member,
+    tracks: &'t mut Slots<TrackId, Track>,
+    packet: &Packet<'_>,
+    extensions: &Extensions<'_>,
+) -> Option<(&'t mut Track, Source)> {
+    let header = &packet.header;
+    let resolved = publisher.inbound.resolve(header.ssrc, header.payload_type, extensions)?;
+    let (source, learned) = match resolved {
+        Resolved::Known(source) => (source, false),
+        Resolved::Learned(source) => (source, true),
+    };
+    let track = tracks.find_mut(source.track)?;
+    if !source.rtx {
+        let kind = track.kind;
+        let encoding = track.encodings.get_mut(usize::from(source.encoding))?;
+        match encoding.ssrc {
+            Some(known) if known == header.ssrc => {}
+            Some(_) if learned => {
+                encoding.restart(kind, header.ssrc);
+                for subscription in &mut track.subscriptions {
+                    subscription.selector.reset();
+                }
+            }
+            _ => encoding.ssrc = Some(header.ssrc),
+        }
+    }
+    Some((track, source))
+}
+
+/// Puts the packet into its encoding's ring and says what it is; `None` when it is a repeat or carries nothing to forward.
+pub(super) fn store(
+    track: &mut Track,
+    source: Source,
+    packet: &Packet<'_>,
+    extensions: &Extensions<'_>,
+    epoch: &Epoch,
+    now: Instant,
+) -> Option<Incoming> {
+    let (payload_index, codec, rtx) = track.payload_index(packet.header.payload_type)?;
+    let (sequence_number, payload) = match (rtx, packet.payload) {
+        (false, payload) => (packet.header.sequence_number, payload),
+        (true, [high, low, payload @ ..]) => (u16::from_be_bytes([*high, *low]), payload),
+        (true, _) => return None, // padding on the retransmission's SSRC: a probe
+    };
+    let kind = track.kind;
+    let clock_rate = u64::from(track.payload_types.get(usize::from(payload_index))?.clock_rate_hz);
+    let encoding = track.encodings.get_mut(usize::from(source.encoding))?;
+    let sequence = encoding.unwrapper.unwrap(sequence_number);
+    if encoding.ring.contains(sequence) {
+        return None;
+    }
+    let facts = facts_of(packet, codec, sequence, payload, now);
+    let origin = Origin {
+        track: track.id,
+        timestamp: packet.header.timestamp,
+        marker: packet.header.marker,
+        payload_index,
+        audio_level: extensions.audio_level.map(|level| level.to_byte()),
+        video_orientation: extensions.video_orientation,
+        vp8: facts.vp8,
+    };
+    let arrival_ticks = epoch.micros_at(now) * clock_rate / 1_000_000;
+    encoding.reception.on_packet(sequence, packet.header.timestamp, payload.len(), arrival_ticks, now);
+    if kind == MediaKind::Video {
+        encoding.recovery.on_packet(sequence, now);
+    }
+    if facts.keyframe {
+        encoding.keyframes.satisfy();
+    }
+    let passed_on = passed_on(extensions);
+    encoding.ring.insert(sequence, origin, &passed_on, payload, now).then_some(Incoming { facts, payload_index })
+}
+
+fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], now: Instant) -> PacketFacts {
+    let mut facts = PacketFacts {
+        arrival: now,
+        sequence,
+        timestamp: packet.header.timestamp,
+        payload_len: payload.len() as u16,
+        codec,
+        marker: packet.header.marker,
+        keyframe: false,
+        layer_sync: false,
+        padding_only: payload.is_empty(),
+        tid: None,
+        vp8: None,
+    };
+    match codec {
+        Codec::Vp8 => {
+            if let Ok(descriptor) = vp8::Vp8Descriptor::parse(payload) {
+                facts.keyframe = descriptor.keyframe;
+                facts.layer_sync = descriptor.layer_sync;
+                facts.tid = descriptor.tid;
+                facts.vp8 = Some(Vp8Facts {
+                    picture_id: descriptor.picture_id.map(|id| PictureId {
+                        value: id.value,
+                        long: id.long,
+                        offset: id.offset as u8,
+                    }),
+                    tl0_pic_idx: descriptor
+                        .tl0_pic_idx
+                        .map(|(value, offset)| Tl0PicIdx { value, offset: offset as u8 }),
+                });
+            }
+        }
+        Codec::H264 => facts.keyframe = h264::starts_keyframe(payload),
+        Codec::Vp9 => facts.keyframe = vp9::starts_keyframe(payload),
+        Codec::Av1 => facts.keyframe = av1::starts_keyframe(payload),
+        Codec::Opus => {}
+        Codec::Red => facts.padding_only = red::primary(payload).is_none(),
+    }
+    facts
+}
+
+/// The rarer extensions, as kind, length and value one after the other.
+fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
+    let mut passed = ArrayVec::new();
+    let values = [
+        (ExtensionKind::AbsCaptureTime, extensions.abs_capture_time),
+        (ExtensionKind::PlayoutDelay, extensions.playout_delay),
+        (ExtensionKind::DependencyDescriptor, extensions.dependency_descriptor),
+    ];
+    for (kind, value) in values {
+        let Some(value) = value else { continue };
+        let fits = passed.remaining_capacity() >= value.len() + 2 && value.len() <= usize::from(u8::MAX);
+        if fits {
+            passed.extend([kind as u8, value.len() as u8]);
+            passed.extend(value.iter().copied());
+        }
+    }
+    passed
+}
+
+/// Makes sure that the publisher hears from us in time: feedback soon after a packet, a request soon after a hole.
+pub(super) fn arm_feedback(publisher: &mut Member, track: &Track, encoding: u8, timers: &mut Timers, now: Instant) {
+    if publisher.inbound.report_at.is_none() {
+        publisher.inbound.report_at = Some(now + report::FEEDBACK_INTERVAL);
+    }
+    let missing = track.encodings.get(usize::from(encoding)).and_then(|encoding| encoding.recovery.poll_timeout());
+    let soonest = [publisher.inbound.report_at, missing].into_iter().flatten().min();
+    if let Some(at) = soonest {
+        publisher.inbound.report_at = Some(at);
+        timers.arm(publisher.id, &mut publisher.armed, Some(at));
+    }
+}

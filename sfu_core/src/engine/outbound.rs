@@ -1,0 +1,279 @@
+//! What we send to one peer: its media sections, the queue before the pacer, and what we think its downlink carries.
+
+use std::time::{Duration, Instant};
+
+use crate::bwe::allocator::Allocator;
+use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit, RembController};
+use crate::bwe::history::History;
+use crate::bwe::pacer::Pacer;
+use crate::gate::EdgeRef;
+use crate::ids::{Mid, Ssrc, TrackId};
+use crate::rtcp::sr::ReportBlock;
+use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType};
+use crate::units::{Bitrate, NtpTime};
+
+use super::seal::{DescriptorPatch, Stamp};
+
+/// Media sections in which we send to one peer: 24 faces with sound and a shared screen with sound.
+pub const MAX_SUBSCRIPTIONS_PER_PEER: usize = 50;
+/// The MID is sent until a report shows that the subscriber knows the SSRC, but not longer than this many packets.
+const MAX_MID_PACKETS: u64 = 200;
+/// Share of the estimate that retransmissions may take (`media-core.md` 7: 20 to 30 %).
+const RTX_SHARE: f64 = 0.25;
+/// Layers are chosen anew at most this often; every feedback would be too often.
+pub(crate) const ALLOCATE_INTERVAL: Duration = Duration::from_millis(200);
+/// Retransmission budget that can be saved up.
+const RTX_BURST: Duration = Duration::from_millis(500);
+
+/// A packet waiting for its turn: which one, and what it will be. Its bytes stay in the publisher's ring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Queued {
+    pub(crate) edge: EdgeRef,
+    pub(crate) track: TrackId,
+    /// Source sequence number: the key into the ring.
+    pub(crate) source: u64,
+    /// Our index for it; for a retransmission the index it had when it was first sent.
+    pub(crate) index: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) patch: DescriptorPatch,
+    pub(crate) encoding: u8,
+    pub(crate) send_index: u8,
+    pub(crate) payload_type: u8,
+    pub(crate) primary_only: bool,
+    pub(crate) retransmission: bool,
+}
+
+/// One media section in which we send.
+#[derive(Debug)]
+pub(crate) struct SendTrack {
+    pub(crate) mid: Mid,
+    pub(crate) kind: MediaKind,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) rtx_ssrc: Option<Ssrc>,
+    pub(crate) payload_types: Vec<PayloadType>,
+    pub(crate) track: Option<TrackId>,
+    /// The index after the last one used: the next subscription goes on from here, since the SSRC stays.
+    pub(crate) next_index: u64,
+    pub(crate) last_timestamp: u32,
+    /// The next index of retransmissions.
+    pub(crate) next_rtx_index: u64,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) retransmitted: u64,
+    /// What the subscriber last reported.
+    pub(crate) loss: f64,
+    acknowledged: bool,
+}
+
+impl SendTrack {
+    /// The MID to write, while the subscriber may not know the SSRC yet (RFC 9143 §9.2).
+    #[inline]
+    pub(crate) fn mid_to_write(&self) -> Option<Mid> {
+        (!self.acknowledged && self.packets < MAX_MID_PACKETS).then_some(self.mid)
+    }
+}
+
+pub(crate) struct Outbound {
+    pub(crate) stamp: Stamp,
+    pub(crate) pacer: Pacer<Queued>,
+    pub(crate) history: History,
+    pub(crate) controller: Box<dyn Controller>,
+    /// What the controller said last.
+    pub(crate) estimate: Estimate,
+    pub(crate) allocator: Allocator,
+    /// Scratch of the allocator.
+    pub(crate) targets: Vec<crate::bwe::allocator::Target>,
+    pub(crate) send: Vec<SendTrack>,
+    pub(crate) report_at: Option<Instant>,
+    pub(crate) round_trip: Option<Duration>,
+    /// Our last sender reports, to read the round trip from what comes back: middle of the NTP time, and when it left.
+    sent_reports: [(u32, Option<Instant>); SENT_REPORTS],
+    next_sent_report: usize,
+    rtx_budget: RtxBudget,
+    pub(crate) recent_resends: RecentResends,
+    /// When the layers are next chosen anew.
+    pub(crate) allocate_at: Option<Instant>,
+}
+
+/// Sender reports remembered: a few seconds of the sections of one peer.
+const SENT_REPORTS: usize = 32;
+
+impl Outbound {
+    pub(crate) fn new(initial: Bitrate, now: Instant) -> Self {
+        Self {
+            stamp: Stamp::default(),
+            pacer: Pacer::new(initial * 2.5, now),
+            history: History::new(now),
+            controller: Box::new(DelayController::new(initial)),
+            estimate: Estimate {
+                target: initial,
+                pacing: initial * 2.5,
+                padding_to: Bitrate::ZERO,
+                limit: Limit::None,
+            },
+            allocator: Allocator::new(now),
+            targets: Vec::new(),
+            send: Vec::new(),
+            report_at: None,
+            round_trip: None,
+            sent_reports: [(0, None); SENT_REPORTS],
+            next_sent_report: 0,
+            rtx_budget: RtxBudget::default(),
+            recent_resends: RecentResends::default(),
+            allocate_at: None,
+        }
+    }
+
+    /// Applies a negotiation. Sections keep their place; returns false, and changes nothing, when one contradicts its past.
+    pub(crate) fn apply(
+        &mut self,
+        session: &NegotiatedSession,
+        first: FirstNumbers,
+        initial: Bitrate,
+    ) -> bool {
+        let contradicts = self
+            .send
+            .iter()
+            .zip(&session.send)
+            .any(|(ours, theirs)| ours.mid != theirs.mid || ours.ssrc != theirs.ssrc);
+        if contradicts || session.send.len() < self.send.len() || session.send.len() > MAX_SUBSCRIPTIONS_PER_PEER {
+            return false;
+        }
+        if self.send.is_empty() && session.feedback != CongestionFeedback::TransportCc {
+            self.controller = Box::new(RembController::new(initial));
+        }
+        self.stamp = Stamp::new(&session.extensions);
+        for (known, media) in self.send.iter_mut().zip(&session.send) {
+            known.payload_types.clone_from(&media.payload_types);
+            known.rtx_ssrc = media.rtx_ssrc;
+        }
+        for media in &session.send[self.send.len()..] {
+            self.send.push(SendTrack {
+                mid: media.mid,
+                kind: media.kind,
+                ssrc: media.ssrc,
+                rtx_ssrc: media.rtx_ssrc,
+                payload_types: media.payload_types.clone(),
+                track: None,
+                next_index: first.index,
+                last_timestamp: first.timestamp,
+                next_rtx_index: first.index,
+                packets: 0,
+                bytes: 0,
+                retransmitted: 0,
+                    loss: 0.0,
+                acknowledged: false,
+            });
+        }
+        true
+    }
+
+    /// Asks the controller what may be sent now.
+    pub(crate) fn estimate_anew(&mut self, now: Instant) {
+        self.estimate = self.controller.tick(now);
+        self.pacer.set_rate(self.estimate.pacing);
+    }
+
+    pub(crate) fn section(&mut self, mid: Mid) -> Option<(u8, &mut SendTrack)> {
+        self.send.iter_mut().enumerate().find(|(_, send)| send.mid == mid).map(|(index, send)| (index as u8, send))
+    }
+
+    /// Which section the remote speaks of.
+    pub(crate) fn section_of(&self, ssrc: Ssrc) -> Option<u8> {
+        self.send.iter().position(|send| send.ssrc == ssrc).map(|index| index as u8)
+    }
+
+    /// A receiver report block about one of our sections (RFC 3550 §6.4.1).
+    pub(crate) fn on_report_block(&mut self, block: &ReportBlock, now: Instant) {
+        let Some(index) = self.section_of(block.ssrc) else { return };
+        let send = &mut self.send[usize::from(index)];
+        send.acknowledged = true;
+        send.loss = f64::from(block.fraction_lost) / 256.0;
+        if let Some(round_trip) = self.round_trip_from(block.last_sr, block.delay_since_last_sr, now) {
+            self.round_trip = Some(round_trip);
+            self.controller.on_rtt(round_trip, now);
+        }
+        self.controller.on_loss_report(block.fraction_lost, now);
+    }
+
+    /// Notes a sender report, so that the round trip can be read from the reports that quote it.
+    pub(crate) fn note_sender_report(&mut self, ntp: NtpTime, now: Instant) {
+        self.sent_reports[self.next_sent_report] = (ntp.middle(), Some(now));
+        self.next_sent_report = (self.next_sent_report + 1) % SENT_REPORTS;
+    }
+
+    /// Whether a retransmission of `bytes` fits the share of the estimate that repairs may take.
+    pub(crate) fn may_retransmit(&mut self, bytes: usize, estimate: Bitrate, now: Instant) -> bool {
+        self.rtx_budget.take(bytes, estimate * RTX_SHARE, now)
+    }
+
+    fn round_trip_from(&self, last_sender_report: u32, delay_65536ths: u32, now: Instant) -> Option<Duration> {
+        if last_sender_report == 0 {
+            return None;
+        }
+        let (_, sent) = self.sent_reports.iter().find(|(middle, _)| *middle == last_sender_report)?;
+        let held = Duration::from_micros(u64::from(delay_65536ths) * 1_000_000 / 65_536);
+        now.saturating_duration_since((*sent)?).checked_sub(held)
+    }
+}
+
+/// Where the numbering of a new section starts; random, as RFC 3550 §5.1 asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FirstNumbers {
+    pub(crate) index: u64,
+    pub(crate) timestamp: u32,
+}
+
+/// A bucket of bytes that fills at a share of the estimate.
+#[derive(Debug, Default)]
+struct RtxBudget {
+    bytes: u64,
+    filled_at: Option<Instant>,
+}
+
+impl RtxBudget {
+    fn take(&mut self, bytes: usize, rate: Bitrate, now: Instant) -> bool {
+        // The smallest bucket lets the weakest link repair a few packets.
+        let cap = rate.bytes_in(RTX_BURST).as_bytes().max(8_000);
+        let span = self.filled_at.map_or(RTX_BURST, |at| now.saturating_duration_since(at).min(RTX_BURST));
+        self.bytes = (self.bytes + rate.bytes_in(span).as_bytes()).min(cap);
+        if self.filled_at.is_none() {
+            self.bytes = cap;
+        }
+        self.filled_at = Some(now);
+        let enough = self.bytes >= bytes as u64;
+        if enough {
+            self.bytes -= bytes as u64;
+        }
+        enough
+    }
+}
+
+/// Places that remember resends: more than one round trip of them.
+const RESEND_PLACES: usize = 256;
+
+/// Which packets were sent again lately: not again within a round trip.
+#[derive(Debug)]
+pub(crate) struct RecentResends {
+    places: Box<[Option<(u8, u16, Instant)>; RESEND_PLACES]>,
+}
+
+impl Default for RecentResends {
+    fn default() -> Self {
+        Self { places: Box::new([None; RESEND_PLACES]) }
+    }
+}
+
+impl RecentResends {
+    /// Whether the packet may be sent again now; notes that it is.
+    pub(crate) fn may(&mut self, section: u8, sequence: u16, round_trip: Duration, now: Instant) -> bool {
+        let place = &mut self.places[(usize::from(sequence) ^ (usize::from(section) << 4)) % RESEND_PLACES];
+        let too_soon = place.is_some_and(|(known_section, known, at)| {
+            known_section == section && known == sequence && now.saturating_duration_since(at) < round_trip
+        });
+        if !too_soon {
+            *place = Some((section, sequence, now));
+        }
+        !too_soon
+    }
+}

@@ -1,0 +1,250 @@
+//! The journey of one packet. READ THIS FIRST.
+//!
+//! In: [`on_rtp`] decrypts a datagram in place, stores it once in its encoding's ring and puts a small note about it into the
+//! queue of every subscription that wants it. Out: [`leave`] takes a note whose turn has come, asks the gate, writes the
+//! packet for that one subscriber, stamps and seals it. Nothing is copied or sealed for a packet that does not leave.
+
+use std::time::Instant;
+
+use crate::bwe::pacer::PaceKind;
+use crate::forward::rewriter::SwitchClocks;
+use crate::forward::router::{PayloadRoute, Subscription, Track};
+use crate::forward::selector::Verdict;
+use crate::gate::{Flow, Gate};
+use crate::ids::{PeerId, TrackId};
+use crate::peer::srtp::SrtpError;
+use crate::rtp::header::Packet;
+use crate::session::MediaKind;
+use crate::slots::Slots;
+use crate::stats::{Drops, EngineStats};
+use crate::units::DataSize;
+
+use super::batch::{BatchWriter, Route};
+use super::event::Event;
+use super::intake::{self, Incoming};
+use super::member::{Link, Member};
+use super::outbound::Queued;
+use super::seal::{self, Leaving, Outgoing};
+use super::transmit::Sink;
+use super::{Engine, Pending};
+
+/// What headers, extensions and tag add to a payload, for the pacer.
+const HEADERS: u16 = 44;
+
+/// One authenticated or forged datagram that looks like RTP, from an address that `from` has proved to own.
+pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
+    engine.serving = Some(from);
+    let Some(publisher) = engine.peers.find_mut(from) else {
+        return engine.stats.drops.unknown_source += 1;
+    };
+    let Some(srtp) = publisher.peer_mut().and_then(|peer| peer.srtp.as_mut()) else {
+        return engine.stats.drops.unauthenticated += 1;
+    };
+    let plain = match srtp.inbound.unprotect_rtp(datagram) {
+        Ok(len) => &datagram[..len],
+        Err(error) => return count_refused(&mut engine.stats.drops, error),
+    };
+    on_clear_rtp(engine, from, plain, now);
+}
+
+/// The same for a packet that is in the clear: from a decrypted datagram, or from a bot in this process.
+pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Instant) {
+    engine.stats.rtp_packets_in += 1;
+    engine.stats.rtp_bytes_in += plain.len() as u64;
+    let Ok(packet) = Packet::parse(plain) else {
+        return engine.stats.drops.malformed += 1;
+    };
+    let Some(publisher) = engine.peers.find_mut(from) else { return };
+    let extensions = packet.extensions.read(&publisher.inbound.extensions);
+    intake::note_arrival(publisher, &packet, &extensions, plain.len(), &engine.epoch, now);
+    let Some((track, source)) = intake::find_track(publisher, &mut engine.tracks, &packet, &extensions) else {
+        return engine.stats.drops.not_published += 1;
+    };
+    let Some(incoming) = intake::store(track, source, &packet, &extensions, &engine.epoch, now) else {
+        return; // a repeat, or a probe
+    };
+    intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers, now);
+    let (room, muted) = (track.room, track.muted);
+    if !std::mem::replace(&mut track.started, true) {
+        engine.emit(Event::TrackStarted { track: source.track, codec: incoming.facts.codec });
+    }
+    if muted {
+        return;
+    }
+    let heard = extensions.audio_level.is_none_or(|level| engine.on_audio_level(room, source.track, level, now));
+    let Some(track) = engine.tracks.find_mut(source.track) else { return };
+    if heard {
+        fan_out(track, source.encoding, &incoming, &mut engine.peers, &mut engine.pending, &mut engine.stats, now);
+    } else {
+        track.withhold(&incoming.facts, now);
+    }
+}
+
+/// A note into the queue of everyone who wants this packet.
+fn fan_out(
+    track: &mut Track,
+    encoding: u8,
+    incoming: &Incoming,
+    peers: &mut Slots<PeerId, Member>,
+    pending: &mut Pending,
+    stats: &mut EngineStats,
+    now: Instant,
+) {
+    let kind = match track.kind {
+        MediaKind::Audio => PaceKind::Audio,
+        MediaKind::Video => PaceKind::Video,
+    };
+    let (id, clocks) = (track.id, &track.clocks);
+    for subscription in &mut track.subscriptions {
+        let Some(queued) = rewritten(subscription, id, encoding, incoming, clocks, stats, now) else { continue };
+        let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
+        if !subscriber.outbound.pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), now) {
+            stats.drops.send_queue_full += 1;
+        }
+        pending.note(subscriber);
+    }
+}
+
+/// What the packet is in this subscription's own numbering; `None` when it is not for this subscription.
+#[inline]
+fn rewritten(
+    subscription: &mut Subscription,
+    track: TrackId,
+    encoding: u8,
+    incoming: &Incoming,
+    clocks: &SwitchClocks,
+    stats: &mut EngineStats,
+    now: Instant,
+) -> Option<Queued> {
+    let edge = subscription.edge?;
+    let facts = &incoming.facts;
+    let (payload_type, primary_only) = match subscription.routes.get(usize::from(incoming.payload_index))? {
+        PayloadRoute::As { number, .. } => (*number, false),
+        PayloadRoute::PrimaryOf { number } => (*number, true),
+        PayloadRoute::Nowhere => return None,
+    };
+    let switched = match subscription.selector.wants(facts, encoding) {
+        Verdict::Forward { switched } => switched,
+        Verdict::Skip => return None,
+        Verdict::Drop => {
+            subscription.rewriter.drop_packet(facts, now);
+            return None;
+        }
+    };
+    stats.layer_switches += u64::from(switched);
+    let Some(rewritten) = subscription.rewriter.rewrite(facts, encoding, switched, clocks, now) else {
+        stats.drops.rewrite_rejected += 1;
+        return None;
+    };
+    Some(Queued {
+        edge,
+        track,
+        source: facts.sequence,
+        index: rewritten.sequence,
+        timestamp: rewritten.timestamp,
+        patch: seal::DescriptorPatch { picture_id: rewritten.picture_id, tl0_pic_idx: rewritten.tl0_pic_idx },
+        encoding,
+        send_index: subscription.send_index,
+        payload_type,
+        primary_only,
+        retransmission: false,
+    })
+}
+
+/// What [`leave`] needs of the engine besides the member whose turn it is.
+pub(super) struct Exit<'a> {
+    pub(super) tracks: &'a Slots<TrackId, Track>,
+    pub(super) gate: &'a Gate,
+    pub(super) witness: &'a mut crate::gate::witness::Witness,
+    pub(super) stats: &'a mut EngineStats,
+    pub(super) scratch: &'a mut [u8],
+}
+
+/// One waiting packet whose turn has come leaves for its subscriber, if it still may.
+pub(super) fn leave(
+    exit: &mut Exit<'_>,
+    subscriber: &mut Member,
+    queued: &Queued,
+    route: Option<Route>,
+    writer: &mut BatchWriter,
+    sink: &mut dyn Sink,
+    now: (Instant, u32),
+) {
+    let outbound = &mut subscriber.outbound;
+    let Some(send) = outbound.send.get_mut(usize::from(queued.send_index)) else { return };
+    let Some(track) = exit.tracks.find(queued.track).filter(|track| !track.muted && send.track == Some(track.id))
+    else {
+        return exit.stats.drops.revoked += 1;
+    };
+    let Some(stored) =
+        track.encodings.get(usize::from(queued.encoding)).and_then(|encoding| encoding.ring.find(queued.source))
+    else {
+        return exit.stats.drops.send_queue_full += 1;
+    };
+    let outgoing = Outgoing {
+        stored,
+        payload_type: queued.payload_type,
+        ssrc: if queued.retransmission { send.rtx_ssrc.unwrap_or(send.ssrc) } else { send.ssrc },
+        index: if queued.retransmission { send.next_rtx_index } else { queued.index },
+        timestamp: queued.timestamp,
+        patch: queued.patch,
+        retransmits: queued.retransmission.then_some(queued.index as u16),
+        mid: send.mid_to_write(),
+        primary_only: queued.primary_only,
+    };
+    let Some(allowed) = exit.gate.admit(queued.edge, &outgoing) else {
+        return exit.stats.drops.revoked += 1;
+    };
+    let leaving = Leaving { transport_cc: outbound.history.next_sequence(), abs_send_time: now.1 };
+    let stamped = outbound.stamp.has_transport_cc();
+    let len = match (&mut subscriber.link, route) {
+        (Link::Network(peer), Some(route)) => {
+            let Some(srtp) = peer.srtp.as_mut() else { return };
+            let out = writer.space();
+            let Some(lengths) = seal::write(&outgoing, &outbound.stamp, leaving, out) else {
+                return exit.stats.drops.rewrite_rejected += 1;
+            };
+            let len = seal::seal(allowed, lengths, &mut srtp.outbound, out);
+            writer.commit(len, route, stamped.then_some(leaving.transport_cc));
+            len
+        }
+        (Link::Bot, _) => {
+            let Some((_, len)) = seal::write(&outgoing, &outbound.stamp, leaving, exit.scratch) else {
+                return exit.stats.drops.rewrite_rejected += 1;
+            };
+            sink.deliver(subscriber.id, &exit.scratch[..len]);
+            len
+        }
+        (Link::Network(_), None) => return exit.stats.drops.socket_full += 1,
+    };
+    exit.witness.observe(stored.origin.track, subscriber.id);
+    if stamped {
+        outbound.history.on_sent(len as u16, now.0);
+    }
+    outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
+    send.packets += 1;
+    send.bytes += stored.payload.len() as u64;
+    if queued.retransmission {
+        send.next_rtx_index += 1;
+        send.retransmitted += 1;
+        exit.stats.rtx_packets_out += 1;
+    } else {
+        send.next_index = send.next_index.max(queued.index + 1);
+        send.last_timestamp = queued.timestamp;
+    }
+    exit.stats.rtp_packets_out += 1;
+    exit.stats.rtp_bytes_out += len as u64;
+}
+
+fn count_refused(drops: &mut Drops, error: SrtpError) {
+    match error {
+        SrtpError::Replayed => drops.replayed += 1,
+        SrtpError::Truncated => drops.malformed += 1,
+        _ => drops.unauthenticated += 1,
+    }
+}
+
+/// The flow that a track's packets are.
+pub(super) const fn flow_of(track: TrackId) -> Flow {
+    Flow::Track(track)
+}

@@ -1,0 +1,167 @@
+//! RTCP to a peer: reports on what it sends, requests for what is missing, and the clock of what we send to it.
+
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use crate::ids::{PeerId, Ssrc, TrackId};
+use crate::rtcp::pli::Pli;
+use crate::rtcp::rr::ReceiverReport;
+use crate::rtcp::sr::{ReportBlock, ReportBlocks, SenderReport};
+use crate::rtcp::twcc::FeedbackBuilder;
+use crate::rtcp::{nack, sdes};
+use crate::session::CongestionFeedback;
+
+use super::Engine;
+use super::inbound::MAX_TRACKS_PER_PEER;
+use super::member::Member;
+
+/// A publisher hears of what arrived this often: its estimator wants 50 to 100 ms.
+pub(super) const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
+/// Receiver and sender reports: browsers send theirs about once a second too.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The round trip taken before one is measured.
+const ROUND_TRIP_GUESS: Duration = Duration::from_millis(100);
+
+/// Whatever has come due for `peer`.
+pub(super) fn on_timeout(engine: &mut Engine, peer: PeerId, now: Instant) {
+    if engine.peers.find(peer).is_some_and(|member| member.inbound.report_at.is_some_and(|at| at <= now)) {
+        report_to_publisher(engine, peer, now);
+    }
+    if engine.peers.find(peer).is_some_and(|member| member.outbound.report_at.is_some_and(|at| at <= now)) {
+        report_to_subscriber(engine, peer, now);
+    }
+}
+
+fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
+    let Some(member) = engine.peers.find_mut(peer) else { return };
+    let tracks: ArrayVec<TrackId, MAX_TRACKS_PER_PEER> =
+        member.inbound.tracks.iter().map(|(_, track)| *track).collect();
+    let sender = Ssrc(member.ssrc_base);
+    let round_trip = member.outbound.round_trip.unwrap_or(ROUND_TRIP_GUESS);
+    let mut next = None;
+    let mut soonest = |at: Option<Instant>| next = [next, at].into_iter().flatten().min();
+
+    if member.inbound.congestion == CongestionFeedback::TransportCc {
+        transport_feedback(member, sender, now);
+        soonest(member.inbound.arrivals.poll_timeout());
+    }
+    let mut blocks = ReportBlocks::new();
+    let reports_due = member.inbound.reception_at.is_none_or(|at| at <= now);
+    for id in tracks {
+        let Some(track) = engine.tracks.find_mut(id) else { continue };
+        let nack_wanted = member.inbound.media(track.mid).is_some_and(|media| media.nack);
+        for encoding in &mut track.encodings {
+            let Some(ssrc) = encoding.ssrc else { continue };
+            if nack_wanted {
+                let lost = encoding.recovery.poll_request(round_trip, now);
+                if !lost.is_empty() && member.rtcp.push(|out| nack::write(sender, ssrc, &lost, out)) {
+                    engine.stats.nacked_packets_out += lost.len() as u64;
+                }
+                soonest(encoding.recovery.poll_timeout());
+            }
+            if encoding.keyframes.poll_pli(now) && member.rtcp.push(|out| Pli { sender, media: ssrc }.write(out)) {
+                engine.stats.keyframe_requests_out += 1;
+            }
+            soonest(encoding.keyframes.poll_timeout());
+            if reports_due && let Some(report) = encoding.reception.report() {
+                let (last_sr, delay_since_last_sr) = encoding.last_sender_report(now);
+                let _ = blocks.try_push(ReportBlock {
+                    ssrc,
+                    fraction_lost: report.fraction_lost,
+                    cumulative_lost: report.cumulative_lost,
+                    highest_sequence: report.highest_sequence,
+                    jitter: report.jitter,
+                    last_sr,
+                    delay_since_last_sr,
+                });
+            }
+        }
+    }
+    if reports_due {
+        member.inbound.reception_at = Some(now + REPORT_INTERVAL);
+        if !blocks.is_empty() {
+            member.rtcp.push(|out| ReceiverReport { sender, reports: blocks }.write(out));
+        }
+    }
+    if engine.peers.find(peer).is_some_and(|member| !member.inbound.tracks.is_empty()) {
+        soonest(engine.peers.find(peer).and_then(|member| member.inbound.reception_at));
+    }
+    if let Some(member) = engine.peers.find_mut(peer) {
+        member.inbound.report_at = next;
+        engine.pending.note(member);
+    }
+}
+
+/// What arrived since the last feedback, by transport-wide number.
+fn transport_feedback(member: &mut Member, sender: Ssrc, now: Instant) {
+    let media = member.inbound.last_ssrc;
+    let builder = member.inbound.feedback.get_or_insert_with(|| FeedbackBuilder::new(sender));
+    while let Some(arrived) = member.inbound.arrivals.poll_report(now) {
+        let mut told = 0;
+        while told < arrived.count {
+            let base = arrived.base_sequence + told as u64;
+            let mut statuses = 0;
+            let written = member.rtcp.push(|out| {
+                let built = builder.write(media, base, arrived.arrivals().skip(told), out)?;
+                statuses = built.statuses;
+                Some(built.len)
+            });
+            if !written || statuses == 0 {
+                return;
+            }
+            told += statuses;
+        }
+    }
+}
+
+/// Sender reports on the clock of each source, so that lips stay with the voice across every switch (RFC 3550 §6.4.1).
+fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
+    let Some(member) = engine.peers.find_mut(peer) else { return };
+    for index in 0..member.outbound.send.len() {
+        let Some(report) = sender_report(&member.outbound.send[index], &engine.tracks, peer, now) else { continue };
+        let reduced = member.inbound.reduced_size_rtcp;
+        let ntp = report.ntp;
+        let written = member.rtcp.push(|out| {
+            let len = report.write(out)?;
+            if reduced {
+                return Some(len);
+            }
+            Some(len + sdes::write(report.sender, CNAME, &mut out[len..])?)
+        });
+        if written {
+            member.outbound.note_sender_report(ntp, now);
+        }
+    }
+    member.outbound.report_at = Some(now + REPORT_INTERVAL);
+    member.outbound.estimate_anew(now);
+    engine.pending.note(member);
+    super::control::allocate(engine, peer, now);
+}
+
+/// All we send shares one clock; the description groups tracks by stream, so the name says nothing of who it is.
+const CNAME: &str = "pysfu";
+
+fn sender_report(
+    send: &super::outbound::SendTrack,
+    tracks: &crate::slots::Slots<TrackId, crate::forward::router::Track>,
+    peer: PeerId,
+    now: Instant,
+) -> Option<SenderReport> {
+    if send.packets == 0 {
+        return None;
+    }
+    let track = tracks.find(send.track?)?;
+    let subscription = track.subscriptions.iter().find(|subscription| subscription.subscriber == peer)?;
+    subscription.edge?;
+    let encoding = track.encodings.get(usize::from(subscription.selector.current()?))?;
+    let (ntp, source_timestamp) = encoding.clock_at(track.clocks.clock_rate_hz, now)?;
+    Some(SenderReport {
+        sender: send.ssrc,
+        ntp,
+        timestamp: source_timestamp.wrapping_add(subscription.rewriter.timestamp_offset()),
+        packets: send.packets as u32,
+        octets: send.bytes as u32,
+        reports: ReportBlocks::new(),
+    })
+}

@@ -1,0 +1,68 @@
+//! Clear RTCP datagrams of one peer between the moment they come due and the next flush.
+
+/// Bytes that wait at most: a round of reports about 50 sections. What does not fit is told anew at the next report.
+const MAX_BYTES: usize = 8 << 10;
+/// Bytes of one datagram: leaves room for the SRTCP trailer on a path of 1280.
+pub(crate) const MAX_COMPOUND: usize = 1_150;
+
+/// A short queue in one buffer that is kept.
+#[derive(Debug, Default)]
+pub(crate) struct RtcpQueue {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl RtcpQueue {
+    /// Adds what `write` writes. Returns false, and adds nothing, when it writes nothing or there is no room.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        let start = self.bytes.len();
+        if start + MAX_COMPOUND > MAX_BYTES {
+            return false;
+        }
+        self.bytes.resize(start + MAX_COMPOUND, 0);
+        let len = write(&mut self.bytes[start..]).filter(|len| (1..=MAX_COMPOUND).contains(len)).unwrap_or(0);
+        self.bytes.truncate(start + len);
+        if len > 0 {
+            self.ends.push(start + len);
+        }
+        len > 0
+    }
+
+    /// What waits, oldest first.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_until_the_cap() {
+        let mut queue = RtcpQueue::default();
+        let write = |byte: u8, len: usize| {
+            move |out: &mut [u8]| {
+                out[..len].fill(byte);
+                Some(len)
+            }
+        };
+        assert!(queue.push(write(1, 8)) && queue.push(write(2, 12)));
+        assert!(!queue.push(|_| None));
+        assert_eq!(queue.datagrams().map(|d| (d[0], d.len())).collect::<Vec<_>>(), [(1, 8), (2, 12)]);
+        while queue.push(write(3, 1_000)) {}
+        assert!(queue.bytes.len() <= MAX_BYTES);
+        queue.clear();
+        assert!(queue.is_empty());
+    }
+}

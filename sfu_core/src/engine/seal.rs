@@ -1,0 +1,157 @@
+//! The last step of a packet: header, extensions and payload are written for one subscriber, stamped with the transport-wide
+//! number, and sealed. What is sealed is sent or dropped, never changed and never sealed again: the transport-wide number is
+//! authenticated data, and a second seal under the same index would give away the key (RFC 3711 §9.1, RFC 7714 §13).
+
+use crate::forward::resend::Stored;
+use crate::gate::Allowed;
+use crate::ids::{Mid, Ssrc};
+use crate::peer::srtp::SrtpOutbound;
+use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
+use crate::rtp::header::Header;
+use crate::rtp::red;
+
+use super::batch::MAX_DATAGRAM;
+
+/// Room the SRTP tag takes.
+const TAG_ROOM: usize = crate::peer::srtp::MAX_SRTP_OVERHEAD;
+
+/// The numbers a subscriber negotiated for what we write.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stamp {
+    ids: ExtensionMap,
+    two_byte: bool,
+}
+
+impl Stamp {
+    pub(crate) fn new(extensions: &ExtensionMap) -> Self {
+        let two_byte = ExtensionKind::ALL.into_iter().any(|kind| extensions.id(kind).is_some_and(|id| id > 14));
+        Self { ids: extensions.clone(), two_byte }
+    }
+
+    pub(crate) fn has_transport_cc(&self) -> bool {
+        self.ids.id(ExtensionKind::TransportCc).is_some()
+    }
+}
+
+/// Where the VP8 payload descriptor is changed, and to what (RFC 7741 §4.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct DescriptorPatch {
+    pub(crate) picture_id: Option<u16>,
+    pub(crate) tl0_pic_idx: Option<u8>,
+}
+
+/// A packet for one subscriber, ready but for the numbers that are only known when it leaves.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) stored: Stored<'a>,
+    pub(crate) payload_type: u8,
+    pub(crate) ssrc: Ssrc,
+    /// 48-bit index: roll-over count and sequence number.
+    pub(crate) index: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) patch: DescriptorPatch,
+    /// The original sequence number, when this is a retransmission (RFC 4588 §4).
+    pub(crate) retransmits: Option<u16>,
+    /// The media section's name, while the subscriber cannot know it yet.
+    pub(crate) mid: Option<Mid>,
+    /// Only the primary block of redundant audio leaves.
+    pub(crate) primary_only: bool,
+}
+
+/// The moment of leaving.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    /// Low 16 bits are the transport-wide sequence number.
+    pub(crate) transport_cc: u64,
+    /// 24-bit absolute send time.
+    pub(crate) abs_send_time: u32,
+}
+
+/// Writes the clear packet. Returns the lengths of its header and of the whole; `None` when it does not fit or makes no sense.
+pub(crate) fn write(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out: &mut [u8]) -> Option<(usize, usize)> {
+    let limit = out.len().min(MAX_DATAGRAM).checked_sub(TAG_ROOM)?;
+    let (head, rest) = out[..limit].split_first_chunk_mut::<{ Header::LEN }>()?;
+    let extension_len = write_extensions(packet, stamp, leaving, rest);
+    let header = Header {
+        marker: packet.stored.origin.marker,
+        payload_type: packet.payload_type,
+        sequence_number: packet.index as u16,
+        timestamp: packet.timestamp,
+        ssrc: packet.ssrc,
+    };
+    header.write(extension_len > 0, head);
+    let mut body = &mut rest[extension_len..];
+    let mut len = 0;
+    if let Some(original) = packet.retransmits {
+        body.get_mut(..2)?.copy_from_slice(&original.to_be_bytes());
+        body = &mut body[2..];
+        len = 2;
+    }
+    let payload = if packet.primary_only { red::primary(packet.stored.payload)? } else { packet.stored.payload };
+    body.get_mut(..payload.len())?.copy_from_slice(payload);
+    patch_descriptor(packet, body);
+    len += payload.len();
+    let header_len = Header::LEN + extension_len;
+    Some((header_len, header_len + len))
+}
+
+/// Seals the packet that [`write`] wrote. Takes the gate's proof: nothing reaches the wire without it.
+#[inline]
+pub(crate) fn seal(
+    packet: Allowed<&Outgoing<'_>>,
+    (header_len, len): (usize, usize),
+    srtp: &mut SrtpOutbound,
+    out: &mut [u8],
+) -> usize {
+    srtp.seal_rtp(out, header_len, len - header_len, packet.into_inner().index)
+}
+
+fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out: &mut [u8]) -> usize {
+    let mut writer = ExtensionWriter::new(out, stamp.two_byte);
+    let ids = &stamp.ids;
+    if let Some(id) = ids.id(ExtensionKind::TransportCc) {
+        writer.push(id, &(leaving.transport_cc as u16).to_be_bytes());
+    }
+    if let Some(id) = ids.id(ExtensionKind::AbsSendTime) {
+        writer.push(id, &leaving.abs_send_time.to_be_bytes()[1..]);
+    }
+    if let (Some(mid), Some(id)) = (&packet.mid, ids.id(ExtensionKind::Mid)) {
+        writer.push(id, mid.as_str().as_bytes());
+    }
+    let origin = packet.stored.origin;
+    if let (Some(level), Some(id)) = (origin.audio_level, ids.id(ExtensionKind::AudioLevel)) {
+        writer.push(id, &[level]);
+    }
+    if let (Some(orientation), Some(id)) = (origin.video_orientation, ids.id(ExtensionKind::VideoOrientation)) {
+        writer.push(id, &[orientation]);
+    }
+    let mut rest = packet.stored.extensions;
+    while let Some((&[kind, len], tail)) = rest.split_first_chunk::<2>() {
+        let Some((value, tail)) = tail.split_at_checked(usize::from(len)) else { break };
+        if let Some(id) = ExtensionKind::ALL.get(usize::from(kind)).and_then(|kind| ids.id(*kind)) {
+            writer.push(id, value);
+        }
+        rest = tail;
+    }
+    writer.finish()
+}
+
+/// The offsets were found when the packet came in; they lie inside the payload that was stored with them.
+fn patch_descriptor(packet: &Outgoing<'_>, payload: &mut [u8]) {
+    let Some(vp8) = packet.stored.origin.vp8 else { return };
+    if let (Some(value), Some(field)) = (packet.patch.picture_id, vp8.picture_id) {
+        let offset = usize::from(field.offset);
+        if field.long {
+            if let Some(bytes) = payload.get_mut(offset..offset + 2) {
+                bytes.copy_from_slice(&(0x8000 | (value & field.mask())).to_be_bytes());
+            }
+        } else if let Some(byte) = payload.get_mut(offset) {
+            *byte = (value & field.mask()) as u8;
+        }
+    }
+    if let (Some(value), Some(field)) = (packet.patch.tl0_pic_idx, vp8.tl0_pic_idx)
+        && let Some(byte) = payload.get_mut(usize::from(field.offset))
+    {
+        *byte = value;
+    }
+}

@@ -1,0 +1,95 @@
+//! The state of everything, for a reader that missed events or was restarted.
+
+use super::Engine;
+use super::event::{PeerSnapshot, Snapshot, TrackSnapshot};
+use super::path::flow_of;
+use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
+use std::time::Instant;
+
+use super::member::Member;
+
+/// What there is now.
+pub(super) fn take(engine: &Engine) -> Snapshot {
+    Snapshot {
+        version: engine.version,
+        rooms: engine.rooms.iter().map(|(room, _)| room).collect(),
+        peers: engine
+            .peers
+            .iter()
+            .map(|(peer, member)| PeerSnapshot {
+                peer,
+                room: member.room,
+                participant: member.participant,
+                connected: member.connected,
+            })
+            .collect(),
+        tracks: engine
+            .tracks
+            .iter()
+            .map(|(id, track)| TrackSnapshot {
+                track: id,
+                peer: track.publisher,
+                kind: track.kind,
+                muted: track.muted,
+                allowed: engine.gate.subscribers(flow_of(id)),
+            })
+            .collect(),
+    }
+}
+
+/// The figures of the whole engine.
+pub(super) fn engine_stats(engine: &Engine) -> EngineStats {
+    EngineStats {
+        rooms: engine.rooms.len() as u64,
+        peers: engine.peers.len() as u64,
+        connected_peers: engine.peers.iter().filter(|(_, member)| member.connected).count() as u64,
+        tracks: engine.tracks.len() as u64,
+        edges: engine.gate.len() as u64,
+        unauthorized_forwards: engine.witness.violations(),
+        ..engine.stats.clone()
+    }
+}
+
+/// The figures of one peer.
+pub(super) fn peer_stats(engine: &Engine, member: &Member, now: Instant) -> PeerStats {
+    PeerStats {
+        connected: member.connected,
+        rtt_s: member.outbound.round_trip.map(|rtt| rtt.as_secs_f64()),
+        estimate_bps: member.outbound.estimate.target.as_bps(),
+        send_queue_s: member.outbound.pacer.oldest_wait(now).as_secs_f64(),
+        receive: member.inbound.tracks.iter().flat_map(|(_, track)| receive_stats(engine, *track, now)).collect(),
+        send: member.outbound.send.iter().enumerate().map(|(index, _)| send_stats(engine, member, index)).collect(),
+    }
+}
+
+fn receive_stats(engine: &Engine, track: crate::ids::TrackId, now: Instant) -> Vec<ReceiveStats> {
+    let Some(track) = engine.tracks.find(track) else { return Vec::new() };
+    let clock_rate = track.payload_types.first().map_or(90_000, |payload| payload.clock_rate_hz);
+    let figures = |(index, encoding): (usize, &crate::forward::router::Encoding)| ReceiveStats {
+        mid: track.mid.as_str().to_owned(),
+        encoding: index as u8,
+        packets: encoding.reception.received(),
+        bytes: encoding.reception.bytes().as_bytes(),
+        lost: encoding.reception.lost(),
+        jitter_s: f64::from(encoding.reception.jitter_ticks()) / f64::from(clock_rate.max(1)),
+        bitrate_bps: encoding.reception.bitrate(now).as_bps(),
+    };
+    track.encodings.iter().enumerate().map(figures).collect()
+}
+
+fn send_stats(engine: &Engine, member: &Member, index: usize) -> SendStats {
+    let send = &member.outbound.send[index];
+    let encoding = send
+        .track
+        .and_then(|track| engine.tracks.find(track))
+        .and_then(|track| track.subscriptions.iter().find(|subscription| subscription.subscriber == member.id))
+        .and_then(|subscription| subscription.selector.current());
+    SendStats {
+        mid: send.mid.as_str().to_owned(),
+        packets: send.packets,
+        bytes: send.bytes,
+        retransmitted: send.retransmitted,
+        loss: send.loss,
+        encoding,
+    }
+}

@@ -1,0 +1,189 @@
+//! Wiring tracks to media sections of subscribers, and granting and taking the right to receive them. The wire is no right:
+//! packets flow while there is both.
+
+use std::time::Instant;
+
+use crate::bwe::allocator::Target;
+use crate::forward::rewriter::Rewriter;
+use crate::forward::router::{MAX_SUBSCRIPTIONS_PER_TRACK, PayloadRoute, Subscription, Track};
+use crate::forward::selector::Selector;
+use crate::gate::Flow;
+use crate::ids::{Mid, PeerId, TrackId};
+
+use super::command::{Cap, LayerLimit, Refusal, Reply};
+use super::{Engine, control};
+
+pub(super) fn subscribe(
+    engine: &mut Engine,
+    peer: PeerId,
+    mid: Mid,
+    id: TrackId,
+    now: Instant,
+) -> Result<Reply, Refusal> {
+    let subscriber = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
+    let track = engine.tracks.find_mut(id).ok_or(Refusal::UnknownTrack)?;
+    if subscriber.room != track.room {
+        return Err(Refusal::OtherRoom);
+    }
+    let (send_index, section) = subscriber.outbound.section(mid).ok_or(Refusal::UnknownMid)?;
+    if section.track.is_some() || track.subscription_mut(peer).is_some() {
+        return Err(Refusal::MidInUse);
+    }
+    if section.kind != track.kind {
+        return Err(Refusal::NoCommonCodec);
+    }
+    let routes = track.routes_to(&section.payload_types);
+    if routes.iter().all(|route| *route == PayloadRoute::Nowhere) {
+        return Err(Refusal::NoCommonCodec);
+    }
+    if track.subscriptions.len() >= MAX_SUBSCRIPTIONS_PER_TRACK {
+        return Err(Refusal::Full(Cap::SubscriptionsPerPeer));
+    }
+    section.track = Some(id);
+    let mut selector = Selector::new(track.encodings.len() as u8);
+    selector.set_target(Target::whole(u8::MAX));
+    track.subscriptions.push(Subscription {
+        subscriber: peer,
+        send_index,
+        edge: engine.gate.find(Flow::Track(id), peer),
+        selector,
+        rewriter: Rewriter::new(section.next_index, section.last_timestamp.wrapping_add(1), now),
+        routes,
+        limit: LayerLimit::BEST,
+        announced: None,
+    });
+    start(engine, id, peer, now);
+    Ok(Reply::Done)
+}
+
+pub(super) fn unsubscribe(engine: &mut Engine, peer: PeerId, mid: Mid) -> Result<Reply, Refusal> {
+    let subscriber = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
+    let (send_index, section) = subscriber.outbound.section(mid).ok_or(Refusal::UnknownMid)?;
+    let track = section.track.ok_or(Refusal::UnknownTrack)?;
+    detach(engine, track, peer, send_index);
+    Ok(Reply::Done)
+}
+
+/// Takes the wire away. The section's numbering goes on after every number that was handed out, sent or not: the next
+/// subscription shares its SSRC and its key.
+pub(super) fn detach(engine: &mut Engine, track: TrackId, subscriber: PeerId, send_index: u8) {
+    let Some(state) = engine.tracks.find_mut(track) else { return };
+    let Some(place) = state.subscriptions.iter().position(|subscription| subscription.subscriber == subscriber) else {
+        return;
+    };
+    let subscription = state.subscriptions.remove(place);
+    let Some(member) = engine.peers.find_mut(subscriber) else { return };
+    if let Some(section) = member.outbound.send.get_mut(usize::from(send_index)) {
+        section.track = None;
+        section.next_index = section.next_index.max(subscription.rewriter.next_sequence());
+        section.last_timestamp = subscription.rewriter.last_timestamp();
+    }
+}
+
+pub(super) fn allow(
+    engine: &mut Engine,
+    track: TrackId,
+    subscriber: PeerId,
+    echo: bool,
+    now: Instant,
+) -> Result<Reply, Refusal> {
+    let state = engine.tracks.find(track).ok_or(Refusal::UnknownTrack)?;
+    let member = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?;
+    if state.room != member.room {
+        return Err(Refusal::OtherRoom);
+    }
+    if state.participant == member.participant && !echo {
+        return Err(Refusal::EchoNotAsked);
+    }
+    let known = engine.gate.find(Flow::Track(track), subscriber).is_some();
+    let edge = engine.gate.allow(Flow::Track(track), subscriber);
+    engine.witness.granted(track, subscriber);
+    if !known {
+        engine.listener_gained(subscriber);
+    }
+    if let Some(subscription) = engine.tracks.find_mut(track).and_then(|track| track.subscription_mut(subscriber)) {
+        subscription.edge = Some(edge);
+        if !known {
+            subscription.selector.reset();
+        }
+    }
+    start(engine, track, subscriber, now);
+    Ok(Reply::Done)
+}
+
+pub(super) fn revoke(engine: &mut Engine, track: TrackId, subscriber: PeerId) -> Result<Reply, Refusal> {
+    engine.tracks.find(track).ok_or(Refusal::UnknownTrack)?;
+    let member = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?;
+    let (room, participant) = (member.room, member.participant);
+    let was_live = engine.gate.revoke(Flow::Track(track), subscriber);
+    engine.witness.withdrawn(track, subscriber);
+    if let Some(subscription) = engine.tracks.find_mut(track).and_then(|track| track.subscription_mut(subscriber)) {
+        subscription.edge = None;
+        subscription.selector.reset();
+    }
+    if was_live {
+        engine.listener_lost(room, participant);
+    }
+    Ok(Reply::Done)
+}
+
+pub(super) fn allow_data(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) -> Result<Reply, Refusal> {
+    let from = engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?.room;
+    let to = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?.room;
+    if from != to {
+        return Err(Refusal::OtherRoom);
+    }
+    if engine.gate.find(Flow::Data(publisher), subscriber).is_none() {
+        engine.gate.allow(Flow::Data(publisher), subscriber);
+        engine.listener_gained(subscriber);
+    }
+    Ok(Reply::Done)
+}
+
+pub(super) fn revoke_data(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) -> Result<Reply, Refusal> {
+    engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?;
+    let member = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?;
+    let (room, participant) = (member.room, member.participant);
+    if engine.gate.revoke(Flow::Data(publisher), subscriber) {
+        control::reset_data(engine, subscriber);
+        engine.listener_lost(room, participant);
+    }
+    Ok(Reply::Done)
+}
+
+pub(super) fn limit(
+    engine: &mut Engine,
+    track: TrackId,
+    subscriber: PeerId,
+    limit: LayerLimit,
+    now: Instant,
+) -> Result<Reply, Refusal> {
+    let state = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
+    let subscription = state.subscription_mut(subscriber).ok_or(Refusal::UnknownPeer)?;
+    subscription.limit = limit;
+    control::allocate(engine, subscriber, now);
+    Ok(Reply::Done)
+}
+
+/// A subscription that has both wire and right begins at the next keyframe: ask for one.
+fn start(engine: &mut Engine, track: TrackId, subscriber: PeerId, now: Instant) {
+    control::allocate(engine, subscriber, now);
+    let Some(track) = engine.tracks.find_mut(track) else { return };
+    want_keyframes(track, now);
+    let publisher = track.publisher;
+    control::wake_publisher(engine, publisher, now);
+}
+
+/// Asks for the keyframes that subscriptions with a right wait for.
+pub(super) fn want_keyframes(track: &mut Track, now: Instant) {
+    for subscription in &track.subscriptions {
+        if subscription.edge.is_none() {
+            continue;
+        }
+        if let Some(wanted) = subscription.selector.needs_keyframe()
+            && let Some(encoding) = track.encodings.get_mut(usize::from(wanted))
+        {
+            encoding.keyframes.want(now);
+        }
+    }
+}

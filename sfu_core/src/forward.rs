@@ -1,0 +1,86 @@
+//! From one published track to one subscriber's stream (RFC 3550 §7.1, RFC 7667 §3.7): which packets, under which numbers.
+
+use std::time::Instant;
+
+use crate::session::{Codec, MediaKind};
+
+pub mod keyframe;
+pub mod rewriter;
+pub mod selector;
+pub mod speaker;
+
+/// What forwarding must know of a packet: learned once, used for every subscriber.
+#[derive(Debug, Clone, Copy)]
+pub struct PacketFacts {
+    /// When it came.
+    pub arrival: Instant,
+    /// Its number in its encoding, unwrapped to 64 bits.
+    pub sequence: u64,
+    /// Its RTP timestamp.
+    pub timestamp: u32,
+    /// Payload bytes without padding.
+    pub payload_len: u16,
+    /// The codec of its payload.
+    pub codec: Codec,
+    /// The RTP marker bit: for video the last packet of a frame.
+    pub marker: bool,
+    /// Whether a keyframe starts in this packet.
+    pub keyframe: bool,
+    /// Whether decoding this temporal layer may begin here (VP8: the Y bit, RFC 7741 §4.2).
+    pub layer_sync: bool,
+    /// Whether there is no payload, only padding.
+    pub padding_only: bool,
+    /// The temporal layer, when the packet tells.
+    pub tid: Option<u8>,
+    /// What must be rewritten inside a VP8 payload.
+    pub vp8: Option<Vp8Facts>,
+}
+
+impl PacketFacts {
+    /// Whether a subscriber who has seen nothing yet may begin here. Every audio packet is such a place.
+    #[inline]
+    pub fn is_entry_point(&self) -> bool {
+        self.keyframe || self.codec.kind() == MediaKind::Audio
+    }
+}
+
+/// The counters in a VP8 payload descriptor (RFC 7741 §4.2) and where they stand in the payload.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Vp8Facts {
+    /// The picture number.
+    pub picture_id: Option<PictureId>,
+    /// The running number of base-layer pictures.
+    pub tl0_pic_idx: Option<Tl0PicIdx>,
+}
+
+/// A VP8 picture number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PictureId {
+    /// The number, 7 or 15 bits.
+    pub value: u16,
+    /// Whether it has 15 bits.
+    pub long: bool,
+    /// Offset of its first byte in the payload.
+    pub offset: u8,
+}
+
+impl PictureId {
+    /// The bits that the number has on the wire.
+    #[inline]
+    pub const fn mask(self) -> u16 {
+        if self.long { 0x7fff } else { 0x7f }
+    }
+}
+
+/// A VP8 TL0PICIDX.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tl0PicIdx {
+    /// The number.
+    pub value: u8,
+    /// Its offset in the payload.
+    pub offset: u8,
+}
+pub mod reception;
+pub mod recovery;
+pub mod resend;
+pub mod router;

@@ -1,0 +1,167 @@
+//! Asking a publisher for a keyframe, but not too often (PLI, RFC 4585 §6.3.1).
+
+use std::time::{Duration, Instant};
+
+/// A publisher asked more often than this spends its bitrate on keyframes alone.
+pub const MIN_PLI_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long the first of several people who join together waits for the others, so that one keyframe serves all.
+pub const JOIN_WINDOW: Duration = Duration::from_millis(200);
+
+/// How long an unanswered request waits before it is repeated: it or its answer was lost, or the encoder is slow.
+const RETRY_AFTER: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// Merges the keyframe requests of all subscribers to one encoding.
+#[derive(Debug, Default, Clone)]
+pub struct KeyframeRequester {
+    due: Option<Instant>,
+    last_sent: Option<Instant>,
+    unanswered: usize,
+    rtt: Duration,
+}
+
+impl KeyframeRequester {
+    /// A subscriber cannot decode until the next keyframe.
+    pub fn want(&mut self, now: Instant) {
+        self.want_at(now);
+    }
+
+    /// Someone joined a room in which many join at once: the request waits [`JOIN_WINDOW`] for others.
+    pub fn want_grouped(&mut self, now: Instant) {
+        self.want_at(now + JOIN_WINDOW);
+    }
+
+    /// The round trip to the publisher: no answer can come sooner.
+    pub fn set_rtt(&mut self, rtt: Duration) {
+        self.rtt = rtt.min(MIN_PLI_INTERVAL);
+    }
+
+    /// When [`poll_pli`](Self::poll_pli) next has something to send.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Returns true when a PLI must be sent now; repeats until [`satisfy`](Self::satisfy) or [`cancel`](Self::cancel).
+    pub fn poll_pli(&mut self, now: Instant) -> bool {
+        if self.due.is_none_or(|due| due > now) {
+            return false;
+        }
+        let patience = RETRY_AFTER[self.unanswered.min(RETRY_AFTER.len() - 1)] + self.rtt;
+        self.unanswered += 1;
+        self.last_sent = Some(now);
+        self.due = Some(now + patience);
+        true
+    }
+
+    /// A keyframe has started: everyone who waits gets it.
+    pub fn satisfy(&mut self) {
+        self.due = None;
+        self.unanswered = 0;
+    }
+
+    /// Nobody waits any more.
+    pub fn cancel(&mut self) {
+        self.satisfy();
+    }
+
+    /// Whether someone waits.
+    pub fn is_wanted(&self) -> bool {
+        self.due.is_some()
+    }
+
+    fn want_at(&mut self, wanted: Instant) {
+        if self.unanswered > 0 {
+            return; // a request is on its way; its answer serves this subscriber too
+        }
+        let allowed = self.last_sent.map_or(wanted, |sent| wanted.max(sent + MIN_PLI_INTERVAL));
+        self.due = Some(self.due.map_or(allowed, |due| due.min(allowed)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// The milliseconds after `start` at which a PLI goes out, when `act` is called before each millisecond.
+    fn sent(until_ms: u32, mut act: impl FnMut(&mut KeyframeRequester, u32, Instant)) -> Vec<u32> {
+        let start = start();
+        let mut requester = KeyframeRequester::default();
+        let mut out = Vec::new();
+        for ms in 0..until_ms {
+            let now = start + MS * ms;
+            act(&mut requester, ms, now);
+            if requester.poll_pli(now) {
+                out.push(ms);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn ten_requests_in_the_same_interval_cause_one_pli() {
+        let plis = sent(240, |requester, ms, now| {
+            if ms % 24 == 0 {
+                requester.want(now);
+            }
+        });
+        assert_eq!(plis, [0]);
+    }
+
+    #[test]
+    fn an_unanswered_pli_is_repeated_ever_more_slowly() {
+        let plis = sent(12_000, |requester, ms, now| {
+            if ms == 0 {
+                requester.want(now);
+            }
+        });
+        assert_eq!(plis, [0, 250, 1_250, 3_250, 7_250, 11_250]);
+    }
+
+    #[test]
+    fn an_answered_request_is_not_repeated() {
+        let plis = sent(5_000, |requester, ms, now| match ms {
+            0 => requester.want(now),
+            200 => requester.satisfy(),
+            _ => {}
+        });
+        assert_eq!(plis, [0]);
+    }
+
+    #[test]
+    fn the_next_request_waits_for_the_interval() {
+        let plis = sent(700, |requester, ms, now| match ms {
+            0 | 60 | 70 => requester.want(now),
+            50 | 600 => requester.satisfy(),
+            _ => {}
+        });
+        assert_eq!(plis, [0, 500]);
+    }
+
+    #[test]
+    fn people_who_join_together_share_one_keyframe() {
+        let plis = sent(400, |requester, ms, now| {
+            if ms < 200 && ms % 10 == 0 {
+                requester.want_grouped(now);
+            }
+        });
+        assert_eq!(plis, [200]);
+    }
+
+    #[test]
+    fn a_request_that_cannot_wait_overtakes_the_group() {
+        let plis = sent(200, |requester, ms, now| match ms {
+            0 => requester.want_grouped(now),
+            30 => requester.want(now),
+            _ => {}
+        });
+        assert_eq!(plis, [30]);
+    }
+}

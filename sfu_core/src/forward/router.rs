@@ -1,0 +1,243 @@
+//! Who wants a packet: a track with its encodings and its subscriptions. The engine walks a track's subscriptions in the
+//! order in which they were made.
+
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+
+use super::PacketFacts;
+use super::keyframe::KeyframeRequester;
+use super::reception::Reception;
+use super::recovery::Recovery;
+use super::resend::PacketRing;
+use super::rewriter::{Rewriter, SwitchClocks};
+use super::selector::Selector;
+use crate::gate::EdgeRef;
+use crate::ids::{Mid, ParticipantId, PeerId, Rid, RoomId, Ssrc, TrackId};
+use crate::rtp::seq::SequenceUnwrapper;
+use crate::session::{
+    Codec, LayerLimit, MAX_ENCODINGS, MAX_PAYLOAD_TYPES, MediaKind, PayloadType, ReceiveMedia, TrackSource,
+};
+use crate::units::NtpTime;
+
+/// Subscriptions of one track: everyone in the largest room.
+pub const MAX_SUBSCRIPTIONS_PER_TRACK: usize = 2_000;
+
+/// One simulcast stream of a track, as it comes in.
+#[derive(Debug)]
+pub struct Encoding {
+    /// Its name, when it has one.
+    pub rid: Option<Rid>,
+    /// Its SSRC, once known from the description or from an authenticated packet.
+    pub ssrc: Option<Ssrc>,
+    /// Unwraps its sequence numbers.
+    pub unwrapper: SequenceUnwrapper,
+    /// Its recent packets.
+    pub ring: PacketRing,
+    /// What arrived of it.
+    pub reception: Reception,
+    /// What is missing of it.
+    pub recovery: Recovery,
+    /// Whether a keyframe of it is wanted.
+    pub keyframes: KeyframeRequester,
+    /// Its last sender report.
+    pub clock: Option<SourceClock>,
+}
+
+impl Encoding {
+    fn new(kind: MediaKind, rid: Option<Rid>) -> Self {
+        Self {
+            rid,
+            ssrc: None,
+            unwrapper: SequenceUnwrapper::default(),
+            ring: PacketRing::new(kind),
+            reception: Reception::default(),
+            recovery: Recovery::default(),
+            keyframes: KeyframeRequester::default(),
+            clock: None,
+        }
+    }
+
+    /// The publisher told its clock (RFC 3550 §6.4.1).
+    pub fn on_sender_report(&mut self, ntp: NtpTime, timestamp: u32, now: Instant) {
+        self.clock = Some(SourceClock { ntp, timestamp, heard_at: now });
+    }
+
+    /// What a receiver report quotes of the last sender report: the middle of its NTP time, and the 65 536ths of a second
+    /// since; zeros before the first.
+    pub fn last_sender_report(&self, now: Instant) -> (u32, u32) {
+        self.clock.map_or((0, 0), |clock| {
+            let held = now.saturating_duration_since(clock.heard_at).as_micros() * 65_536 / 1_000_000;
+            (clock.ntp.middle(), held.min(u128::from(u32::MAX)) as u32)
+        })
+    }
+
+    /// The publisher's wall clock and RTP timestamp at `now`.
+    pub fn clock_at(&self, clock_rate_hz: u32, now: Instant) -> Option<(NtpTime, u32)> {
+        let clock = self.clock?;
+        let since = now.saturating_duration_since(clock.heard_at);
+        let ticks = since.as_micros() * u128::from(clock_rate_hz) / 1_000_000;
+        Some((clock.ntp.plus(since), clock.timestamp.wrapping_add(ticks as u32)))
+    }
+
+    /// The publisher began anew under another SSRC: nothing known of the old one holds.
+    pub fn restart(&mut self, kind: MediaKind, ssrc: Ssrc) {
+        *self = Self::new(kind, self.rid);
+        self.ssrc = Some(ssrc);
+    }
+}
+
+/// What a sender report said, and when it came.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceClock {
+    /// The publisher's wall clock.
+    pub ntp: NtpTime,
+    /// The encoding's RTP timestamp at that instant.
+    pub timestamp: u32,
+    /// When we heard.
+    pub heard_at: Instant,
+}
+
+/// How a payload type of the publisher leaves for one subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadRoute {
+    /// The subscriber takes the codec.
+    As {
+        /// Its number for it.
+        number: u8,
+        /// Its number for retransmissions of it.
+        rtx: Option<u8>,
+    },
+    /// The subscriber takes no redundancy (RFC 2198): only the primary block leaves.
+    PrimaryOf {
+        /// Its number for the primary's codec.
+        number: u8,
+    },
+    /// The subscriber cannot take it.
+    Nowhere,
+}
+
+/// A track on its way to one subscriber.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Who receives.
+    pub subscriber: PeerId,
+    /// In which of its media sections.
+    pub send_index: u8,
+    /// The right to it, while there is one.
+    pub edge: Option<EdgeRef>,
+    /// Which encoding and temporal layer.
+    pub selector: Selector,
+    /// Its own continuous numbering.
+    pub rewriter: Rewriter,
+    /// By the track's payload index.
+    pub routes: ArrayVec<PayloadRoute, MAX_PAYLOAD_TYPES>,
+    /// The most it may get.
+    pub limit: LayerLimit,
+    /// The encoding last told in an event.
+    pub announced: Option<Option<u8>>,
+}
+
+/// What one participant publishes under one MID.
+#[derive(Debug)]
+pub struct Track {
+    /// Its id.
+    pub id: TrackId,
+    /// Where.
+    pub room: RoomId,
+    /// Who, as a peer.
+    pub publisher: PeerId,
+    /// Who, as a participant.
+    pub participant: ParticipantId,
+    /// In which media section.
+    pub mid: Mid,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// What it may be coded with.
+    pub payload_types: Vec<PayloadType>,
+    /// Its simulcast streams, lowest quality first.
+    pub encodings: ArrayVec<Encoding, MAX_ENCODINGS>,
+    /// To whom it goes.
+    pub subscriptions: Vec<Subscription>,
+    /// What it shows.
+    pub source: TrackSource,
+    /// Their clocks, to join one encoding to another.
+    pub clocks: SwitchClocks,
+    /// Whether only what the sender leaves clear may be read.
+    pub encrypted: bool,
+    /// Whether the server keeps it from everyone.
+    pub muted: bool,
+    /// Whether a packet of it came.
+    pub started: bool,
+}
+
+impl Track {
+    /// A track of what `publisher` sends in `media`.
+    pub fn new(id: TrackId, room: RoomId, publisher: PeerId, participant: ParticipantId, media: &ReceiveMedia) -> Self {
+        let mut encodings = ArrayVec::new();
+        for remote in media.encodings.iter().take(MAX_ENCODINGS) {
+            encodings.push(Encoding::new(media.kind, remote.rid));
+        }
+        if encodings.is_empty() {
+            encodings.push(Encoding::new(media.kind, None));
+        }
+        Self {
+            id,
+            room,
+            publisher,
+            participant,
+            mid: media.mid,
+            kind: media.kind,
+            payload_types: media.payload_types.clone(),
+            encodings,
+            subscriptions: Vec::new(),
+            source: if media.kind == MediaKind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
+            clocks: SwitchClocks::unknown(media.payload_types.first().map_or(90_000, |payload| payload.clock_rate_hz)),
+            encrypted: false,
+            muted: false,
+            started: false,
+        }
+    }
+
+    /// Which payload type a number in a packet stands for, and whether it is its retransmission.
+    #[inline]
+    pub fn payload_index(&self, number: u8) -> Option<(u8, Codec, bool)> {
+        self.payload_types.iter().enumerate().find_map(|(index, payload)| {
+            let rtx = payload.rtx == Some(number);
+            (rtx || payload.number == number).then_some((index as u8, payload.codec, rtx))
+        })
+    }
+
+    /// The subscription of `subscriber`.
+    pub fn subscription_mut(&mut self, subscriber: PeerId) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.subscriber == subscriber)
+    }
+
+    /// How each of the track's payload types leaves for a subscriber that takes `offered`.
+    pub fn routes_to(&self, offered: &[PayloadType]) -> ArrayVec<PayloadRoute, MAX_PAYLOAD_TYPES> {
+        let same = |ours: &PayloadType| {
+            offered.iter().find(|theirs| theirs.codec == ours.codec && theirs.format == ours.format)
+        };
+        let opus = offered.iter().find(|theirs| theirs.codec == Codec::Opus);
+        let route = |ours: &PayloadType| match (same(ours), ours.codec, opus) {
+            (Some(theirs), ..) => PayloadRoute::As { number: theirs.number, rtx: theirs.rtx },
+            (None, Codec::Red, Some(opus)) if !self.encrypted => PayloadRoute::PrimaryOf { number: opus.number },
+            _ => PayloadRoute::Nowhere,
+        };
+        self.payload_types.iter().take(MAX_PAYLOAD_TYPES).map(route).collect()
+    }
+
+    /// Nobody gets this packet, and nobody misses it.
+    pub fn withhold(&mut self, facts: &PacketFacts, now: Instant) {
+        for subscription in &mut self.subscriptions {
+            subscription.rewriter.drop_packet(facts, now);
+        }
+    }
+
+    /// Asks the publisher for a keyframe of `encoding` when the time comes.
+    pub fn want_keyframe(&mut self, encoding: u8, now: Instant) {
+        if let Some(encoding) = self.encodings.get_mut(usize::from(encoding)) {
+            encoding.keyframes.want(now);
+        }
+    }
+}

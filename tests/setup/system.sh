@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that are missing when root; else prints the line that does, and leaves nothing half done.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+missing=()
+while read -r package; do
+    [[ -z "$package" || "$package" == \#* ]] && continue
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done <packages.txt
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+
+line="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+if [[ $EUID -ne 0 ]]; then
+    echo "These Debian packages are missing. Install them, then run the same command again:" >&2
+    echo "  sudo sh -c '$line'" >&2
+    exit 1
+fi
+echo "Installing Debian packages: ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
