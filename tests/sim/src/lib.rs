@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod clock;
+pub mod keyed;
 pub mod link;
 pub mod media;
 pub mod oracle;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::browser::Browser;
+use crate::keyed::Keyed;
 use crate::oracle::{Departure, Oracle};
 
 /// A datagram that a participant sends.
@@ -35,6 +36,8 @@ pub struct Incoming<'a> {
 pub enum Remote {
     /// A whole WebRTC implementation.
     Browser(Box<Browser>),
+    /// A light participant with given keys.
+    Keyed(Box<Keyed>),
 }
 
 impl Remote {
@@ -42,6 +45,7 @@ impl Remote {
     pub fn receive(&mut self, incoming: Incoming<'_>, now: Instant) {
         match self {
             Self::Browser(browser) => browser.receive(incoming, now),
+            Self::Keyed(keyed) => keyed.receive(incoming, now),
         }
     }
 
@@ -49,6 +53,7 @@ impl Remote {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self {
             Self::Browser(browser) => browser.handle_timeout(now),
+            Self::Keyed(keyed) => keyed.handle_timeout(now),
         }
     }
 
@@ -56,6 +61,7 @@ impl Remote {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Browser(browser) => browser.poll_timeout(),
+            Self::Keyed(keyed) => keyed.poll_timeout(),
         }
     }
 
@@ -63,6 +69,7 @@ impl Remote {
     pub fn poll_transmit(&mut self) -> Option<Outgoing> {
         match self {
             Self::Browser(browser) => browser.poll_transmit(),
+            Self::Keyed(keyed) => keyed.poll_transmit(),
         }
     }
 
@@ -70,6 +77,7 @@ impl Remote {
     pub fn oracle(&self) -> &Oracle {
         match self {
             Self::Browser(browser) => &browser.oracle,
+            Self::Keyed(keyed) => &keyed.oracle,
         }
     }
 }
@@ -77,5 +85,11 @@ impl Remote {
 impl From<Browser> for Remote {
     fn from(browser: Browser) -> Self {
         Self::Browser(Box::new(browser))
+    }
+}
+
+impl From<Keyed> for Remote {
+    fn from(keyed: Keyed) -> Self {
+        Self::Keyed(Box::new(keyed))
     }
 }

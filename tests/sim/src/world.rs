@@ -16,6 +16,7 @@ use self::departures::Departures;
 pub use self::network::{Fate, LinkId, MAX_STRAYS, Network, Passing, RemoteId};
 use crate::browser::Browser;
 use crate::clock::Clock;
+use crate::keyed::Keyed;
 use crate::link::LinkConfig;
 use crate::random::Random;
 use crate::remote::{Incoming, Remote};
@@ -67,6 +68,8 @@ pub struct World<S> {
     pub random: Random,
     /// How many groups of datagrams the kernel takes per flush before it is full.
     pub kernel_takes: usize,
+    /// Nothing happens between multiples of this: how long the server sleeps between two looks at its socket.
+    pub grain: Duration,
     /// Clear packets handed to peers inside the server's process.
     pub delivered: Vec<(PeerId, Vec<u8>)>,
     clock: Clock,
@@ -84,6 +87,7 @@ impl<S: Server> World<S> {
             server,
             random,
             kernel_takes: usize::MAX,
+            grain: Duration::ZERO,
             delivered: Vec::new(),
             address,
             remotes: Vec::new(),
@@ -146,6 +150,14 @@ impl<S: Server> World<S> {
             panic!("{id:?} is no browser");
         };
         browser
+    }
+
+    /// The participant, which is one with given keys.
+    pub fn keyed(&mut self, id: RemoteId) -> &mut Keyed {
+        let Remote::Keyed(keyed) = self.remote_mut(id) else {
+            panic!("{id:?} has no given keys");
+        };
+        keyed
     }
 
     /// All participants that are there.
@@ -234,6 +246,12 @@ impl<S: Server> World<S> {
     fn next_event(&self) -> Instant {
         let remotes = self.remotes.iter().flatten().filter_map(Remote::poll_timeout);
         let others = remotes.chain(self.network.poll_timeout()).min();
-        others.map_or(self.server_due, |other| other.min(self.server_due))
+        self.rounded_up(others.map_or(self.server_due, |other| other.min(self.server_due)))
+    }
+
+    fn rounded_up(&self, instant: Instant) -> Instant {
+        let grain = self.grain.as_nanos() as u64;
+        let since = instant.saturating_duration_since(self.start()).as_nanos() as u64;
+        if grain == 0 { instant } else { self.start() + Duration::from_nanos(since.next_multiple_of(grain)) }
     }
 }
