@@ -22,6 +22,7 @@ mod keyed;
 mod member;
 mod outbound;
 mod path;
+mod probe;
 mod report;
 mod room;
 mod rtcp_queue;

@@ -221,3 +221,34 @@ fn a_track_of_another_kind_or_room_cannot_be_subscribed() {
     assert_eq!(rig.command(allow), Err(Refusal::OtherRoom));
     assert_eq!(rig.kind_of(track), Some(MediaKind::Audio));
 }
+
+#[test]
+fn a_downlink_is_filled_up_until_the_higher_encoding_fits_and_only_with_what_may_go_there() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    let (mut filled, mut high, mut number) = (0, 0, 0);
+    for frame in 0..900u16 {
+        // 290 kbit/s and 2.9 Mbit/s, with keyframes on both; 2 Mbit/s are known to fit.
+        rig.ingest_video(alice, frame, frame % 30 == 0, 1_100);
+        for n in 0..11 {
+            rig.ingest_high(alice, number, n == 0 && frame % 30 == 0, 1_000);
+            number += 1;
+        }
+        for seen in rig.flush() {
+            filled += usize::from(seen.header.payload_type == rig::VP8_RTX);
+            high += usize::from(seen.payload.len() == 1_000);
+        }
+        rig.advance(Duration::from_millis(33));
+        rig.acknowledge(bob);
+    }
+    assert!(filled > 20, "{filled}");
+    assert!(high > 100, "{high}");
+    rig.revoke(track, bob);
+    rig.ingest_video(alice, 900, false, 1_100);
+    rig.advance(Duration::from_millis(500));
+    assert_eq!(rig.flush(), []);
+    assert_eq!(rig.stats().unauthorized_forwards, 0);
+}

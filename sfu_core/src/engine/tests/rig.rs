@@ -1,6 +1,6 @@
 //! One engine, keyed peers, and a view of every packet that leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::*;
@@ -9,6 +9,7 @@ use crate::ids::{Mid, ParticipantId, Ssrc};
 use crate::peer::dtls::{DtlsVersions, Identity};
 use crate::peer::srtp::{SrtpInbound, SrtpKeys, SrtpOutbound, SrtpProfile};
 use crate::rtcp::nack;
+use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
 use crate::session::{
@@ -39,9 +40,13 @@ struct Desk {
     opens: SrtpInbound,
     transport_cc: u16,
     ssrc_base: u32,
+    feedback: FeedbackBuilder,
+    /// Transport-wide numbers not yet acknowledged.
+    arrived: BTreeSet<u16>,
 }
 
 pub(super) struct Rig {
+    begun: Instant,
     engine: Engine,
     pub(super) room: RoomId,
     now: Instant,
@@ -84,7 +89,16 @@ impl Rig {
         let mut engine = Engine::new(config, now);
         let Ok(Reply::Room { room }) = engine.command(Command::CreateRoom, now) else { panic!("a room") };
         let empty = BTreeMap::new;
-        Self { engine, room, now, desks: BTreeMap::new(), sent: Vec::new(), numbers: empty(), rtcp: BTreeMap::new() }
+        Self {
+            begun: now,
+            engine,
+            room,
+            now,
+            desks: BTreeMap::new(),
+            sent: Vec::new(),
+            numbers: empty(),
+            rtcp: BTreeMap::new(),
+        }
     }
 
     pub(super) fn new_room(&mut self) {
@@ -108,6 +122,8 @@ impl Rig {
             opens: SrtpInbound::new(profile, &keys.server.key, &keys.server.salt),
             transport_cc: 0,
             ssrc_base,
+            feedback: FeedbackBuilder::new(Ssrc(1)),
+            arrived: BTreeSet::new(),
         };
         self.desks.insert(peer, desk);
         peer
@@ -177,6 +193,13 @@ impl Rig {
         self.ingest(from, VP8, 2, number, u32::from(number) * 3_000, &payload);
     }
 
+    /// The same in the higher of the two encodings.
+    pub(super) fn ingest_high(&mut self, from: PeerId, number: u16, keyframe: bool, len: usize) {
+        let mut payload = vec![0x90, 0x80, 0x80 | (number >> 8) as u8, number as u8, u8::from(!keyframe)];
+        payload.resize(len, number as u8);
+        self.ingest(from, VP8, 3, number, u32::from(number) * 3_000, &payload);
+    }
+
     fn ingest(&mut self, from: PeerId, payload_type: u8, ssrc: u32, number: u16, timestamp: u32, payload: &[u8]) {
         let Some(desk) = self.desks.get_mut(&from) else { return };
         let mut packet = vec![0; 1_500];
@@ -194,6 +217,21 @@ impl Rig {
         header.write(true, packet.first_chunk_mut().expect("room for a header"));
         packet[header_len..header_len + payload.len()].copy_from_slice(payload);
         let len = desk.seals.seal_rtp(&mut packet, header_len, payload.len(), u64::from(number));
+        let (source, destination) = (desk.address, [192, 0, 2, 1].into());
+        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
+    }
+
+    /// The peer tells that everything sent to it since the last time came 10 ms later.
+    pub(super) fn acknowledge(&mut self, from: PeerId) {
+        let now = Epoch { instant: self.begun, ntp: NtpTime(0) }.micros_at(self.now) + 10_000;
+        let desk = self.desks.get_mut(&from).expect("a peer");
+        let Some(&first) = desk.arrived.first() else { return };
+        let Some(&last) = desk.arrived.last() else { return };
+        let arrivals: Vec<_> = (first..=last).map(|number| desk.arrived.contains(&number).then_some(now)).collect();
+        desk.arrived.clear();
+        let mut packet = vec![0; 1_400];
+        let built = desk.feedback.write(Ssrc(1), u64::from(first), arrivals, &mut packet).expect("it fits");
+        let len = desk.seals.seal_rtcp(&mut packet, built.len);
         let (source, destination) = (desk.address, [192, 0, 2, 1].into());
         self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
     }
@@ -221,6 +259,9 @@ impl Rig {
             }
             let len = desk.opens.unprotect_rtp(&mut datagram).expect("sealed for this peer, once");
             let packet = Packet::parse(&datagram[..len]).expect("a packet");
+            if let Some(number) = packet.extensions.read(&extensions()).transport_cc {
+                desk.arrived.insert(number);
+            }
             self.numbers.entry(*to).or_default().push(packet.header.sequence_number);
             seen.push(Seen { to: *to, header: packet.header, payload: packet.payload.to_vec() });
         }
@@ -237,10 +278,14 @@ impl Rig {
     }
 }
 
-/// Sends and receives one audio and one video section.
-fn session(ssrc_base: u32) -> NegotiatedSession {
+fn extensions() -> ExtensionMap {
     let mut extensions = ExtensionMap::default();
     assert!(extensions.set(ExtensionKind::TransportCc, 3) && extensions.set(ExtensionKind::Mid, 4));
+    extensions
+}
+
+/// Sends and receives one audio and one video section.
+fn session(ssrc_base: u32) -> NegotiatedSession {
     let opus =
         PayloadType { number: OPUS, codec: Codec::Opus, clock_rate_hz: 48_000, rtx: None, format: String::new() };
     let vp8 = PayloadType {
@@ -250,11 +295,12 @@ fn session(ssrc_base: u32) -> NegotiatedSession {
         rtx: Some(VP8_RTX),
         format: String::new(),
     };
-    let receive = |name: &str, kind, payload: &PayloadType, ssrc| ReceiveMedia {
+    let encoding = |n| RemoteEncoding { ssrc: Some(Ssrc(ssrc_base + n)), ..RemoteEncoding::default() };
+    let receive = |name: &str, kind, payload: &PayloadType, ssrcs: &[u32]| ReceiveMedia {
         mid: mid(name),
         kind,
         payload_types: vec![payload.clone()],
-        encodings: vec![RemoteEncoding { ssrc: Some(Ssrc(ssrc_base + ssrc)), ..RemoteEncoding::default() }],
+        encodings: ssrcs.iter().copied().map(encoding).collect(),
         nack: kind == MediaKind::Video,
         pli: kind == MediaKind::Video,
         fir: false,
@@ -275,9 +321,9 @@ fn session(ssrc_base: u32) -> NegotiatedSession {
             dtls_role: DtlsRole::Server,
             candidates: Vec::new(),
         },
-        extensions,
+        extensions: extensions(),
         feedback: CongestionFeedback::TransportCc,
-        receive: vec![receive("a", MediaKind::Audio, &opus, 1), receive("v", MediaKind::Video, &vp8, 2)],
+        receive: vec![receive("a", MediaKind::Audio, &opus, &[1]), receive("v", MediaKind::Video, &vp8, &[2, 3])],
         send: vec![send("a", MediaKind::Audio, &opus, 0), send("v", MediaKind::Video, &vp8, 1)],
         data: None,
         reduced_size_rtcp: true,
