@@ -1,6 +1,6 @@
 //! One engine, keyed peers, and a view of every packet that leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::*;
@@ -41,8 +41,8 @@ struct Desk {
     transport_cc: u16,
     ssrc_base: u32,
     feedback: FeedbackBuilder,
-    /// Transport-wide numbers not yet acknowledged.
-    arrived: BTreeSet<u16>,
+    /// Transport-wide numbers not yet acknowledged, and when they arrived in microseconds.
+    arrived: BTreeMap<u16, u64>,
 }
 
 pub(super) struct Rig {
@@ -51,18 +51,18 @@ pub(super) struct Rig {
     pub(super) room: RoomId,
     now: Instant,
     desks: BTreeMap<PeerId, Desk>,
-    sent: Vec<(SocketAddr, Vec<u8>)>,
+    sent: Vec<(SocketAddr, Vec<u8>, Instant)>,
     numbers: BTreeMap<PeerId, Vec<u16>>,
     rtcp: BTreeMap<PeerId, Vec<Vec<u8>>>,
 }
 
-struct Tap<'a>(&'a mut Vec<(SocketAddr, Vec<u8>)>);
+struct Tap<'a>(&'a mut Vec<(SocketAddr, Vec<u8>, Instant)>, Instant);
 
 impl Sink for Tap<'_> {
     fn transmit(&mut self, batch: &TransmitBatch) -> usize {
         for group in &batch.groups {
             for datagram in batch.bytes[group.range.clone()].chunks(group.segment_size) {
-                self.0.push((group.destination, datagram.to_vec()));
+                self.0.push((group.destination, datagram.to_vec(), self.1));
             }
         }
         batch.groups.len()
@@ -123,7 +123,7 @@ impl Rig {
             transport_cc: 0,
             ssrc_base,
             feedback: FeedbackBuilder::new(Ssrc(1)),
-            arrived: BTreeSet::new(),
+            arrived: BTreeMap::new(),
         };
         self.desks.insert(peer, desk);
         peer
@@ -171,7 +171,7 @@ impl Rig {
         let end = self.now + span;
         loop {
             let next = self.engine.tick(self.now);
-            self.engine.flush(&mut Tap(&mut self.sent), self.now);
+            self.engine.flush(&mut Tap(&mut self.sent, self.now), self.now);
             if next >= end {
                 break;
             }
@@ -223,11 +223,10 @@ impl Rig {
 
     /// The peer tells that everything sent to it since the last time came 10 ms later.
     pub(super) fn acknowledge(&mut self, from: PeerId) {
-        let now = Epoch { instant: self.begun, ntp: NtpTime(0) }.micros_at(self.now) + 10_000;
         let desk = self.desks.get_mut(&from).expect("a peer");
-        let Some(&first) = desk.arrived.first() else { return };
-        let Some(&last) = desk.arrived.last() else { return };
-        let arrivals: Vec<_> = (first..=last).map(|number| desk.arrived.contains(&number).then_some(now)).collect();
+        let Some((&first, _)) = desk.arrived.first_key_value() else { return };
+        let Some((&last, _)) = desk.arrived.last_key_value() else { return };
+        let arrivals: Vec<_> = (first..=last).map(|number| desk.arrived.get(&number).copied()).collect();
         desk.arrived.clear();
         let mut packet = vec![0; 1_400];
         let built = desk.feedback.write(Ssrc(1), u64::from(first), arrivals, &mut packet).expect("it fits");
@@ -248,9 +247,10 @@ impl Rig {
 
     /// What media left by now.
     pub(super) fn flush(&mut self) -> Vec<Seen> {
-        self.engine.flush(&mut Tap(&mut self.sent), self.now);
+        self.engine.flush(&mut Tap(&mut self.sent, self.now), self.now);
         let mut seen = Vec::new();
-        for (destination, mut datagram) in std::mem::take(&mut self.sent) {
+        let epoch = Epoch { instant: self.begun, ntp: NtpTime(0) };
+        for (destination, mut datagram, sent_at) in std::mem::take(&mut self.sent) {
             let (to, desk) = self.desks.iter_mut().find(|(_, desk)| desk.address == destination).expect("a peer");
             if classify(&datagram) == DatagramKind::Rtcp {
                 let len = desk.opens.unprotect_rtcp(&mut datagram).expect("sealed for this peer");
@@ -260,7 +260,7 @@ impl Rig {
             let len = desk.opens.unprotect_rtp(&mut datagram).expect("sealed for this peer, once");
             let packet = Packet::parse(&datagram[..len]).expect("a packet");
             if let Some(number) = packet.extensions.read(&extensions()).transport_cc {
-                desk.arrived.insert(number);
+                desk.arrived.insert(number, epoch.micros_at(sent_at) + 10_000);
             }
             self.numbers.entry(*to).or_default().push(packet.header.sequence_number);
             seen.push(Seen { to: *to, header: packet.header, payload: packet.payload.to_vec() });
