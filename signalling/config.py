@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -19,7 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from signalling.tokens import MIN_SECRET_BYTES
 
@@ -27,6 +28,8 @@ ENV_PREFIX = "PYSFU_"
 CONFIG_PATH_VARIABLE = "PYSFU_CONFIG"
 DEFAULT_PATH = Path("/etc/pysfu/pysfu.toml")
 MIN_BEARER_LENGTH = 24  # With letters and digits this is more than 128 random bits.
+
+_UNPARSED = re.compile(r'error parsing value for field "(\w+)"')  # as pydantic-settings says it
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -240,8 +243,6 @@ def build(values: Mapping[str, object]) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError([_line(f["loc"], f["type"], f["msg"]) for f in error.errors(include_input=False)]) from None
-    except SettingsError as error:  # a variable that must hold JSON does not
-        raise ConfigError([f"environment: {str(error).splitlines()[0]}"]) from None
 
 
 def address_fault(address: IPv4Address | IPv6Address) -> str | None:
@@ -297,6 +298,8 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 def _line(where: tuple[int | str, ...], kind: str, message: str) -> str:
     name = ".".join(str(part) for part in where) or "configuration"
+    if (unparsed := _UNPARSED.search(message)) is not None:
+        return f"environment: {ENV_PREFIX}{unparsed[1].upper()} must hold JSON"
     if kind == "extra_forbidden":
         return f"{name}: there is no such setting"
     return f"{name}: {message.removeprefix('Value error, ')}"
