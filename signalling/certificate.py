@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ssl
 from collections.abc import Iterable
@@ -98,12 +97,6 @@ class LiveCertificate:
     def expires_at(self) -> datetime:
         """When the certificate in the file ends."""
         return read_certificate(self._certificate).not_after
-
-    async def follow(self, *, interval_s: float = RELOAD_INTERVAL_S) -> None:
-        """Looks at the files from time to time, for ever."""
-        while True:
-            await asyncio.sleep(interval_s)
-            self.reload_if_changed()
 
     def reload_if_changed(self) -> bool:
         """Reads the files again when they have changed; keeps the old certificate when the new one is bad.

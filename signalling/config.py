@@ -195,14 +195,14 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    http: HttpSettings = Field(default_factory=lambda: HttpSettings())
-    media: MediaSettings = Field(default_factory=lambda: MediaSettings())
-    admin: AdminSettings = Field(default_factory=lambda: AdminSettings())
-    tokens: TokenSettings = Field(default_factory=lambda: TokenSettings())
-    rooms: RoomSettings = Field(default_factory=lambda: RoomSettings())
-    metrics: MetricsSettings = Field(default_factory=lambda: MetricsSettings())
-    log: LogSettings = Field(default_factory=lambda: LogSettings())
-    shutdown: ShutdownSettings = Field(default_factory=lambda: ShutdownSettings())
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    media: MediaSettings = Field(default_factory=MediaSettings)
+    admin: AdminSettings = Field(default_factory=AdminSettings)
+    tokens: TokenSettings = Field(default_factory=TokenSettings)
+    rooms: RoomSettings = Field(default_factory=RoomSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings)
 
     @classmethod
     def settings_customise_sources(

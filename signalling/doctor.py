@@ -83,7 +83,9 @@ def _clock(machine: Machine) -> Iterator[Finding]:
 def _certificate(settings: Settings, machine: Machine) -> Iterator[Finding]:
     http = settings.http
     if http.certificate is None or http.key is None:
-        text = "no certificate: plain HTTP over loopback; put a TLS proxy in front, or set http.certificate and http.key"
+        text = (
+            "no certificate: plain HTTP over loopback; put a TLS proxy in front, or set http.certificate and http.key"
+        )
         yield Finding(check="certificate", grade=Grade.WARNING, text=text)
         return
     try:
@@ -145,7 +147,9 @@ def _announced(settings: Settings, machine: Machine) -> Iterator[Finding]:
             grade = Grade.BAD if is_exposed(settings) else Grade.WARNING
             yield Finding(check=check, grade=grade, text=f"{address} is reached only from this machine")
         elif address not in own:
-            text = f"{address} is not on this machine: right behind 1:1 NAT that passes the UDP ports on, wrong otherwise"
+            text = (
+                f"{address} is not on this machine: right behind 1:1 NAT that passes the UDP ports on, wrong otherwise"
+            )
             yield Finding(check=check, grade=Grade.WARNING, text=text)
         elif address.is_private:
             text = f"{address} is private: reached only inside your network, not from the internet"

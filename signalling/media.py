@@ -135,8 +135,8 @@ class MediaEngine(Protocol):
     async def figures(self) -> MediaFigures:
         """Returns counters and states."""
 
-    async def __aenter__(self) -> Self: ...  # noqa: D105
-    async def __aexit__(  # noqa: D105
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
-from signalling.certificate import CertificateError, LiveCertificate
+from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
 from signalling.http.app import build, own_version
 from signalling.http.parts import Parts, State
@@ -178,12 +178,12 @@ async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
         try:
             await parts.rooms.on_event(event)
         except MediaError as error:
-            log.error("event not followed", exc_info=error)
+            log.exception("event not followed", exc_info=error)
 
 
 async def _follow_certificate(parts: Parts, certificate: LiveCertificate) -> None:
     while True:
-        await asyncio.sleep(5)
+        await asyncio.sleep(RELOAD_INTERVAL_S)
         if certificate.reload_if_changed():
             parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
 

@@ -124,29 +124,29 @@ def problem(code: str, detail: str | None = None, **more: object) -> JSONRespons
     return response
 
 
+_PLAIN: dict[type[Exception], str] = {
+    ClosingError: "closing",
+    EngineFullError: "engine_full",
+    EngineUnavailableError: "engine_unavailable",
+    MediaGoneError: "publication_unknown",
+}
+
+
 def code_of(error: Exception) -> tuple[str, str | None]:
     """Finds the code, and what there is to add, for an error of the parts behind the routes."""
+    code, detail = _PLAIN.get(type(error), "internal"), None
     match error:
         case RequestError():
-            return error.code, error.detail
+            code, detail = error.code, error.detail
         case RefusedError() | RefusedTokenError():
-            return error.refusal.value, None
+            code = error.refusal.value
         case InvalidTokenError():
-            return "token_invalid", error.fault
-        case NotFoundError():
-            return f"{error.what}_unknown", None
-        case ClosingError():
-            return "closing", None
+            code, detail = "token_invalid", error.fault
         case InvalidOfferError():
-            return "sdp_unusable", str(error)
-        case EngineFullError():
-            return "engine_full", None
-        case EngineUnavailableError():
-            return "engine_unavailable", None
-        case MediaGoneError():
-            return "publication_unknown", None
-        case _:
-            return "internal", None
+            code, detail = "sdp_unusable", str(error)
+        case NotFoundError():
+            code = f"{error.what}_unknown"
+    return code, detail
 
 
 def install(app: FastAPI) -> None:

@@ -54,7 +54,7 @@ class Front:
         began = time.perf_counter()
         try:
             await self._serve(scope, receive, answer)
-        except Exception as error:  # noqa: BLE001 - nothing may leave this place but an answer
+        except Exception as error:
             if not answer.started:
                 await unexpected(error)(scope, receive, answer)
         finally:

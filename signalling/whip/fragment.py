@@ -93,9 +93,8 @@ def fragment_of(answer: str) -> str:
     """Returns our half of the restarted ICE session: credentials and candidates of the first media section."""
     ufrag, password = credentials_of(answer)
     lines = [f"a=ice-ufrag:{ufrag}", f"a=ice-pwd:{password}"]
-    for line in _first_section(answer):
-        if line.startswith(("m=", "a=mid:", "a=candidate:", "a=end-of-candidates")):
-            lines.append(line)
+    ours = ("m=", "a=mid:", "a=candidate:", "a=end-of-candidates")
+    lines += [line for line in _first_section(answer) if line.startswith(ours)]
     return "\r\n".join(lines) + "\r\n"
 
 

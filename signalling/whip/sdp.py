@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 MAX_LINES = 2_000  # A browser's offer with simulcast has about 250.
 MAX_SECTIONS = 32  # WHIP sends one or two; a room of bots would still fit.
@@ -85,7 +86,7 @@ def _lines(body: bytes) -> list[str]:
 def _sections(lines: list[str]) -> Iterator[_Section]:
     """Yields the session part, then each media section."""
     starts = [0, *(at for at, line in enumerate(lines) if line.startswith("m=")), len(lines)]
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         part = lines[start:end]
         kind = part[0][2:].split(" ", 1)[0]
         yield _Section(start + 1, kind, tuple(line[2:] for line in part if line.startswith("a=")))

@@ -118,4 +118,3 @@ def logged() -> io.StringIO:
 @pytest.fixture
 def bench() -> Bench:
     return Bench(settings())
-

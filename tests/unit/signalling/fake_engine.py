@@ -24,7 +24,10 @@ from signalling.media import (
 def answer_to(offer: str, generation: int) -> str:
     sections = [line for line in offer.splitlines() if line.startswith("m=")]
     head = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=ice-ufrag:fake{generation}", f"a=ice-pwd:{'s' * 24}"]
-    body = [f"{section}\r\na=mid:{at}\r\na=candidate:1 1 udp 1 127.0.0.1 7882 typ host" for at, section in enumerate(sections)]
+    body = [
+        f"{section}\r\na=mid:{at}\r\na=candidate:1 1 udp 1 127.0.0.1 7882 typ host"
+        for at, section in enumerate(sections)
+    ]
     return "\r\n".join([*head, *body]) + "\r\n"
 
 
@@ -62,7 +65,9 @@ class FakePeer:
             raise InvalidOfferError("no codec in common in the media section 0")
         self.engine.played[self.id] = [track.id for track in play]
         if publish:
-            kinds: list[MediaKind] = ["audio" if "m=audio" in line else "video" for line in offer.splitlines() if line[:2] == "m="]
+            kinds: list[MediaKind] = [
+                "audio" if "m=audio" in line else "video" for line in offer.splitlines() if line[:2] == "m="
+            ]
             self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in kinds]
         return FakeTransport(answer_to(offer, 1), list(self.tracks))
 

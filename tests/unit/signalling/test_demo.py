@@ -74,7 +74,12 @@ async def test_without_the_demo_there_is_no_such_page(bench: Bench) -> None:
 
 async def test_the_page_and_its_parts_are_served_under_a_strict_policy(trial: Bench) -> None:
     async with trial.http() as http:
-        for name, kind in (("", "text/html"), ("demo.js", "javascript"), ("texts.js", "javascript"), ("demo.css", "css")):
+        for name, kind in (
+            ("", "text/html"),
+            ("demo.js", "javascript"),
+            ("texts.js", "javascript"),
+            ("demo.css", "css"),
+        ):
             page = await http.get(f"/demo/{name}")
             assert page.status_code == 200
             assert kind in page.headers["content-type"]
@@ -97,7 +102,10 @@ def test_the_page_needs_no_other_host_and_no_inline_code() -> None:
 def test_every_word_of_the_page_exists_in_swedish_and_english() -> None:
     texts = (WEB / "texts.js").read_text(encoding="utf-8")
     swedish, english = texts.split("  en: {")
-    keys = [set(re.findall(r"(?:^|[{ ,])(\w+):", re.sub(r'"[^"]*"|`[^`]*`', "", part))) - {"sv"} for part in (swedish, english)]
+    keys = [
+        set(re.findall(r"(?:^|[{ ,])(\w+):", re.sub(r'"[^"]*"|`[^`]*`', "", part))) - {"sv"}
+        for part in (swedish, english)
+    ]
     assert keys[0] == keys[1]
     html = (WEB / "index.html").read_text(encoding="utf-8")
     assert set(re.findall(r'data-(?:text|label)="(\w+)"', html)) <= keys[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -53,10 +54,8 @@ async def test_an_offer_the_engine_cannot_answer_leaves_nobody_behind(bench: Ben
 def test_every_way_of_cutting_an_offer_short_is_a_fault_or_an_offer() -> None:
     whole = offer().encode()
     for end in range(len(whole)):
-        try:
-            check_offer(whole[:end], direction=Direction.SEND)
-        except OfferFaultError as error:
-            assert error.fault
+        with contextlib.suppress(OfferFaultError):  # and no other error
+            assert check_offer(whole[:end], direction=Direction.SEND).startswith("v=0\r\n")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,9 @@ async def test_an_offer_of_the_wrong_content_type_is_refused(bench: Bench, kind:
     assert (refused.status_code, refused.json()["detail"]) == (415, "expected application/sdp")
 
 
-@pytest.mark.parametrize(("method", "path", "code"), [("GET", "/nowhere", "not_found"), ("PUT", "/rooms", "method_not_allowed")])
+@pytest.mark.parametrize(
+    ("method", "path", "code"), [("GET", "/nowhere", "not_found"), ("PUT", "/rooms", "method_not_allowed")]
+)
 async def test_what_is_not_there_is_a_problem_too(bench: Bench, method: str, path: str, code: str) -> None:
     async with bench.http() as http:
         refused = await http.request(method, path)

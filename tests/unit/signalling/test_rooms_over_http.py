@@ -30,7 +30,9 @@ async def test_a_room_does_not_spring_into_being_by_being_named(bench: Bench) ->
     assert len(bench.engine.rooms) == 1
 
 
-@pytest.mark.parametrize("name", ["19121212-1212", "8112289874", "0701234567", "anna@example.org", "Anna Andersson", ""])
+@pytest.mark.parametrize(
+    "name", ["19121212-1212", "8112289874", "0701234567", "anna@example.org", "Anna Andersson", ""]
+)
 async def test_a_room_is_not_given_a_name_that_is_or_holds_a_persons(bench: Bench, name: str) -> None:
     async with bench.admin() as http:
         refused = await http.post("/rooms", json={"name": name})

@@ -19,7 +19,13 @@ from signalling.domain.refusals import Refusal
 from signalling.tokens import InvalidTokenError, RefusedTokenError, TokenRequest, Tokens
 
 AT = int(NOW.timestamp())
-CLAIMS: dict[str, object] = {"iss": "k1", "sub": "p_1", "iat": AT, "exp": AT + 600, "video": {"roomJoin": True, "room": "r1"}}
+CLAIMS: dict[str, object] = {
+    "iss": "k1",
+    "sub": "p_1",
+    "iat": AT,
+    "exp": AT + 600,
+    "video": {"roomJoin": True, "room": "r1"},
+}
 
 
 def tokens(**keys: str) -> Tokens:

@@ -6,6 +6,7 @@ import pytest
 from conftest import SDP, Bench, settings
 from offers import fragment, offer
 
+from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.refusals import Refusal
 from signalling.media import PeerGone, RoomGone
 
@@ -64,7 +65,7 @@ async def test_the_roster_shows_a_listener_before_anything_can_flow_to_it(bench:
 
     def look() -> None:
         edges = any(peer.edges for peer in bench.engine.peers())
-        seen.append(not edges or any(seat.participant == "bob" for seat in bench.parts.rooms.roster(room)))
+        seen.append(not edges or any(seat.participant == "bob" for seat in bench.parts.rooms.roster(RoomId(room))))
 
     async with await bench.participant(room, "alice") as alice, await bench.participant(room, "bob") as bob:
         await bench.publish(room, alice)
@@ -140,7 +141,7 @@ async def test_a_participant_removed_while_it_joins_gets_no_edge(bench: Bench) -
     room = await bench.room()
     async with await bench.participant(room, "alice") as alice, await bench.participant(room, "bob") as bob:
         await bench.publish(room, alice)
-        bench.engine.at_pause = lambda: bench.parts.rooms.room(room).removed.add("bob")
+        bench.engine.at_pause = lambda: bench.parts.rooms.room(RoomId(room)).removed.add(ParticipantId("bob"))
         refused = await bench.play(room, bob, "alice")
     assert refused.json()["code"] == Refusal.PARTICIPANT_REMOVED
     assert len(bench.engine.peers()) == 1
@@ -166,7 +167,9 @@ async def test_candidates_are_taken_with_204_when_they_belong_to_the_current_ice
     async with await bench.participant(room, "alice") as alice:
         made = await bench.publish(room, alice)
         path, tag = made.headers["location"], made.headers["etag"]
-        more = fragment(more=("a=candidate:1 1 UDP 2130706431 192.0.2.7 50001 typ host generation 0", "a=end-of-candidates"))
+        more = fragment(
+            more=("a=candidate:1 1 UDP 2130706431 192.0.2.7 50001 typ host generation 0", "a=end-of-candidates")
+        )
         taken = await alice.patch(path, content=more, headers={**FRAGMENT, "If-Match": tag})
         assert (taken.status_code, taken.headers["etag"]) == (204, tag)
         for match, status in ((None, 428), ('"other"', 412)):
@@ -187,7 +190,7 @@ async def test_new_credentials_restart_ice_and_get_ours_and_a_new_etag(bench: Be
     assert restarted.headers["etag"] != made.headers["etag"]
     assert restarted.text.startswith("a=ice-ufrag:fake2\r\na=ice-pwd:")
     assert "a=candidate:" in restarted.text
-    connection = bench.parts.rooms.connection(room, made.headers["location"].rpartition("/")[2])
+    connection = bench.parts.rooms.connection(RoomId(room), ResourceId(made.headers["location"].rpartition("/")[2]))
     assert "a=ice-ufrag:nEw1" in connection.offer
     assert "a=candidate:" not in connection.offer
 
