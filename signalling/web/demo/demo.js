@@ -146,7 +146,7 @@ class Meeting {
     const tracks = this.media.getTracks().filter((track) => track.kind === kind);
     const off = tracks.some((track) => track.enabled);
     for (const track of tracks) track.enabled = !off;
-    button.setAttribute("aria-pressed", String(off));
+    button.classList.toggle("off", off);
     this.render();
   }
 
