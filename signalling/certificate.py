@@ -33,6 +33,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     names: tuple[str, ...]
+    fingerprint: str
 
     def fault(self, *, now: datetime) -> str | None:
         """Says why it is not valid now, or None when it is."""
@@ -60,7 +61,12 @@ def read_certificate(path: Path) -> Certificate:
         alternatives = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         dns = alternatives.get_values_for_type(x509.DNSName)
         names = (*dns, *(str(ip) for ip in alternatives.get_values_for_type(x509.IPAddress)))
-    return Certificate(not_before=leaf.not_valid_before_utc, not_after=leaf.not_valid_after_utc, names=names)
+    return Certificate(
+        not_before=leaf.not_valid_before_utc,
+        not_after=leaf.not_valid_after_utc,
+        names=names,
+        fingerprint=leaf.fingerprint(hashes.SHA256()).hex(":").upper(),
+    )
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -15,7 +15,7 @@ import typer
 
 from signalling import config, logs, server
 from signalling.addresses import outgoing_addresses
-from signalling.certificate import make_trial_certificate
+from signalling.certificate import make_trial_certificate, read_certificate
 from signalling.config import ConfigError, Settings
 from signalling.demo import PAGE_PREFIX, Demo, routes
 from signalling.doctor import NOT_CHECKED, Grade, examine, this_machine
@@ -181,13 +181,16 @@ def _print_links(settings: Settings, running: Demo) -> None:
         scheme = "https" if settings.http.certificate else "http"
         typer.echo(f"  {scheme}://{host}:{settings.http.port}{PAGE_PREFIX}#k={running.key}")
     if settings.http.certificate:
-        typer.echo("The browser will warn of the certificate, which was made just now: go on all the same.")
+        typer.echo(
+            "The browser will warn of the certificate, which was made just now. Go on if its SHA-256 fingerprint is"
+        )
+        typer.echo(f"  {read_certificate(settings.http.certificate).fingerprint}")
     typer.echo("Stop with Ctrl-C.")
 
 
 def _link_hosts(settings: Settings) -> list[str]:
     addresses = settings.media.announced_addresses
-    return [f"[{a}]" if a.version == 6 else str(a) for a in addresses] or ["localhost"]
+    return [f"[{a}]" if a.version == 6 else str(a) for a in addresses] or ["127.0.0.1"]
 
 
 if __name__ == "__main__":

@@ -204,6 +204,13 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings)
     shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        announces_loopback = any(address.is_loopback for address in self.media.announced_addresses)
+        if announces_loopback and not self.http.host.is_loopback:
+            raise ValueError("media.announced_addresses: a loopback address is of no use to those who reach http.host")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -297,9 +304,10 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _line(where: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = ".".join(str(part) for part in where) or "configuration"
+    name = ".".join(str(part) for part in where)
     if (unparsed := _UNPARSED.search(message)) is not None:
         return f"environment: {ENV_PREFIX}{unparsed[1].upper()} must hold JSON"
     if kind == "extra_forbidden":
         return f"{name}: there is no such setting"
-    return f"{name}: {message.removeprefix('Value error, ')}"
+    text = message.removeprefix("Value error, ")
+    return f"{name}: {text}" if where else text

@@ -76,7 +76,7 @@ class Demo:
             raise RequestError("demo_key_wrong")
         if self.room is None or self.room not in {room.room for room in parts.rooms.all()}:
             self.room = (await parts.rooms.create(name="demo")).room
-        token = mint_for(parts, self.room, NewToken())
+        token = mint_for(parts, self.room, NewToken(life_s=parts.settings.tokens.max_life_s))
         self._forget(parts)
         self.names[token.participant] = joining.called
         return Joined(token=token.token, room=self.room, participant=token.participant)

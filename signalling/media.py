@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 MediaKind = Literal["audio", "video"]
+
+COUNTERS = (
+    "rtp_packets_in",
+    "rtp_packets_out",
+    "rtp_bytes_in",
+    "rtp_bytes_out",
+    "rtx_packets_out",
+    "nacked_packets_in",
+    "nacked_packets_out",
+    "keyframe_requests_in",
+    "keyframe_requests_out",
+    "unauthorized_forwards",
+    "panics",
+    "layer_switches",
+)
+"""What the engine counts."""
+
+DROPS = (
+    "unknown_source",
+    "unauthenticated",
+    "replayed",
+    "malformed",
+    "not_published",
+    "rewrite_rejected",
+    "send_queue_full",
+    "revoked",
+    "socket_full",
+    "unknown_ufrag",
+    "rate_limited",
+)
+"""Why a datagram or packet went no further."""
 
 
 class MediaError(Exception):
@@ -54,7 +86,14 @@ class PeerConnected:
     dtls_version: str
 
 
-MediaEvent = PeerConnected | PeerGone | RoomGone
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resynced:
+    """Events were lost; these participants still exist, all others are gone."""
+
+    peers: frozenset[str]
+
+
+MediaEvent = PeerConnected | PeerGone | RoomGone | Resynced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,4 +181,153 @@ class MediaEngine(Protocol):
 
 
 class PysfuEngine:
-    """Placeholder until the adapter is written."""
+    """The real engine, through pysfu's Python API."""
+
+    def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
+        self._config = {
+            "host": host,
+            "port": port,
+            "workers": workers,
+            "announced_addresses": tuple(announced_addresses),
+        }
+        self._sfu: Any = None
+
+    async def __aenter__(self) -> Self:
+        """Starts the engine."""
+        import pysfu  # noqa: PLC0415 - so that commands which need no media run without the compiled module
+
+        with _translated():
+            self._sfu = await pysfu.Sfu(pysfu.Config(**self._config)).__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops the engine and all in it."""
+        await self._sfu.__aexit__(kind, error, trace)
+
+    async def create_room(self) -> MediaRoom:
+        """Makes an empty room."""
+        with _translated():
+            return _PysfuRoom(await self._sfu.create_room())
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        """Yields what concerns rooms and participants; the rest is for others."""
+        async for event in self._sfu.events():
+            known = _event(event)
+            if known is not None:
+                yield known
+
+    async def figures(self) -> MediaFigures:
+        """Returns counters and states."""
+        with _translated():
+            stats = await self._sfu.stats()
+        return _figures(stats)
+
+
+class _PysfuRoom:
+    def __init__(self, room: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self._room = room
+        self.id = str(room.id)
+
+    async def add_participant(self) -> MediaPeer:
+        with _translated():
+            return _PysfuPeer(await self._room.add_participant())
+
+    async def close(self) -> None:
+        with contextlib.suppress(MediaGoneError), _translated():
+            await self._room.close()
+
+
+class _PysfuPeer:
+    def __init__(self, participant: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self._participant = participant
+        self.id = str(participant.id)
+
+    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
+        theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
+        with _translated():
+            return _PysfuTransport(await self._participant.answer(offer, publish=publish, play=theirs))
+
+    async def allow(self, track: MediaTrack) -> None:
+        assert isinstance(track, _PysfuTrack)  # noqa: S101 - there is no other kind here
+        with _translated():
+            await self._participant.allow(track.inner)
+
+    async def remove(self) -> None:
+        with contextlib.suppress(MediaGoneError), _translated():
+            await self._participant.remove()
+
+
+class _PysfuTransport:
+    def __init__(self, transport: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self._transport = transport
+        self.tracks: Sequence[MediaTrack] = [_PysfuTrack(track) for track in transport.tracks]
+
+    @property
+    def sdp(self) -> str:
+        return str(self._transport.sdp)
+
+    async def restart(self, offer: str) -> str:
+        with _translated():
+            await self._transport.restart(offer)
+        return self.sdp
+
+
+class _PysfuTrack:
+    def __init__(self, track: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self.inner = track
+        self.id = str(track.id)
+        self.kind: MediaKind = "audio" if str(track.kind) == "audio" else "video"
+
+
+# Code of pysfu → what it means to this server. Codes that are not listed are faults of ours.
+_MEANINGS: dict[str, type[MediaError]] = {
+    "invalid_sdp": InvalidOfferError,
+    "no_common_codec": InvalidOfferError,
+    "bad_session": InvalidOfferError,
+    "full": EngineFullError,
+    "unavailable": EngineUnavailableError,
+    "closed": EngineUnavailableError,
+    "unknown_room": MediaGoneError,
+    "unknown_peer": MediaGoneError,
+    "unknown_participant": MediaGoneError,
+    "unknown_track": MediaGoneError,
+    "room_failed": MediaGoneError,
+}
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turns pysfu's errors into this server's."""
+    import pysfu  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except pysfu.PysfuError as error:
+        raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
+
+
+def _event(event: Any) -> MediaEvent | None:  # noqa: ANN401 - the compiled package may be absent
+    import pysfu  # noqa: PLC0415 - as above
+
+    match event:
+        case pysfu.PeerConnected():
+            return PeerConnected(peer=str(event.peer), srtp_profile=event.srtp_profile, dtls_version=event.dtls_version)
+        case pysfu.PeerFailed():
+            return PeerGone(peer=str(event.peer), reason=str(event.reason))
+        case pysfu.PeerClosed():
+            return PeerGone(peer=str(event.peer), reason="closed")
+        case pysfu.RoomFailed():
+            return RoomGone(media_room=str(event.room))
+        case pysfu.Resync():
+            return Resynced(peers=frozenset(str(peer.peer) for peer in event.snapshot.peers))
+        case _:
+            return None
+
+
+def _figures(stats: Any) -> MediaFigures:  # noqa: ANN401 - the compiled package may be absent
+    states = ("rooms", "peers", "connected_peers", "tracks", "edges")
+    counters = {name: int(getattr(stats, name)) for name in COUNTERS}
+    drops = {name: int(getattr(stats.drops, name)) for name in DROPS}
+    return MediaFigures(**{name: int(getattr(stats, name)) for name in states}, counters=counters, drops=drops)

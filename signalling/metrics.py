@@ -17,6 +17,7 @@ from signalling.media import (
     MediaFigures,
     PeerConnected,
     PeerGone,
+    Resynced,
     RoomGone,
 )
 
@@ -131,6 +132,8 @@ class Metrics:
                 self._profiles.labels(event.srtp_profile, event.dtls_version).inc()
             case PeerGone():
                 self._ended.labels(event.reason).inc()
+            case Resynced():
+                self._ended.labels("lost").inc()
             case RoomGone():
                 self._ended.labels("room").inc()
 

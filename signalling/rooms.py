@@ -33,6 +33,7 @@ from signalling.media import (
     MediaTransport,
     PeerConnected,
     PeerGone,
+    Resynced,
     RoomGone,
 )
 
@@ -256,18 +257,21 @@ class Rooms:
             case PeerConnected():
                 log.info("participant connected", profile=event.srtp_profile, dtls=event.dtls_version)
             case PeerGone():
-                await self._on_peer_gone(event)
+                await self._close_those(lambda peer: peer == event.peer, reason=event.reason)
+            case Resynced():
+                log.warning("events lost", component="media")
+                await self._close_those(lambda peer: peer not in event.peers, reason="lost")
             case RoomGone():
                 for room, opened in list(self._rooms.items()):
                     if opened.media.id == event.media_room:
                         log.error("room failed", room=room)
                         await self.delete(room)
 
-    async def _on_peer_gone(self, event: PeerGone) -> None:
+    async def _close_those(self, gone: Callable[[str], bool], *, reason: str) -> None:
         for opened in list(self._rooms.values()):
             for resource, connection in list(opened.open.items()):
-                if connection.peer.id == event.peer:
-                    await self._close(opened, resource, reason=event.reason)
+                if gone(connection.peer.id):
+                    await self._close(opened, resource, reason=reason)
 
     def _open_room(self, room: RoomId) -> _OpenRoom:
         opened = self._rooms.get(room)

@@ -42,7 +42,13 @@ class Extension:
 
 def pysfu_engine(settings: Settings) -> MediaEngine:
     """Makes the real engine."""
-    return PysfuEngine(settings.media)
+    media = settings.media
+    return PysfuEngine(
+        host=str(media.host),
+        port=media.port,
+        workers=media.workers,
+        announced_addresses=[str(address) for address in media.announced_addresses],
+    )
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -64,6 +70,23 @@ def bind(settings: Settings) -> socket.socket:
         listening.close()
         raise ConfigError([f"http.port: cannot listen on {host} port {port}: {error.strerror}"]) from error
     return listening
+
+
+def check_media_ports(settings: Settings) -> None:
+    """Tries the UDP ports that the engine will open, to tell early and clearly when it cannot.
+
+    Raises:
+        ConfigError: a port is taken, or the address is not ours.
+    """
+    media = settings.media
+    family = socket.AF_INET6 if media.host.version == 6 else socket.AF_INET
+    for port in range(media.port, media.port + media.workers):
+        with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
+            try:
+                probe.bind((str(media.host), port))
+            except OSError as error:
+                fault = f"media.port: cannot listen on {media.host} port {port} (UDP): {error.strerror}"
+                raise ConfigError([fault]) from error
 
 
 def tls(settings: Settings) -> LiveCertificate | None:
@@ -104,6 +127,7 @@ async def serve(
     extension = extension or Extension()
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
+        check_media_ports(settings)
         async with make_engine(settings) as engine:
             parts = _parts(settings, engine)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)

@@ -68,6 +68,8 @@ class Front:
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await _read(receive, Headers(scope=scope), self._parts.settings.http.max_body_bytes)
+        except _HungUpError:
+            return
         except TimeoutError:
             await problem("body_too_slow")(scope, receive, send)
             return
@@ -107,13 +109,17 @@ class Front:
             log.info("request", route=route, method=method, status=status, duration_ms=round(seconds * 1000, 1))
 
 
+class _HungUpError(Exception):
+    """The caller went away before its body was complete."""
+
+
 class _Answer:
     """Adds our headers to the answer and remembers its status."""
 
     def __init__(self, send: Send, headers: dict[str, str]) -> None:
         self._send = send
         self._headers = headers
-        self.status = 500
+        self.status = 499  # nginx's number for a caller who went away before the answer
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -141,15 +147,21 @@ class _Replay:
 
 
 async def _read(receive: Receive, headers: Headers, limit: int) -> bytes | None:
-    """Returns the whole body, or None when it is longer than `limit`."""
+    """Returns the whole body, or None when it is longer than `limit`.
+
+    Raises:
+        _HungUpError: the caller went away meanwhile; half a body must not be acted upon.
+    """
     announced = headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced[:12]) > limit:
         return None
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] != "http.request":
+            raise _HungUpError
         body += message.get("body", b"")
         if len(body) > limit:
             return None
-        if message["type"] != "http.request" or not message.get("more_body", False):
+        if not message.get("more_body", False):
             return bytes(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import tomllib
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -117,6 +118,24 @@ def test_a_key_of_another_certificate_is_found_by_check_config(tmp_path: Path) -
     assert "is not the key of" in result.stderr
 
 
+@pytest.mark.parametrize(("section", "kind"), [("http", socket.SOCK_STREAM), ("media", socket.SOCK_DGRAM)])
+def test_a_taken_port_stops_the_start_with_one_clear_line_and_exit_status_2(
+    tmp_path: Path, section: str, kind: socket.SocketKind
+) -> None:
+    with socket.socket(socket.AF_INET, kind) as taken, socket.socket() as free:
+        taken.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", 0))
+        ports = {"http": free.getsockname()[1], section: taken.getsockname()[1]}
+        free.close()
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        text = "\n".join(f'[{name}]\nhost = "127.0.0.1"\nport = {port}' for name, port in ports.items())
+        result = CliRunner().invoke(app, ["serve", "-c", str(write(tmp_path, text))])
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{section}.port: cannot listen on 127.0.0.1 port {ports[section]}" in result.stderr
+
+
 def test_a_good_configuration_is_said_to_be_good(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check-config", "-c", str(write(tmp_path, "[http]\nport = 9443\n"))])
     assert (result.exit_code, result.stdout) == (0, "The configuration is good.\n")
@@ -132,6 +151,13 @@ def test_a_token_of_the_command_line_is_one_the_server_takes(tmp_path: Path) -> 
     tokens = Tokens({"k1": b"s" * 32}, max_life=timedelta(hours=6))
     grant = tokens.read(result.stdout.strip(), now=datetime.now(UTC))
     assert (grant.room, grant.can_publish, grant.can_subscribe) == ("r_1", False, True)
+
+
+def test_a_loopback_address_cannot_be_announced_to_other_machines(tmp_path: Path) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [])
+    http = {"host": "0.0.0.0", "certificate": certificate, "key": key}
+    with pytest.raises(ConfigError, match=r"^media\.announced_addresses: a loopback address is of no use"):
+        config.build({"http": http, "media": {"announced_addresses": ["127.0.0.1"]}})
 
 
 def test_a_token_no_server_would_take_is_not_made() -> None:

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import SDP, Bench
+from conftest import ADMIN, SDP, Bench
 from offers import fragment, offer
+from starlette.types import Message
 
 from signalling.http.errors import PROBLEMS
 from signalling.whip.fragment import FragmentFaultError, parse_fragment
@@ -85,6 +86,33 @@ async def test_a_body_that_is_too_large_is_refused_announced_or_not(bench: Bench
         for content in (b"x" * 70_000, endless()):
             refused = await http.post("/whip/any", content=content, headers=SDP)
             assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+
+
+async def test_half_a_body_is_not_acted_upon_when_the_caller_goes_away(bench: Bench) -> None:
+    messages: list[Message] = [
+        {"type": "http.request", "body": b'{"name": "ward-7"}', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {ADMIN}".encode()), (b"content-type", b"application/json")]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/rooms",
+        "headers": headers,
+        "scheme": "http",
+        "query_string": b"",
+    }
+    await bench.app(scope, receive, send)
+    assert sent == []
+    assert bench.engine.rooms == []
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/json"])

@@ -7,8 +7,9 @@ import pytest
 from conftest import METRICS, Bench, settings
 from prometheus_client.parser import text_string_to_metric_families
 
+from signalling import metrics
 from signalling.http.parts import State
-from signalling.media import PeerConnected, PeerGone
+from signalling.media import COUNTERS, PeerConnected, PeerGone
 from signalling.metrics import FORBIDDEN_LABELS
 
 MAX_SERIES = 2_000
@@ -68,6 +69,10 @@ async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> No
         "sfu_engine_up 1.0",
     ):
         assert line in text
+
+
+def test_every_counter_of_the_engine_has_a_metric() -> None:
+    assert set(COUNTERS) == set(metrics._COUNTERS)
 
 
 async def test_an_engine_that_does_not_answer_is_shown_as_down(bench: Bench) -> None:

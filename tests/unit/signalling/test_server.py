@@ -13,9 +13,10 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+import conftest
 import httpx
 import pytest
-from conftest import ADMIN, SDP, settings
+from conftest import ADMIN, SDP
 from cryptography import x509
 from fake_engine import FakeEngine
 from offers import offer
@@ -29,8 +30,13 @@ from signalling.media import MediaEvent, RoomGone
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
+def settings(**sections: dict[str, object]) -> Settings:
+    media = {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)}
+    return conftest.settings(**{"media": media, **sections})
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 

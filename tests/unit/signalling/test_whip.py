@@ -8,7 +8,7 @@ from offers import fragment, offer
 
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.refusals import Refusal
-from signalling.media import PeerGone, RoomGone
+from signalling.media import PeerGone, Resynced, RoomGone
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
@@ -135,6 +135,15 @@ async def test_a_failed_transport_and_a_failed_room_leave_the_roster(bench: Benc
         assert [seat["participant"] for seat in await bench.roster(room)] == ["bob"]
         await bench.parts.rooms.on_event(RoomGone(media_room=bench.engine.rooms[0].id))
     assert bench.parts.rooms.all() == []
+
+
+async def test_after_lost_events_only_those_who_still_exist_stay_in_the_roster(bench: Bench) -> None:
+    room = await bench.room()
+    async with await bench.participant(room, "alice") as alice, await bench.participant(room, "bob") as bob:
+        await bench.publish(room, alice)
+        await bench.publish(room, bob)
+        await bench.parts.rooms.on_event(Resynced(peers=frozenset({bench.engine.peers()[1].id})))
+    assert [seat["participant"] for seat in await bench.roster(room)] == ["bob"]
 
 
 async def test_a_participant_removed_while_it_joins_gets_no_edge(bench: Bench) -> None:
