@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sys
 import tempfile
 from collections.abc import Coroutine
@@ -170,7 +171,7 @@ def _lan_settings(folder: Path, port: int, media_port: int) -> Settings:
 def _demo_settings(http: dict[str, object], media: dict[str, object]) -> Settings:
     """Makes settings that take nothing from a file: a trial must work as it comes."""
     try:
-        return config.build({"http": http, "media": media, "log": {"level": "warning"}})
+        return config.build({"http": http, "media": media, "tokens": {"keys": {"demo": secrets.token_hex(32)}}})
     except ConfigError as error:
         _fail(error)
 
