@@ -22,6 +22,8 @@ from signalling.media import (
 )
 from signalling.rooms import ClosingError, NotFoundError, RefusedError
 from signalling.tokens import InvalidTokenError, RefusedTokenError
+from signalling.whip.fragment import FragmentFaultError
+from signalling.whip.sdp import OfferFaultError
 
 log = structlog.get_logger(__name__)
 
@@ -142,6 +144,10 @@ def code_of(error: Exception) -> tuple[str, str | None]:
             code = error.refusal.value
         case InvalidTokenError():
             code, detail = "token_invalid", error.fault
+        case OfferFaultError():
+            code, detail = error.code, error.fault
+        case FragmentFaultError():
+            code, detail = "fragment_invalid", error.fault
         case InvalidOfferError():
             code, detail = "sdp_unusable", str(error)
         case NotFoundError():
@@ -159,6 +165,8 @@ def install(app: FastAPI) -> None:
         NotFoundError,
         ClosingError,
         MediaError,
+        OfferFaultError,
+        FragmentFaultError,
     ):
         app.add_exception_handler(kind, _on_known)
     app.add_exception_handler(HTTPException, _on_http)

@@ -19,13 +19,12 @@ from signalling.whip.fragment import (
 )
 from signalling.whip.fragment import (
     Fragment,
-    FragmentFaultError,
     credentials_of,
     fragment_of,
     parse_fragment,
     with_credentials,
 )
-from signalling.whip.sdp import Direction, OfferFaultError, check_offer
+from signalling.whip.sdp import Direction, check_offer
 
 SDP = "application/sdp"
 
@@ -71,10 +70,7 @@ async def patch(request: Request, room: RoomPath, resource: SourcePath) -> Respo
     """Takes further candidates of the caller, or restarts ICE when the fragment has new credentials."""
     opened = _owned(request, room, resource)
     _check_content_type(request, FRAGMENT)
-    try:
-        fragment = parse_fragment(await request.body())
-    except FragmentFaultError as error:
-        raise RequestError("fragment_invalid", error.fault) from error
+    fragment = parse_fragment(await request.body())
     current = (fragment.ufrag, fragment.password) == credentials_of(opened.offer)
     _check_etag(request, opened, current=current)
     if current:
@@ -120,10 +116,7 @@ async def _offer(request: Request, direction: Direction) -> str:
     accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "*/*").split(",")]
     if not {SDP, "application/*", "*/*"}.intersection(accepted):
         raise RequestError("not_acceptable", f"the answer is {SDP}")
-    try:
-        return check_offer(await request.body(), direction=direction)
-    except OfferFaultError as error:
-        raise RequestError(error.code, error.fault) from error
+    return check_offer(await request.body(), direction=direction)
 
 
 def _check_content_type(request: Request, expected: str) -> None:

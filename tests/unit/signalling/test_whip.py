@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from conftest import SDP, Bench, settings
 from offers import fragment, offer
@@ -223,3 +225,21 @@ async def test_a_join_that_breaks_leaves_nobody_behind_in_the_engine(bench: Benc
         failed = await bench.publish(room, alice)
     assert (failed.status_code, failed.json()["code"]) == (500, "internal")
     assert bench.engine.peers() == []
+
+
+async def test_a_join_cancelled_at_any_point_leaves_nobody_behind(bench: Bench) -> None:
+    room = await bench.room()
+    async with await bench.participant(room, "alice") as alice:
+        await bench.publish(room, alice)
+    grant = bench.parts.tokens.read(await bench.token(room, participant="bob"), now=bench.clock())
+    for steps in range(12):
+        joining = asyncio.ensure_future(bench.parts.rooms.play(RoomId(room), grant, "alice", offer("recvonly")))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        joining.cancel()
+        (outcome,) = await asyncio.gather(joining, return_exceptions=True)
+        if isinstance(outcome, BaseException):
+            assert len(bench.engine.peers()) == 1, f"after {steps} steps"
+            assert len(bench.parts.rooms.roster(RoomId(room))) == 1
+        else:
+            await bench.parts.rooms.close(RoomId(room), outcome.resource)
