@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
 from signalling.http.app import build, own_version
+from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
 from signalling.media import MediaEngine, MediaError, PysfuEngine
 from signalling.metrics import Metrics
@@ -232,7 +233,7 @@ class _Uvicorn(uvicorn.Server):
 def _uvicorn_config(settings: Settings, app: ASGIApp, certificate: LiveCertificate | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http="h11",  # pure Python, but it limits the size of headers
+        http=TimedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -13,15 +13,17 @@ from signalling.http.parts import State, parts_of
 router = APIRouter(tags=["health"])
 
 
+@router.head("/live", include_in_schema=False)
 @router.get("/live")
 async def live() -> dict[str, str]:
     """Answers as long as the process works: restart it when this does not answer."""
     return {"status": "live"}
 
 
+@router.head("/ready", response_model=None, include_in_schema=False)
 @router.get("/ready", response_model=None)
 async def ready(request: Request) -> Response:
-    """Answers 200 as long as new calls are taken: send none elsewhere answers 503."""
+    """Answers 200 as long as new calls are taken, else 503: send them to another node then."""
     state = parts_of(request).state
     if state is not State.SERVING:
         return problem("closing", f"the state is {state.value}")

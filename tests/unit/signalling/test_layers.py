@@ -13,6 +13,8 @@ MODULES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")
 }
 
+RIM = ("asyncio", "socket", "time", "sqlalchemy", "starlette", "fastapi", "pysfu", "structlog", "secrets")
+
 
 def imported(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
@@ -33,17 +35,14 @@ def test_only_three_modules_may_know_pysfu() -> None:
 
 
 def test_the_domain_does_no_input_or_output_and_reads_no_clock() -> None:
-    forbidden = importers(
-        "asyncio", "socket", "time", "sqlalchemy", "starlette", "fastapi", "pysfu", "structlog", "secrets"
-    )
+    forbidden = importers(*RIM)
     assert not {name for name in forbidden if name.startswith("domain/")}
     assert not [name for name, tree in MODULES.items() if name.startswith("domain/") and ".now(" in ast.unparse(tree)]
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    readers = {
-        name for name, tree in MODULES.items() if "os.environ" in ast.unparse(tree) or "getenv" in ast.unparse(tree)
-    }
+    sources = {name: ast.unparse(tree) for name, tree in MODULES.items()}
+    readers = {name for name, source in sources.items() if "os.environ" in source or "getenv" in source}
     assert readers == {"config.py"}
 
 

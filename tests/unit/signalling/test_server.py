@@ -25,6 +25,7 @@ from signalling import certificate as certificates
 from signalling import server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
+from signalling.http import connection
 from signalling.media import MediaEvent, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -134,12 +135,12 @@ async def test_a_new_certificate_is_used_without_dropping_a_connection(
     async with running(https, FakeEngine()), http:
         answer = await http.get("/live")
         assert answer.headers["strict-transport-security"]
-        connection = answer.extensions["network_stream"]
+        stream = answer.extensions["network_stream"]
         before = await serial(port)
         make_trial_certificate(tmp_path, [ip_address("127.0.0.1")])
         assert live[0].reload_if_changed()
         assert await serial(port) != before
-        assert (await http.get("/live")).extensions["network_stream"] is connection
+        assert (await http.get("/live")).extensions["network_stream"] is stream
 
 
 def test_a_half_written_certificate_leaves_the_old_one_in_use(tmp_path: Path) -> None:
@@ -196,3 +197,17 @@ async def test_headers_without_end_are_refused() -> None:
         answer = await reader.readline()
         writer.close()
     assert b" 400 " in answer
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /live HTT", b"GET /live HTTP/1.1\r\nHost: x\r\n\r\nGET /li"])
+async def test_a_request_that_never_becomes_whole_does_not_hold_its_connection(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEADER_TIMEOUT_S", 0.05)
+    port = free_port()
+    async with running(settings(http={"port": port}), FakeEngine()):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        answer = await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+    assert answer.count(b"200 OK") == begun.count(b"\r\n\r\n")
