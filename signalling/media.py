@@ -58,6 +58,10 @@ class EngineUnavailableError(MediaError):
     """The engine is stopping, or has failed."""
 
 
+class EngineStartError(MediaError):
+    """The engine cannot start with its configuration. The message is one clear line."""
+
+
 class MediaGoneError(MediaError):
     """What was named does not exist any more."""
 
@@ -286,6 +290,9 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "invalid_sdp": InvalidOfferError,
     "no_common_codec": InvalidOfferError,
     "bad_session": InvalidOfferError,
+    "unknown_mid": InvalidOfferError,
+    "no_free_section": InvalidOfferError,
+    "start": EngineStartError,
     "full": EngineFullError,
     "unavailable": EngineUnavailableError,
     "closed": EngineUnavailableError,
@@ -293,6 +300,7 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "unknown_peer": MediaGoneError,
     "unknown_participant": MediaGoneError,
     "unknown_track": MediaGoneError,
+    "transport_failed": MediaGoneError,
     "room_failed": MediaGoneError,
 }
 

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from signalling.config import ConfigError, Settings
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
-from signalling.media import MediaEngine, MediaError, PysfuEngine
+from signalling.media import EngineStartError, MediaEngine, MediaError, PysfuEngine
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -129,12 +129,23 @@ async def serve(
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
         check_media_ports(settings)
-        async with make_engine(settings) as engine:
+        async with _started(make_engine(settings)) as engine:
             parts = _parts(settings, engine)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = _Uvicorn(_uvicorn_config(settings, app, certificate))
             await _run(parts, engine, http, listening, certificate, on_start)
     log.info("server stopped")
+
+
+@contextlib.asynccontextmanager
+async def _started(engine: MediaEngine) -> AsyncIterator[MediaEngine]:
+    """Starts the engine, and stops it at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            started = await stack.enter_async_context(engine)
+        except EngineStartError as error:
+            raise ConfigError([f"media: {error}"]) from error
+        yield started
 
 
 def _parts(settings: Settings, engine: MediaEngine) -> Parts:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Self
 
 import conftest
 import httpx
@@ -26,7 +27,7 @@ from signalling import server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
 from signalling.http import connection
-from signalling.media import MediaEvent, RoomGone
+from signalling.media import EngineStartError, MediaEvent, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -164,6 +165,15 @@ async def test_a_taken_port_is_one_clear_line() -> None:
     (line,) = caught.value.faults
     assert line.startswith("http.port: cannot listen on 127.0.0.1 port ")
     assert "in use" in line
+
+
+async def test_an_engine_that_cannot_start_says_why_in_one_clear_line() -> None:
+    class Stuck(FakeEngine):
+        async def __aenter__(self) -> Self:
+            raise EngineStartError("cannot pin a worker to a processor")
+
+    with pytest.raises(ConfigError, match=r"^media: cannot pin a worker to a processor$"):
+        await server.serve(settings(http={"port": free_port()}), lambda _: Stuck())
 
 
 async def test_an_address_that_is_not_ours_is_one_clear_line(tmp_path: Path) -> None:
