@@ -86,7 +86,7 @@ class MediaSettings(_Section):
     """Where media goes in and out, over UDP."""
 
     host: IPvAnyAddress = Field(IPv4Address("0.0.0.0"))  # noqa: S104 - media must reach us from outside
-    """Address to listen on for media."""
+    """Address to listen on for media; "0.0.0.0" is every address of this machine, IPv6 too."""
     port: Port = 7882
     """First UDP port; each worker after the first uses the next one."""
     workers: int = Field(1, ge=1, le=64)

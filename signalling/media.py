@@ -188,12 +188,9 @@ class PysfuEngine:
     """The real engine, through pysfu's Python API."""
 
     def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
-        self._config = {
-            "host": host,
-            "port": port,
-            "workers": workers,
-            "announced_addresses": tuple(announced_addresses),
-        }
+        # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
+        bind = ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
+        self._config = {"bind": bind, "port": port, "workers": workers, "announce": tuple(announced_addresses)}
         self._sfu: Any = None
 
     async def __aenter__(self) -> Self:
@@ -218,7 +215,7 @@ class PysfuEngine:
     async def events(self) -> AsyncIterator[MediaEvent]:
         """Yields what concerns rooms and participants; the rest is for others."""
         async for event in self._sfu.events():
-            known = _event(event)
+            known = _event(event, self._sfu)
             if known is not None:
                 yield known
 
@@ -239,7 +236,7 @@ class _PysfuRoom:
             return _PysfuPeer(await self._room.add_participant())
 
     async def close(self) -> None:
-        with contextlib.suppress(MediaGoneError), _translated():
+        with _translated():
             await self._room.close()
 
 
@@ -259,7 +256,7 @@ class _PysfuPeer:
             await self._participant.allow(track.inner)
 
     async def remove(self) -> None:
-        with contextlib.suppress(MediaGoneError), _translated():
+        with _translated():
             await self._participant.remove()
 
 
@@ -274,8 +271,7 @@ class _PysfuTransport:
 
     async def restart(self, offer: str) -> str:
         with _translated():
-            await self._transport.restart(offer)
-        return self.sdp
+            return str(await self._transport.restart(offer))
 
 
 class _PysfuTrack:
@@ -298,7 +294,6 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "closed": EngineUnavailableError,
     "unknown_room": MediaGoneError,
     "unknown_peer": MediaGoneError,
-    "unknown_participant": MediaGoneError,
     "unknown_track": MediaGoneError,
     "transport_failed": MediaGoneError,
     "room_failed": MediaGoneError,
@@ -316,26 +311,41 @@ def _translated() -> Iterator[None]:
         raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
 
 
-def _event(event: Any) -> MediaEvent | None:  # noqa: ANN401 - the compiled package may be absent
-    import pysfu  # noqa: PLC0415 - as above
+def _event(event: Any, sfu: Any) -> MediaEvent | None:  # noqa: ANN401 - the compiled package may be absent
+    from pysfu import events  # noqa: PLC0415 - as above
 
     match event:
-        case pysfu.PeerConnected():
-            return PeerConnected(peer=str(event.peer), srtp_profile=event.srtp_profile, dtls_version=event.dtls_version)
-        case pysfu.PeerFailed():
-            return PeerGone(peer=str(event.peer), reason=str(event.reason))
-        case pysfu.PeerClosed():
-            return PeerGone(peer=str(event.peer), reason="closed")
-        case pysfu.RoomFailed():
-            return RoomGone(media_room=str(event.room))
-        case pysfu.Resync():
-            return Resynced(peers=frozenset(str(peer.peer) for peer in event.snapshot.peers))
+        case events.TransportConnected():
+            return PeerConnected(
+                peer=event.transport.participant.id, srtp_profile=event.srtp_profile, dtls_version=event.dtls_version
+            )
+        case events.TransportFailed():
+            return PeerGone(peer=event.transport.participant.id, reason=event.reason)
+        case events.TransportClosed():
+            return PeerGone(peer=event.transport.participant.id, reason="closed")
+        case events.RoomFailed():
+            return RoomGone(media_room=event.room.id)
+        case events.Resynced():
+            return Resynced(peers=frozenset(_living(sfu)))
         case _:
             return None
 
 
+def _living(sfu: Any) -> Iterator[str]:  # noqa: ANN401 - the compiled package may be absent
+    """Yields the participants whose transport has not ended."""
+    for room in sfu.rooms:
+        for participant in room.participants:
+            if any(str(transport.state) not in ("failed", "closed") for transport in participant.transports):
+                yield participant.id
+
+
 def _figures(stats: Any) -> MediaFigures:  # noqa: ANN401 - the compiled package may be absent
-    states = ("rooms", "peers", "connected_peers", "tracks", "edges")
-    counters = {name: int(getattr(stats, name)) for name in COUNTERS}
-    drops = {name: int(getattr(stats.drops, name)) for name in DROPS}
-    return MediaFigures(**{name: int(getattr(stats, name)) for name in states}, counters=counters, drops=drops)
+    return MediaFigures(
+        rooms=stats.total("rooms"),
+        peers=stats.total("peers"),
+        connected_peers=stats.total("connected_peers"),
+        tracks=stats.total("tracks"),
+        edges=stats.total("edges"),
+        counters={name: stats.total(name) for name in COUNTERS},
+        drops={name: stats.dropped(name) for name in DROPS},
+    )

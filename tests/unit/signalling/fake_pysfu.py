@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import ClassVar, Self
 
-from signalling.media import COUNTERS, DROPS
+from signalling.media import DROPS
 
 
 class PysfuError(Exception):
@@ -19,43 +18,56 @@ class PysfuError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    host: str
+    bind: tuple[str, ...]
     port: int
     workers: int
-    announced_addresses: tuple[str, ...]
+    announce: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class PeerConnected:
-    peer: int
+class TransportConnected:
+    transport: SimpleNamespace
     srtp_profile: str = "AEAD_AES_256_GCM"
     dtls_version: str = "1.2"
 
 
 @dataclass(frozen=True)
-class PeerFailed:
-    peer: int
+class TransportFailed:
+    transport: SimpleNamespace
     reason: str = "ice"
 
 
 @dataclass(frozen=True)
-class PeerClosed:
-    peer: int
+class TransportClosed:
+    transport: SimpleNamespace
 
 
 @dataclass(frozen=True)
 class RoomFailed:
-    room: int
+    room: SimpleNamespace
 
 
 @dataclass(frozen=True)
-class Resync:
-    snapshot: SimpleNamespace
+class Resynced:
+    pass
+
+
+events = SimpleNamespace(
+    TransportConnected=TransportConnected,
+    TransportFailed=TransportFailed,
+    TransportClosed=TransportClosed,
+    RoomFailed=RoomFailed,
+    Resynced=Resynced,
+)
+
+
+def transport_of(participant: str) -> SimpleNamespace:
+    return SimpleNamespace(participant=SimpleNamespace(id=participant))
 
 
 @dataclass(frozen=True)
 class Track:
-    id: int
+    id: str
     kind: str
 
 
@@ -64,44 +76,46 @@ class Transport:
     sdp: str
     tracks: list[Track]
 
-    async def restart(self, offer: str) -> None:
+    async def restart(self, offer: str) -> str:
         self.sdp = f"restarted {offer}"
+        return self.sdp
 
 
 @dataclass
 class Participant:
-    id: int
+    id: str
+    transports: list[SimpleNamespace] = field(default_factory=list)
     allowed: list[Track] = field(default_factory=list)
     gone: bool = False
 
     async def answer(self, offer: str, *, publish: bool, play: Sequence[Track]) -> Transport:
         if "v=0" not in offer:
             raise PysfuError("invalid_sdp", "line 1 is not v=0")
-        return Transport(f"answer to {offer}", [Track(7, "audio"), Track(8, "video")] if publish else list(play))
+        return Transport(
+            f"answer to {offer}", [Track("track-7", "audio"), Track("track-8", "video")] if publish else list(play)
+        )
 
     async def allow(self, track: Track) -> None:
         self.allowed.append(track)
 
     async def remove(self) -> None:
-        if self.gone:
-            raise PysfuError("unknown_peer")
         self.gone = True
 
 
 @dataclass
 class Room:
-    id: int
+    id: str
     participants: list[Participant] = field(default_factory=list)
     full: bool = False
 
     async def add_participant(self) -> Participant:
         if self.full:
             raise PysfuError("full", "the engine is full: peers per room")
-        self.participants.append(Participant(100 + len(self.participants)))
+        self.participants.append(Participant(f"participant-{len(self.participants)}"))
         return self.participants[-1]
 
     async def close(self) -> None:
-        raise PysfuError("unknown_room")
+        self.full = True
 
 
 class Sfu:
@@ -123,22 +137,28 @@ class Sfu:
     async def create_room(self) -> Room:
         if not self.open:
             raise PysfuError("unavailable")
-        self.rooms.append(Room(len(self.rooms) + 1))
+        self.rooms.append(Room(f"room-{len(self.rooms)}"))
         return self.rooms[-1]
 
     async def events(self) -> AsyncIterator[object]:
         for event in (
-            PeerConnected(1),
+            TransportConnected(transport_of("participant-1")),
             object(),
-            PeerFailed(2),
-            PeerClosed(3),
-            RoomFailed(4),
-            Resync(SimpleNamespace(peers=[SimpleNamespace(peer=5)])),
+            TransportFailed(transport_of("participant-2")),
+            TransportClosed(transport_of("participant-3")),
+            RoomFailed(SimpleNamespace(id="room-4")),
+            Resynced(),
         ):
             yield event
 
-    async def stats(self) -> SimpleNamespace:
-        numbers = itertools.count(1)
-        states = {name: next(numbers) for name in ("rooms", "peers", "connected_peers", "tracks", "edges")}
-        drops = SimpleNamespace(**dict.fromkeys(DROPS, 9))
-        return SimpleNamespace(**states, **dict.fromkeys(COUNTERS, 4), drops=drops)
+    async def stats(self) -> Stats:
+        return Stats()
+
+
+class Stats:
+    def total(self, name: str) -> int:
+        return {"rooms": 1, "connected_peers": 3}.get(name, 4)
+
+    def dropped(self, reason: str) -> int:
+        assert reason in DROPS
+        return 9
