@@ -1,0 +1,1 @@
+"""The pysfu signalling server."""

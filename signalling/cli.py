@@ -1,0 +1,198 @@
+"""The command line: serve, demo, check-config, sample-config, doctor, token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+import tempfile
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from signalling import config, logs, server
+from signalling.addresses import outgoing_addresses
+from signalling.certificate import make_trial_certificate, read_certificate
+from signalling.config import ConfigError, Settings
+from signalling.demo import PAGE_PREFIX, Demo, routes
+from signalling.doctor import NOT_CHECKED, Grade, examine, this_machine
+from signalling.domain.ids import ParticipantId, RoomId
+from signalling.domain.room import refusal_of_name
+from signalling.http.rooms import new_participant
+from signalling.sample import sample
+from signalling.tokens import RefusedTokenError, TokenRequest, Tokens
+
+EXIT_CONFIG = 2
+
+app = typer.Typer(
+    help="A self-hosted video server.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file; otherwise PYSFU_CONFIG or /etc/pysfu/pysfu.toml.")
+]
+
+
+@app.command()
+def serve(config_path: ConfigPath = None) -> None:
+    """Runs the server until SIGTERM or SIGINT."""
+    settings = _load(config_path)
+    logs.configure(level=settings.log.level)
+    _run(server.serve(settings, server.pysfu_engine))
+
+
+@app.command()
+def demo(
+    lan: Annotated[bool, typer.Option("--lan", help="Also for other machines in your network, over HTTPS.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="TCP port.")] = 8443,
+    media_port: Annotated[int, typer.Option(min=1, max=65_535, help="UDP port for media.")] = 7882,
+) -> None:
+    """Runs a trial meeting with a page for browsers. Not for real meetings: whoever has the link comes in."""
+    logs.configure(level="warning")
+    running = Demo()
+    extension = server.Extension(routers=(routes(running),), page_prefix=PAGE_PREFIX)
+    with tempfile.TemporaryDirectory(prefix="pysfu-demo-") as folder:
+        settings = _lan_settings(Path(folder), port, media_port) if lan else _local_settings(port, media_port)
+        _run(server.serve(settings, server.pysfu_engine, extension, on_start=lambda: _print_links(settings, running)))
+
+
+@app.command()
+def check_config(config_path: ConfigPath = None) -> None:
+    """Reads the configuration and says what is wrong with it."""
+    settings = _load(config_path)
+    try:
+        server.tls(settings)
+    except ConfigError as error:
+        _fail(error)
+    typer.echo("The configuration is good.")
+
+
+@app.command()
+def sample_config() -> None:
+    """Prints a configuration file with every setting, its default and its meaning."""
+    typer.echo(sample(), nl=False)
+
+
+@app.command()
+def doctor(
+    config_path: ConfigPath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Looks for what keeps calls from working. Exit status: 0 good, 1 warnings, 2 something is bad."""
+    findings = examine(_load(config_path), this_machine())
+    worst = max(finding.grade for finding in findings)
+    if as_json:
+        listed = [{"check": f.check, "grade": f.grade.name.lower(), "text": f.text} for f in findings]
+        report = {"grade": worst.name.lower(), "findings": listed, "not_checked": NOT_CHECKED}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        signs = {Grade.GOOD: "ok  ", Grade.WARNING: "warn", Grade.BAD: "BAD "}
+        for finding in findings:
+            typer.echo(f"{signs[finding.grade]}  {finding.check}: {finding.text}")
+        typer.echo(f"      not checked: {NOT_CHECKED}")
+    raise typer.Exit(int(worst))
+
+
+@app.command()
+def token(
+    room: Annotated[str, typer.Option(help="Id of the room.")],
+    participant: Annotated[str | None, typer.Option(help="Opaque id; made up when left out.")] = None,
+    publish: Annotated[bool, typer.Option(help="Whether it allows to publish.")] = True,
+    subscribe: Annotated[bool, typer.Option(help="Whether it allows to receive.")] = True,
+    life_s: Annotated[int | None, typer.Option(min=10, help="Life in seconds.")] = None,
+    config_path: ConfigPath = None,
+) -> None:
+    """Makes a token with the first configured key, and prints it."""
+    settings = _load(config_path)
+    if not settings.tokens.keys:
+        _fail(ConfigError(["tokens.keys: no key is configured, so no running server would accept the token"]))
+    if participant is not None and (refusal := refusal_of_name(participant)) is not None:
+        _fail(ConfigError([f"--participant: {refusal.value}"]))
+    keys = {issuer: secret.get_secret_value().encode() for issuer, secret in settings.tokens.keys.items()}
+    wish = TokenRequest(
+        participant=ParticipantId(participant or new_participant()),
+        room=RoomId(room),
+        can_publish=publish,
+        can_subscribe=subscribe,
+        life=timedelta(seconds=life_s or settings.tokens.life_s),
+    )
+    try:
+        signer = Tokens(keys, max_life=timedelta(seconds=settings.tokens.max_life_s))
+        typer.echo(signer.mint(wish, now=datetime.now(UTC)))
+    except RefusedTokenError as error:
+        _fail(ConfigError([f"--life-s: {error.refusal.value}: at most {settings.tokens.max_life_s}"]))
+
+
+def _load(path: Path | None) -> Settings:
+    try:
+        return config.load(path)
+    except ConfigError as error:
+        _fail(error)
+
+
+def _fail(error: ConfigError) -> NoReturn:
+    for fault in error.faults:
+        typer.echo(f"pysfu: {fault}", err=True)
+    raise typer.Exit(EXIT_CONFIG)
+
+
+def _run(main: Coroutine[object, object, None]) -> None:
+    """Runs the event loop, on uvloop where there is one."""
+    factory = None
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415 - absent on Windows
+
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main)
+    except ConfigError as error:
+        _fail(error)
+
+
+def _local_settings(port: int, media_port: int) -> Settings:
+    return _demo_settings({"port": port}, {"host": "127.0.0.1", "port": media_port})
+
+
+def _lan_settings(folder: Path, port: int, media_port: int) -> Settings:
+    addresses = outgoing_addresses()
+    if not addresses:
+        _fail(ConfigError(["--lan: this machine has no address in a network"]))
+    certificate, key = make_trial_certificate(folder, addresses)
+    host = "::" if any(address.version == 6 for address in addresses) else "0.0.0.0"  # noqa: S104 - that is what --lan asks for
+    http = {"host": host, "port": port, "certificate": certificate, "key": key}
+    return _demo_settings(http, {"port": media_port, "announced_addresses": addresses})
+
+
+def _demo_settings(http: dict[str, object], media: dict[str, object]) -> Settings:
+    """Makes settings that take nothing from a file: a trial must work as it comes."""
+    try:
+        return config.build({"http": http, "media": media, "tokens": {"keys": {"demo": secrets.token_hex(32)}}})
+    except ConfigError as error:
+        _fail(error)
+
+
+def _print_links(settings: Settings, running: Demo) -> None:
+    typer.echo("Open this link in a browser, and in a second one; it lets in whoever has it:")
+    for host in _link_hosts(settings):
+        scheme = "https" if settings.http.certificate else "http"
+        typer.echo(f"  {scheme}://{host}:{settings.http.port}{PAGE_PREFIX}#k={running.key}")
+    if settings.http.certificate:
+        typer.echo(
+            "The browser will warn of the certificate, which was made just now. Go on if its SHA-256 fingerprint is"
+        )
+        typer.echo(f"  {read_certificate(settings.http.certificate).fingerprint}")
+    typer.echo("Stop with Ctrl-C.")
+
+
+def _link_hosts(settings: Settings) -> list[str]:
+    addresses = settings.media.announced_addresses
+    return [f"[{a}]" if a.version == 6 else str(a) for a in addresses] or ["127.0.0.1"]
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,313 @@
+"""Settings: one TOML file, every key optional, and `PYSFU_*` in the environment. The only reader of either."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from signalling.tokens import MIN_SECRET_BYTES
+
+ENV_PREFIX = "PYSFU_"
+CONFIG_PATH_VARIABLE = "PYSFU_CONFIG"
+DEFAULT_PATH = Path("/etc/pysfu/pysfu.toml")
+MIN_BEARER_LENGTH = 24  # With letters and digits this is more than 128 random bits.
+
+_UNPARSED = re.compile(r'error parsing value for field "(\w+)"')  # as pydantic-settings says it
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `faults` has one clear line for each thing that is wrong."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class HttpSettings(_Section):
+    """Where the HTTP side listens."""
+
+    host: IPvAnyAddress = Field(IPv4Address("127.0.0.1"))
+    """Address to listen on. Anything but a loopback address needs a certificate."""
+    port: Port = 8443
+    """TCP port to listen on."""
+    certificate: Path | None = None
+    """PEM file with the certificate and its chain. Read again when it changes."""
+    key: Path | None = None
+    """PEM file with the private key of the certificate."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web origins, besides our own, whose pages may call us: "https://care.example.org", or "*" for all."""
+    max_body_bytes: int = Field(65_536, ge=1_024, le=1_048_576)
+    """Largest request body. An offer of a browser with simulcast has about 12 000 bytes."""
+    max_connections: int = Field(2_000, ge=10, le=100_000)
+    """Most TCP connections at once; more are answered 503."""
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: set both or none")
+        if self.certificate is None and not self.host.is_loopback:
+            raise ValueError("without certificate and key, host must be a loopback address such as 127.0.0.1")
+        return self
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            scheme, separator, rest = origin.partition("://")
+            if origin != "*" and (scheme not in ("https", "http") or not separator or not rest or "/" in rest):
+                raise ValueError('an origin is "*" or like "https://care.example.org", with no path')
+        return origins
+
+
+class MediaSettings(_Section):
+    """Where media goes in and out, over UDP."""
+
+    host: IPvAnyAddress = Field(IPv4Address("0.0.0.0"))  # noqa: S104 - media must reach us from outside
+    """Address to listen on for media; "0.0.0.0" is every address of this machine, IPv6 too."""
+    port: Port = 7882
+    """First UDP port; each worker after the first uses the next one."""
+    workers: int = Field(1, ge=1, le=64)
+    """Media threads. A room lives on one of them."""
+    announced_addresses: tuple[IPvAnyAddress, ...] = ()
+    """Addresses under which browsers reach us, if they differ from our own: behind 1:1 NAT or in a container."""
+
+    @field_validator("announced_addresses")
+    @classmethod
+    def _reachable(cls, addresses: tuple[IPvAnyAddress, ...]) -> tuple[IPvAnyAddress, ...]:
+        for address in addresses:
+            fault = address_fault(address)
+            if fault is not None:
+                raise ValueError(f"{address} {fault}")
+        return addresses
+
+    @model_validator(mode="after")
+    def _ports(self) -> Self:
+        if self.port + self.workers - 1 > 65_535:
+            raise ValueError("port + workers goes beyond port 65535")
+        return self
+
+
+class AdminSettings(_Section):
+    """Who may make rooms and tokens over HTTP."""
+
+    bearer: SecretStr | None = None
+    """Secret that an administrating system sends as "Authorization: Bearer …". Without it that API is closed."""
+
+    @field_validator("bearer")
+    @classmethod
+    def _long(cls, bearer: SecretStr | None) -> SecretStr | None:
+        return _long_enough(bearer)
+
+
+class TokenSettings(_Section):
+    """How access tokens are signed."""
+
+    keys: Mapping[str, SecretStr] = Field(default_factory=dict)
+    """Issuer = secret, at least 32 bytes each. The first one signs, all are accepted: to change keys, add one first."""
+    max_life_s: int = Field(21_600, ge=60, le=604_800)
+    """Longest life of a token, in seconds; one that claims more is refused."""
+    life_s: int = Field(3_600, ge=60, le=604_800)
+    """Life of a token when whoever asks for it does not say."""
+
+    @field_validator("keys")
+    @classmethod
+    def _strong(cls, keys: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        for secret in keys.values():
+            if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+                raise ValueError(f"each secret needs at least {MIN_SECRET_BYTES} bytes")
+        return keys
+
+    @model_validator(mode="after")
+    def _lives(self) -> Self:
+        if self.life_s > self.max_life_s:
+            raise ValueError("life_s must not be more than max_life_s")
+        return self
+
+
+class RoomSettings(_Section):
+    """How many, and how large."""
+
+    max_rooms: int = Field(1_000, ge=1, le=100_000)
+    """Most rooms at once."""
+    max_participants: int = Field(32, ge=1, le=1_000)
+    """Most participants in a room that was made without a limit of its own; also the largest such limit."""
+
+
+class MetricsSettings(_Section):
+    """Who may read `/metrics`."""
+
+    bearer: SecretStr | None = None
+    """Secret that the collector sends. Without it only direct connections over loopback may read metrics."""
+
+    @field_validator("bearer")
+    @classmethod
+    def _long(cls, bearer: SecretStr | None) -> SecretStr | None:
+        return _long_enough(bearer)
+
+
+class LogSettings(_Section):
+    """What is written to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is written."""
+
+
+class ShutdownSettings(_Section):
+    """How the server stops."""
+
+    drain_s: float = Field(0.0, ge=0, le=86_400)
+    """Seconds in which nobody may join any more, but calls go on, before they are ended."""
+    grace_s: int = Field(5, ge=1, le=600)
+    """Seconds that requests in progress get to finish."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+    )
+
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    media: MediaSettings = Field(default_factory=MediaSettings)
+    admin: AdminSettings = Field(default_factory=AdminSettings)
+    tokens: TokenSettings = Field(default_factory=TokenSettings)
+    rooms: RoomSettings = Field(default_factory=RoomSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        announces_loopback = any(address.is_loopback for address in self.media.announced_addresses)
+        if announces_loopback and not self.http.host.is_loopback:
+            raise ValueError("media.announced_addresses: a loopback address is of no use to those who reach http.host")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which comes in as arguments. No other source is read."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load(path: Path | None = None) -> Settings:
+    """Reads the file and the environment.
+
+    Args:
+        path: the file; otherwise `PYSFU_CONFIG`, or else /etc/pysfu/pysfu.toml if there is one.
+
+    Raises:
+        ConfigError: something in it is wrong; every fault is listed.
+    """
+    faults = list(_unknown_variables(os.environ))
+    if faults:
+        raise ConfigError(faults)
+    return build(_file(path))
+
+
+def build(values: Mapping[str, object]) -> Settings:
+    """Makes settings of these values and the environment.
+
+    Raises:
+        ConfigError: something in them is wrong; every fault is listed.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError([_line(f["loc"], f["type"], f["msg"]) for f in error.errors(include_input=False)]) from None
+
+
+def address_fault(address: IPv4Address | IPv6Address) -> str | None:
+    """Says why nobody can reach a server announced as `address`, or None if that is not certain."""
+    if address.is_unspecified:
+        return "means “any address” and cannot be announced"
+    if address.is_multicast or address == ip_address("255.255.255.255"):
+        return "is not the address of one machine"
+    if address.is_link_local:
+        return "is link-local and not reachable from other networks"
+    return None
+
+
+def is_exposed(settings: Settings) -> bool:
+    """Whether other machines can reach the HTTP side."""
+    return not settings.http.host.is_loopback
+
+
+def _long_enough(bearer: SecretStr | None) -> SecretStr | None:
+    if bearer is not None and len(bearer.get_secret_value()) < MIN_BEARER_LENGTH:
+        raise ValueError(f"a bearer needs at least {MIN_BEARER_LENGTH} characters")
+    return bearer
+
+
+def _file(path: Path | None) -> dict[str, object]:
+    named = path or (Path(os.environ[CONFIG_PATH_VARIABLE]) if CONFIG_PATH_VARIABLE in os.environ else None)
+    if named is None and not DEFAULT_PATH.exists():
+        return {}
+    chosen = named or DEFAULT_PATH
+    try:
+        return tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{chosen}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{chosen}: is not UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{chosen}: is not TOML: {error}"]) from error
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Finds misspelt variables, which pydantic-settings passes over in silence when the first part is wrong."""
+    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
+    for variable in sorted(environment):
+        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_PATH_VARIABLE:
+            continue
+        section, _, key = variable.removeprefix(ENV_PREFIX).lower().partition("__")
+        model = sections.get(section)
+        if not isinstance(model, type) or not issubclass(model, BaseModel):
+            yield f"environment: {variable} is not a setting (expected {ENV_PREFIX}SECTION__KEY)"
+        elif key and key.partition("__")[0] not in model.model_fields:
+            yield f"environment: {variable} is not a setting: [{section}] has no key {key.lower()}"
+
+
+def _line(where: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = ".".join(str(part) for part in where)
+    if (unparsed := _UNPARSED.search(message)) is not None:
+        return f"environment: {ENV_PREFIX}{unparsed[1].upper()} must hold JSON"
+    if kind == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    text = message.removeprefix("Value error, ")
+    return f"{name}: {text}" if where else text

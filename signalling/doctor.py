@@ -1,0 +1,203 @@
+"""`pysfu doctor`: looks for what most often keeps calls from working."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from pathlib import Path
+
+from signalling.addresses import Address, interface_addresses, is_bridge, outgoing_addresses
+from signalling.certificate import CertificateError, read_certificate, tls_context
+from signalling.config import Settings, is_exposed
+
+WANTED_RECEIVE_BUFFER = 4 * 1024 * 1024  # 1 000 streams of 1.5 Mbit/s for 20 ms, the longest stall we mean to survive
+WANTED_OPEN_FILES = 4_096  # One per HTTP connection (2 000 by default), and room for the rest
+CERTIFICATE_WARNING = timedelta(days=14)
+EARLIEST_PLAUSIBLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # This program is younger than that.
+NOT_CHECKED = "a real call, and whether the announced addresses are reachable from outside, are not checked"
+
+
+class Grade(IntEnum):
+    """How bad it is; also the exit status."""
+
+    GOOD = 0
+    WARNING = 1
+    BAD = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    grade: Grade
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the checks need to know of this machine, so that tests can make one up."""
+
+    now: datetime
+    interfaces: dict[str, Address]
+    outgoing: list[Address]
+    kernel: Callable[[str], int | None]
+    open_files: int | None
+
+
+def this_machine() -> Machine:
+    """Looks at this machine."""
+    return Machine(
+        now=datetime.now(UTC),
+        interfaces=dict(interface_addresses()),
+        outgoing=outgoing_addresses(),
+        kernel=_kernel_setting,
+        open_files=_open_files(),
+    )
+
+
+def examine(settings: Settings, machine: Machine) -> list[Finding]:
+    """Makes every check."""
+    return [
+        *_clock(machine),
+        *_certificate(settings, machine),
+        *_ports(settings),
+        *_announced(settings, machine),
+        *_buffers(machine),
+        *_files(machine),
+        *_secrets(settings),
+    ]
+
+
+def _clock(machine: Machine) -> Iterator[Finding]:
+    if machine.now < EARLIEST_PLAUSIBLE_TIME:
+        yield Finding(check="clock", grade=Grade.BAD, text=f"the clock says {machine.now:%Y-%m-%d}: set it, use NTP")
+    else:
+        yield Finding(check="clock", grade=Grade.GOOD, text=f"the clock says {machine.now:%Y-%m-%d %H:%M} UTC")
+
+
+def _certificate(settings: Settings, machine: Machine) -> Iterator[Finding]:
+    http = settings.http
+    if http.certificate is None or http.key is None:
+        text = (
+            "no certificate: plain HTTP over loopback; put a TLS proxy in front, or set http.certificate and http.key"
+        )
+        yield Finding(check="certificate", grade=Grade.WARNING, text=text)
+        return
+    try:
+        tls_context(http.certificate, http.key)
+        certificate = read_certificate(http.certificate)
+    except CertificateError as error:
+        yield Finding(check="certificate", grade=Grade.BAD, text=str(error))
+        return
+    fault = certificate.fault(now=machine.now)
+    left = certificate.not_after - machine.now
+    if fault is not None:
+        yield Finding(check="certificate", grade=Grade.BAD, text=f"{http.certificate}: {fault}")
+    elif left < CERTIFICATE_WARNING:
+        yield Finding(check="certificate", grade=Grade.WARNING, text=f"ends in {left.days} days: renew it")
+    else:
+        text = f"belongs to its key, ends in {left.days} days, names: {', '.join(certificate.names) or 'none'}"
+        yield Finding(check="certificate", grade=Grade.GOOD, text=text)
+    if not certificate.names:
+        text = "it has no subjectAltName: browsers will refuse it"
+        yield Finding(check="certificate", grade=Grade.BAD, text=text)
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    http, media = settings.http, settings.media
+    yield _port("http.port", str(http.host), http.port, socket.SOCK_STREAM)
+    for worker in range(media.workers):
+        yield _port("media.port", str(media.host), media.port + worker, socket.SOCK_DGRAM)
+
+
+def _port(check: str, host: str, port: int, kind: socket.SocketKind) -> Finding:
+    name = "TCP" if kind == socket.SOCK_STREAM else "UDP"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family, kind)) as probe:
+        try:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        except OSError as error:
+            text = f"{name} {host} port {port}: {error.strerror} (expected while the server is running)"
+            return Finding(check=check, grade=Grade.WARNING, text=text)
+    return Finding(check=check, grade=Grade.GOOD, text=f"{name} {host} port {port} is free")
+
+
+def _announced(settings: Settings, machine: Machine) -> Iterator[Finding]:
+    check = "media.announced_addresses"
+    announced: list[Address] = list(settings.media.announced_addresses)
+    own = {*machine.interfaces.values(), *machine.outgoing}
+    if not announced:
+        announced = machine.outgoing if settings.media.host.is_unspecified else [settings.media.host]
+        if not announced:
+            text = "this machine has no address others can reach: set media.announced_addresses"
+            yield Finding(check=check, grade=Grade.BAD, text=text)
+    interfaces = {name: address for name, address in machine.interfaces.items() if address.version == 4}
+    for address in announced:
+        if is_bridge(address, interfaces):
+            text = f"{address} is a container bridge: announce the host's address instead"
+            yield Finding(check=check, grade=Grade.BAD, text=text)
+        elif address.is_loopback:
+            grade = Grade.BAD if is_exposed(settings) else Grade.WARNING
+            yield Finding(check=check, grade=grade, text=f"{address} is reached only from this machine")
+        elif address not in own:
+            text = (
+                f"{address} is not on this machine: right behind 1:1 NAT that passes the UDP ports on, wrong otherwise"
+            )
+            yield Finding(check=check, grade=Grade.WARNING, text=text)
+        elif address.is_private:
+            text = f"{address} is private: reached only inside your network, not from the internet"
+            yield Finding(check=check, grade=Grade.WARNING, text=text)
+        else:
+            yield Finding(check=check, grade=Grade.GOOD, text=f"{address} is an address of this machine")
+
+
+def _buffers(machine: Machine) -> Iterator[Finding]:
+    for name in ("rmem_max", "wmem_max"):
+        size = machine.kernel(f"net/core/{name}")
+        if size is None:
+            yield Finding(check="udp buffers", grade=Grade.WARNING, text=f"net.core.{name} cannot be read here")
+        elif size < WANTED_RECEIVE_BUFFER:
+            text = f"net.core.{name} is {size}: set it to at least {WANTED_RECEIVE_BUFFER}, or bursts are lost"
+            yield Finding(check="udp buffers", grade=Grade.WARNING, text=text)
+        else:
+            yield Finding(check="udp buffers", grade=Grade.GOOD, text=f"net.core.{name} is {size}")
+
+
+def _files(machine: Machine) -> Iterator[Finding]:
+    limit = machine.open_files
+    if limit is not None and limit < WANTED_OPEN_FILES:
+        text = f"only {limit} open files are allowed: raise it to {WANTED_OPEN_FILES} (LimitNOFILE in systemd)"
+        yield Finding(check="open files", grade=Grade.WARNING, text=text)
+    elif limit is not None:
+        yield Finding(check="open files", grade=Grade.GOOD, text=f"{limit} open files are allowed")
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    for name, missing in (("admin.bearer", settings.admin.bearer is None), ("tokens.keys", not settings.tokens.keys)):
+        if missing:
+            consequence = "nobody can make rooms over HTTP" if name == "admin.bearer" else "tokens end with the process"
+            yield Finding(check=name, grade=Grade.WARNING, text=f"is not set: {consequence}")
+    if "*" in settings.http.allowed_origins:
+        text = "pages of every web site may call this server: list the origins you mean"
+        yield Finding(check="http.allowed_origins", grade=Grade.WARNING, text=text)
+
+
+def _kernel_setting(name: str) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path("/proc/sys", name).read_text(encoding="ascii"))
+    return None
+
+
+def _open_files() -> int | None:
+    try:
+        import resource  # noqa: PLC0415 - absent on Windows
+    except ImportError:
+        return None
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,0 +1,65 @@
+"""What the bearer of a token may do (the claims are in `signalling/tokens.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from signalling.domain.ids import ParticipantId, RoomId
+from signalling.domain.refusals import Refusal
+
+
+class Purpose(Enum):
+    """What a request wants to do in a room."""
+
+    PUBLISH = auto()
+    SUBSCRIBE = auto()
+    SEE_ROSTER = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """The right to be in one room until `expires_at` (UTC, exclusive)."""
+
+    participant: ParticipantId
+    room: RoomId
+    join: bool
+    can_publish: bool
+    can_subscribe: bool
+    issued_at: datetime | None
+    not_before: datetime | None
+    expires_at: datetime
+
+
+def refusal_in_time(grant: Grant, *, now: datetime, leeway: timedelta, max_life: timedelta) -> Refusal | None:
+    """Says why `grant` is not valid now, or None when it is.
+
+    Args:
+        grant: what the token says.
+        now: the current time, timezone-aware.
+        leeway: by how much the issuer's clock may differ from ours.
+        max_life: the longest life a token may have, counted from its issue, or from now if it does not say.
+    """
+    if now >= grant.expires_at + leeway:
+        return Refusal.TOKEN_EXPIRED
+    starts = max((at for at in (grant.not_before, grant.issued_at) if at is not None), default=now)
+    if now + leeway < starts:
+        return Refusal.TOKEN_NOT_YET_VALID
+    born = min(grant.issued_at or now, now)
+    if grant.expires_at - born > max_life + leeway:
+        return Refusal.TOKEN_LIVES_TOO_LONG
+    return None
+
+
+def refusal_in_room(grant: Grant, *, room: RoomId, purpose: Purpose) -> Refusal | None:
+    """Says why `grant` does not allow `purpose` in `room`, or None when it does."""
+    if not grant.join:
+        return Refusal.TOKEN_DOES_NOT_JOIN
+    if grant.room != room:
+        return Refusal.TOKEN_FOR_OTHER_ROOM
+    if purpose is Purpose.PUBLISH and not grant.can_publish:
+        return Refusal.PUBLISH_NOT_GRANTED
+    if purpose is Purpose.SUBSCRIBE and not grant.can_subscribe:
+        return Refusal.SUBSCRIBE_NOT_GRANTED
+    return None

@@ -1,0 +1,23 @@
+"""Why something is not allowed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """Why a request was not carried out. The value is part of the public protocol."""
+
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"
+    TOKEN_LIVES_TOO_LONG = "token_lives_too_long"
+    TOKEN_FOR_OTHER_ROOM = "token_for_other_room"
+    TOKEN_DOES_NOT_JOIN = "token_does_not_join"
+    PUBLISH_NOT_GRANTED = "publish_not_granted"
+    SUBSCRIBE_NOT_GRANTED = "subscribe_not_granted"
+    PARTICIPANT_REMOVED = "participant_removed"
+    ROOM_FULL = "room_full"
+    TOO_MANY_ROOMS = "too_many_rooms"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    NAME_NOT_PLAIN = "name_not_plain"
+    NAME_PERSONAL = "name_personal"

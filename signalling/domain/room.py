@@ -1,0 +1,105 @@
+"""A room: its policy, who is in it, and who can hear or see whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from signalling.domain.ids import ParticipantId, PublicationId, RoomId, TrackId, is_id, looks_personal
+from signalling.domain.refusals import Refusal
+
+MAX_CONNECTIONS_PER_PARTICIPANT = 64
+"""One to send camera and screen, and one to each of the others in a room of the largest size the demo page plays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomPolicy:
+    """What holds in a room for as long as it exists."""
+
+    max_participants: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedTrack:
+    """One track, as the roster shows it."""
+
+    track: TrackId
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What one participant sends over one transport."""
+
+    publication: PublicationId
+    tracks: tuple[PublishedTrack, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """One participant in the roster."""
+
+    participant: ParticipantId
+    joined_at: datetime
+    publishes: tuple[Publication, ...]
+    receives_from: tuple[ParticipantId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One transport of one participant: either it publishes, or it plays what another one publishes."""
+
+    participant: ParticipantId
+    opened_at: datetime
+    publication: Publication | None = None
+    source: ParticipantId | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """A room that exists."""
+
+    room: RoomId
+    name: str | None
+    created_at: datetime
+    policy: RoomPolicy
+    removed: set[ParticipantId] = field(default_factory=set)
+
+
+def refusal_of_name(name: str) -> Refusal | None:
+    """Says why a room or participant cannot have this name, or None when it can."""
+    if not is_id(name):
+        return Refusal.NAME_NOT_PLAIN
+    return Refusal.NAME_PERSONAL if looks_personal(name) else None
+
+
+def refusal_to_connect(room: Room, *, participant: ParticipantId, connections: Iterable[Connection]) -> Refusal | None:
+    """Says why `participant` cannot open one more connection in `room`, or None when it can."""
+    if participant in room.removed:
+        return Refusal.PARTICIPANT_REMOVED
+    seated: dict[ParticipantId, int] = {}
+    for connection in connections:
+        seated[connection.participant] = seated.get(connection.participant, 0) + 1
+    if participant not in seated and len(seated) >= room.policy.max_participants:
+        return Refusal.ROOM_FULL
+    if seated.get(participant, 0) >= MAX_CONNECTIONS_PER_PARTICIPANT:
+        return Refusal.TOO_MANY_CONNECTIONS
+    return None
+
+
+def roster(connections: Iterable[Connection]) -> tuple[Seat, ...]:
+    """Lists everyone who sends or receives anything, in order of arrival. There is no hidden listener."""
+    by_participant: dict[ParticipantId, list[Connection]] = {}
+    for connection in connections:
+        by_participant.setdefault(connection.participant, []).append(connection)
+    seats = [
+        Seat(
+            participant=participant,
+            joined_at=min(connection.opened_at for connection in theirs),
+            publishes=tuple(c.publication for c in theirs if c.publication is not None),
+            receives_from=tuple(dict.fromkeys(c.source for c in theirs if c.source is not None)),
+        )
+        for participant, theirs in by_participant.items()
+    ]
+    return tuple(sorted(seats, key=lambda seat: (seat.joined_at, seat.participant)))

@@ -1,0 +1,106 @@
+"""Who asks: bearers of tokens, and administrators."""
+
+from __future__ import annotations
+
+import hmac
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import Depends, Request
+from pydantic import SecretStr
+
+from signalling.domain.grants import Grant
+from signalling.http.errors import RequestError
+from signalling.http.parts import parts_of
+from signalling.rooms import OpenConnection
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+def bearer_of(request: Request) -> str | None:
+    """Returns what follows `Authorization: Bearer`, or None."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" and credentials.strip() else None
+
+
+def is_admin(request: Request) -> bool:
+    """Whether the administrator's bearer was sent."""
+    return _matches(parts_of(request).settings.admin.bearer, bearer_of(request))
+
+
+def admin(request: Request) -> None:
+    """Lets only administrators pass.
+
+    Raises:
+        RequestError: no bearer is configured, or another one was sent.
+    """
+    if parts_of(request).settings.admin.bearer is None:
+        raise RequestError("admin_disabled", "set admin.bearer in the configuration")
+    if not is_admin(request):
+        raise RequestError("admin_bearer_wrong")
+
+
+def grant(request: Request) -> Grant:
+    """Reads the token sent.
+
+    Raises:
+        RequestError: there is none.
+    """
+    parts = parts_of(request)
+    return parts.tokens.read(_token(request), now=parts.now())
+
+
+def check_owner(request: Request, opened: OpenConnection) -> None:
+    """Lets only the participant of a connection, or an administrator, pass; also with a token expired meanwhile.
+
+    Raises:
+        RequestError: it is another participant.
+    """
+    if is_admin(request):
+        return
+    parts = parts_of(request)
+    theirs = parts.tokens.read(_token(request), now=parts.now(), even_expired=True)
+    if theirs.participant != opened.connection.participant or theirs.room != opened.room:
+        raise RequestError("not_yours")
+
+
+def metrics_reader(request: Request) -> None:
+    """Lets only those pass who may read metrics.
+
+    Raises:
+        RequestError: the bearer is wrong, or there is none and the connection is not a direct one over loopback.
+    """
+    bearer = parts_of(request).settings.metrics.bearer
+    if bearer is not None:
+        if not _matches(bearer, bearer_of(request)):
+            raise RequestError("token_missing" if bearer_of(request) is None else "token_invalid")
+        return
+    peer = request.client.host if request.client else ""
+    relayed = any(name in request.headers for name in _FORWARDED)
+    if relayed or not _is_loopback(peer):
+        raise RequestError("metrics_forbidden")
+
+
+def _token(request: Request) -> str:
+    token = bearer_of(request)
+    if token is None:
+        raise RequestError("token_missing")
+    return token
+
+
+def _matches(secret: SecretStr | None, given: str | None) -> bool:
+    if secret is None or given is None:
+        return False
+    return hmac.compare_digest(secret.get_secret_value().encode(), given.encode())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+AdminOnly = Depends(admin)
+MetricsOnly = Depends(metrics_reader)
+Bearer = Annotated[Grant, Depends(grant)]

@@ -1,0 +1,209 @@
+"""Every error the HTTP side can answer: one table, told as RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from signalling.domain.refusals import Refusal
+from signalling.media import (
+    EngineFullError,
+    EngineUnavailableError,
+    InvalidOfferError,
+    MediaError,
+    MediaGoneError,
+)
+from signalling.rooms import ClosingError, NotFoundError, RefusedError
+from signalling.tokens import InvalidTokenError, RefusedTokenError
+from signalling.whip.fragment import FragmentFaultError
+from signalling.whip.sdp import OfferFaultError
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of the table."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: dict[str, Problem] = {
+    # What was sent cannot be read.
+    "request_invalid": Problem(422, "The request does not have the expected form"),
+    "sdp_invalid": Problem(400, "The session description is malformed"),
+    "sdp_unusable": Problem(422, "The session description cannot be answered"),
+    "sdp_direction": Problem(400, "The session description wants the wrong direction"),
+    "fragment_invalid": Problem(400, "The trickle ICE fragment is malformed"),
+    "fragment_outdated": Problem(412, "The ICE session named is not the current one"),
+    "if_match_required": Problem(428, "If-Match is required"),
+    "if_match_failed": Problem(412, "If-Match does not name the current ICE session"),
+    "content_type_wrong": Problem(415, "The content type is not the expected one"),
+    "not_acceptable": Problem(406, "The answer is not available in the form asked for"),
+    "body_too_large": Problem(413, "The body is too large"),
+    "body_too_slow": Problem(408, "The body did not arrive in time"),
+    # Who asks may not.
+    "token_missing": Problem(401, "A bearer token is needed"),
+    "token_invalid": Problem(401, "The token proves nothing"),
+    "admin_bearer_wrong": Problem(401, "The administrator's bearer is missing or wrong"),
+    "admin_disabled": Problem(403, "No administrator's bearer is configured"),
+    "metrics_forbidden": Problem(403, "Metrics are read over loopback or with a bearer"),
+    "not_yours": Problem(403, "This belongs to another participant"),
+    "demo_key_wrong": Problem(403, "The demo link is not complete"),
+    "no_signing_key": Problem(503, "No key to sign tokens is configured"),
+    # What was named is not there.
+    "not_found": Problem(404, "There is nothing at this address"),
+    "method_not_allowed": Problem(405, "This address does not take that method"),
+    "room_unknown": Problem(404, "There is no such room"),
+    "connection_unknown": Problem(404, "There is no such connection"),
+    "publication_unknown": Problem(404, "Nobody publishes that here"),
+    # We cannot now.
+    "engine_full": Problem(503, "The server is full"),
+    "engine_unavailable": Problem(503, "The media engine takes no requests now"),
+    "closing": Problem(503, "The server is about to stop"),
+    "too_many_connections_now": Problem(503, "The server has too many connections"),
+    "internal": Problem(500, "Something went wrong on our side"),
+    # A rule says no.
+    Refusal.TOKEN_EXPIRED: Problem(401, "The token has expired"),
+    Refusal.TOKEN_NOT_YET_VALID: Problem(401, "The token is not valid yet"),
+    Refusal.TOKEN_LIVES_TOO_LONG: Problem(401, "The token lives longer than allowed here"),
+    Refusal.TOKEN_FOR_OTHER_ROOM: Problem(403, "The token is for another room"),
+    Refusal.TOKEN_DOES_NOT_JOIN: Problem(403, "The token does not allow to join a room"),
+    Refusal.PUBLISH_NOT_GRANTED: Problem(403, "The token does not allow to publish"),
+    Refusal.SUBSCRIBE_NOT_GRANTED: Problem(403, "The token does not allow to receive"),
+    Refusal.PARTICIPANT_REMOVED: Problem(403, "The participant was removed from this room"),
+    Refusal.ROOM_FULL: Problem(409, "The room is full"),
+    Refusal.TOO_MANY_ROOMS: Problem(503, "There are too many rooms"),
+    Refusal.TOO_MANY_CONNECTIONS: Problem(409, "The participant has too many connections"),
+    Refusal.NAME_NOT_PLAIN: Problem(422, "A name has only letters, digits, dashes and underscores"),
+    Refusal.NAME_PERSONAL: Problem(422, "A name must not look like a person's number or address"),
+}
+
+_BY_STATUS = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    503: "too_many_connections_now",
+}
+
+
+class RequestError(Exception):
+    """Something the caller can put right. Shown to the caller as it is."""
+
+    def __init__(self, code: str, detail: str | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+
+
+def problem(code: str, detail: str | None = None, **more: object) -> JSONResponse:
+    """Makes the response for a code of the table."""
+    row = PROBLEMS[code]
+    body: dict[str, object] = {
+        "type": f"/problems/{code}",
+        "title": row.title,
+        "status": row.status,
+        "code": code,
+    }
+    if detail is not None:
+        body["detail"] = detail
+    response = JSONResponse(body | more, status_code=row.status, media_type=PROBLEM_JSON)
+    if row.status == HTTPStatus.UNAUTHORIZED:
+        kind = "" if code == "token_missing" else ' error="invalid_token"'
+        response.headers["WWW-Authenticate"] = f"Bearer{kind}"
+    if row.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+_PLAIN: dict[type[Exception], str] = {
+    ClosingError: "closing",
+    EngineFullError: "engine_full",
+    EngineUnavailableError: "engine_unavailable",
+    MediaGoneError: "publication_unknown",
+}
+
+
+def code_of(error: Exception) -> tuple[str, str | None]:
+    """Finds the code, and what there is to add, for an error of the parts behind the routes."""
+    code, detail = _PLAIN.get(type(error), "internal"), None
+    match error:
+        case RequestError():
+            code, detail = error.code, error.detail
+        case RefusedError() | RefusedTokenError():
+            code = error.refusal.value
+        case InvalidTokenError():
+            code, detail = "token_invalid", error.fault
+        case OfferFaultError():
+            code, detail = error.code, error.fault
+        case FragmentFaultError():
+            code, detail = "fragment_invalid", error.fault
+        case InvalidOfferError():
+            code, detail = "sdp_unusable", str(error)
+        case NotFoundError():
+            code = f"{error.what}_unknown"
+    return code, detail
+
+
+def install(app: FastAPI) -> None:
+    """Makes `app` answer every error from the table."""
+    for kind in (
+        RequestError,
+        RefusedError,
+        RefusedTokenError,
+        InvalidTokenError,
+        NotFoundError,
+        ClosingError,
+        MediaError,
+        OfferFaultError,
+        FragmentFaultError,
+    ):
+        app.add_exception_handler(kind, _on_known)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(Exception, _on_unknown)
+    app.add_api_route("/problems/{code}", explain, methods=["GET"], tags=["errors"])
+
+
+async def explain(code: str) -> JSONResponse:
+    """Tells what an error code means."""
+    if code not in PROBLEMS:
+        return problem("not_found")
+    return JSONResponse({"code": code, "status": PROBLEMS[code].status, "title": PROBLEMS[code].title})
+
+
+async def _on_known(_: Request, error: Exception) -> JSONResponse:
+    code, detail = code_of(error)
+    return unexpected(error) if code == "internal" else problem(code, detail)
+
+
+async def _on_http(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return problem(_BY_STATUS.get(status, "request_invalid"))
+
+
+async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    listed = [{"at": ".".join(str(part) for part in fault["loc"]), "fault": fault["msg"]} for fault in faults[:20]]
+    return problem("request_invalid", errors=listed)
+
+
+async def _on_unknown(_: Request, error: Exception) -> JSONResponse:
+    return unexpected(error)
+
+
+def unexpected(error: BaseException) -> JSONResponse:
+    """Logs what nobody foresaw under a reference number, and tells only that number."""
+    reference = secrets.token_hex(6)
+    log.error("unexpected error", reference=reference, exc_info=error)
+    return problem("internal", f"Tell your operator this number: {reference}", reference=reference)

@@ -1,0 +1,48 @@
+"""What the routes are given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from fastapi import Request
+
+from signalling.config import Settings
+from signalling.metrics import Metrics
+from signalling.rooms import Rooms
+from signalling.tokens import Tokens
+
+
+class State(StrEnum):
+    """Where this node is in its life."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """The parts that `server.py` has put together."""
+
+    settings: Settings
+    rooms: Rooms
+    tokens: Tokens
+    metrics: Metrics
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    state: State = State.STARTING
+
+    def enter(self, state: State) -> None:
+        """Moves to another state."""
+        self.state = state
+        self.metrics.on_state(state.value)
+
+
+def parts_of(request: Request) -> Parts:
+    """Finds the parts of the application that got this request."""
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)  # noqa: S101 - set where the application is made
+    return parts

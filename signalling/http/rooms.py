@@ -1,0 +1,196 @@
+"""Rooms over HTTP: made, listed and ended by an administrating system; looked at by those who are in them."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from signalling.domain.grants import Purpose, refusal_in_room
+from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
+from signalling.domain.room import Room, Seat, refusal_of_name
+from signalling.http.access import AdminOnly, grant, is_admin
+from signalling.http.errors import RequestError
+from signalling.http.parts import Parts, parts_of
+from signalling.rooms import RefusedError
+from signalling.tokens import TokenRequest
+
+router = APIRouter(tags=["rooms"])
+
+RoomPath = Annotated[str, Path(max_length=MAX_ID_LENGTH)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NewRoom(_Model):
+    """What to make."""
+
+    name: str | None = Field(None, max_length=MAX_ID_LENGTH)
+    max_participants: int | None = Field(None, ge=1, le=1_000)
+
+
+class RoomView(_Model):
+    """A room."""
+
+    room: str
+    name: str | None
+    created_at: datetime
+    max_participants: int
+    participants: int
+
+
+class PublishedTrackView(_Model):
+    """One track."""
+
+    track: str
+    kind: str
+
+
+class PublicationView(_Model):
+    """What a participant sends over one transport."""
+
+    publication: str
+    tracks: list[PublishedTrackView]
+
+
+class SeatView(_Model):
+    """Someone who sends or receives."""
+
+    participant: str
+    joined_at: datetime
+    publishes: list[PublicationView]
+    receives_from: list[str]
+
+
+class RoomWithRoster(RoomView):
+    """A room and everyone in it: there is no hidden listener."""
+
+    roster: list[SeatView]
+
+
+class NewToken(_Model):
+    """What a token shall allow."""
+
+    participant: str | None = Field(None, max_length=MAX_ID_LENGTH)
+    can_publish: bool = True
+    can_subscribe: bool = True
+    life_s: int | None = Field(None, ge=10, le=604_800)
+
+
+class TokenView(_Model):
+    """A token."""
+
+    token: str
+    participant: str
+    room: str
+    expires_at: datetime
+
+
+@router.post("/rooms", status_code=201, dependencies=[AdminOnly])
+async def create(request: Request, response: Response, wanted: NewRoom | None = None) -> RoomView:
+    """Makes a room."""
+    parts = parts_of(request)
+    wanted = wanted or NewRoom()
+    room = await parts.rooms.create(name=wanted.name, max_participants=wanted.max_participants)
+    response.headers["Location"] = f"/rooms/{room.room}"
+    return _view(parts, room)
+
+
+@router.get("/rooms", dependencies=[AdminOnly])
+async def list_all(request: Request) -> list[RoomView]:
+    """Lists the rooms, oldest first."""
+    parts = parts_of(request)
+    return [_view(parts, room) for room in parts.rooms.all()]
+
+
+@router.get("/rooms/{room}")
+async def look(request: Request, room: RoomPath) -> RoomWithRoster:
+    """Shows a room and its roster, to an administrator or to the bearer of a token for it."""
+    parts = parts_of(request)
+    if not is_admin(request):
+        refusal = refusal_in_room(grant(request), room=RoomId(room), purpose=Purpose.SEE_ROSTER)
+        if refusal is not None:
+            raise RefusedError(refusal)
+    found = parts.rooms.room(RoomId(room))
+    roster = [_seat(seat) for seat in parts.rooms.roster(found.room)]
+    return RoomWithRoster(**_view(parts, found).model_dump(), roster=roster)
+
+
+@router.delete("/rooms/{room}", status_code=204, dependencies=[AdminOnly])
+async def delete(request: Request, room: RoomPath) -> None:
+    """Ends a room and all calls in it."""
+    await parts_of(request).rooms.delete(RoomId(room))
+
+
+@router.delete("/rooms/{room}/participants/{participant}", status_code=204, dependencies=[AdminOnly])
+async def remove(request: Request, room: RoomPath, participant: RoomPath) -> None:
+    """Removes a participant, who cannot come back into this room with the same id."""
+    await parts_of(request).rooms.remove(RoomId(room), ParticipantId(participant))
+
+
+@router.post("/rooms/{room}/tokens", status_code=201, dependencies=[AdminOnly])
+async def mint(request: Request, room: RoomPath, wanted: NewToken | None = None) -> TokenView:
+    """Makes a token with which one participant can be in this room."""
+    parts = parts_of(request)
+    return mint_for(parts, parts.rooms.room(RoomId(room)).room, wanted or NewToken())
+
+
+def mint_for(parts: Parts, room: RoomId, wanted: NewToken) -> TokenView:
+    """Makes a token for a room that exists.
+
+    Raises:
+        RequestError: no key to sign with is configured.
+        RefusedError: the id wanted looks like a person's.
+    """
+    if not parts.tokens.can_mint:
+        raise RequestError("no_signing_key", "set tokens.keys in the configuration")
+    participant = wanted.participant or new_participant()
+    if (refusal := refusal_of_name(participant)) is not None:
+        raise RefusedError(refusal)
+    now = parts.now()
+    life = timedelta(seconds=wanted.life_s or parts.settings.tokens.life_s)
+    wish = TokenRequest(
+        participant=ParticipantId(participant),
+        room=room,
+        can_publish=wanted.can_publish,
+        can_subscribe=wanted.can_subscribe,
+        life=life,
+    )
+    token = parts.tokens.mint(wish, now=now)
+    return TokenView(token=token, participant=participant, room=room, expires_at=now + life)
+
+
+def new_participant() -> str:
+    """Makes up an id that means nothing."""
+    return "p_" + secrets.token_hex(10)
+
+
+def _view(parts: Parts, room: Room) -> RoomView:
+    return RoomView(
+        room=room.room,
+        name=room.name,
+        created_at=room.created_at,
+        max_participants=room.policy.max_participants,
+        participants=len(parts.rooms.roster(room.room)),
+    )
+
+
+def _seat(seat: Seat) -> SeatView:
+    publishes = [
+        PublicationView(
+            publication=publication.publication,
+            tracks=[PublishedTrackView(track=t.track, kind=t.kind) for t in publication.tracks],
+        )
+        for publication in seat.publishes
+    ]
+    return SeatView(
+        participant=seat.participant,
+        joined_at=seat.joined_at,
+        publishes=publishes,
+        receives_from=list(seat.receives_from),
+    )

@@ -1,0 +1,351 @@
+"""Between rooms and the media engine: what this server needs of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+MediaKind = Literal["audio", "video"]
+
+COUNTERS = (
+    "rtp_packets_in",
+    "rtp_packets_out",
+    "rtp_bytes_in",
+    "rtp_bytes_out",
+    "rtx_packets_out",
+    "nacked_packets_in",
+    "nacked_packets_out",
+    "keyframe_requests_in",
+    "keyframe_requests_out",
+    "unauthorized_forwards",
+    "panics",
+    "layer_switches",
+)
+"""What the engine counts."""
+
+DROPS = (
+    "unknown_source",
+    "unauthenticated",
+    "replayed",
+    "malformed",
+    "not_published",
+    "rewrite_rejected",
+    "send_queue_full",
+    "revoked",
+    "socket_full",
+    "unknown_ufrag",
+    "rate_limited",
+)
+"""Why a datagram or packet went no further."""
+
+
+class MediaError(Exception):
+    """The engine did not do what was asked; nothing changed."""
+
+
+class InvalidOfferError(MediaError):
+    """The engine cannot answer the offer. The message names the fault and quotes nothing personal."""
+
+
+class EngineFullError(MediaError):
+    """The engine holds as much as it may."""
+
+
+class EngineUnavailableError(MediaError):
+    """The engine is stopping, or has failed."""
+
+
+class EngineStartError(MediaError):
+    """The engine cannot start with its configuration. The message is one clear line."""
+
+
+class MediaGoneError(MediaError):
+    """What was named does not exist any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerGone:
+    """A participant's transport has failed or was closed by the other end; it will not come back."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomGone:
+    """The engine ended a room because of a fault of its own."""
+
+    media_room: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerConnected:
+    """A participant's transport carries media."""
+
+    peer: str
+    srtp_profile: str
+    dtls_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resynced:
+    """Events were lost; these participants still exist, all others are gone."""
+
+    peers: frozenset[str]
+
+
+MediaEvent = PeerConnected | PeerGone | RoomGone | Resynced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFigures:
+    """Counters and states of the engine. Drops are by reason, from a fixed set of words."""
+
+    rooms: int = 0
+    peers: int = 0
+    connected_peers: int = 0
+    tracks: int = 0
+    edges: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
+
+
+class MediaTrack(Protocol):
+    """A track of a publisher."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> MediaKind: ...  # noqa: D102
+
+
+class MediaTransport(Protocol):
+    """A negotiated transport of one participant."""
+
+    @property
+    def sdp(self) -> str:
+        """Our answer."""
+
+    @property
+    def tracks(self) -> Sequence[MediaTrack]:
+        """What the participant publishes over it."""
+
+    async def restart(self, offer: str) -> str:
+        """Restarts ICE with an offer that has new credentials, and returns the new answer."""
+
+
+class MediaPeer(Protocol):
+    """One participant of the engine."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
+        """Answers an offer."""
+
+    async def allow(self, track: MediaTrack) -> None:
+        """Lets the track flow to this participant."""
+
+    async def remove(self) -> None:
+        """Ends the participant; harmless when it is gone already."""
+
+
+class MediaRoom(Protocol):
+    """One room of the engine."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+    async def add_participant(self) -> MediaPeer:
+        """Makes a participant, without transport and without any right to receive."""
+
+    async def close(self) -> None:
+        """Ends the room and all in it; harmless when it is gone already."""
+
+
+class MediaEngine(Protocol):
+    """The engine."""
+
+    async def create_room(self) -> MediaRoom:
+        """Makes an empty room."""
+
+    def events(self) -> AsyncIterator[MediaEvent]:
+        """Yields what happens, until the engine stops."""
+
+    async def figures(self) -> MediaFigures:
+        """Returns counters and states."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class PysfuEngine:
+    """The real engine, through pysfu's Python API."""
+
+    def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
+        # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
+        bind = ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
+        self._config = {"bind": bind, "port": port, "workers": workers, "announce": tuple(announced_addresses)}
+        self._sfu: Any = None
+
+    async def __aenter__(self) -> Self:
+        """Starts the engine."""
+        import pysfu  # noqa: PLC0415 - so that commands which need no media run without the compiled module
+
+        with _translated():
+            self._sfu = await pysfu.Sfu(pysfu.Config(**self._config)).__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops the engine and all in it."""
+        await self._sfu.__aexit__(kind, error, trace)
+
+    async def create_room(self) -> MediaRoom:
+        """Makes an empty room."""
+        with _translated():
+            return _PysfuRoom(await self._sfu.create_room())
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        """Yields what concerns rooms and participants; the rest is for others."""
+        async for event in self._sfu.events():
+            known = _event(event, self._sfu)
+            if known is not None:
+                yield known
+
+    async def figures(self) -> MediaFigures:
+        """Returns counters and states."""
+        with _translated():
+            stats = await self._sfu.stats()
+        return _figures(stats)
+
+
+class _PysfuRoom:
+    def __init__(self, room: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self._room = room
+        self.id = str(room.id)
+
+    async def add_participant(self) -> MediaPeer:
+        with _translated():
+            return _PysfuPeer(await self._room.add_participant())
+
+    async def close(self) -> None:
+        with _translated():
+            await self._room.close()
+
+
+class _PysfuPeer:
+    def __init__(self, participant: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self._participant = participant
+        self.id = str(participant.id)
+
+    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
+        theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
+        with _translated():
+            return _PysfuTransport(await self._participant.answer(offer, publish=publish, play=theirs))
+
+    async def allow(self, track: MediaTrack) -> None:
+        assert isinstance(track, _PysfuTrack)  # noqa: S101 - there is no other kind here
+        with _translated():
+            await self._participant.allow(track.inner)
+
+    async def remove(self) -> None:
+        with _translated():
+            await self._participant.remove()
+
+
+class _PysfuTransport:
+    def __init__(self, transport: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self._transport = transport
+        self.tracks: Sequence[MediaTrack] = [_PysfuTrack(track) for track in transport.tracks]
+
+    @property
+    def sdp(self) -> str:
+        return str(self._transport.sdp)
+
+    async def restart(self, offer: str) -> str:
+        with _translated():
+            return str(await self._transport.restart(offer))
+
+
+class _PysfuTrack:
+    def __init__(self, track: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+        self.inner = track
+        self.id = str(track.id)
+        self.kind: MediaKind = "audio" if str(track.kind) == "audio" else "video"
+
+
+# Code of pysfu → what it means to this server. Codes that are not listed are faults of ours.
+_MEANINGS: dict[str, type[MediaError]] = {
+    "invalid_sdp": InvalidOfferError,
+    "no_common_codec": InvalidOfferError,
+    "bad_session": InvalidOfferError,
+    "unknown_mid": InvalidOfferError,
+    "no_free_section": InvalidOfferError,
+    "start": EngineStartError,
+    "full": EngineFullError,
+    "unavailable": EngineUnavailableError,
+    "closed": EngineUnavailableError,
+    "unknown_room": MediaGoneError,
+    "unknown_peer": MediaGoneError,
+    "unknown_track": MediaGoneError,
+    "transport_failed": MediaGoneError,
+    "room_failed": MediaGoneError,
+}
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turns pysfu's errors into this server's."""
+    import pysfu  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except pysfu.PysfuError as error:
+        raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
+
+
+def _event(event: Any, sfu: Any) -> MediaEvent | None:  # noqa: ANN401 - the compiled package may be absent
+    from pysfu import events  # noqa: PLC0415 - as above
+
+    match event:
+        case events.TransportConnected():
+            return PeerConnected(
+                peer=event.transport.participant.id, srtp_profile=event.srtp_profile, dtls_version=event.dtls_version
+            )
+        case events.TransportFailed():
+            return PeerGone(peer=event.transport.participant.id, reason=event.reason)
+        case events.TransportClosed():
+            return PeerGone(peer=event.transport.participant.id, reason="closed")
+        case events.RoomFailed():
+            return RoomGone(media_room=event.room.id)
+        case events.Resynced():
+            return Resynced(peers=frozenset(_living(sfu)))
+        case _:
+            return None
+
+
+def _living(sfu: Any) -> Iterator[str]:  # noqa: ANN401 - the compiled package may be absent
+    """Yields the participants whose transport has not ended."""
+    for room in sfu.rooms:
+        for participant in room.participants:
+            if any(str(transport.state) not in ("failed", "closed") for transport in participant.transports):
+                yield participant.id
+
+
+def _figures(stats: Any) -> MediaFigures:  # noqa: ANN401 - the compiled package may be absent
+    return MediaFigures(
+        rooms=stats.total("rooms"),
+        peers=stats.total("peers"),
+        connected_peers=stats.total("connected_peers"),
+        tracks=stats.total("tracks"),
+        edges=stats.total("edges"),
+        counters={name: stats.total(name) for name in COUNTERS},
+        drops={name: stats.dropped(name) for name in DROPS},
+    )

@@ -1,0 +1,284 @@
+"""The composition root: builds every part, runs them in one task group, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+import uvicorn
+from fastapi import APIRouter
+from starlette.types import ASGIApp
+
+from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
+from signalling.config import ConfigError, Settings
+from signalling.http.app import build, own_version
+from signalling.http.connection import TimedProtocol
+from signalling.http.parts import Parts, State
+from signalling.media import EngineStartError, MediaEngine, MediaError, PysfuEngine
+from signalling.metrics import Metrics
+from signalling.rooms import Rooms
+from signalling.tokens import Tokens
+
+log = structlog.get_logger(__name__)
+
+LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
+
+EngineFactory = Callable[[Settings], MediaEngine]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """Routes and pages that are added to the server, such as the demo's."""
+
+    routers: tuple[APIRouter, ...] = ()
+    page_prefix: str | None = None
+
+
+def pysfu_engine(settings: Settings) -> MediaEngine:
+    """Makes the real engine."""
+    media = settings.media
+    return PysfuEngine(
+        host=str(media.host),
+        port=media.port,
+        workers=media.workers,
+        announced_addresses=[str(address) for address in media.announced_addresses],
+    )
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Opens the TCP socket.
+
+    Raises:
+        ConfigError: the port is taken, or the address is not ours.
+    """
+    host, port = str(settings.http.host), settings.http.port
+    family = socket.AF_INET6 if settings.http.host.version == 6 else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.http.host.version == 6 and settings.http.host.is_unspecified:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" means IPv4 too
+        listening.bind((host, port))
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise ConfigError([f"http.port: cannot listen on {host} port {port}: {error.strerror}"]) from error
+    return listening
+
+
+def check_media_ports(settings: Settings) -> None:
+    """Tries the UDP ports that the engine will open, to tell early and clearly when it cannot.
+
+    Raises:
+        ConfigError: a port is taken, or the address is not ours.
+    """
+    media = settings.media
+    family = socket.AF_INET6 if media.host.version == 6 else socket.AF_INET
+    for port in range(media.port, media.port + media.workers):
+        with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
+            try:
+                probe.bind((str(media.host), port))
+            except OSError as error:
+                fault = f"media.port: cannot listen on {media.host} port {port} (UDP): {error.strerror}"
+                raise ConfigError([fault]) from error
+
+
+def tls(settings: Settings) -> LiveCertificate | None:
+    """Loads the certificate, if there is one.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if settings.http.certificate is None or settings.http.key is None:
+        return None
+    try:
+        return LiveCertificate(settings.http.certificate, settings.http.key)
+    except CertificateError as error:
+        raise ConfigError([f"http.certificate: {error}"]) from error
+
+
+def tokens(settings: Settings) -> Tokens:
+    """Makes the signer of tokens; without a configured key, with one that lives as long as this process."""
+    keys = {issuer: secret.get_secret_value().encode() for issuer, secret in settings.tokens.keys.items()}
+    if not keys:
+        log.warning("no key configured: tokens end with this process", component="tokens")
+        keys = {"process": secrets.token_bytes(32)}
+    return Tokens(keys, max_life=timedelta(seconds=settings.tokens.max_life_s))
+
+
+async def serve(
+    settings: Settings,
+    make_engine: EngineFactory,
+    extension: Extension | None = None,
+    *,
+    on_start: Callable[[], None] = lambda: None,
+) -> None:
+    """Runs the server until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: it cannot start with these settings.
+    """
+    extension = extension or Extension()
+    certificate = tls(settings)
+    with contextlib.closing(bind(settings)) as listening:
+        check_media_ports(settings)
+        async with _started(make_engine(settings)) as engine:
+            parts = _parts(settings, engine)
+            app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
+            http = _Uvicorn(_uvicorn_config(settings, app, certificate))
+            await _run(parts, engine, http, listening, certificate, on_start)
+    log.info("server stopped")
+
+
+@contextlib.asynccontextmanager
+async def _started(engine: MediaEngine) -> AsyncIterator[MediaEngine]:
+    """Starts the engine, and stops it at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            started = await stack.enter_async_context(engine)
+        except EngineStartError as error:
+            raise ConfigError([f"media: {error}"]) from error
+        yield started
+
+
+def _parts(settings: Settings, engine: MediaEngine) -> Parts:
+    return Parts(
+        settings=settings,
+        rooms=Rooms(engine, max_rooms=settings.rooms.max_rooms, max_participants=settings.rooms.max_participants),
+        tokens=tokens(settings),
+        metrics=Metrics(engine, version=own_version()),
+    )
+
+
+async def _run(
+    parts: Parts,
+    engine: MediaEngine,
+    http: _Uvicorn,
+    listening: socket.socket,
+    certificate: LiveCertificate | None,
+    on_start: Callable[[], None],
+) -> None:
+    """Runs all tasks. When any of them ends or fails, all stop, in order."""
+    async with asyncio.TaskGroup() as tasks:
+        background = [
+            tasks.create_task(_follow_events(parts, engine), name="events"),
+            tasks.create_task(_measure_lag(parts.metrics), name="lag"),
+        ]
+        if certificate is not None:
+            parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
+            background.append(tasks.create_task(_follow_certificate(parts, certificate), name="certificate"))
+        stop = asyncio.Event()
+        with _signals(stop, http):
+            serving = tasks.create_task(http.serve([listening]), name="http")
+            parts.enter(State.SERVING)
+            on_start()
+            log.info("server started", listen=f"{parts.settings.http.host}:{parts.settings.http.port}")
+            await _wait_for_end(stop, background, serving)
+            await _drain(parts, stop)
+            parts.enter(State.STOPPING)
+            http.should_exit = True
+            await serving
+            await parts.rooms.close_all()
+            for task in background:
+                task.cancel()
+
+
+async def _wait_for_end(stop: asyncio.Event, background: list[asyncio.Task[None]], serving: asyncio.Task[None]) -> None:
+    """Returns when a signal comes, or when a part has ended that never should."""
+    waiting = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([waiting, serving, *background], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+async def _drain(parts: Parts, stop: asyncio.Event) -> None:
+    """Lets calls go on for a while without taking anybody in; a second signal ends that."""
+    parts.rooms.draining = True
+    parts.enter(State.DRAINING)
+    if parts.settings.shutdown.drain_s > 0:
+        log.info("draining", seconds=parts.settings.shutdown.drain_s)
+        stop.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), parts.settings.shutdown.drain_s)
+
+
+async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
+    async for event in engine.events():
+        parts.metrics.on_event(event)
+        try:
+            await parts.rooms.on_event(event)
+        except MediaError as error:
+            log.exception("event not followed", exc_info=error)
+
+
+async def _follow_certificate(parts: Parts, certificate: LiveCertificate) -> None:
+    while True:
+        await asyncio.sleep(RELOAD_INTERVAL_S)
+        if certificate.reload_if_changed():
+            parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    clock = asyncio.get_running_loop().time
+    while True:
+        began = clock()
+        await asyncio.sleep(LAG_INTERVAL_S)
+        metrics.event_loop_lag.observe(max(0.0, clock() - began - LAG_INTERVAL_S))
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its own signal handling, which would end the process before our own shutdown."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to us."""
+        yield
+
+
+def _uvicorn_config(settings: Settings, app: ASGIApp, certificate: LiveCertificate | None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        http=TimedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=settings.http.max_connections,
+        timeout_graceful_shutdown=settings.shutdown.grace_s,
+        h11_max_incomplete_event_size=16_384,
+        ssl_context_factory=(lambda _config, _default: certificate.context) if certificate else None,
+    )
+    config.load()
+    return config
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
+    """Turns signals into a stop; the second one no longer waits for requests in progress."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            http.force_exit = True
+        stop.set()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, on_signal)
+    except (NotImplementedError, RuntimeError, ValueError):  # not the main thread: whoever runs us cancels the task
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""Edge 2: WHIP (RFC 9725) to send, WHEP (draft-ietf-wish-whep) to receive."""

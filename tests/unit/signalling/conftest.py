@@ -1,0 +1,120 @@
+"""A server around a media engine in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from fake_engine import FakeEngine
+from offers import offer
+from starlette.types import ASGIApp
+
+from signalling import config, logs
+from signalling.config import Settings
+from signalling.http.app import build
+from signalling.http.parts import Parts, State
+from signalling.metrics import Metrics
+from signalling.rooms import Rooms
+from signalling.tokens import Tokens
+
+ADMIN = "admin-bearer-of-these-tests"
+METRICS = "metrics-bearer-of-these-tests"
+SECRET = "k" * 32
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+SDP = {"Content-Type": "application/sdp"}
+
+
+@dataclass
+class Clock:
+    at: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def go(self, **span: float) -> None:
+        self.at += timedelta(**span)
+
+
+@dataclass
+class Bench:
+    """The server under test, and what stands around it."""
+
+    settings: Settings
+    clock: Clock = field(default_factory=Clock)
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    page_prefix: str | None = None
+
+    def __post_init__(self) -> None:
+        limits = self.settings.rooms
+        self.parts = Parts(
+            settings=self.settings,
+            rooms=Rooms(
+                self.engine, max_rooms=limits.max_rooms, max_participants=limits.max_participants, clock=self.clock
+            ),
+            tokens=Tokens({"k1": SECRET.encode()}, max_life=timedelta(seconds=self.settings.tokens.max_life_s)),
+            metrics=Metrics(self.engine, version="0"),
+            now=self.clock,
+        )
+        self.parts.enter(State.SERVING)
+        self.app: ASGIApp = build(self.parts)
+
+    def http(self, *, peer: str = "192.0.2.9", **headers: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(self.app, client=(peer, 40000))
+        return httpx.AsyncClient(transport=transport, base_url="http://pysfu.test", headers=headers)
+
+    def admin(self) -> httpx.AsyncClient:
+        return self.http(Authorization=f"Bearer {ADMIN}")
+
+    async def room(self, **wanted: object) -> str:
+        async with self.admin() as http:
+            made = await http.post("/rooms", json=wanted)
+            assert made.status_code == 201, made.text
+            return str(made.json()["room"])
+
+    async def token(self, room: str, **wanted: object) -> str:
+        async with self.admin() as http:
+            made = await http.post(f"/rooms/{room}/tokens", json=wanted)
+            assert made.status_code == 201, made.text
+            return str(made.json()["token"])
+
+    async def participant(self, room: str, name: str, **wanted: object) -> httpx.AsyncClient:
+        token = await self.token(room, participant=name, **wanted)
+        return self.http(Authorization=f"Bearer {token}")
+
+    async def publish(self, room: str, http: httpx.AsyncClient) -> httpx.Response:
+        return await http.post(f"/whip/{room}", content=offer(), headers=SDP)
+
+    async def play(self, room: str, http: httpx.AsyncClient, source: str) -> httpx.Response:
+        return await http.post(f"/whep/{room}/{source}", content=offer("recvonly"), headers=SDP)
+
+    async def roster(self, room: str) -> list[dict[str, object]]:
+        async with self.admin() as http:
+            return list((await http.get(f"/rooms/{room}")).json()["roster"])
+
+
+def settings(**sections: dict[str, object]) -> Settings:
+    defaults: dict[str, dict[str, object]] = {"admin": {"bearer": ADMIN}, "tokens": {"keys": {"k1": SECRET}}}
+    return config.build(defaults | sections)
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PYSFU_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def logged() -> io.StringIO:
+    """What is logged, at the most talkative level."""
+    output = io.StringIO()
+    logs.configure(level="debug", output=output)
+    return output
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(settings())

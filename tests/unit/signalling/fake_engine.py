@@ -1,0 +1,159 @@
+"""A media engine in memory, for tests of everything around it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from signalling.media import (
+    EngineFullError,
+    EngineUnavailableError,
+    InvalidOfferError,
+    MediaEvent,
+    MediaFigures,
+    MediaGoneError,
+    MediaKind,
+    MediaTrack,
+)
+
+
+def answer_to(offer: str, generation: int) -> str:
+    sections = [line for line in offer.splitlines() if line.startswith("m=")]
+    head = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=ice-ufrag:fake{generation}", f"a=ice-pwd:{'s' * 24}"]
+    body = [
+        f"{section}\r\na=mid:{at}\r\na=candidate:1 1 udp 1 127.0.0.1 7882 typ host"
+        for at, section in enumerate(sections)
+    ]
+    return "\r\n".join([*head, *body]) + "\r\n"
+
+
+@dataclass(frozen=True)
+class FakeTrack:
+    id: str
+    kind: MediaKind
+
+
+@dataclass
+class FakeTransport:
+    sdp: str
+    tracks: list[FakeTrack] = field(default_factory=list)
+    generation: int = 1
+    restarted_with: str | None = None
+
+    async def restart(self, offer: str) -> str:
+        self.restarted_with = offer
+        self.generation += 1
+        self.sdp = answer_to(offer, self.generation)
+        return self.sdp
+
+
+@dataclass
+class FakePeer:
+    id: str
+    engine: FakeEngine
+    tracks: list[FakeTrack] = field(default_factory=list)
+    edges: list[str] = field(default_factory=list)
+    removed: bool = False
+
+    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> FakeTransport:
+        await self.engine.pause()
+        if "a=unanswerable" in offer:
+            raise InvalidOfferError("no codec in common in the media section 0")
+        self.engine.played[self.id] = [track.id for track in play]
+        if publish:
+            kinds: list[MediaKind] = [
+                "audio" if "m=audio" in line else "video" for line in offer.splitlines() if line[:2] == "m="
+            ]
+            self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in kinds]
+        return FakeTransport(answer_to(offer, 1), list(self.tracks))
+
+    async def allow(self, track: MediaTrack) -> None:
+        await self.engine.pause()
+        if self.removed or track.id not in self.engine.live_tracks():
+            raise MediaGoneError("there is no such track")
+        self.edges.append(track.id)
+
+    async def remove(self) -> None:
+        await asyncio.sleep(0)
+        self.removed = True
+        self.edges.clear()
+        self.tracks.clear()
+
+
+@dataclass
+class FakeRoom:
+    id: str
+    engine: FakeEngine
+    peers: list[FakePeer] = field(default_factory=list)
+    closed: bool = False
+
+    async def add_participant(self) -> FakePeer:
+        if self.closed:
+            raise MediaGoneError("there is no such room")
+        if self.engine.full:
+            raise EngineFullError
+        peer = FakePeer(f"peer{next(self.engine.numbers)}", self.engine)
+        self.peers.append(peer)
+        return peer
+
+    async def close(self) -> None:
+        self.closed = True
+        for peer in self.peers:
+            await peer.remove()
+
+
+class FakeEngine:
+    def __init__(self) -> None:
+        self.rooms: list[FakeRoom] = []
+        self.numbers = itertools.count(1)
+        self.played: dict[str, list[str]] = {}
+        self.full = False
+        self.unavailable = False
+        self.happened: asyncio.Queue[MediaEvent] = asyncio.Queue()
+        self.closed = False
+        self.at_pause: Callable[[], None] | None = None
+
+    async def pause(self) -> None:
+        """A point at which the real engine waits; a test may let something else happen there."""
+        if self.at_pause is not None:
+            self.at_pause()
+        await asyncio.sleep(0)
+
+    async def create_room(self) -> FakeRoom:
+        if self.unavailable:
+            raise EngineUnavailableError
+        room = FakeRoom(f"media{next(self.numbers)}", self)
+        self.rooms.append(room)
+        return room
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        while True:
+            yield await self.happened.get()
+
+    async def figures(self) -> MediaFigures:
+        if self.unavailable:
+            raise EngineUnavailableError
+        return MediaFigures(
+            rooms=len(self.rooms),
+            peers=len(self.peers()),
+            counters={"rtp_packets_in": 7, "rtp_packets_out": 21, "unauthorized_forwards": 0},
+            drops={"revoked": 3, "replayed": 1},
+        )
+
+    def peers(self) -> list[FakePeer]:
+        return [peer for room in self.rooms for peer in room.peers if not peer.removed]
+
+    def live_tracks(self) -> set[str]:
+        return {track.id for peer in self.peers() for track in peer.tracks}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closed = True

@@ -1,0 +1,164 @@
+"""pysfu's public names, in memory, with the shapes that `signalling/media.py` relies on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import ClassVar, Self
+
+from signalling.media import DROPS
+
+
+class PysfuError(Exception):
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(message or code)
+        self.code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    bind: tuple[str, ...]
+    port: int
+    workers: int
+    announce: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TransportConnected:
+    transport: SimpleNamespace
+    srtp_profile: str = "AEAD_AES_256_GCM"
+    dtls_version: str = "1.2"
+
+
+@dataclass(frozen=True)
+class TransportFailed:
+    transport: SimpleNamespace
+    reason: str = "ice"
+
+
+@dataclass(frozen=True)
+class TransportClosed:
+    transport: SimpleNamespace
+
+
+@dataclass(frozen=True)
+class RoomFailed:
+    room: SimpleNamespace
+
+
+@dataclass(frozen=True)
+class Resynced:
+    pass
+
+
+events = SimpleNamespace(
+    TransportConnected=TransportConnected,
+    TransportFailed=TransportFailed,
+    TransportClosed=TransportClosed,
+    RoomFailed=RoomFailed,
+    Resynced=Resynced,
+)
+
+
+def transport_of(participant: str) -> SimpleNamespace:
+    return SimpleNamespace(participant=SimpleNamespace(id=participant))
+
+
+@dataclass(frozen=True)
+class Track:
+    id: str
+    kind: str
+
+
+@dataclass
+class Transport:
+    sdp: str
+    tracks: list[Track]
+
+    async def restart(self, offer: str) -> str:
+        self.sdp = f"restarted {offer}"
+        return self.sdp
+
+
+@dataclass
+class Participant:
+    id: str
+    transports: list[SimpleNamespace] = field(default_factory=list)
+    allowed: list[Track] = field(default_factory=list)
+    gone: bool = False
+
+    async def answer(self, offer: str, *, publish: bool, play: Sequence[Track]) -> Transport:
+        if "v=0" not in offer:
+            raise PysfuError("invalid_sdp", "line 1 is not v=0")
+        return Transport(
+            f"answer to {offer}", [Track("track-7", "audio"), Track("track-8", "video")] if publish else list(play)
+        )
+
+    async def allow(self, track: Track) -> None:
+        self.allowed.append(track)
+
+    async def remove(self) -> None:
+        self.gone = True
+
+
+@dataclass
+class Room:
+    id: str
+    participants: list[Participant] = field(default_factory=list)
+    full: bool = False
+
+    async def add_participant(self) -> Participant:
+        if self.full:
+            raise PysfuError("full", "the engine is full: peers per room")
+        self.participants.append(Participant(f"participant-{len(self.participants)}"))
+        return self.participants[-1]
+
+    async def close(self) -> None:
+        self.full = True
+
+
+class Sfu:
+    made: ClassVar[list[Sfu]] = []
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.rooms: list[Room] = []
+        self.open = False
+        self.made.append(self)
+
+    async def __aenter__(self) -> Self:
+        self.open = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.open = False
+
+    async def create_room(self) -> Room:
+        if not self.open:
+            raise PysfuError("unavailable")
+        self.rooms.append(Room(f"room-{len(self.rooms)}"))
+        return self.rooms[-1]
+
+    async def events(self) -> AsyncIterator[object]:
+        for event in (
+            TransportConnected(transport_of("participant-1")),
+            object(),
+            TransportFailed(transport_of("participant-2")),
+            TransportClosed(transport_of("participant-3")),
+            RoomFailed(SimpleNamespace(id="room-4")),
+            Resynced(),
+        ):
+            yield event
+
+    async def stats(self) -> Stats:
+        return Stats()
+
+
+class Stats:
+    def total(self, name: str) -> int:
+        return {"rooms": 1, "connected_peers": 3}.get(name, 4)
+
+    def dropped(self, reason: str) -> int:
+        assert reason in DROPS
+        return 9

@@ -1,0 +1,116 @@
+"""`pysfu doctor`, on machines made up for it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from signalling import config
+from signalling.certificate import make_trial_certificate
+from signalling.cli import app
+from signalling.config import Settings
+from signalling.doctor import Finding, Grade, Machine, examine
+
+PUBLIC = ip_address("198.18.0.5")
+MACHINE = Machine(
+    now=datetime.now(UTC),
+    interfaces={"eth0": PUBLIC, "docker0": ip_address("172.18.0.1"), "lo": ip_address("127.0.0.1")},
+    outgoing=[PUBLIC],
+    kernel=lambda _: 16 * 1024 * 1024,
+    open_files=65_536,
+)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def settings(**sections: dict[str, object]) -> Settings:
+    http = {"port": free_port()} | sections.pop("http", {})
+    media = {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM), "announced_addresses": [str(PUBLIC)]}
+    media |= sections.pop("media", {})
+    return config.build({"http": http, "media": media, **sections})
+
+
+def findings(check: str, settings: Settings, machine: Machine = MACHINE) -> list[Finding]:
+    return [finding for finding in examine(settings, machine) if finding.check == check]
+
+
+@pytest.mark.parametrize(
+    ("address", "grade", "word"),
+    [
+        ("172.17.0.1", Grade.BAD, "container bridge"),
+        ("172.18.0.1", Grade.BAD, "container bridge"),
+        ("127.0.0.1", Grade.WARNING, "only from this machine"),
+        ("203.0.113.7", Grade.WARNING, "1:1 NAT"),
+        ("8.8.8.8", Grade.WARNING, "1:1 NAT"),
+    ],
+)
+def test_an_announced_address_that_few_can_reach_is_pointed_out(address: str, grade: Grade, word: str) -> None:
+    (found,) = findings("media.announced_addresses", settings(media={"announced_addresses": [address]}))
+    assert found.grade is grade
+    assert word in found.text
+
+
+def test_an_address_of_this_machine_that_all_can_reach_is_good() -> None:
+    own = ip_address("8.8.8.8")
+    machine = replace(MACHINE, interfaces={"eth0": own}, outgoing=[own])
+    (found,) = findings("media.announced_addresses", settings(media={"announced_addresses": [str(own)]}), machine)
+    assert found.grade is Grade.GOOD
+
+
+def test_without_any_address_in_a_network_nothing_can_be_announced() -> None:
+    machine = replace(MACHINE, interfaces={}, outgoing=[])
+    nowhere = settings(media={"announced_addresses": [], "host": "0.0.0.0"})
+    assert findings("media.announced_addresses", nowhere, machine)[0].grade is Grade.BAD
+
+
+def test_a_port_in_use_is_found_for_tcp_and_udp() -> None:
+    for section, kind in (("http", socket.SOCK_STREAM), ("media", socket.SOCK_DGRAM)):
+        with socket.socket(socket.AF_INET, kind) as taken:
+            taken.bind(("127.0.0.1", 0))
+            if kind == socket.SOCK_STREAM:
+                taken.listen()
+            (found,) = findings(f"{section}.port", settings(**{section: {"port": taken.getsockname()[1]}}))
+        assert found.grade is Grade.WARNING
+        assert "in use" in found.text
+
+
+def test_a_certificate_is_checked_for_key_names_and_days_left(tmp_path: Path) -> None:
+    certificate, key = make_trial_certificate(tmp_path / "a", [PUBLIC])
+    _, other = make_trial_certificate(tmp_path / "b", [PUBLIC])
+    good = settings(http={"certificate": certificate, "key": key})
+    mismatched = settings(http={"certificate": certificate, "key": other})
+    assert findings("certificate", good)[0].grade is Grade.GOOD
+    assert str(PUBLIC) in findings("certificate", good)[0].text
+    assert "is not the key" in findings("certificate", mismatched)[0].text
+    late = replace(MACHINE, now=MACHINE.now + timedelta(days=20))
+    assert findings("certificate", good, late)[0].grade is Grade.WARNING
+    assert "expired" in findings("certificate", good, replace(MACHINE, now=MACHINE.now + timedelta(days=31)))[0].text
+
+
+def test_small_buffers_few_files_and_a_wrong_clock_are_found() -> None:
+    poor = replace(MACHINE, now=datetime(1970, 1, 2, tzinfo=UTC), kernel=lambda _: 212_992, open_files=256)
+    grades = {finding.check: finding.grade for finding in examine(settings(), poor)}
+    assert grades["clock"] is Grade.BAD
+    assert grades["udp buffers"] is Grade.WARNING
+    assert grades["open files"] is Grade.WARNING
+
+
+def test_the_exit_status_is_that_of_the_worst_finding(tmp_path: Path) -> None:
+    path = tmp_path / "pysfu.toml"
+    path.write_text(f'[http]\nport = {free_port()}\n[media]\nannounced_addresses = ["172.17.0.1"]\n')
+    result = CliRunner().invoke(app, ["doctor", "--json", "-c", str(path)])
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["grade"]) == (2, "bad")
+    assert "a real call" in report["not_checked"]
+    assert CliRunner().invoke(app, ["doctor", "-c", str(path)]).stdout.count("BAD ") == 1

@@ -1,0 +1,93 @@
+"""What the server asks of pysfu, and how it takes the answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import fake_pysfu
+import pytest
+
+from signalling.media import (
+    DROPS,
+    EngineFullError,
+    EngineUnavailableError,
+    InvalidOfferError,
+    MediaError,
+    PeerConnected,
+    PeerGone,
+    PysfuEngine,
+    Resynced,
+    RoomGone,
+)
+
+
+@pytest.fixture
+async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PysfuEngine]:
+    monkeypatch.setitem(sys.modules, "pysfu", fake_pysfu)
+    async with PysfuEngine(host="127.0.0.1", port=7882, workers=2, announced_addresses=["192.0.2.1"]) as engine:
+        yield engine
+
+
+def sfu() -> fake_pysfu.Sfu:
+    return fake_pysfu.Sfu.made[-1]
+
+
+async def test_the_configuration_reaches_the_engine(engine: PysfuEngine) -> None:
+    assert sfu().config == fake_pysfu.Config(bind=("127.0.0.1",), port=7882, workers=2, announce=("192.0.2.1",))
+
+
+async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(engine: PysfuEngine) -> None:
+    room = await engine.create_room()
+    alice, bob = await room.add_participant(), await room.add_participant()
+    published = await alice.answer("v=0", publish=True, play=())
+    assert [(track.id, track.kind) for track in published.tracks] == [("track-7", "audio"), ("track-8", "video")]
+    played = await bob.answer("v=0", publish=False, play=published.tracks)
+    for track in published.tracks:
+        await bob.allow(track)
+    assert [track.id for track in sfu().rooms[0].participants[1].allowed] == ["track-7", "track-8"]
+    assert await played.restart("v=0 again") == "restarted v=0 again"
+
+
+async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine) -> None:
+    states = {"participant-5": "connected", "participant-6": "failed"}
+    people = [fake_pysfu.Participant(name, [SimpleNamespace(state=state)]) for name, state in states.items()]
+    sfu().rooms.append(fake_pysfu.Room("room-0", people))
+    assert [event async for event in engine.events()] == [
+        PeerConnected(peer="participant-1", srtp_profile="AEAD_AES_256_GCM", dtls_version="1.2"),
+        PeerGone(peer="participant-2", reason="ice"),
+        PeerGone(peer="participant-3", reason="closed"),
+        RoomGone(media_room="room-4"),
+        Resynced(peers=frozenset({"participant-5"})),
+    ]
+
+
+async def test_figures_are_those_of_the_engine(engine: PysfuEngine) -> None:
+    figures = await engine.figures()
+    assert (figures.rooms, figures.connected_peers, figures.counters["panics"]) == (1, 3, 4)
+    assert figures.drops == dict.fromkeys(DROPS, 9)
+
+
+async def test_refusals_of_the_engine_are_told_apart(engine: PysfuEngine) -> None:
+    room = await engine.create_room()
+    alice = await room.add_participant()
+    with pytest.raises(InvalidOfferError, match="line 1 is not v=0"):
+        await alice.answer("nonsense", publish=True, play=())
+    sfu().rooms[0].full = True
+    with pytest.raises(EngineFullError):
+        await room.add_participant()
+    sfu().open = False
+    with pytest.raises(EngineUnavailableError):
+        await engine.create_room()
+
+
+async def test_a_code_nobody_expected_is_still_an_error_of_the_engine(
+    engine: PysfuEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def odd(_: object) -> None:
+        raise fake_pysfu.PysfuError("odd")
+
+    monkeypatch.setattr(fake_pysfu.Sfu, "stats", odd)
+    with pytest.raises(MediaError):
+        await engine.figures()

@@ -1,0 +1,118 @@
+"""Metrics and health."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from conftest import METRICS, Bench, settings
+from prometheus_client.parser import text_string_to_metric_families
+
+from signalling import metrics
+from signalling.http.parts import State
+from signalling.media import COUNTERS, PeerConnected, PeerGone
+from signalling.metrics import FORBIDDEN_LABELS
+
+MAX_SERIES = 2_000
+
+
+async def scrape(bench: Bench) -> str:
+    async with bench.http(peer="127.0.0.1") as http:
+        return (await http.get("/metrics")).text
+
+
+async def some_traffic(bench: Bench, rooms: int = 3) -> None:
+    for _ in range(rooms):
+        room = await bench.room()
+        async with await bench.participant(room, "p_canary") as alice:
+            await bench.publish(room, alice)
+            await bench.publish("elsewhere", alice)
+            await alice.request("BREW", "/coffee")
+    bench.parts.metrics.on_event(PeerConnected(peer="x", srtp_profile="AEAD_AES_256_GCM", dtls_version="1.2"))
+    bench.parts.metrics.on_event(PeerGone(peer="x", reason="ice"))
+
+
+async def test_no_label_and_no_value_can_say_who_or_where_somebody_is(bench: Bench) -> None:
+    await some_traffic(bench)
+    text = await scrape(bench)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            assert not FORBIDDEN_LABELS & set(sample.labels), family.name
+    assert "canary" not in text
+    assert all(room.room not in text for room in bench.parts.rooms.all())
+
+
+async def test_the_number_of_series_does_not_grow_with_the_number_of_rooms(bench: Bench) -> None:
+    await some_traffic(bench, rooms=2)
+    few = len([line for line in (await scrape(bench)).splitlines() if not line.startswith("#")])
+    await some_traffic(bench, rooms=50)
+    many = len([line for line in (await scrape(bench)).splitlines() if not line.startswith("#")])
+    # The first scrape itself is counted only in the second one.
+    assert many - few <= 20
+    assert many < MAX_SERIES
+
+
+async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> None:
+    await some_traffic(bench)
+    text = await scrape(bench)
+    for line in (
+        'sfu_rtp_packets_total{dir="in"} 7.0',
+        'sfu_rtp_packets_total{dir="out"} 21.0',
+        "sfu_unauthorized_forward_total 0.0",
+        'sfu_dropped_packets_total{reason="revoked"} 3.0',
+        'sfu_srtp_profile_sessions_total{dtls="1.2",profile="AEAD_AES_256_GCM"} 1.0',
+        'sfu_node_state{state="serving"} 1.0',
+        'sfu_joins_total{outcome="ok"} 3.0',
+        'sfu_joins_total{outcome="denied"} 3.0',
+        'sfu_transport_ends_total{reason="ice"} 1.0',
+        'sfu_http_requests_total{code="2xx",method="POST",route="/whip/{room}"} 3.0',
+        'sfu_http_requests_total{code="4xx",method="OTHER",route="unmatched"} 3.0',
+        "sfu_engine_up 1.0",
+    ):
+        assert line in text
+
+
+def test_every_counter_of_the_engine_has_a_metric() -> None:
+    assert set(COUNTERS) == set(metrics._COUNTERS)
+
+
+async def test_an_engine_that_does_not_answer_is_shown_as_down(bench: Bench) -> None:
+    bench.engine.unavailable = True
+    assert "sfu_engine_up 0.0" in await scrape(bench)
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::1", {}, 200),
+        ("192.0.2.9", {}, 403),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, 403),
+        ("127.0.0.1", {"Forwarded": "for=192.0.2.60"}, 403),
+    ],
+)
+async def test_without_a_bearer_only_direct_loopback_connections_read_metrics(
+    bench: Bench, peer: str, headers: dict[str, str], status: int
+) -> None:
+    async with bench.http(peer=peer) as http:
+        assert (await http.get("/metrics", headers=headers)).status_code == status
+
+
+async def test_with_a_bearer_configured_everyone_needs_it() -> None:
+    bench = Bench(settings(metrics={"bearer": METRICS}))
+    async with bench.http(peer="127.0.0.1") as http:
+        assert (await http.get("/metrics")).status_code == 401
+        allowed = await http.get("/metrics", headers={"Authorization": f"Bearer {METRICS}"})
+        assert allowed.status_code == 200
+        wrong: httpx.Response = await http.get("/metrics", headers={"Authorization": "Bearer wrong"})
+        assert wrong.json()["code"] == "token_invalid"
+
+
+async def test_a_draining_node_is_alive_but_takes_no_calls(bench: Bench) -> None:
+    async with bench.http() as http:
+        assert (await http.get("/ready")).status_code == 200
+        bench.parts.enter(State.DRAINING)
+        bench.parts.rooms.draining = True
+        assert (await http.get("/live")).status_code == 200
+        assert (await http.get("/ready")).status_code == 503
+    async with bench.admin() as http:
+        assert (await http.post("/rooms")).json()["code"] == "closing"

@@ -1,0 +1,223 @@
+"""The whole server on loopback: real sockets, real TLS, real signals; only the media engine is in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+import conftest
+import httpx
+import pytest
+from conftest import ADMIN, SDP
+from cryptography import x509
+from fake_engine import FakeEngine
+from offers import offer
+
+from signalling import certificate as certificates
+from signalling import server
+from signalling.certificate import LiveCertificate, make_trial_certificate
+from signalling.config import ConfigError, Settings
+from signalling.http import connection
+from signalling.media import EngineStartError, MediaEvent, RoomGone
+
+BEARER = {"Authorization": f"Bearer {ADMIN}"}
+
+
+def settings(**sections: dict[str, object]) -> Settings:
+    media = {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)}
+    return conftest.settings(**{"media": media, **sections})
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, engine: FakeEngine) -> AsyncIterator[asyncio.Task[None]]:
+    started = asyncio.Event()
+    serving = asyncio.ensure_future(server.serve(settings, lambda _: engine, on_start=started.set))
+    waiting = asyncio.ensure_future(started.wait())
+    await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    try:
+        yield serving
+    finally:
+        if not serving.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+
+
+async def serial(port: int) -> int:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return x509.load_der_x509_certificate(der).serial_number
+
+
+async def test_a_call_goes_through_a_real_server_and_ends_with_it() -> None:
+    engine, port = FakeEngine(), free_port()
+    async with running(settings(http={"port": port}), engine) as serving:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            room = (await http.post("/rooms", headers=BEARER)).json()["room"]
+            token = (await http.post(f"/rooms/{room}/tokens", headers=BEARER)).json()["token"]
+            bearer = {"Authorization": f"Bearer {token}", **SDP}
+            assert (await http.post(f"/whip/{room}", content=offer(), headers=bearer)).status_code == 201
+            assert (await http.get("/ready")).status_code == 200
+            assert (await http.get("/metrics")).status_code == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+    assert engine.peers() == []
+    assert engine.rooms[0].closed
+    assert engine.closed
+
+
+async def test_before_it_stops_the_server_drains_until_a_second_signal() -> None:
+    engine, port = FakeEngine(), free_port()
+    async with running(settings(http={"port": port}, shutdown={"drain_s": 60}), engine) as serving:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            await http.post("/rooms", headers=BEARER)
+            os.kill(os.getpid(), signal.SIGTERM)
+            while (ready := await http.get("/ready")).status_code == 200:
+                pass
+            assert ready.json()["detail"] == "the state is draining"
+            assert (await http.post("/rooms", headers=BEARER)).json()["code"] == "closing"
+            assert not engine.rooms[0].closed
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 5)
+    assert engine.rooms[0].closed
+
+
+async def test_a_failing_part_ends_the_server_and_leaves_nothing_running() -> None:
+    class Failing(FakeEngine):
+        async def events(self) -> AsyncIterator[MediaEvent]:
+            if self.rooms == []:
+                raise RuntimeError("the reader broke")
+            yield RoomGone(media_room="none")
+
+    engine = Failing()
+    with pytest.raises(ExceptionGroup) as caught:
+        await server.serve(settings(http={"port": free_port()}), lambda _: engine)
+    assert caught.group_contains(RuntimeError)
+    assert engine.closed
+
+
+async def test_a_new_certificate_is_used_without_dropping_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [ip_address("127.0.0.1")])
+    live: list[LiveCertificate] = []
+    real = server.tls
+
+    def tls(settings: Settings) -> LiveCertificate | None:
+        live.append(real(settings))  # type: ignore[arg-type]
+        return live[0]
+
+    monkeypatch.setattr(server, "tls", tls)
+    port = free_port()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    https = settings(http={"port": port, "certificate": certificate, "key": key})
+    http = httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=context)
+    async with running(https, FakeEngine()), http:
+        answer = await http.get("/live")
+        assert answer.headers["strict-transport-security"]
+        stream = answer.extensions["network_stream"]
+        before = await serial(port)
+        make_trial_certificate(tmp_path, [ip_address("127.0.0.1")])
+        assert live[0].reload_if_changed()
+        assert await serial(port) != before
+        assert (await http.get("/live")).extensions["network_stream"] is stream
+
+
+def test_a_half_written_certificate_leaves_the_old_one_in_use(tmp_path: Path) -> None:
+    certificate, key = make_trial_certificate(tmp_path / "a", [])
+    live = LiveCertificate(certificate, key)
+    other, _ = make_trial_certificate(tmp_path / "b", [])
+    certificate.write_bytes(other.read_bytes())
+    assert not live.reload_if_changed()
+    assert live.context.cert_store_stats() is not None
+    key.write_bytes((tmp_path / "b" / "key.pem").read_bytes())
+    assert live.reload_if_changed()
+    assert not live.reload_if_changed()
+
+
+async def test_a_taken_port_is_one_clear_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError) as caught:
+            await server.serve(settings(http={"port": taken.getsockname()[1]}), lambda _: FakeEngine())
+    (line,) = caught.value.faults
+    assert line.startswith("http.port: cannot listen on 127.0.0.1 port ")
+    assert "in use" in line
+
+
+async def test_an_engine_that_cannot_start_says_why_in_one_clear_line() -> None:
+    class Stuck(FakeEngine):
+        async def __aenter__(self) -> Self:
+            raise EngineStartError("cannot pin a worker to a processor")
+
+    with pytest.raises(ConfigError, match=r"^media: cannot pin a worker to a processor$"):
+        await server.serve(settings(http={"port": free_port()}), lambda _: Stuck())
+
+
+async def test_an_address_that_is_not_ours_is_one_clear_line(tmp_path: Path) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [])
+    elsewhere = settings(http={"host": "192.0.2.1", "certificate": certificate, "key": key})
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1 port 8443"):
+        await server.serve(elsewhere, lambda _: FakeEngine())
+
+
+@pytest.mark.parametrize("text", ["", "not a certificate"])
+async def test_a_bad_certificate_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [])
+    certificate.write_text(text)
+    with pytest.raises(ConfigError, match="holds no certificate in PEM form"):
+        await server.serve(settings(http={"certificate": certificate, "key": key}), lambda _: FakeEngine())
+
+
+def test_a_trial_certificate_is_valid_now_for_the_addresses_and_its_key_is_ours_alone(tmp_path: Path) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [ip_address("192.0.2.1")])
+    made = certificates.read_certificate(certificate)
+    assert set(made.names) == {"localhost", "127.0.0.1", "192.0.2.1"}
+    assert made.not_after - made.not_before > timedelta(days=29)
+    assert key.stat().st_mode & 0o077 == 0
+
+
+async def test_headers_without_end_are_refused() -> None:
+    port = free_port()
+    async with running(settings(http={"port": port}), FakeEngine()):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /live HTTP/1.1\r\n" + b"X-A: " + b"a" * 200_000)
+        answer = await reader.readline()
+        writer.close()
+    assert b" 400 " in answer
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /live HTT", b"GET /live HTTP/1.1\r\nHost: x\r\n\r\nGET /li"])
+async def test_a_request_that_never_becomes_whole_does_not_hold_its_connection(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEADER_TIMEOUT_S", 0.05)
+    port = free_port()
+    async with running(settings(http={"port": port}), FakeEngine()):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        answer = await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+    assert answer.count(b"200 OK") == begun.count(b"\r\n\r\n")

@@ -1,0 +1,132 @@
+"""Access tokens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+
+import pytest
+from conftest import NOW, SECRET
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from signalling.domain.grants import Purpose, refusal_in_room
+from signalling.domain.ids import ParticipantId, RoomId
+from signalling.domain.refusals import Refusal
+from signalling.tokens import InvalidTokenError, RefusedTokenError, TokenRequest, Tokens
+
+AT = int(NOW.timestamp())
+CLAIMS: dict[str, object] = {
+    "iss": "k1",
+    "sub": "p_1",
+    "iat": AT,
+    "exp": AT + 600,
+    "video": {"roomJoin": True, "room": "r1"},
+}
+
+
+def tokens(**keys: str) -> Tokens:
+    return Tokens({name: key.encode() for name, key in (keys or {"k1": SECRET}).items()}, max_life=timedelta(hours=6))
+
+
+def b64(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def signed(claims: object, *, key: str = SECRET, digest: str = "sha256", **header: object) -> str:
+    head = {"alg": "HS256", "typ": "JWT"} | header
+    text = f"{b64(json.dumps(head).encode())}.{b64(json.dumps(claims).encode())}"
+    return f"{text}.{b64(hmac.new(key.encode(), text.encode(), digest).digest())}"
+
+
+def test_what_is_minted_can_be_read() -> None:
+    wish = TokenRequest(
+        participant=ParticipantId("p_1"), room=RoomId("r1"), can_publish=False, life=timedelta(minutes=5)
+    )
+    grant = tokens().read(tokens().mint(wish, now=NOW), now=NOW)
+    assert (grant.participant, grant.room, grant.can_publish, grant.can_subscribe) == ("p_1", "r1", False, True)
+    assert grant.expires_at == NOW + timedelta(minutes=5)
+
+
+def test_the_issuer_selects_the_key_and_an_old_key_stays_good_beside_a_new_one() -> None:
+    old, both = tokens(k1=SECRET), tokens(k2="z" * 32, k1=SECRET)
+    wish = TokenRequest(participant=ParticipantId("p_1"), room=RoomId("r1"), life=timedelta(minutes=5))
+    assert both.read(old.mint(wish, now=NOW), now=NOW).room == "r1"
+    with pytest.raises(InvalidTokenError, match="iss"):
+        old.read(both.mint(wish, now=NOW), now=NOW)
+
+
+def test_absent_grants_mean_what_livekit_means_by_them() -> None:
+    grant = tokens().read(signed(CLAIMS), now=NOW)
+    assert (grant.join, grant.can_publish, grant.can_subscribe) == (True, True, True)
+    without = tokens().read(signed(CLAIMS | {"video": {"room": "r1"}}), now=NOW)
+    assert refusal_in_room(without, room=RoomId("r1"), purpose=Purpose.SUBSCRIBE) is Refusal.TOKEN_DOES_NOT_JOIN
+
+
+@pytest.mark.parametrize(
+    ("token", "fault"),
+    [
+        ("", "three parts"),
+        ("a.b.c", "decoded"),
+        ("x" * 5_000, "longer"),
+        ("å.å.å", "decoded"),
+        (signed(CLAIMS, key="w" * 32), "signature or algorithm"),
+        (signed(CLAIMS, alg="none"), "signature or algorithm"),
+        (signed(CLAIMS, digest="sha512", alg="HS512"), "signature or algorithm"),
+        (signed(CLAIMS)[:-4], "signature or algorithm"),
+        (signed(CLAIMS | {"iss": "k9"}), "iss"),
+        (signed({k: v for k, v in CLAIMS.items() if k != "exp"}), "exp"),
+        (signed(CLAIMS | {"exp": "soon"}), "exp"),
+        (signed(CLAIMS | {"exp": 1e300}), "exp"),
+        (signed(CLAIMS | {"sub": ""}), "sub"),
+        (signed(CLAIMS | {"sub": "Anna Andersson"}), "sub"),
+        (signed(CLAIMS | {"sub": "191212121212"}), "sub"),
+        (signed(CLAIMS | {"video": {"roomJoin": "yes", "room": "r1"}}), "roomJoin"),
+        (signed(CLAIMS | {"video": {"roomJoin": True, "room": "r1", "hidden": True}}), "hidden"),
+        (signed([]), "all"),
+        (signed("["), "all"),
+    ],
+)
+def test_a_token_that_proves_nothing_is_refused_by_name(token: str, fault: str) -> None:
+    with pytest.raises(InvalidTokenError, match=fault):
+        tokens().read(token, now=NOW)
+
+
+def test_a_public_key_is_no_secret() -> None:
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    confused = signed(CLAIMS, key=pem.decode(), alg="ES256")
+    with pytest.raises(InvalidTokenError):
+        tokens().read(confused, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"exp": AT - 61}, Refusal.TOKEN_EXPIRED),
+        ({"nbf": AT + 61}, Refusal.TOKEN_NOT_YET_VALID),
+        ({"iat": AT + 61}, Refusal.TOKEN_NOT_YET_VALID),
+        ({"exp": AT + 6 * 3600 + 61}, Refusal.TOKEN_LIVES_TOO_LONG),
+        ({"iat": AT - 6 * 3600, "exp": AT + 61}, Refusal.TOKEN_LIVES_TOO_LONG),
+    ],
+)
+def test_a_genuine_token_is_refused_outside_its_time(change: dict[str, object], refusal: Refusal) -> None:
+    with pytest.raises(RefusedTokenError) as caught:
+        tokens().read(signed(CLAIMS | change), now=NOW)
+    assert caught.value.refusal is refusal
+
+
+def test_an_expired_token_still_proves_who_its_bearer_is_when_asked_so() -> None:
+    expired = signed(CLAIMS | {"exp": AT - 600})
+    assert tokens().read(expired, now=NOW, even_expired=True).participant == "p_1"
+    with pytest.raises(RefusedTokenError):
+        tokens().read(signed(CLAIMS | {"nbf": AT + 600}), now=NOW, even_expired=True)
+
+
+def test_a_tag_made_by_hand_is_the_one_the_library_makes() -> None:
+    wish = TokenRequest(participant=ParticipantId("p_1"), room=RoomId("r1"), life=timedelta(minutes=5))
+    text, _, tag = tokens().mint(wish, now=NOW).rpartition(".")
+    assert tag == b64(hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).digest())
