@@ -7,6 +7,7 @@
 pub mod engine;
 pub mod ids;
 pub mod rtp;
+pub mod sdp;
 pub mod session;
 pub mod slots;
 pub mod stats;

@@ -1,0 +1,260 @@
+//! Answering an offer (RFC 8829 §5.3.1).
+
+use super::codecs::{self, Chosen};
+use super::description::{
+    Description, Direction, Extension, Msid, RidLine, Section, SectionKind, Setup, Simulcast, SimulcastName, SourceLine,
+};
+use super::error::SdpError;
+use super::plan::{AnswerPlan, SendPlan};
+use super::{Answered, media, parse, transport, write};
+use crate::ids::{Mid, Rid};
+use crate::rtp::ext::ExtensionMap;
+use crate::session::{
+    CongestionFeedback, DtlsRole, MAX_MEDIA, MediaKind, NegotiatedSession, RemoteTransport, SendMedia,
+};
+
+/// What becomes of one offered section.
+enum Fate<'a> {
+    Refused,
+    Data(Mid),
+    Media(Box<MediaFate<'a>>),
+}
+
+struct MediaFate<'a> {
+    mid: Mid,
+    kind: MediaKind,
+    /// In the order of our policy.
+    chosen: Vec<Chosen<'a>>,
+    extensions: Vec<Extension>,
+    /// What the remote sends, when it may.
+    rids: Vec<Rid>,
+    receives: bool,
+    sends: Option<&'a SendPlan>,
+}
+
+/// Answers an offer.
+///
+/// # Errors
+/// [`SdpError`], when the offer cannot be read, lacks what the transport needs, or has nothing we can use.
+pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
+    plan.check()?;
+    let offer = parse::parse(offer)?;
+    let mut extensions = ExtensionMap::default();
+    let mut fates = fates(&offer, plan, &mut extensions)?;
+    let placed = place(&offer, plan, &mut fates);
+    let remote = remote(&offer, plan, &fates)?;
+    let feedback =
+        fates.iter().fold(CongestionFeedback::None, |best, fate| media::better_feedback(best, fate.feedback()));
+    let send = send_sections(&offer, plan, &fates)?;
+
+    let setup = if remote.dtls_role == DtlsRole::Server { Setup::Passive } else { Setup::Active };
+    let mut description = Description {
+        origin: (u64::from(plan.local.ssrc_base), offer.origin.1),
+        extmap_allow_mixed: offer.extmap_allow_mixed,
+        trickle: true,
+        ..Description::default()
+    };
+    for (offered, fate) in offer.media.iter().zip(&fates) {
+        description.media.push(match fate {
+            Fate::Refused => transport::refused(offered),
+            Fate::Data(_) => data_section(offered, plan, setup),
+            Fate::Media(fate) => media_section(offered, fate, &send, feedback, plan, setup),
+        });
+    }
+    transport::bundle(&mut description, &plan.local);
+    let session = NegotiatedSession {
+        remote,
+        extensions,
+        feedback,
+        receive: receive_sections(&offer, &fates),
+        send,
+        data: offer.media.iter().zip(&fates).find_map(|(offered, fate)| match fate {
+            Fate::Data(mid) => Some(media::data_media(offered, *mid)),
+            _ => None,
+        }),
+        reduced_size_rtcp: description.media.iter().any(|section| section.rtcp_rsize),
+    };
+    Ok(Answered { sdp: write::write(&description), session, placed })
+}
+
+impl Fate<'_> {
+    fn feedback(&self) -> CongestionFeedback {
+        match self {
+            Self::Media(fate) => codecs::congestion_feedback(&fate.chosen, media::has_transport_cc(&fate.extensions)),
+            _ => CongestionFeedback::None,
+        }
+    }
+}
+
+fn fates<'a>(
+    offer: &'a Description,
+    plan: &AnswerPlan,
+    extensions: &mut ExtensionMap,
+) -> Result<Vec<Fate<'a>>, SdpError> {
+    let usable = transport::usable_sections(offer)?;
+    let mut has_data = false;
+    let mut fates = Vec::with_capacity(usable.len());
+    for (section, usable) in offer.media.iter().zip(usable) {
+        let fate = match (section.kind, section.mid.filter(|_| usable)) {
+            (SectionKind::Media(kind), Some(mid)) => {
+                let chosen = codecs::choose(&section.payloads, kind, &plan.policy);
+                if chosen.is_empty() {
+                    Fate::Refused
+                } else {
+                    let allow_mixed = offer.extmap_allow_mixed || section.extmap_allow_mixed;
+                    let extensions = media::agree_on_extensions(section, extensions, allow_mixed);
+                    let receives = section.direction.sends() && plan.policy.receive;
+                    let simulcast = receives && kind == MediaKind::Video;
+                    let rids = if simulcast { media::offered_rids(section, &chosen) } else { Vec::new() };
+                    Fate::Media(Box::new(MediaFate { mid, kind, chosen, extensions, rids, receives, sends: None }))
+                }
+            }
+            (SectionKind::Data, Some(mid)) if plan.data && plan.policy.data && !has_data => {
+                has_data = true;
+                Fate::Data(mid)
+            }
+            _ => Fate::Refused,
+        };
+        fates.push(fate);
+    }
+    Ok(fates)
+}
+
+/// Gives the planned tracks their sections: those with a name first, then the others in order.
+fn place<'a>(offer: &Description, plan: &'a AnswerPlan, fates: &mut [Fate<'a>]) -> Vec<Option<Mid>> {
+    let mut placed = vec![None; plan.send.len()];
+    for named in [true, false] {
+        for (index, send) in plan.send.iter().enumerate().filter(|(_, send)| send.mid.is_some() == named) {
+            let seat = offer.media.iter().zip(fates.iter_mut()).find_map(|(offered, fate)| match fate {
+                Fate::Media(fate)
+                    if offered.direction.receives()
+                        && fate.kind == send.kind
+                        && fate.sends.is_none()
+                        && send.mid.is_none_or(|mid| mid == fate.mid) =>
+                {
+                    Some(fate)
+                }
+                _ => None,
+            });
+            if let Some(seat) = seat {
+                seat.sends = Some(send);
+                placed[index] = Some(seat.mid);
+            }
+        }
+    }
+    placed
+}
+
+fn remote(offer: &Description, plan: &AnswerPlan, fates: &[Fate<'_>]) -> Result<RemoteTransport, SdpError> {
+    let before = plan.previous.as_ref().map(|previous| &previous.remote);
+    let used = |(_, fate): &(&Section, &Fate<'_>)| !matches!(fate, Fate::Refused);
+    match offer.media.iter().zip(fates).find(used) {
+        Some((section, _)) => {
+            let role = transport::role_for_offer(offer, section, before)?;
+            transport::remote_transport(offer, section, role)
+        }
+        // A later offer may stop everything: the transport stays.
+        None => before.cloned().ok_or(SdpError::NothingUsable),
+    }
+}
+
+/// The sections in which we could send, old ones in their places.
+fn send_sections(offer: &Description, plan: &AnswerPlan, fates: &[Fate<'_>]) -> Result<Vec<SendMedia>, SdpError> {
+    let ssrc_base = plan.local.ssrc_base;
+    let mut send = plan.previous.as_ref().map_or_else(Vec::new, |previous| previous.send.clone());
+    for (index, idle) in send.iter_mut().enumerate() {
+        media::fill_send_media(idle, &[], ssrc_base, index);
+    }
+    for (offered, fate) in offer.media.iter().zip(fates) {
+        let Fate::Media(fate) = fate else { continue };
+        let known = send.iter().position(|media| media.mid == fate.mid);
+        if known.is_some_and(|index| send[index].kind != fate.kind) {
+            return Err(SdpError::SectionChanged { line: offered.line });
+        }
+        if !offered.direction.receives() {
+            continue;
+        }
+        let index = known.unwrap_or(send.len());
+        if index == MAX_MEDIA {
+            return Err(SdpError::TooManySendSections { line: offered.line });
+        }
+        if known.is_none() {
+            send.push(media::idle_send_media(fate.mid, fate.kind, ssrc_base, index));
+        }
+        media::fill_send_media(&mut send[index], &in_offered_order(offered, &fate.chosen), ssrc_base, index);
+    }
+    Ok(send)
+}
+
+/// What the remote takes, most wanted by the remote first.
+fn in_offered_order<'a>(offered: &Section, chosen: &[Chosen<'a>]) -> Vec<Chosen<'a>> {
+    let mut sorted = chosen.to_vec();
+    sorted.sort_by_key(|one| offered.payloads.iter().position(|payload| payload.number == one.payload.number));
+    sorted
+}
+
+fn receive_sections(offer: &Description, fates: &[Fate<'_>]) -> Vec<crate::session::ReceiveMedia> {
+    let each = offer.media.iter().zip(fates);
+    each.filter_map(|(offered, fate)| match fate {
+        Fate::Media(fate) if fate.receives => {
+            Some(media::receive_media(offered, fate.mid, fate.kind, &fate.chosen, &fate.rids))
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+fn data_section(offered: &Section, plan: &AnswerPlan, setup: Setup) -> Section {
+    let local = transport::Local { transport: &plan.local, setup };
+    Section {
+        protocol: offered.protocol.clone(),
+        formats: vec!["webrtc-datachannel".to_owned()],
+        sctp_port: Some(media::SCTP_PORT),
+        max_message_size: Some(media::MAX_MESSAGE_SIZE),
+        ..transport::live_section(SectionKind::Data, offered.mid, local)
+    }
+}
+
+fn media_section(
+    offered: &Section,
+    fate: &MediaFate<'_>,
+    send: &[SendMedia],
+    feedback: CongestionFeedback,
+    plan: &AnswerPlan,
+    setup: Setup,
+) -> Section {
+    let local = transport::Local { transport: &plan.local, setup };
+    let payloads = codecs::answered(&fate.chosen, fate.kind, feedback, &plan.policy);
+    let mut section = Section {
+        protocol: offered.protocol.clone(),
+        formats: payloads.iter().map(|payload| payload.number.to_string()).collect(),
+        direction: Direction::new(fate.sends.is_some(), fate.receives),
+        rtcp_mux: true,
+        rtcp_rsize: offered.rtcp_rsize,
+        extmap_allow_mixed: offered.extmap_allow_mixed,
+        extensions: fate.extensions.clone(),
+        payloads,
+        rids: fate.rids.iter().map(|&rid| RidLine { rid, sends: false, payload_types: Vec::new() }).collect(),
+        simulcast: Simulcast {
+            send: Vec::new(),
+            recv: fate.rids.iter().map(|&rid| SimulcastName { rid, paused: false }).collect(),
+        },
+        ..transport::live_section(SectionKind::Media(fate.kind), offered.mid, local)
+    };
+    if let (Some(plan), Some(media)) = (fate.sends, send.iter().find(|media| media.mid == fate.mid)) {
+        announce(&mut section, plan, media);
+    }
+    section
+}
+
+/// Names the track and our SSRCs. Chromium refuses sound with two SSRCs, so retransmissions are for pictures only.
+pub(super) fn announce(section: &mut Section, plan: &SendPlan, media: &SendMedia) {
+    let msid = Msid { stream: plan.stream.clone(), track: Some(plan.track.clone()) };
+    let rtx = media.rtx_ssrc.filter(|_| media.kind == MediaKind::Video);
+    section.repairs.extend(rtx.map(|rtx| (media.ssrc.0, rtx.0)));
+    section.ssrcs = std::iter::once(media.ssrc)
+        .chain(rtx)
+        .map(|ssrc| SourceLine { ssrc: ssrc.0, cname: Some(plan.stream.clone()), msid: Some(msid.clone()) })
+        .collect();
+    section.msid = Some(msid);
+}
