@@ -4,8 +4,11 @@
 //! `tests/layering.rs`): `units ids slots error` → `rtp rtcp` → `session stats` → `gate bwe` → `forward peer demux` →
 //! `engine` → `driver` → `python`. `sdp` stands beside the engine: it needs `session` only.
 
+pub mod driver;
 pub mod engine;
 pub mod ids;
+#[cfg(feature = "python")]
+mod python;
 pub mod rtp;
 pub mod sdp;
 pub mod session;
