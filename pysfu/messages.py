@@ -1,6 +1,6 @@
-"""What crosses between Python and the engine: the mirror of `engine/command.rs`, `event.rs`, `session.rs` and `sdp/plan.rs`.
+"""What crosses between Python and the engine: `engine/{command,event}.rs`, `session.rs`, `stats.rs`, `sdp/plan.rs`.
 
-The encoding is MessagePack maps with names. `tests/unit/pysfu/test_messages.py` sends every message through Rust and back.
+The encoding is MessagePack maps with names. `test_messages.py` sends every message through Rust and back.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ TrackSource = Literal["microphone", "camera", "screen", "screen_audio"]
 FailReason = Literal["ice", "dtls", "fingerprint", "room"]
 
 
+def _snake(name: str) -> str:
+    return "".join(("_" if at and c.isupper() else "") + c.lower() for at, c in enumerate(name))
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A plain value."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=lambda name: _snake(name)):
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=_snake):
     """One of several, told apart by `type`."""
-
-
-def _snake(name: str) -> str:
-    return "".join(("_" if at and c.isupper() else "") + c.lower() for at, c in enumerate(name))
 
 
 # --- session.rs -----------------------------------------------------------------------------------------------------
