@@ -6,6 +6,7 @@
 
 pub mod bwe;
 pub mod demux;
+pub mod driver;
 pub mod engine;
 pub mod error;
 pub mod forward;
@@ -13,6 +14,8 @@ pub mod gate;
 pub mod ids;
 pub mod peer;
 pub mod rtcp;
+#[cfg(feature = "python")]
+mod python;
 pub mod rtp;
 pub mod sdp;
 pub mod session;

@@ -1,0 +1,24 @@
+"""A media server for WebRTC: rooms, participants, and who may receive what. Start at `Sfu`."""
+
+from __future__ import annotations
+
+from pysfu.bot import Bot
+from pysfu.config import Config
+from pysfu.errors import PysfuError
+from pysfu.participant import Participant, PendingOffer
+from pysfu.room import Room
+from pysfu.sfu import Sfu
+from pysfu.transport import Track, Transport, TransportState
+
+__all__ = [
+    "Bot",
+    "Config",
+    "Participant",
+    "PendingOffer",
+    "PysfuError",
+    "Room",
+    "Sfu",
+    "Track",
+    "Transport",
+    "TransportState",
+]

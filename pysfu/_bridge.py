@@ -1,0 +1,211 @@
+"""Between asyncio and the compiled engine: a command becomes a Future, the event descriptor a reader of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from pysfu import _core, messages
+from pysfu.errors import ClosedError, InvalidSdpError, StartError, UnavailableError, from_refusal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+logger = logging.getLogger("pysfu")
+
+R = TypeVar("R", bound=messages.AnyReply)
+Undo = Callable[[Any], messages.Command]
+OnMessage = Callable[[int, messages.Event | messages.WorkerFailed], None]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
+_decode_session = msgspec.msgpack.Decoder(messages.NegotiatedSession).decode
+_decode_answered = msgspec.msgpack.Decoder(messages.Answered).decode
+_decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
+
+
+@dataclass(slots=True)
+class _Pending:
+    future: asyncio.Future[messages.AnyReply]
+    worker: int
+    undo: Undo | None
+
+
+class Bridge:
+    """The engine's workers as one loop sees them."""
+
+    def __init__(self, config: messages.DriverConfig, *, on_message: OnMessage) -> None:
+        self._config = config
+        self._on_message = on_message
+        self._pending: dict[int, _Pending] = {}
+        self._backlog: deque[tuple[int, messages.Command]] = deque()
+        self._next_id = 0
+        self._core: _core.Core | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        try:
+            core = _core.Core(_encode(self._config))
+        except (OSError, ValueError) as error:
+            raise StartError(str(error)) from error
+        for warning in core.warnings:
+            logger.warning("%s", warning)
+        self._core, self._loop = core, loop
+        loop.add_reader(core.event_fd, self._drain)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        core, loop = self._core, self._loop
+        if core is None or loop is None:
+            return
+        loop.remove_reader(core.event_fd)
+        self._core = None
+        # Joining the workers takes a turn of theirs at most; a cancelled caller must not leave them running.
+        core.close()
+        pending, self._pending = self._pending, {}
+        for waiting in pending.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(ClosedError("the Sfu is closed"))
+
+    @property
+    def core(self) -> _core.Core:
+        """The compiled engine while open."""
+        if self._core is None:
+            raise ClosedError("the Sfu is closed")
+        return self._core
+
+    async def call(self, worker: int, command: messages.Command, reply: type[R], *, undo: Undo | None = None) -> R:
+        """Has a worker carry out a command.
+
+        Args:
+            worker: which.
+            command: what.
+            reply: the kind of answer it brings.
+            undo: makes, from the answer, the command that takes back what was done for a caller who was cancelled.
+
+        Raises:
+            RefusedError: nothing was done.
+            ClosedError: the engine stopped.
+        """
+        self._next_id += 1
+        number = self._next_id
+        request = _encode(messages.Request(id=number, command=command))
+        if not self.core.submit(worker, request):
+            raise UnavailableError("too many commands wait for an answer")
+        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
+        self._pending[number] = _Pending(future=future, worker=worker, undo=undo)
+        try:
+            answer = await future
+        except asyncio.CancelledError:
+            # The answer may have come in the same turn of the loop as the cancellation.
+            if future.done() and not future.cancelled() and future.exception() is None and undo is not None:
+                self.post(worker, undo(future.result()))
+            raise
+        if not isinstance(answer, reply):
+            raise TypeError(f"{command!r} was answered with {answer!r}")
+        return answer
+
+    def post(self, worker: int, command: messages.Command) -> None:
+        """Has a worker carry out a command, sooner or later, whatever it answers."""
+        self._backlog.append((worker, command))
+        self._flush_backlog()
+
+    def counters(self) -> list[messages.Counters]:
+        """Returns what each worker's rim counts."""
+        return _decode_counters(self.core.counters())
+
+    def bot(self, worker: int, peer: int) -> _core.BotRing:
+        """Returns the packet rings of a bot."""
+        return self.core.bot(worker, peer)
+
+    def _flush_backlog(self) -> None:
+        while self._backlog and self._core is not None:
+            worker, command = self._backlog[0]
+            self._next_id += 1
+            if not self._core.submit(worker, _encode(messages.Request(id=self._next_id, command=command))):
+                return  # answers are on their way; `_drain` comes back here
+            self._backlog.popleft()
+
+    def _drain(self) -> None:
+        if self._core is None:
+            return
+        for worker, data in self._core.drain():
+            try:
+                self._take(worker, _decode_outgoing(data))
+            except Exception:
+                logger.exception("a message of worker %d was lost", worker)
+        self._flush_backlog()
+
+    def _take(self, worker: int, outgoing: messages.Outgoing) -> None:
+        match outgoing:
+            case messages.Reply(id=number, reply=reply):
+                waiting = self._pending.pop(number, None)
+                if waiting is None:
+                    return
+                if not waiting.future.done():
+                    waiting.future.set_result(reply)
+                elif waiting.undo is not None:
+                    self.post(worker, waiting.undo(reply))
+            case messages.Refused(id=number, refusal=refusal):
+                waiting = self._pending.pop(number, None)
+                if waiting is not None and not waiting.future.done():
+                    waiting.future.set_exception(from_refusal(refusal))
+            case messages.Event() | messages.WorkerFailed():
+                self._on_message(worker, outgoing)
+
+
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits `work` to its end even when the caller is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def answer(offer: str, plan: messages.AnswerPlan) -> messages.Answered:
+    """Answers an offer.
+
+    Raises:
+        InvalidSdpError: the offer cannot be answered.
+    """
+    try:
+        _, data = _core.answer(offer, _encode(plan))
+    except ValueError as error:
+        raise InvalidSdpError(str(error)) from error
+    return _decode_answered(data)
+
+
+def offer(plan: messages.OfferPlan) -> tuple[str, bytes]:
+    """Makes an offer; the bytes are for `accept`.
+
+    Raises:
+        InvalidSdpError: there is no such offer.
+    """
+    try:
+        return _core.offer(_encode(plan))
+    except ValueError as error:
+        raise InvalidSdpError(str(error)) from error
+
+
+def accept(pending: bytes, answer: str) -> messages.NegotiatedSession:
+    """Takes the answer to an offer.
+
+    Raises:
+        InvalidSdpError: the answer does not fit the offer.
+    """
+    try:
+        return _decode_session(_core.accept(pending, answer))
+    except ValueError as error:
+        raise InvalidSdpError(str(error)) from error

@@ -1,0 +1,64 @@
+"""The compiled module: conversions only. Only `pysfu._bridge` imports it."""
+
+from typing import final
+
+@final
+class Core:
+    """The workers."""
+
+    def __new__(cls, config: bytes) -> Core: ...
+    def submit(self, worker: int, request: bytes) -> bool:
+        """Hands a request to a worker; False when too many wait for an answer."""
+    def drain(self) -> list[tuple[int, bytes]]:
+        """Takes out replies and events, each with its worker."""
+    def bot(self, worker: int, peer: int) -> BotRing:
+        """Returns the ring of a bot."""
+    def counters(self) -> bytes:
+        """Returns every worker's counters."""
+    def close(self) -> None:
+        """Ends the workers and waits for them."""
+    @property
+    def event_fd(self) -> int:
+        """Readable while there is something to drain."""
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+    @property
+    def addresses(self) -> list[list[str]]:
+        """The addresses that remotes are told, as `host:port`, worker by worker."""
+    @property
+    def warnings(self) -> list[str]:
+        """What the kernel did not grant."""
+
+@final
+class BotRing:
+    """The two packet rings of a bot."""
+
+    def send(self, packet: bytes) -> bool:
+        """Sends a clear RTP packet into the engine; False when it is too large."""
+    def drain(self) -> list[bytes]:
+        """Takes out the clear RTP packets that came."""
+    @property
+    def fd(self) -> int:
+        """Readable while there are packets."""
+    @property
+    def dropped(self) -> int:
+        """Packets that made room for newer ones."""
+
+def answer(offer: str, plan: bytes) -> tuple[str, bytes]:
+    """Answers an offer: the answer, and all of it with the negotiated session."""
+
+def offer(plan: bytes) -> tuple[str, bytes]:
+    """Makes an offer: its text, and what `accept` needs."""
+
+def accept(pending: bytes, answer: str) -> bytes:
+    """Takes the answer to an offer: the negotiated session."""
+
+def parse_fragment(text: str) -> bytes:
+    """Reads an SDP fragment of WHIP."""
+
+def write_fragment(local: bytes, restart: bytes) -> str:
+    """Writes the SDP fragment that answers an ICE restart of WHIP."""
+
+def round_trip(kind: str, message: bytes) -> bytes:
+    """Reads and writes one message: for the test that both languages mean the same."""

@@ -1,0 +1,45 @@
+"""How the media engine runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pysfu import messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How the media engine runs; the defaults suit one host with a public address.
+
+    Args:
+        bind: local addresses; an unspecified one of a family that the host lacks is skipped with a warning.
+        port: UDP port of the first worker, the next worker has the next; 0 takes any free ones.
+        announce: addresses that remotes are told, for hosts behind a one-to-one NAT; empty tells those of the host.
+        workers: threads that forward media; a room lives on one of them.
+        pin: whether the n-th worker stays on the n-th processor.
+        receive_buffer_bytes: what the kernel keeps for a worker to read.
+        send_buffer_bytes: what the kernel keeps for the network to take.
+        offload: whether the kernel may cut and join datagrams.
+    """
+
+    bind: tuple[str, ...] = ("0.0.0.0", "::")
+    port: int = 0
+    announce: tuple[str, ...] = ()
+    workers: int = 1
+    pin: bool = False
+    receive_buffer_bytes: int = 4 << 20
+    send_buffer_bytes: int = 4 << 20
+    offload: bool = True
+
+    def to_message(self) -> messages.DriverConfig:
+        """Returns the engine's form of this."""
+        return messages.DriverConfig(
+            bind=list(self.bind),
+            port=self.port,
+            announce=list(self.announce),
+            workers=self.workers,
+            pin=self.pin,
+            receive_buffer_bytes=self.receive_buffer_bytes,
+            send_buffer_bytes=self.send_buffer_bytes,
+            offload=self.offload,
+        )

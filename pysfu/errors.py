@@ -1,0 +1,171 @@
+"""What can go wrong, as one family with stable codes.
+
+PysfuError
+├── InvalidSdpError           the other end's description cannot be used
+├── StartError                the workers could not be started
+├── ClosedError               the Sfu is closed
+├── TransportFailedError      the transport failed or was closed before it connected
+├── NoFreeSectionError        the transport has no media section left for a track
+└── RefusedError              the engine did not carry out a command; nothing changed
+    ├── UnknownRoomError, UnknownPeerError, UnknownTrackError, UnknownMidError, UnknownChannelError
+    ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError
+    ├── FullError             `cap` says which cap was reached
+    ├── RoomFailedError
+    └── UnavailableError
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PysfuError(Exception):
+    """Something went wrong; `code` is stable, the text is for people."""
+
+    code: ClassVar[str] = "error"
+
+
+class InvalidSdpError(PysfuError):
+    """The other end's description cannot be used; the text names the line and quotes nothing personal."""
+
+    code = "invalid_sdp"
+
+
+class StartError(PysfuError):
+    """The workers could not be started."""
+
+    code = "start"
+
+
+class ClosedError(PysfuError):
+    """The Sfu is closed."""
+
+    code = "closed"
+
+
+class TransportFailedError(PysfuError):
+    """The transport failed or was closed before it connected."""
+
+    code = "transport_failed"
+
+
+class NoFreeSectionError(PysfuError):
+    """The transport has no media section left for the track; negotiate one more."""
+
+    code = "no_free_section"
+
+
+class RefusedError(PysfuError):
+    """The engine did not carry out a command; nothing changed."""
+
+    code = "refused"
+
+
+class UnknownRoomError(RefusedError):
+    """There is no such room, or it exists no more."""
+
+    code = "unknown_room"
+
+
+class UnknownPeerError(RefusedError):
+    """There is no such transport, or it exists no more."""
+
+    code = "unknown_peer"
+
+
+class UnknownTrackError(RefusedError):
+    """There is no such track, or it exists no more."""
+
+    code = "unknown_track"
+
+
+class UnknownMidError(RefusedError):
+    """The media section was not negotiated in that direction."""
+
+    code = "unknown_mid"
+
+
+class UnknownChannelError(RefusedError):
+    """There is no open data channel of that label."""
+
+    code = "unknown_channel"
+
+
+class OtherRoomError(RefusedError):
+    """Tracks flow only inside a room."""
+
+    code = "other_room"
+
+
+class EchoNotAskedError(RefusedError):
+    """A participant does not hear itself unless asked to."""
+
+    code = "echo_not_asked"
+
+
+class MidInUseError(RefusedError):
+    """The media section already carries another track."""
+
+    code = "mid_in_use"
+
+
+class NoCommonCodecError(RefusedError):
+    """The subscriber takes none of the track's codecs."""
+
+    code = "no_common_codec"
+
+
+class BadSessionError(RefusedError):
+    """The negotiated session cannot be applied."""
+
+    code = "bad_session"
+
+
+class FullError(RefusedError):
+    """The engine holds as many as it may."""
+
+    code = "full"
+
+    def __init__(self, message: str, *, cap: str) -> None:
+        super().__init__(message)
+        self.cap = cap
+
+
+class RoomFailedError(RefusedError):
+    """The room ended because of a bug and cannot be used."""
+
+    code = "room_failed"
+
+
+class UnavailableError(RefusedError):
+    """The engine takes no commands now."""
+
+    code = "unavailable"
+
+
+_REFUSALS: dict[str, type[RefusedError]] = {
+    kind.code: kind
+    for kind in (
+        UnknownRoomError,
+        UnknownPeerError,
+        UnknownTrackError,
+        UnknownMidError,
+        UnknownChannelError,
+        OtherRoomError,
+        EchoNotAskedError,
+        MidInUseError,
+        NoCommonCodecError,
+        BadSessionError,
+        RoomFailedError,
+        UnavailableError,
+    )
+}
+
+
+def from_refusal(refusal: str | dict[str, str]) -> RefusedError:
+    """Makes the error that stands for the engine's refusal."""
+    if isinstance(refusal, dict):
+        cap = refusal.get("full", "unknown")
+        return FullError(f"the engine is full: {cap}", cap=cap)
+    kind = _REFUSALS.get(refusal, RefusedError)
+    return kind(kind.__doc__ or refusal)

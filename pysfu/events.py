@@ -1,0 +1,186 @@
+"""What happens in an Sfu, and the bounded queues in which readers wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from pysfu.messages import Codec, FailReason
+    from pysfu.room import Room
+    from pysfu.transport import Track, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class TransportConnected:
+    """Media can flow."""
+
+    transport: Transport
+    srtp_profile: str
+    dtls_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransportDisconnected:
+    """Nothing was heard for a while; it may come back by itself."""
+
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class TransportReconnected:
+    """It came back."""
+
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class TransportFailed:
+    """It cannot come back without a new negotiation."""
+
+    transport: Transport
+    reason: FailReason
+
+
+@dataclass(frozen=True, slots=True)
+class TransportClosed:
+    """The other end closed it."""
+
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class TrackStarted:
+    """The first packet of a track arrived."""
+
+    track: Track
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True)
+class RosterChanged:
+    """Who can hear or see anything in a room; there is no hidden listener."""
+
+    room: Room
+    listeners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakersChanged:
+    """Who speaks, loudest first, each with a level in -dBov: 0 is loudest, 127 silence."""
+
+    room: Room
+    speakers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChanged:
+    """Which encoding of a track a subscriber gets; None while paused for lack of bandwidth."""
+
+    subscriber: Transport
+    track: Track
+    encoding: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """A message came on a data channel."""
+
+    transport: Transport
+    label: str
+    payload: bytes
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFailed:
+    """A bug ended this room; the others go on."""
+
+    room: Room
+
+
+@dataclass(frozen=True, slots=True)
+class Resynced:
+    """Events were lost because they were not read in time; look at `sfu.rooms` afresh: what they say is up to date."""
+
+
+Event = (
+    TransportConnected
+    | TransportDisconnected
+    | TransportReconnected
+    | TransportFailed
+    | TransportClosed
+    | TrackStarted
+    | RosterChanged
+    | SpeakersChanged
+    | LayerChanged
+    | DataReceived
+    | RoomFailed
+    | Resynced
+)
+
+
+def _level_key(event: Event) -> tuple[object, ...] | None:
+    match event:
+        case SpeakersChanged(room=room):
+            return ("speakers", room.id)
+        case LayerChanged(subscriber=subscriber, track=track):
+            return ("layer", subscriber.id, track.id)
+        case _:
+            return None
+
+
+class EventQueue:
+    """One reader's events, bounded: when it is full, levels are merged and the rest become one `Resynced`."""
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._events: deque[Event] = deque()
+        self._levels: dict[tuple[object, ...], Event] = {}
+        self._lost = False
+        self._closed = False
+        self._ready = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        """Adds an event, or notes that it was lost."""
+        key = _level_key(event)
+        if key is not None:
+            # The latest wins, and the number of keys is bounded by rooms and subscriptions.
+            self._levels.pop(key, None)
+            self._levels[key] = event
+            if len(self._levels) > self._capacity:
+                self._levels.pop(next(iter(self._levels)))
+        elif isinstance(event, Resynced):
+            self._lost = True
+        elif len(self._events) >= self._capacity:
+            self._events.clear()
+            self._lost = True
+        elif not self._lost:
+            self._events.append(event)
+        self._ready.set()
+
+    def close(self) -> None:
+        """Ends the reader once it has read what there is."""
+        self._closed = True
+        self._ready.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self._lost:
+                self._lost = False
+                return Resynced()
+            if self._levels:
+                return self._levels.pop(next(iter(self._levels)))
+            if self._closed:
+                raise StopAsyncIteration
+            self._ready.clear()
+            await self._ready.wait()

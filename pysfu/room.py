@@ -1,0 +1,103 @@
+"""One room: the participants among whom tracks may flow."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pysfu import messages
+from pysfu.errors import UnknownRoomError
+from pysfu.participant import Participant
+from pysfu.transport import Track, Transport, TransportState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from pysfu._bridge import Bridge
+    from pysfu.bot import Bot
+    from pysfu.sfu import Sfu
+
+
+class Room:
+    """One room."""
+
+    def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int) -> None:
+        self.sfu = sfu
+        self.bridge = bridge
+        self.worker = worker
+        self.number = number
+        self.transports: dict[int, Transport] = {}
+        self.tracks: dict[int, Track] = {}
+        self.failed = False
+        self._participants: dict[int, Participant] = {}
+
+    @property
+    def id(self) -> str:
+        """A name that no other room of this Sfu ever has."""
+        return f"room-{self.worker}-{self.number:x}"
+
+    @property
+    def participants(self) -> tuple[Participant, ...]:
+        """Who is in it."""
+        return tuple(self._participants.values())
+
+    async def add_participant(self) -> Participant:
+        """Makes a participant, without transport and without any right."""
+        participant = Participant(self, self.sfu.next_participant())
+        self._participants[participant.number] = participant
+        return participant
+
+    @asynccontextmanager
+    async def bot(
+        self, *, publish_audio: bool = False, publish_video: bool = False, play: Sequence[Track] = ()
+    ) -> AsyncIterator[Bot]:
+        """Puts a participant into the room that lives in this process.
+
+        Args:
+            publish_audio: whether it sends Opus.
+            publish_video: whether it sends VP8.
+            play: what it is wired to; each flows once `bot.participant.allow` was called.
+        """
+        from pysfu.bot import Bot
+
+        participant = await self.add_participant()
+        try:
+            yield await Bot.join(participant, publish_audio=publish_audio, publish_video=publish_video, play=play)
+        finally:
+            await participant.remove()
+
+    async def close(self) -> None:
+        """Ends the room and all in it. Harmless when it is gone already."""
+        self.end()
+        try:
+            await self.bridge.call(self.worker, messages.RemoveRoom(room=self.number), messages.DoneReply)
+        except UnknownRoomError:
+            return
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- for this package ---
+
+    def end(self) -> None:
+        """Forgets everything in it."""
+        self.sfu.forget(self)
+        for transport in tuple(self.transports.values()):
+            transport.participant.detach(transport)
+            transport.set_state(TransportState.CLOSED)
+        self._participants.clear()
+
+    def forget(self, participant: Participant) -> None:
+        """Forgets a participant who leaves."""
+        self._participants.pop(participant.number, None)
+
+    def name_of(self, number: int) -> str:
+        """Returns the name of a participant by the engine's number."""
+        return f"participant-{number:x}"

@@ -1,0 +1,251 @@
+"""The media engine as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from pysfu import events as happenings
+from pysfu import messages
+from pysfu._bridge import Bridge
+from pysfu.config import Config
+from pysfu.errors import PysfuError, RefusedError, UnavailableError
+from pysfu.events import EventQueue
+from pysfu.room import Room
+from pysfu.stats import SfuStats, WorkerStats
+from pysfu.transport import Track, Transport, TransportState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+    from typing import Self
+
+logger = logging.getLogger("pysfu")
+
+
+class Sfu:
+    """The media engine: `async with Sfu(Config(...)) as sfu: room = await sfu.create_room()`."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config if config is not None else Config()
+        self._bridge = Bridge(self.config.to_message(), on_message=self._on_message)
+        self._rooms: dict[tuple[int, int], Room] = {}
+        self._queues: set[EventQueue] = set()
+        self._participants = 0
+        self._failed: set[int] = set()
+        self._resyncs: dict[int, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._bridge.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        resyncs = tuple(self._resyncs.values())
+        for task in resyncs:
+            task.cancel()
+        await self._bridge.__aexit__(kind, error, trace)
+        await asyncio.gather(*resyncs, return_exceptions=True)
+        for room in tuple(self._rooms.values()):
+            room.end()
+        for queue in self._queues:
+            queue.close()
+
+    @property
+    def rooms(self) -> tuple[Room, ...]:
+        """All rooms."""
+        return tuple(self._rooms.values())
+
+    @property
+    def addresses(self) -> list[list[str]]:
+        """What remotes are told, as `host:port`, worker by worker."""
+        return self._bridge.core.addresses
+
+    async def create_room(self) -> Room:
+        """Makes an empty room, on the worker that has the fewest."""
+        alive = [worker for worker in range(self._bridge.core.workers) if worker not in self._failed]
+        if not alive:
+            raise UnavailableError("every worker has failed")
+        worker = min(alive, key=lambda worker: sum(room.worker == worker for room in self._rooms.values()))
+        reply = await self._bridge.call(
+            worker,
+            messages.CreateRoom(),
+            messages.RoomReply,
+            undo=lambda reply: messages.RemoveRoom(room=reply.room),
+        )
+        room = Room(self, self._bridge, worker=worker, number=reply.room)
+        self._rooms[worker, reply.room] = room
+        return room
+
+    async def events(self, *, capacity: int = 1_024) -> AsyncIterator[happenings.Event]:
+        """Yields what happens from here on, until the Sfu is closed.
+
+        Args:
+            capacity: how many may wait; a reader that is slower gets one `Resynced` for all that were lost.
+        """
+        with self.subscription(capacity=capacity) as queue:
+            async for event in queue:
+                yield event
+
+    @contextlib.contextmanager
+    def subscription(self, *, capacity: int = 1_024) -> Iterator[EventQueue]:
+        """Collects events from here on, also while nobody iterates yet."""
+        queue = EventQueue(capacity=capacity)
+        self._queues.add(queue)
+        try:
+            yield queue
+        finally:
+            self._queues.discard(queue)
+            queue.close()
+
+    async def stats(self) -> SfuStats:
+        """Returns the figures of all workers."""
+        rims = self._bridge.counters()
+        engines = await asyncio.gather(*(self._engine_figures(worker) for worker in range(len(rims))))
+        pairs = zip(engines, rims, strict=True)
+        return SfuStats(workers=tuple(WorkerStats(engine=engine, rim=rim) for engine, rim in pairs))
+
+    async def _engine_figures(self, worker: int) -> messages.EngineFigures | None:
+        if worker in self._failed:
+            return None
+        try:
+            return (await self._bridge.call(worker, messages.Stats(), messages.StatsReply)).stats
+        except UnavailableError:
+            return None
+
+    # --- for this package ---
+
+    def next_participant(self) -> int:
+        """Returns a number that no participant has had."""
+        self._participants += 1
+        return self._participants
+
+    def forget(self, room: Room) -> None:
+        """Forgets a room that ends."""
+        self._rooms.pop((room.worker, room.number), None)
+
+    def _emit(self, event: happenings.Event) -> None:
+        for queue in self._queues:
+            queue.put(event)
+
+    def _on_message(self, worker: int, message: messages.Event | messages.WorkerFailed) -> None:
+        if isinstance(message, messages.WorkerFailed):
+            logger.error("worker %d failed: %s", worker, message.reason)
+            self._failed.add(worker)
+            for room in [room for room in self._rooms.values() if room.worker == worker]:
+                self._fail(room)
+            return
+        if isinstance(message.event, messages.Resync):
+            if worker not in self._resyncs:
+                task = asyncio.get_running_loop().create_task(self._resync(worker), name="pysfu resync")
+                self._resyncs[worker] = task
+            return
+        event = self._translate(worker, message.event)
+        if event is not None:
+            self._emit(event)
+
+    def _fail(self, room: Room) -> None:
+        room.failed = True
+        room.end()
+        self._emit(happenings.RoomFailed(room))
+
+    async def _resync(self, worker: int) -> None:
+        """Brings what we know up to date with a snapshot."""
+        try:
+            reply = await self._bridge.call(worker, messages.Snapshot(), messages.SnapshotReply)
+        except PysfuError as error:
+            if not isinstance(error, RefusedError):
+                return
+            logger.warning("no snapshot from worker %d: %s", worker, error)
+        else:
+            self._apply(worker, reply.snapshot)
+        finally:
+            del self._resyncs[worker]
+        self._emit(happenings.Resynced())
+
+    def _apply(self, worker: int, state: messages.State) -> None:
+        rooms = set(state.rooms)
+        peers = {peer.peer: peer for peer in state.peers}
+        for room in [room for room in self._rooms.values() if room.worker == worker]:
+            if room.number not in rooms:
+                room.failed = True
+                room.end()
+                continue
+            for number, transport in tuple(room.transports.items()):
+                peer = peers.get(number)
+                if peer is None:
+                    transport.set_state(TransportState.FAILED)
+                elif peer.connected:
+                    transport.set_state(TransportState.CONNECTED)
+                elif transport.state is TransportState.CONNECTED:
+                    transport.set_state(TransportState.DISCONNECTED)
+
+    def _transport(self, worker: int, number: int) -> Transport | None:
+        found = (room.transports.get(number) for room in self._rooms.values() if room.worker == worker)
+        return next((transport for transport in found if transport is not None), None)
+
+    def _track(self, worker: int, number: int) -> Track | None:
+        found = (room.tracks.get(number) for room in self._rooms.values() if room.worker == worker)
+        return next((track for track in found if track is not None), None)
+
+    def _translate(self, worker: int, event: messages.AnyEvent) -> happenings.Event | None:
+        """Turns numbers into objects; None when the object is already gone here."""
+        match event:
+            case messages.Speakers(room=number, speakers=speakers):
+                room = self._rooms.get((worker, number))
+                levels = tuple((f"participant-{speaker.participant:x}", speaker.level) for speaker in speakers)
+                return happenings.SpeakersChanged(room, levels) if room is not None else None
+            case messages.Roster(room=number, listeners=listeners):
+                room = self._rooms.get((worker, number))
+                names = tuple(f"participant-{listener:x}" for listener in listeners)
+                return happenings.RosterChanged(room, names) if room is not None else None
+            case messages.RoomFailed(room=number):
+                room = self._rooms.get((worker, number))
+                if room is not None:
+                    self._fail(room)
+                return None
+            case messages.TrackStarted(track=number, codec=codec):
+                track = self._track(worker, number)
+                return happenings.TrackStarted(track, codec) if track is not None else None
+            case messages.LayerChanged(subscriber=number, track=of, encoding=encoding):
+                track, transport = self._track(worker, of), self._transport(worker, number)
+                if track is None or transport is None:
+                    return None
+                return happenings.LayerChanged(transport, track, encoding)
+            case messages.Resync():
+                return None
+            case _:
+                transport = self._transport(worker, event.peer)
+                return self._translate_peer(transport, event) if transport is not None else None
+
+    def _translate_peer(
+        self,
+        transport: Transport,
+        event: messages.PeerConnected
+        | messages.PeerDisconnected
+        | messages.PeerReconnected
+        | messages.PeerFailed
+        | messages.PeerClosed
+        | messages.DataReceived,
+    ) -> happenings.Event:
+        match event:
+            case messages.PeerConnected(srtp_profile=profile, dtls_version=version):
+                transport.set_state(TransportState.CONNECTED)
+                return happenings.TransportConnected(transport, profile, version)
+            case messages.PeerDisconnected():
+                transport.set_state(TransportState.DISCONNECTED)
+                return happenings.TransportDisconnected(transport)
+            case messages.PeerReconnected():
+                transport.set_state(TransportState.CONNECTED)
+                return happenings.TransportReconnected(transport)
+            case messages.PeerFailed(reason=reason):
+                transport.set_state(TransportState.FAILED)
+                return happenings.TransportFailed(transport, reason)
+            case messages.PeerClosed():
+                transport.set_state(TransportState.CLOSED)
+                return happenings.TransportClosed(transport)
+            case messages.DataReceived(label=label, payload=payload, binary=binary):
+                return happenings.DataReceived(transport, label, payload, binary)

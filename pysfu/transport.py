@@ -1,0 +1,282 @@
+"""One participant's negotiated transport, and the tracks that come over it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING
+
+from pysfu import _bridge, messages
+from pysfu.errors import NoFreeSectionError, TransportFailedError, UnknownPeerError, UnknownTrackError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from pysfu.messages import MediaKind, TrackSource
+    from pysfu.participant import Participant
+
+
+class TransportState(enum.StrEnum):
+    """How far a transport is."""
+
+    NEW = "new"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+_ENDED = (TransportState.FAILED, TransportState.CLOSED)
+
+
+class Track:
+    """What a participant publishes in one media section. Nobody receives it before `Participant.allow`."""
+
+    def __init__(self, transport: Transport, number: int, *, mid: str, kind: MediaKind, source: TrackSource) -> None:
+        self.transport = transport
+        self.mid = mid
+        self.kind: MediaKind = kind
+        self.source: TrackSource = source
+        self._number = number
+
+    @property
+    def id(self) -> str:
+        """A name that no other track of this Sfu ever has."""
+        return f"track-{self.transport.worker}-{self._number:x}"
+
+    @property
+    def number(self) -> int:
+        """The engine's number for it."""
+        return self._number
+
+    @property
+    def publisher(self) -> Participant:
+        """Whose it is."""
+        return self.transport.participant
+
+    async def mute(self) -> None:
+        """Stops it for everyone; done when this returns."""
+        await self.transport.done(messages.Mute(track=self._number, muted=True))
+
+    async def unmute(self) -> None:
+        """Lets it flow again."""
+        await self.transport.done(messages.Mute(track=self._number, muted=False))
+
+    async def limit(self, participant: Participant, *, encoding: int = 255, temporal: int = 255) -> None:
+        """Limits what a participant gets of it.
+
+        Args:
+            participant: who.
+            encoding: best encoding it may get, 0 is the lowest quality.
+            temporal: highest temporal layer it may get.
+        """
+        limit = messages.LayerLimit(encoding=encoding, temporal=temporal)
+        for transport in tuple(participant.transports):
+            command = messages.LimitLayer(track=self._number, subscriber=transport.number, limit=limit)
+            await self.transport.done(command)
+
+    async def request_keyframe(self) -> None:
+        """Asks the publisher for a keyframe."""
+        await self.transport.done(messages.RequestKeyframe(track=self._number))
+
+    async def unpublish(self) -> None:
+        """Ends it."""
+        self.transport.forget(self)
+        await self.transport.done(messages.Unpublish(track=self._number))
+
+
+class Transport:
+    """One participant's negotiated transport."""
+
+    def __init__(self, participant: Participant, number: int, local: messages.LocalTransport | None) -> None:
+        self.participant = participant
+        self.tracks: list[Track] = []
+        self.sdp = ""
+        self.state = TransportState.NEW
+        self.session: messages.NegotiatedSession | None = None
+        self._number = number
+        self._local = local
+        self._playing: dict[str, Track] = {}
+        self._plan: tuple[messages.MediaPolicy, list[messages.SendPlan], bool] | None = None
+        self._changed = asyncio.Event()
+        self._negotiating = asyncio.Lock()
+
+    @property
+    def id(self) -> str:
+        """A name that no other transport of this Sfu ever has."""
+        return f"transport-{self.worker}-{self._number:x}"
+
+    @property
+    def number(self) -> int:
+        """The engine's number for it."""
+        return self._number
+
+    @property
+    def worker(self) -> int:
+        """The worker that it lives on."""
+        return self.participant.room.worker
+
+    @property
+    def playing(self) -> Mapping[str, Track]:
+        """What each media section carries to the participant."""
+        return self._playing
+
+    async def connected(self) -> None:
+        """Waits until media can flow.
+
+        Raises:
+            TransportFailedError: it failed or was closed.
+        """
+        while self.state is not TransportState.CONNECTED:
+            if self.state in _ENDED:
+                raise TransportFailedError(f"the transport is {self.state}")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def restart(self, offer: str) -> str:
+        """Restarts ICE with an offer that has new credentials, and returns the new answer.
+
+        Raises:
+            InvalidSdpError: the offer cannot be answered; the transport goes on as before.
+        """
+        async with self._negotiating:
+            if self._plan is None:
+                raise NoFreeSectionError("this transport was not made from an offer of the other end")
+            reply = await self._call(messages.RestartIce(peer=self._number), messages.PeerReply)
+            self._local = reply.local
+            policy, send, data = self._plan
+            await self.apply_offer(offer, policy=policy, send=send, data=data)
+            return self.sdp
+
+    async def play(self, track: Track, *, mid: str | None = None) -> str:
+        """Wires a track to a media section and returns the section's name; it flows once allowed.
+
+        Raises:
+            NoFreeSectionError: none is left for its kind.
+        """
+        sections = self.session.send if self.session is not None else []
+        free = (section.mid for section in sections if section.kind == track.kind and section.mid not in self._playing)
+        chosen = mid if mid is not None else next(free, None)
+        if chosen is None:
+            raise NoFreeSectionError(f"no free section for {track.kind}")
+        self._playing[chosen] = track
+        try:
+            await self.done(messages.Subscribe(peer=self._number, mid=chosen, track=track.number))
+        except BaseException:
+            del self._playing[chosen]
+            self.participant.room.bridge.post(self.worker, messages.Unsubscribe(peer=self._number, mid=chosen))
+            raise
+        return chosen
+
+    async def stop(self, track: Track) -> None:
+        """Takes a track off its media sections."""
+        for mid in [mid for mid, playing in self._playing.items() if playing is track]:
+            del self._playing[mid]
+            await self.done(messages.Unsubscribe(peer=self._number, mid=mid))
+
+    async def send_data(self, label: str, payload: bytes, *, binary: bool = True) -> None:
+        """Sends a message on the data channel of that label."""
+        await self.done(messages.SendData(peer=self._number, label=label, payload=payload, binary=binary))
+
+    async def stats(self) -> messages.PeerFigures:
+        """Returns its figures."""
+        return (await self._call(messages.PeerStats(peer=self._number), messages.PeerStatsReply)).stats
+
+    async def close(self) -> None:
+        """Closes it: its tracks end, nothing flows any more when this returns. Harmless when it is closed already."""
+        self.participant.detach(self)
+        self.set_state(TransportState.CLOSED)
+        try:
+            await self.done(messages.RemovePeer(peer=self._number))
+        except UnknownPeerError:
+            return
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- for this package ---
+
+    async def done(self, command: messages.Command) -> None:
+        """Carries out a command that brings nothing."""
+        await self._call(command, messages.DoneReply)
+
+    async def _call(
+        self, command: messages.Command, reply: type[_bridge.R], *, undo: _bridge.Undo | None = None
+    ) -> _bridge.R:
+        return await self.participant.room.bridge.call(self.worker, command, reply, undo=undo)
+
+    async def apply_offer(
+        self, offer: str, *, policy: messages.MediaPolicy, send: Sequence[messages.SendPlan], data: bool
+    ) -> messages.Answered:
+        """Answers an offer and applies what was negotiated."""
+        assert self._local is not None, "bots have no description"
+        plan = messages.AnswerPlan(local=self._local, policy=policy, send=list(send), data=data, previous=self.session)
+        answered = _bridge.answer(offer, plan)
+        await self.done(messages.Connect(peer=self._number, session=answered.session))
+        self.session, self.sdp = answered.session, answered.sdp
+        self._plan = (policy, list(send), data)
+        return answered
+
+    async def apply_session(self, session: messages.NegotiatedSession) -> None:
+        """Applies what was negotiated by an offer of ours."""
+        await self.done(messages.Connect(peer=self._number, session=session))
+        self.session = session
+
+    def offer_plan(
+        self, *, policy: messages.MediaPolicy, sections: Sequence[messages.Media | messages.Data]
+    ) -> messages.OfferPlan:
+        """Returns the plan of an offer of ours."""
+        assert self._local is not None, "bots have no description"
+        return messages.OfferPlan(local=self._local, policy=policy, sections=list(sections), version=1)
+
+    async def publish(self, *, sources: Mapping[str, TrackSource], encrypted: bool) -> None:
+        """Makes a track of every section in which the participant sends."""
+        published = {track.mid for track in self.tracks}
+        for section in self.session.receive if self.session is not None else []:
+            if section.mid in published:
+                continue
+            usual: TrackSource = "microphone" if section.kind == "audio" else "camera"
+            source = sources.get(section.mid, usual)
+            command = messages.Publish(peer=self._number, mid=section.mid, source=source, encrypted=encrypted)
+            reply = await self._call(
+                command, messages.TrackReply, undo=lambda reply: messages.Unpublish(track=reply.track)
+            )
+            track = Track(self, reply.track, mid=section.mid, kind=section.kind, source=source)
+            self.tracks.append(track)
+            self.participant.room.tracks[track.number] = track
+
+    def forget(self, track: Track) -> None:
+        """Forgets a track that ends."""
+        if track in self.tracks:
+            self.tracks.remove(track)
+        self.participant.room.tracks.pop(track.number, None)
+
+    def set_state(self, state: TransportState) -> None:
+        """Notes how far it is; an ended one stays ended."""
+        if self.state not in _ENDED:
+            self.state = state
+            self._changed.set()
+
+
+async def allow(transport: Transport, track: Track, *, echo: bool) -> None:
+    """Lets a track flow to a transport; harmless when either has gone meanwhile."""
+    try:
+        await transport.done(messages.Allow(track=track.number, subscriber=transport.number, echo=echo))
+    except UnknownPeerError:
+        if transport.state not in _ENDED:
+            raise
+
+
+async def revoke(transport: Transport, track: Track) -> None:
+    """Ends that; harmless when either has gone."""
+    try:
+        await transport.done(messages.Revoke(track=track.number, subscriber=transport.number))
+    except (UnknownPeerError, UnknownTrackError):
+        return

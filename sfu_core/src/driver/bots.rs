@@ -1,0 +1,226 @@
+//! Peers inside this process: clear RTP packets between the engine and whoever plays the bot, through two capped rings.
+//! The worker never waits for a lock: what it cannot hand over now it hands over on its next turn.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::wake::Wake;
+use crate::ids::{PeerId, RoomId};
+
+/// Most bytes that wait for a bot, and again for the engine: two seconds of 4 Mbit/s.
+pub const MAX_BOT_BYTES: usize = 1_000_000;
+/// Largest packet a bot may send: what fits an Ethernet frame after our own headers.
+pub const MAX_BOT_PACKET: usize = 1_400;
+
+/// Packets one after the other; when full the oldest make room.
+#[derive(Debug, Default)]
+pub struct PacketRing {
+    bytes: VecDeque<u8>,
+    lengths: VecDeque<usize>,
+    dropped: u64,
+}
+
+impl PacketRing {
+    /// Adds a packet.
+    pub fn push(&mut self, packet: &[u8]) {
+        if packet.len() > MAX_BOT_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        while self.bytes.len() + packet.len() > MAX_BOT_BYTES {
+            self.drop_oldest();
+        }
+        self.bytes.extend(packet);
+        self.lengths.push_back(packet.len());
+    }
+
+    /// Takes the oldest packet, into `packet`.
+    pub fn pop(&mut self, packet: &mut Vec<u8>) -> bool {
+        let Some(length) = self.lengths.pop_front() else { return false };
+        packet.clear();
+        packet.extend(self.bytes.drain(..length));
+        true
+    }
+
+    /// Moves everything behind what `other` holds.
+    pub fn move_to(&mut self, other: &mut Self) {
+        other.dropped += std::mem::take(&mut self.dropped);
+        if other.lengths.is_empty() {
+            std::mem::swap(&mut self.bytes, &mut other.bytes);
+            std::mem::swap(&mut self.lengths, &mut other.lengths);
+            return;
+        }
+        let mut packet = Vec::new();
+        while self.pop(&mut packet) {
+            other.push(&packet);
+        }
+    }
+
+    /// Whether there is no packet.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// How many packets made room since this was last asked.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(length) = self.lengths.pop_front() {
+            self.bytes.drain(..length);
+            self.dropped += 1;
+        }
+    }
+}
+
+fn lock(ring: &Mutex<PacketRing>) -> MutexGuard<'_, PacketRing> {
+    ring.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the worker and a bot's player share.
+#[derive(Debug)]
+pub struct BotLink {
+    to_engine: Mutex<PacketRing>,
+    to_bot: Mutex<PacketRing>,
+    bell: Wake,
+    worker: Arc<Wake>,
+    dropped: AtomicU64,
+}
+
+impl BotLink {
+    /// Sends a clear RTP packet into the engine; false when it is too large.
+    pub fn send(&self, packet: &[u8]) -> bool {
+        if packet.len() > MAX_BOT_PACKET {
+            return false;
+        }
+        lock(&self.to_engine).push(packet);
+        self.worker.raise();
+        true
+    }
+
+    /// Takes all packets that came from the engine.
+    pub fn drain(&self) -> Vec<Vec<u8>> {
+        self.bell.lower();
+        let mut taken = PacketRing::default();
+        lock(&self.to_bot).move_to(&mut taken);
+        self.dropped.fetch_add(taken.take_dropped(), Ordering::Relaxed);
+        let mut packets = Vec::new();
+        let mut packet = Vec::new();
+        while taken.pop(&mut packet) {
+            packets.push(std::mem::take(&mut packet));
+        }
+        packets
+    }
+
+    /// Rings while there are packets to drain.
+    pub fn bell(&self) -> &Wake {
+        &self.bell
+    }
+
+    /// Packets from the engine that made room for newer ones.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Bots by id, for those outside the worker.
+pub type BotRegistry = Arc<Mutex<BTreeMap<PeerId, Arc<BotLink>>>>;
+
+#[derive(Debug)]
+struct Bot {
+    room: RoomId,
+    link: Arc<BotLink>,
+    waiting: PacketRing,
+}
+
+/// The worker's bots.
+#[derive(Debug)]
+pub struct Bots {
+    bots: BTreeMap<PeerId, Bot>,
+    registry: BotRegistry,
+    worker: Arc<Wake>,
+    packet: Vec<u8>,
+    received: PacketRing,
+}
+
+impl Bots {
+    /// No bots yet. New ones are told to `registry`.
+    pub fn new(registry: BotRegistry, worker: Arc<Wake>) -> Self {
+        Self { bots: BTreeMap::new(), registry, worker, packet: Vec::new(), received: PacketRing::default() }
+    }
+
+    /// A bot came to life.
+    ///
+    /// # Errors
+    /// When the kernel has no file descriptor left.
+    pub fn insert(&mut self, peer: PeerId, room: RoomId) -> std::io::Result<()> {
+        let link = Arc::new(BotLink {
+            to_engine: Mutex::default(),
+            to_bot: Mutex::default(),
+            bell: Wake::new()?,
+            worker: Arc::clone(&self.worker),
+            dropped: AtomicU64::new(0),
+        });
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, Arc::clone(&link));
+        self.bots.insert(peer, Bot { room, link, waiting: PacketRing::default() });
+        Ok(())
+    }
+
+    /// A peer is gone; it may have been a bot.
+    pub fn remove(&mut self, peer: PeerId) {
+        if self.bots.remove(&peer).is_some() {
+            self.registry.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+        }
+    }
+
+    /// A room is gone with all its bots.
+    pub fn remove_room(&mut self, room: RoomId) {
+        let gone: Vec<PeerId> = self.bots.iter().filter(|(_, bot)| bot.room == room).map(|(&peer, _)| peer).collect();
+        for peer in gone {
+            self.remove(peer);
+        }
+    }
+
+    /// Takes what bots have sent. A ring that its player is writing to is left for the next turn: its bell rings after.
+    pub fn receive(&mut self, mut ingest: impl FnMut(PeerId, &[u8])) -> u64 {
+        let mut dropped = 0;
+        for (&peer, bot) in &mut self.bots {
+            if let Ok(mut ring) = bot.link.to_engine.try_lock() {
+                ring.move_to(&mut self.received);
+            }
+            while self.received.pop(&mut self.packet) {
+                ingest(peer, &self.packet);
+            }
+            dropped += self.received.take_dropped();
+        }
+        dropped
+    }
+
+    /// Keeps a packet for a bot until [`publish`](Self::publish).
+    pub fn deliver(&mut self, peer: PeerId, packet: &[u8]) {
+        if let Some(bot) = self.bots.get_mut(&peer) {
+            bot.waiting.push(packet);
+        }
+    }
+
+    /// Hands over what was delivered; true when some must wait for the next turn.
+    pub fn publish(&mut self) -> bool {
+        let mut held_back = false;
+        for bot in self.bots.values_mut().filter(|bot| !bot.waiting.is_empty()) {
+            let Ok(mut ring) = bot.link.to_bot.try_lock() else {
+                held_back = true;
+                continue;
+            };
+            bot.waiting.move_to(&mut ring);
+            drop(ring);
+            bot.link.bell.raise();
+        }
+        held_back
+    }
+}
+
+#[cfg(test)]
+#[path = "bots/tests.rs"]
+mod tests;

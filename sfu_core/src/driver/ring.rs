@@ -1,0 +1,199 @@
+//! The way out of a worker: one bounded ring for replies and events. Replies always fit; events that would not are merged
+//! (level-type: latest wins) or replaced by one word that the reader must take a snapshot (edge-type).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use super::counters::Counters;
+use super::lanes::MAX_OUTSTANDING;
+use super::wake::Wake;
+use super::wire::Outgoing;
+use crate::engine::event::Event;
+
+/// Most events that wait in the ring: some seconds of a full worker (1 000 rooms, 4 events a second each).
+pub const MAX_EVENTS: usize = 16_384;
+/// Most level-type events kept aside: one per subscription of a full worker that all change before anyone reads.
+const MAX_LEVELS: usize = 16_384;
+
+/// What makes two level-type events the same.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum LevelKey {
+    Speakers(u64),
+    Layer(u64, u64),
+}
+
+impl LevelKey {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Speakers { room, .. } => Some(Self::Speakers(room.as_u64())),
+            Event::LayerChanged { subscriber, track, .. } => Some(Self::Layer(subscriber.as_u64(), track.as_u64())),
+            _ => None,
+        }
+    }
+}
+
+/// Whose place in which count an entry takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Answers an ordinary command.
+    Command,
+    /// Answers a revocation.
+    Revocation,
+    /// Was not asked for.
+    Event,
+    /// The last word of a worker.
+    Failure,
+}
+
+/// What both ends see. All accesses are sequentially consistent: the worker raises `starved` and then looks at `events`,
+/// the reader lowers `events` and then looks at `starved`; one of them must see the other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Events in the ring, so that they never take the room of replies.
+    events: AtomicUsize,
+    /// Whether the worker holds something back until there is room.
+    starved: AtomicBool,
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct Outlet {
+    ring: Producer<(Class, Outgoing)>,
+    shared: Arc<Shared>,
+    reader: Arc<Wake>,
+    counters: Arc<Counters>,
+    max_events: usize,
+    version: u64,
+    lost: bool,
+    levels: BTreeMap<LevelKey, Event>,
+    pushed: bool,
+}
+
+/// The reader's end.
+#[derive(Debug)]
+pub struct Inlet {
+    ring: Consumer<(Class, Outgoing)>,
+    shared: Arc<Shared>,
+    worker: Arc<Wake>,
+}
+
+/// A ring from a worker to its reader, with a bell for each.
+pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: Arc<Counters>) -> (Outlet, Inlet) {
+    // Every request has at most one reply; one place more is for the word that the worker has failed.
+    let (producer, consumer) = RingBuffer::new(MAX_OUTSTANDING + max_events + 1);
+    let shared = Arc::new(Shared::default());
+    let outlet = Outlet {
+        ring: producer,
+        shared: Arc::clone(&shared),
+        reader,
+        counters,
+        max_events,
+        version: 0,
+        lost: false,
+        levels: BTreeMap::new(),
+        pushed: false,
+    };
+    (outlet, Inlet { ring: consumer, shared, worker })
+}
+
+impl Outlet {
+    /// Answers a request. Never fails: requests are counted when they are taken.
+    pub fn reply(&mut self, class: Class, reply: Outgoing) {
+        self.push(class, reply);
+    }
+
+    /// Says that this worker has failed. Only once.
+    pub fn fail(&mut self, reason: String) {
+        self.push(Class::Failure, Outgoing::WorkerFailed { reason });
+    }
+
+    /// Tells the reader something, now or when there is room.
+    pub fn event(&mut self, event: Event) {
+        if let Some(key) = LevelKey::of(&event) {
+            return self.level(key, event);
+        }
+        self.version += 1;
+        if self.lost || self.is_full() {
+            self.lost = true;
+            self.counters.events_lost.add(1);
+            return self.starve();
+        }
+        self.push_event(event);
+    }
+
+    fn level(&mut self, key: LevelKey, event: Event) {
+        // Not past one that waits: the older would arrive last and win.
+        if self.levels.is_empty() && !self.lost && !self.is_full() {
+            return self.push_event(event);
+        }
+        if self.levels.insert(key, event).is_some() {
+            self.counters.events_coalesced.add(1);
+        } else if self.levels.len() > MAX_LEVELS {
+            self.levels.pop_first();
+            self.counters.events_coalesced.add(1);
+        }
+        self.starve();
+    }
+
+    /// Pushes what was held back, as far as there is room, and rings if anything was pushed since the last time.
+    pub fn publish(&mut self) {
+        if self.lost && !self.is_full() {
+            self.lost = false;
+            self.push_event(Event::Resync { version: self.version });
+        }
+        while !self.levels.is_empty() && !self.lost && !self.is_full() {
+            if let Some((_, event)) = self.levels.pop_first() {
+                self.push_event(event);
+            }
+        }
+        if !self.lost && self.levels.is_empty() {
+            self.shared.starved.store(false, Ordering::SeqCst);
+        }
+        if std::mem::take(&mut self.pushed) {
+            self.reader.raise();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.events.load(Ordering::SeqCst) >= self.max_events
+    }
+
+    fn starve(&self) {
+        self.shared.starved.store(true, Ordering::SeqCst);
+    }
+
+    fn push_event(&mut self, event: Event) {
+        self.shared.events.fetch_add(1, Ordering::SeqCst);
+        self.push(Class::Event, Outgoing::Event { version: self.version, event });
+    }
+
+    fn push(&mut self, class: Class, outgoing: Outgoing) {
+        let fits = self.ring.push((class, outgoing)).is_ok();
+        debug_assert!(fits, "the ring holds every reply, {} events and one failure", self.max_events);
+        self.pushed = true;
+    }
+}
+
+impl Inlet {
+    /// Takes up to `most` out; true when there is more.
+    pub fn pop(&mut self, most: usize, mut take: impl FnMut(Class, Outgoing)) -> bool {
+        for _ in 0..most {
+            let Ok((class, outgoing)) = self.ring.pop() else { break };
+            if class == Class::Event {
+                self.shared.events.fetch_sub(1, Ordering::SeqCst);
+            }
+            take(class, outgoing);
+        }
+        if self.shared.starved.load(Ordering::SeqCst) {
+            self.worker.raise();
+        }
+        !self.ring.is_empty()
+    }
+}
+
+#[cfg(test)]
+#[path = "ring/tests.rs"]
+mod tests;

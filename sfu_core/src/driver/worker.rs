@@ -1,0 +1,311 @@
+//! The loop of one worker: what takes rights away, then what came in, then commands, then what is due, then out with it.
+
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::bots::Bots;
+use super::counters::Counters;
+use super::lanes::Commands;
+use super::ring::{Class, Outlet};
+use super::udp::UdpPort;
+use super::udp::receive::ReceiveArena;
+use super::udp::send::SendArena;
+use super::wake::Wake;
+use super::wire::Outgoing;
+use crate::engine::Engine;
+use crate::engine::command::{Command, Refusal, Reply, Request};
+use crate::engine::event::Event;
+use crate::engine::transmit::{Datagram, Sink, TransmitBatch};
+use crate::ids::PeerId;
+
+/// Receive calls per port and turn: a flood must not keep commands and timers waiting.
+const MAX_RECEIVE_CALLS: usize = 4;
+/// Ordinary commands per turn; one costs some microseconds, so that a turn stays below a millisecond.
+const MAX_COMMANDS_PER_TURN: usize = 32;
+/// Longest sleep, so that the figures stay fresh.
+const MAX_SLEEP: Duration = Duration::from_millis(500);
+
+/// What a worker drives: the engine, or a stand-in for it in tests.
+pub(super) trait Drive: Send + 'static {
+    fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant);
+    fn ingest_bot(&mut self, bot: PeerId, packet: &[u8], now: Instant);
+    fn tick(&mut self, now: Instant) -> Instant;
+    fn flush(&mut self, sink: &mut dyn Sink, now: Instant);
+    fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal>;
+    fn drain_events(&mut self, into: &mut Vec<Event>);
+}
+
+impl Drive for Engine {
+    fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+        self.ingest(batch, now);
+    }
+    fn ingest_bot(&mut self, bot: PeerId, packet: &[u8], now: Instant) {
+        self.ingest_bot(bot, packet, now);
+    }
+    fn tick(&mut self, now: Instant) -> Instant {
+        self.tick(now)
+    }
+    fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
+        self.flush(sink, now);
+    }
+    fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+        self.command(command, now)
+    }
+    fn drain_events(&mut self, into: &mut Vec<Event>) {
+        self.drain_events(into);
+    }
+}
+
+/// What a worker is made of.
+pub(super) struct Parts<E> {
+    pub(super) engine: E,
+    pub(super) ports: Vec<UdpPort>,
+    pub(super) commands: Commands,
+    pub(super) outlet: Outlet,
+    pub(super) bots: Bots,
+    pub(super) wake: Arc<Wake>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// Where a flush goes: the ports and the bots.
+struct Rim {
+    ports: Vec<UdpPort>,
+    arena: SendArena,
+    bots: Bots,
+    counters: Arc<Counters>,
+}
+
+pub(super) struct Worker<E> {
+    engine: E,
+    rim: Rim,
+    arena: ReceiveArena,
+    commands: Commands,
+    outlet: Outlet,
+    wake: Arc<Wake>,
+    counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+    events: Vec<Event>,
+}
+
+impl<E: Drive> Worker<E> {
+    pub(super) fn new(parts: Parts<E>) -> Self {
+        let Parts { engine, ports, commands, outlet, bots, wake, counters, stop } = parts;
+        let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters) };
+        let (arena, events) = (ReceiveArena::default(), Vec::new());
+        Self { engine, rim, arena, commands, outlet, wake, counters, stop, events }
+    }
+
+    /// Runs until told to stop. After a panic the engine is never touched again; commands are refused.
+    pub(super) fn run(&mut self, pin: Option<usize>) {
+        if let Some(processor) = pin {
+            pin_to(processor);
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            self.counters.failed.set(1);
+            self.outlet.fail(text.unwrap_or("no message").to_owned());
+            while !self.stopped() {
+                self.refuse_all();
+                self.sleep(MAX_SLEEP, &[]);
+            }
+        }
+        self.refuse_all();
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn work(&mut self) {
+        let begun = Instant::now();
+        let mut woken = begun;
+        let mut ready = Vec::new();
+        while !self.stopped() {
+            let deadline = self.turn(&ready, woken);
+            let rested = Instant::now();
+            self.counters.turns.add(1);
+            self.counters.busy_us.add(rested.duration_since(woken).as_micros() as u64);
+            self.counters.elapsed_us.set(rested.duration_since(begun).as_micros() as u64);
+            let sleep = deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(rested)).min(MAX_SLEEP);
+            ready = self.wait(sleep);
+            woken = Instant::now();
+            if let Some(late) = deadline.and_then(|at| woken.checked_duration_since(at)) {
+                self.counters.worst_lag_us.raise_to(late.as_micros() as u64);
+            }
+        }
+    }
+
+    /// One turn. Returns when the next is due; `None`: at once, because something was left undone.
+    fn turn(&mut self, ready: &[bool], now: Instant) -> Option<Instant> {
+        while let Some(request) = self.commands.next_revocation() {
+            self.counters.revocations.add(1);
+            self.carry_out(Class::Revocation, request, now);
+        }
+        let mut again = self.receive(ready, now);
+        for _ in 0..MAX_COMMANDS_PER_TURN {
+            let Some(request) = self.commands.next_command() else { break };
+            self.carry_out(Class::Command, request, now);
+        }
+        let engine = &mut self.engine;
+        let dropped = self.rim.bots.receive(|bot, packet| engine.ingest_bot(bot, packet, now));
+        self.counters.bot_drops.add(dropped);
+        let deadline = self.engine.tick(now);
+        self.engine.flush(&mut self.rim, now);
+        again |= self.rim.bots.publish();
+        self.tell();
+        again |= !self.commands.is_empty();
+        (!again).then_some(deadline)
+    }
+
+    fn receive(&mut self, ready: &[bool], now: Instant) -> bool {
+        let mut again = false;
+        for (index, port) in self.rim.ports.iter_mut().enumerate() {
+            if !ready.get(index).copied().unwrap_or(true) {
+                continue;
+            }
+            for call in 0..MAX_RECEIVE_CALLS {
+                let engine = &mut self.engine;
+                let received = match self.arena.receive(port, |batch| engine.ingest(batch, now)) {
+                    Ok(received) => received,
+                    Err(error) => {
+                        tracing::warn!(%error, "receiving failed");
+                        break;
+                    }
+                };
+                self.counters.datagrams_in.add(received.datagrams);
+                self.counters.bytes_in.add(received.bytes);
+                self.counters.truncated.add(received.truncated);
+                self.counters.receive_calls.add(u64::from(received.datagrams > 0));
+                again |= received.full && call + 1 == MAX_RECEIVE_CALLS;
+                if !received.full {
+                    break;
+                }
+            }
+        }
+        let drops = self.rim.ports.iter().map(|port| u64::from(port.kernel_drops)).sum();
+        self.counters.kernel_drops.set(drops);
+        let segmentation = self.rim.ports.iter().all(|port| port.segmentation);
+        self.counters.segmentation.set(u64::from(segmentation));
+        again
+    }
+
+    fn carry_out(&mut self, class: Class, request: Request, now: Instant) {
+        let Request { id, command } = request;
+        let bot_room = if let Command::CreateBot { room, .. } = &command { Some(*room) } else { None };
+        let gone_peer = if let Command::RemovePeer { peer } = &command { Some(*peer) } else { None };
+        let gone_room = if let Command::RemoveRoom { room } = &command { Some(*room) } else { None };
+        let mut result = self.engine.command(command, now);
+        self.counters.commands.add(1);
+        if let (Ok(Reply::Bot { peer }), Some(room)) = (&result, bot_room) {
+            let peer = *peer;
+            if self.rim.bots.insert(peer, room).is_err() {
+                let _room_failed = self.engine.command(Command::RemovePeer { peer }, now).is_err();
+                result = Err(Refusal::Unavailable);
+            }
+        }
+        // Gone is gone, whether this command or an earlier one did it.
+        gone_peer.into_iter().for_each(|peer| self.rim.bots.remove(peer));
+        gone_room.into_iter().for_each(|room| self.rim.bots.remove_room(room));
+        let outgoing = match result {
+            Ok(reply) => Outgoing::Reply { id, reply },
+            Err(refusal) => Outgoing::Refused { id, refusal },
+        };
+        self.outlet.reply(class, outgoing);
+    }
+
+    fn tell(&mut self) {
+        self.engine.drain_events(&mut self.events);
+        for event in self.events.drain(..) {
+            if let Event::RoomFailed { room } = &event {
+                self.rim.bots.remove_room(*room);
+            }
+            self.outlet.event(event);
+        }
+        self.outlet.publish();
+    }
+
+    fn refuse_all(&mut self) {
+        while let Some(Request { id, .. }) = self.commands.next_revocation() {
+            self.outlet.reply(Class::Revocation, Outgoing::Refused { id, refusal: Refusal::Unavailable });
+        }
+        while let Some(Request { id, .. }) = self.commands.next_command() {
+            self.outlet.reply(Class::Command, Outgoing::Refused { id, refusal: Refusal::Unavailable });
+        }
+        self.outlet.publish();
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until a port has something, the bell rings or the time is up; says which ports have.
+    fn wait(&self, sleep: Duration) -> Vec<bool> {
+        let fds: Vec<i32> = self.rim.ports.iter().map(AsRawFd::as_raw_fd).collect();
+        self.sleep(sleep, &fds)
+    }
+
+    /// `ppoll` rather than `epoll`: three descriptors that never change, and nanoseconds on every kernel.
+    fn sleep(&self, sleep: Duration, ports: &[i32]) -> Vec<bool> {
+        let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut fds: Vec<libc::pollfd> =
+            std::iter::once(self.wake.as_raw_fd()).chain(ports.iter().copied()).map(watch).collect();
+        let time = libc::timespec { tv_sec: sleep.as_secs() as _, tv_nsec: sleep.subsec_nanos().into() };
+        // SAFETY: the array is as long as said, the time lives through the call, and no signal mask is given.
+        let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as _, &raw const time, std::ptr::null()) };
+        if ready <= 0 {
+            return vec![false; ports.len()];
+        }
+        if fds[0].revents != 0 {
+            self.wake.lower();
+        }
+        fds[1..].iter().map(|fd| fd.revents != 0).collect()
+    }
+}
+
+impl Sink for Rim {
+    fn transmit(&mut self, batch: &TransmitBatch) -> usize {
+        let mut done = 0;
+        while let Some(group) = batch.groups.get(done) {
+            let serves = |port: &UdpPort, index: usize| {
+                batch.groups.get(index).is_some_and(|group| port.serves(group.destination, group.source))
+            };
+            let Some(port) = self.ports.iter_mut().find(|port| port.serves(group.destination, group.source)) else {
+                // A family we have no socket of.
+                self.counters.unreachable.add(1);
+                done += 1;
+                continue;
+            };
+            let end = (done..batch.groups.len()).find(|&index| !serves(port, index)).unwrap_or(batch.groups.len());
+            let sent = self.arena.send(port, batch, done..end);
+            self.counters.datagrams_out.add(sent.datagrams);
+            self.counters.bytes_out.add(sent.bytes);
+            self.counters.send_calls.add(sent.calls);
+            self.counters.unreachable.add(sent.unreachable);
+            self.counters.socket_full.add(u64::from(sent.full));
+            done += sent.groups;
+            if sent.full {
+                break;
+            }
+        }
+        done
+    }
+
+    fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
+        self.bots.deliver(bot, packet);
+    }
+}
+
+/// Keeps this thread on one processor; harmless where that is not allowed.
+fn pin_to(processor: usize) {
+    // SAFETY: `cpu_set_t` is an array of numbers; the macros write within it.
+    let pinned = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(processor % libc::CPU_SETSIZE as usize, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0
+    };
+    if !pinned {
+        tracing::warn!(processor, "cannot pin the worker");
+    }
+}

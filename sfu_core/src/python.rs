@@ -1,0 +1,189 @@
+//! The compiled module `pysfu._core`: conversions between Python and the driver, and no decisions.
+
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::driver::bots::BotLink;
+use crate::driver::wire::{decode, encode};
+use crate::driver::{Driver, DriverConfig, StartError};
+use crate::engine::command::Request;
+use crate::ids::PeerId;
+use crate::sdp;
+
+/// Most messages of one worker per call of `drain`, so that the event loop comes round.
+const MAX_DRAIN: usize = 1_024;
+
+fn invalid(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// The workers.
+#[pyclass(frozen, module = "pysfu._core")]
+struct Core {
+    driver: Driver,
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(py: Python<'_>, config: &[u8]) -> PyResult<Self> {
+        let config: DriverConfig = decode(config).map_err(invalid)?;
+        let driver = py.detach(|| Driver::start(&config)).map_err(|error| match error {
+            StartError::Config(_) => invalid(error),
+            StartError::Bind { .. } | StartError::System(_) => PyOSError::new_err(error.to_string()),
+        })?;
+        Ok(Self { driver })
+    }
+
+    /// Hands a request to a worker; False when too many wait for an answer.
+    fn submit(&self, worker: usize, request: &[u8]) -> PyResult<bool> {
+        let request: Request = decode(request).map_err(invalid)?;
+        Ok(self.driver.submit(worker, request).is_ok())
+    }
+
+    /// Takes out replies and events, each with its worker.
+    fn drain<'py>(&self, py: Python<'py>) -> Vec<(usize, Bound<'py, PyBytes>)> {
+        let drained = py.detach(|| {
+            let mut drained = Vec::new();
+            self.driver.drain(MAX_DRAIN, |worker, outgoing| drained.push((worker, encode(&outgoing))));
+            drained
+        });
+        drained.into_iter().map(|(worker, bytes)| (worker, PyBytes::new(py, &bytes))).collect()
+    }
+
+    /// The ring of a bot.
+    fn bot(&self, worker: usize, peer: u64) -> PyResult<BotRing> {
+        let peer = PeerId::new(peer as u32, (peer >> 32) as u32);
+        let link = self.driver.bot(worker, peer).ok_or_else(|| PyRuntimeError::new_err("there is no such bot"))?;
+        Ok(BotRing { link })
+    }
+
+    /// Every worker's counters.
+    fn counters<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &encode(&self.driver.counters()))
+    }
+
+    /// Ends the workers and waits for them.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.driver.close());
+    }
+
+    /// Readable while there is something to drain.
+    #[getter]
+    fn event_fd(&self) -> i32 {
+        self.driver.bell().as_raw_fd()
+    }
+
+    /// How many workers there are.
+    #[getter]
+    fn workers(&self) -> usize {
+        self.driver.workers()
+    }
+
+    /// The addresses that remotes are told, as `host:port`, worker by worker.
+    #[getter]
+    fn addresses(&self) -> Vec<Vec<String>> {
+        let text = |worker: Vec<std::net::SocketAddr>| worker.iter().map(ToString::to_string).collect();
+        self.driver.addresses().into_iter().map(text).collect()
+    }
+
+    /// What the kernel did not grant.
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.driver.warnings().to_vec()
+    }
+}
+
+/// The two packet rings of a bot.
+#[pyclass(frozen, module = "pysfu._core")]
+struct BotRing {
+    link: Arc<BotLink>,
+}
+
+#[pymethods]
+impl BotRing {
+    /// Sends a clear RTP packet into the engine; False when it is too large.
+    fn send(&self, packet: &[u8]) -> bool {
+        self.link.send(packet)
+    }
+
+    /// Takes out the clear RTP packets that came.
+    fn drain<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let packets = py.detach(|| self.link.drain());
+        packets.iter().map(|packet| PyBytes::new(py, packet)).collect()
+    }
+
+    /// Readable while there are packets.
+    #[getter]
+    fn fd(&self) -> i32 {
+        self.link.bell().as_raw_fd()
+    }
+
+    /// Packets that made room for newer ones.
+    #[getter]
+    fn dropped(&self) -> u64 {
+        self.link.dropped()
+    }
+}
+
+/// Answers an offer: the answer, the negotiated session and where each track was placed.
+#[pyfunction]
+fn answer<'py>(py: Python<'py>, offer: &str, plan: &[u8]) -> PyResult<(String, Bound<'py, PyBytes>)> {
+    let plan: sdp::AnswerPlan = decode(plan).map_err(invalid)?;
+    let answered = py.detach(|| sdp::answer(offer, &plan)).map_err(invalid)?;
+    let bytes = encode(&answered);
+    Ok((answered.sdp, PyBytes::new(py, &bytes)))
+}
+
+/// Makes an offer: its text, and what `accept` needs.
+#[pyfunction]
+fn offer<'py>(py: Python<'py>, plan: &[u8]) -> PyResult<(String, Bound<'py, PyBytes>)> {
+    let plan: sdp::OfferPlan = decode(plan).map_err(invalid)?;
+    let offered = py.detach(|| sdp::offer(&plan)).map_err(invalid)?;
+    Ok((offered.sdp, PyBytes::new(py, &encode(&offered.pending))))
+}
+
+/// Takes the answer to an offer: the negotiated session.
+#[pyfunction]
+fn accept<'py>(py: Python<'py>, pending: &[u8], answer: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let pending: sdp::PendingOffer = decode(pending).map_err(invalid)?;
+    let session = py.detach(|| sdp::accept(&pending, answer)).map_err(invalid)?;
+    Ok(PyBytes::new(py, &encode(&session)))
+}
+
+/// Reads an SDP fragment of WHIP.
+#[pyfunction]
+fn parse_fragment<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let fragment = sdp::parse_fragment(text).map_err(invalid)?;
+    Ok(PyBytes::new(py, &encode(&fragment)))
+}
+
+/// Writes the SDP fragment that answers an ICE restart of WHIP.
+#[pyfunction]
+fn write_fragment(local: &[u8], restart: &[u8]) -> PyResult<String> {
+    Ok(sdp::write_fragment(&decode(local).map_err(invalid)?, &decode(restart).map_err(invalid)?))
+}
+
+/// Reads and writes one message: for the test that both languages mean the same.
+#[pyfunction]
+fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let bytes = match kind {
+        "request" => encode(&decode::<Request>(message).map_err(invalid)?),
+        "outgoing" => encode(&decode::<crate::driver::wire::Outgoing>(message).map_err(invalid)?),
+        "answer_plan" => encode(&decode::<sdp::AnswerPlan>(message).map_err(invalid)?),
+        "offer_plan" => encode(&decode::<sdp::OfferPlan>(message).map_err(invalid)?),
+        "config" => encode(&decode::<DriverConfig>(message).map_err(invalid)?),
+        _ => return Err(invalid("no such kind of message")),
+    };
+    Ok(PyBytes::new(py, &bytes))
+}
+
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::{BotRing, Core, accept, answer, offer, parse_fragment, round_trip, write_fragment};
+}
