@@ -36,10 +36,14 @@ use self::worker::Worker;
 use crate::engine::command::Request;
 use crate::engine::{Engine, EngineConfig};
 use crate::ids::PeerId;
-use crate::units::{Epoch, NtpTime};
+use crate::peer::TransportConfig;
+use crate::peer::dtls::{DtlsVersions, Identity};
+use crate::units::{Bitrate, Epoch, NtpTime};
 
 /// Most workers of one process; each holds some MiB of buffers.
 pub const MAX_WORKERS: u16 = 64;
+/// What a downlink is taken to carry before anything is known: a camera in 720p.
+const INITIAL_BITRATE: Bitrate = Bitrate::kbps(1_500);
 /// Seconds from the epoch of NTP (1900) to that of Unix (1970), RFC 5905 figure 4.
 const UNIX_EPOCH_IN_NTP_S: u64 = 2_208_988_800;
 
@@ -136,12 +140,13 @@ impl Driver {
         if config.workers == 0 || config.workers > MAX_WORKERS || config.bind.is_empty() {
             return Err(StartError::Config("there must be 1 to 64 workers and an address to bind"));
         }
+        let identity = Identity::generate(DtlsVersions::Only12).map_err(io::Error::other)?;
         let bell = Arc::new(Wake::new()?);
         let mut warnings = Vec::new();
         let mut driver = Self { workers: Vec::new(), bell, warnings: Vec::new() };
         for index in 0..config.workers {
             let ports = bind(config, index, &mut warnings)?;
-            driver.workers.push(start_worker(config, index, ports, &driver.bell, &make)?);
+            driver.workers.push(start_worker(config, index, ports, &driver.bell, &identity, &make)?);
         }
         warnings.dedup();
         driver.warnings = warnings;
@@ -277,13 +282,14 @@ fn candidates(config: &DriverConfig, ports: &[UdpPort]) -> io::Result<Vec<Socket
 
 /// The only place where an engine gets its clock and its randomness.
 #[allow(clippy::disallowed_methods)]
-fn engine_config(candidates: Vec<SocketAddr>) -> io::Result<(EngineConfig, Instant)> {
+fn engine_config(identity: &Identity, candidates: Vec<SocketAddr>) -> io::Result<(EngineConfig, Instant)> {
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("no randomness"))?;
     let now = Instant::now();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = Epoch { instant: now, ntp: NtpTime(UNIX_EPOCH_IN_NTP_S << 32).plus(unix) };
-    Ok((EngineConfig { candidates, epoch, seed }, now))
+    let transport = TransportConfig { identity: identity.clone(), candidates, check_named: false };
+    Ok((EngineConfig { transport, epoch, seed, initial_bitrate: INITIAL_BITRATE }, now))
 }
 
 fn start_worker<E: Drive>(
@@ -291,10 +297,11 @@ fn start_worker<E: Drive>(
     index: u16,
     ports: Vec<UdpPort>,
     bell: &Arc<Wake>,
+    identity: &Identity,
     make: &impl Fn(EngineConfig, Instant) -> E,
 ) -> Result<Handle, StartError> {
     let addresses = candidates(config, &ports)?;
-    let (engine_config, now) = engine_config(addresses.clone())?;
+    let (engine_config, now) = engine_config(identity, addresses.clone())?;
     let engine = make(engine_config, now);
     let wake = Arc::new(Wake::new()?);
     let counters = Arc::new(Counters::default());

@@ -13,9 +13,9 @@ pub mod forward;
 pub mod gate;
 pub mod ids;
 pub mod peer;
-pub mod rtcp;
 #[cfg(feature = "python")]
 mod python;
+pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod session;

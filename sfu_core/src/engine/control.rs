@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use crate::bwe::allocator::{Allocator, Demand, Target};
+use crate::bwe::allocator::{Allocator, Demand, Target, UP_SHARE};
+use crate::bwe::estimator::Limit;
 use crate::demux::StunRoute;
 use crate::gate::Flow;
 use crate::ids::PeerId;
 use crate::peer::PeerEvent;
 use crate::peer::sctp::{DataError, DataEvent};
 use crate::session::{LocalTransport, MAX_ENCODINGS, MediaKind, TrackSource};
+use crate::units::Bitrate;
 
 use super::Engine;
 use super::command::{Cap, Refusal, Reply};
@@ -255,7 +257,11 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         });
         sections.push(id);
     }
-    let estimate = member.outbound.estimate.target;
+    let estimate = match member.outbound.estimate.limit {
+        // No sign that anything is too much: nobody is paused for what was only never tried.
+        Limit::None => member.outbound.estimate.target.max(lowest_of(&demands)),
+        _ => member.outbound.estimate.target,
+    };
     member.outbound.controller.set_desired(Allocator::desired(&demands));
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
@@ -265,6 +271,17 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     if let Some(member) = engine.peers.find_mut(peer) {
         member.outbound.targets = targets;
     }
+}
+
+/// What everything wanted takes at its lowest.
+fn lowest_of(demands: &[Demand]) -> Bitrate {
+    let lowest: Bitrate = demands
+        .iter()
+        .filter(|demand| demand.limit.is_some())
+        .filter_map(|demand| demand.rates.iter().flatten().next())
+        .copied()
+        .sum();
+    lowest * (1.0 / UP_SHARE + 0.05)
 }
 
 /// Lets one subscription go for its new target; a changed encoding is an event.
