@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::bots::Bots;
 use super::counters::Counters;
-use super::lanes::Commands;
+use super::lanes::{Commands, Queued};
+use super::overtaking::Overtaking;
 use super::ring::{Class, Outlet};
 use super::udp::UdpPort;
 use super::udp::receive::ReceiveArena;
@@ -84,6 +85,7 @@ pub(super) struct Worker<E> {
     rim: Rim,
     arena: ReceiveArena,
     commands: Commands,
+    overtaking: Overtaking,
     outlet: Outlet,
     wake: Arc<Wake>,
     counters: Arc<Counters>,
@@ -96,7 +98,8 @@ impl<E: Drive> Worker<E> {
         let Parts { engine, ports, commands, outlet, bots, wake, counters, stop } = parts;
         let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters) };
         let (arena, events) = (ReceiveArena::default(), Vec::new());
-        Self { engine, rim, arena, commands, outlet, wake, counters, stop, events }
+        let overtaking = Overtaking::default();
+        Self { engine, rim, arena, commands, overtaking, outlet, wake, counters, stop, events }
     }
 
     /// Runs until told to stop. After a panic the engine is never touched again; commands are refused.
@@ -138,15 +141,21 @@ impl<E: Drive> Worker<E> {
     }
 
     /// One turn. Returns when the next is due; `None`: at once, because something was left undone.
-    fn turn(&mut self, ready: &[bool], now: Instant) -> Option<Instant> {
-        while let Some(request) = self.commands.next_revocation() {
-            self.counters.revocations.add(1);
-            self.carry_out(Class::Revocation, request, now);
-        }
+    pub(super) fn turn(&mut self, ready: &[bool], now: Instant) -> Option<Instant> {
+        self.revoke(now);
         let mut again = self.receive(ready, now);
         for _ in 0..MAX_COMMANDS_PER_TURN {
-            let Some(request) = self.commands.next_command() else { break };
-            self.carry_out(Class::Command, request, now);
+            let Some(Queued { order, request }) = self.commands.next_command() else {
+                self.overtaking.clear();
+                break;
+            };
+            // Revocations asked before this command come before it; those asked after it may take it back.
+            self.revoke(now);
+            if self.overtaking.is_overtaken(&request.command, order) {
+                self.outlet.reply(Class::Command, Outgoing::Reply { id: request.id, reply: Reply::Done });
+            } else {
+                self.carry_out(Class::Command, request, now);
+            }
         }
         let engine = &mut self.engine;
         let dropped = self.rim.bots.receive(|bot, packet| engine.ingest_bot(bot, packet, now));
@@ -157,6 +166,15 @@ impl<E: Drive> Worker<E> {
         self.tell();
         again |= !self.commands.is_empty();
         (!again).then_some(deadline)
+    }
+
+    /// Carries out all that takes a right away. One atomic load when there is nothing.
+    fn revoke(&mut self, now: Instant) {
+        while let Some(Queued { order, request }) = self.commands.next_revocation() {
+            self.counters.revocations.add(1);
+            self.overtaking.revoked(&request.command, order);
+            self.carry_out(Class::Revocation, request, now);
+        }
     }
 
     fn receive(&mut self, ready: &[bool], now: Instant) -> bool {
@@ -227,11 +245,11 @@ impl<E: Drive> Worker<E> {
     }
 
     fn refuse_all(&mut self) {
-        while let Some(Request { id, .. }) = self.commands.next_revocation() {
-            self.outlet.reply(Class::Revocation, Outgoing::Refused { id, refusal: Refusal::Unavailable });
+        while let Some(Queued { request, .. }) = self.commands.next_revocation() {
+            self.outlet.reply(Class::Revocation, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
         }
-        while let Some(Request { id, .. }) = self.commands.next_command() {
-            self.outlet.reply(Class::Command, Outgoing::Refused { id, refusal: Refusal::Unavailable });
+        while let Some(Queued { request, .. }) = self.commands.next_command() {
+            self.outlet.reply(Class::Command, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
         }
         self.outlet.publish();
     }
