@@ -39,7 +39,7 @@ impl Right {
 
 /// Which rights were taken back, and after how many requests.
 #[derive(Debug, Default)]
-pub struct Overtaking {
+pub(super) struct Overtaking {
     revoked: BTreeMap<Right, u64>,
     /// No queued ordinary command is older.
     oldest: u64,
@@ -47,7 +47,7 @@ pub struct Overtaking {
 
 impl Overtaking {
     /// A revocation was carried out, the `order`-th request of all.
-    pub fn revoked(&mut self, command: &Command, order: u64) {
+    pub(super) fn revoked(&mut self, command: &Command, order: u64) {
         let Some(right) = Right::of(command) else { return };
         let latest = self.revoked.entry(right).or_default();
         *latest = order.max(*latest);
@@ -58,14 +58,14 @@ impl Overtaking {
     }
 
     /// Whether an ordinary command, the `order`-th request of all, was taken back before its turn came.
-    pub fn is_overtaken(&mut self, command: &Command, order: u64) -> bool {
+    pub(super) fn is_overtaken(&mut self, command: &Command, order: u64) -> bool {
         self.oldest = order;
         let revoked = Right::of(command).and_then(|right| self.revoked.get(&right));
         revoked.is_some_and(|&revoked| revoked > order)
     }
 
     /// No ordinary command is queued, so nothing can be overtaken.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.revoked.clear();
     }
 }

@@ -95,7 +95,7 @@ fn a_revocation_overtakes_a_thousand_queued_commands() {
         ask(&bench, id, Command::Stats);
     }
     ask(&bench, 1_000, REVOKE);
-    bench.worker.turn(&[], start());
+    bench.worker.turn(start());
     assert_eq!(bench.commands.lock().expect("not poisoned")[0], REVOKE);
     let mut first = None;
     bench.inlet.pop(1, |_, outgoing| first = Some(outgoing));
@@ -107,7 +107,7 @@ fn a_revocation_works_while_nobody_reads() {
     let mut bench = bench(4);
     for id in 0..5_000 {
         ask(&bench, id, REVOKE);
-        bench.worker.turn(&[], start());
+        bench.worker.turn(start());
     }
     assert_eq!(bench.commands.lock().expect("not poisoned").len(), 5_000);
     let mut replies = 0;
@@ -130,8 +130,8 @@ fn a_grant_that_its_revocation_overtook_is_never_carried_out() {
     let mut bench = bench(16);
     ask(&bench, 1, ALLOW);
     ask(&bench, 2, REVOKE);
-    bench.worker.turn(&[], start());
-    bench.worker.turn(&[], start());
+    bench.worker.turn(start());
+    bench.worker.turn(start());
     assert_eq!(*bench.commands.lock().expect("not poisoned"), [REVOKE]);
     let mut replies = Vec::new();
     bench.inlet.pop(9, |_, outgoing| replies.push(outgoing));
@@ -143,7 +143,7 @@ fn a_grant_asked_after_a_revocation_is_carried_out_after_it() {
     let mut bench = bench(16);
     ask(&bench, 1, REVOKE);
     ask(&bench, 2, ALLOW);
-    bench.worker.turn(&[], start());
+    bench.worker.turn(start());
     assert_eq!(*bench.commands.lock().expect("not poisoned"), [REVOKE, ALLOW]);
 }
 
@@ -153,7 +153,7 @@ fn a_turn_carries_out_a_bounded_number_of_commands() {
     for id in 0..100 {
         ask(&bench, id, Command::Stats);
     }
-    assert_eq!(bench.worker.turn(&[], start()), None, "the rest is due at once");
+    assert_eq!(bench.worker.turn(start()), None, "the rest is due at once");
     assert!(bench.commands.lock().expect("not poisoned").len() < 100);
 }
 
