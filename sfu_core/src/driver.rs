@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod bots;
 pub mod counters;
 pub mod lanes;
+mod overtaking;
 pub mod ring;
 pub mod udp;
 pub mod wake;
