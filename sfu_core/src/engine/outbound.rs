@@ -125,12 +125,7 @@ impl Outbound {
     }
 
     /// Applies a negotiation. Sections keep their place; returns false, and changes nothing, when one contradicts its past.
-    pub(crate) fn apply(
-        &mut self,
-        session: &NegotiatedSession,
-        first: FirstNumbers,
-        initial: Bitrate,
-    ) -> bool {
+    pub(crate) fn apply(&mut self, session: &NegotiatedSession, first: FirstNumbers, initial: Bitrate) -> bool {
         let contradicts = self
             .send
             .iter()
@@ -161,7 +156,7 @@ impl Outbound {
                 packets: 0,
                 bytes: 0,
                 retransmitted: 0,
-                    loss: 0.0,
+                loss: 0.0,
                 acknowledged: false,
             });
         }

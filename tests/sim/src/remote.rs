@@ -73,6 +73,14 @@ impl Remote {
         }
     }
 
+    /// Whether media can flow.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Browser(browser) => browser.is_connected(),
+            Self::Keyed(_) => true,
+        }
+    }
+
     /// What it received.
     pub fn oracle(&self) -> &Oracle {
         match self {

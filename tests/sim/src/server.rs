@@ -1,0 +1,88 @@
+//! The media engine in the world's hands.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use sfu_core::engine::command::{Command, Refusal, Reply};
+use sfu_core::engine::event::Event;
+use sfu_core::engine::transmit::{Datagram, Sink};
+use sfu_core::engine::{Engine, EngineConfig};
+use sfu_core::peer::TransportConfig;
+use sfu_core::peer::dtls::{DtlsVersions, Identity};
+use sfu_core::stats::EngineStats;
+use sfu_core::units::{Bitrate, Epoch, NtpTime};
+
+use crate::random::Random;
+use crate::world::Server;
+
+/// Wall clock at the start of every world: 2026-01-01 in seconds since 1900.
+const NTP_AT_START: u64 = 3_976_214_400;
+/// What a downlink is taken to carry at first: what a video call needs, as configured in the field.
+const INITIAL_BITRATE: Bitrate = Bitrate::kbps(3_000);
+
+/// An engine, and everything it told.
+pub struct EngineServer {
+    /// The engine.
+    pub engine: Engine,
+    /// All events so far.
+    pub events: Vec<Event>,
+}
+
+impl EngineServer {
+    /// An engine whose randomness follows from `seed`, told to be reached at `address`.
+    pub fn new(address: SocketAddr, seed: u64, now: Instant) -> Self {
+        Self { engine: Engine::new(config(address, seed, now), now), events: Vec::new() }
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// The engine's refusal.
+    pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+        let reply = self.engine.command(command, now);
+        self.engine.drain_events(&mut self.events);
+        reply
+    }
+
+    /// The engine's figures.
+    pub fn stats(&mut self, now: Instant) -> EngineStats {
+        match self.command(Command::Stats, now) {
+            Ok(Reply::Stats { stats }) => *stats,
+            other => panic!("asked for statistics, got {other:?}"),
+        }
+    }
+}
+
+impl Server for EngineServer {
+    fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+        self.engine.ingest(batch, now);
+    }
+
+    fn tick(&mut self, now: Instant) -> Instant {
+        let due = self.engine.tick(now);
+        self.engine.drain_events(&mut self.events);
+        due
+    }
+
+    fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
+        self.engine.flush(sink, now);
+        self.engine.drain_events(&mut self.events);
+    }
+}
+
+impl std::fmt::Debug for EngineServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineServer").field("events", &self.events.len()).finish_non_exhaustive()
+    }
+}
+
+/// The only place that says what an engine is made with.
+fn config(address: SocketAddr, seed: u64, now: Instant) -> EngineConfig {
+    let identity = Identity::generate(DtlsVersions::Only12).expect("the library makes certificates");
+    EngineConfig {
+        transport: TransportConfig { identity, candidates: vec![address], check_named: false },
+        epoch: Epoch { instant: now, ntp: NtpTime(NTP_AT_START << 32) },
+        seed: Random::new(seed).bytes(),
+        initial_bitrate: INITIAL_BITRATE,
+    }
+}
