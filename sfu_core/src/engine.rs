@@ -22,6 +22,7 @@ mod keyed;
 mod member;
 mod outbound;
 mod path;
+mod probe;
 mod report;
 mod room;
 mod rtcp_queue;
@@ -250,3 +251,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,11 @@ impl BatchWriter {
         self.used + MAX_DATAGRAM > BATCH_BYTES || self.batch.groups.len() >= MAX_GROUPS
     }
 
+    /// Bytes written.
+    pub(crate) fn len(&self) -> usize {
+        self.used
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.batch.groups.is_empty()
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::batch::{BatchWriter, Route};
 use super::member::{Link, Member};
 use super::path::{self, Exit};
+use super::probe;
 use super::transmit::Sink;
 use super::{Engine, MAX_PEERS};
 use crate::ids::PeerId;
@@ -48,7 +49,7 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant
     if engine.writer.is_full() {
         return true;
     }
-    if !member.outbound.pacer.is_empty() || member.has_control() {
+    if !member.outbound.pacer.is_empty() || member.has_control() || member.outbound.padding.due.is_some() {
         engine.pending.note(member);
     }
     false
@@ -78,6 +79,15 @@ fn flush_member(
     while !writer.is_full() {
         let Some(queued) = member.outbound.pacer.poll(at.0) else { break };
         path::leave(exit, member, &queued, route, writer, sink, at);
+    }
+    if route.is_some() {
+        probe::fill_up(member, at.0, |member, filling| {
+            let before = writer.len();
+            if !writer.is_full() {
+                path::leave(exit, member, filling, route, writer, sink, at);
+            }
+            writer.len() - before
+        });
     }
 }
 
@@ -122,9 +132,8 @@ pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
         if member.has_control() {
             return now;
         }
-        if let Some(due) = member.outbound.pacer.next_due() {
-            next = next.min(due);
-        }
+        let due = [member.outbound.pacer.next_due(), member.outbound.padding.due];
+        next = due.into_iter().flatten().fold(next, Instant::min);
     }
     next.max(now)
 }

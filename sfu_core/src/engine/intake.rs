@@ -9,7 +9,7 @@ use crate::forward::resend::Origin;
 use crate::forward::router::Track;
 use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
 use crate::ids::TrackId;
-use crate::rtp::ext::{ExtensionKind, Extensions};
+use crate::rtp::ext::{AudioLevel, ExtensionKind, Extensions};
 use crate::rtp::header::Packet;
 use crate::rtp::{av1, h264, red, vp8, vp9};
 use crate::session::{Codec, MediaKind};
@@ -107,7 +107,7 @@ pub(super) fn store(
         timestamp: packet.header.timestamp,
         marker: packet.header.marker,
         payload_index,
-        audio_level: extensions.audio_level.map(|level| level.to_byte()),
+        audio_level: extensions.audio_level.map(AudioLevel::to_byte),
         video_orientation: extensions.video_orientation,
         vp8: facts.vp8,
     };
@@ -174,7 +174,7 @@ fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
     ];
     for (kind, value) in values {
         let Some(value) = value else { continue };
-        let fits = passed.remaining_capacity() >= value.len() + 2 && value.len() <= usize::from(u8::MAX);
+        let fits = passed.remaining_capacity() >= value.len() + 2 && u8::try_from(value.len()).is_ok();
         if fits {
             passed.extend([kind as u8, value.len() as u8]);
             passed.extend(value.iter().copied());
@@ -185,11 +185,10 @@ fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
 
 /// Makes sure that the publisher hears from us in time: feedback soon after a packet, a request soon after a hole.
 pub(super) fn arm_feedback(publisher: &mut Member, track: &Track, encoding: u8, timers: &mut Timers, now: Instant) {
-    if publisher.inbound.report_at.is_none() {
-        publisher.inbound.report_at = Some(now + report::FEEDBACK_INTERVAL);
-    }
+    let inbound = &publisher.inbound;
     let missing = track.encodings.get(usize::from(encoding)).and_then(|encoding| encoding.recovery.poll_timeout());
-    let soonest = [publisher.inbound.report_at, missing].into_iter().flatten().min();
+    let reception = inbound.reception_at.is_none().then(|| now + report::REPORT_INTERVAL);
+    let soonest = [inbound.report_at, inbound.arrivals.poll_timeout(), missing, reception].into_iter().flatten().min();
     if let Some(at) = soonest {
         publisher.inbound.report_at = Some(at);
         timers.arm(publisher.id, &mut publisher.armed, Some(at));

@@ -12,6 +12,7 @@ use crate::rtcp::sr::ReportBlock;
 use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType};
 use crate::units::{Bitrate, NtpTime};
 
+use super::probe::PaddingCredit;
 use super::seal::{DescriptorPatch, Stamp};
 
 /// Media sections in which we send to one peer: 24 faces with sound and a shared screen with sound.
@@ -62,6 +63,8 @@ pub(crate) struct SendTrack {
     pub(crate) retransmitted: u64,
     /// What the subscriber last reported.
     pub(crate) loss: f64,
+    /// The last video packet that left: what the downlink is filled up with.
+    pub(crate) last_video: Option<Queued>,
     acknowledged: bool,
 }
 
@@ -90,6 +93,7 @@ pub(crate) struct Outbound {
     sent_reports: [(u32, Option<Instant>); SENT_REPORTS],
     next_sent_report: usize,
     rtx_budget: RtxBudget,
+    pub(crate) padding: PaddingCredit,
     pub(crate) recent_resends: RecentResends,
     /// When the layers are next chosen anew.
     pub(crate) allocate_at: Option<Instant>,
@@ -119,6 +123,7 @@ impl Outbound {
             sent_reports: [(0, None); SENT_REPORTS],
             next_sent_report: 0,
             rtx_budget: RtxBudget::default(),
+            padding: PaddingCredit::default(),
             recent_resends: RecentResends::default(),
             allocate_at: None,
         }
@@ -157,6 +162,7 @@ impl Outbound {
                 bytes: 0,
                 retransmitted: 0,
                 loss: 0.0,
+                last_video: None,
                 acknowledged: false,
             });
         }

@@ -221,6 +221,7 @@ pub(super) fn leave(
     if stamped {
         outbound.history.on_sent(len as u16, now.0);
     }
+    outbound.padding.spend(len);
     outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
     send.packets += 1;
     send.bytes += stored.payload.len() as u64;
@@ -231,6 +232,7 @@ pub(super) fn leave(
     } else {
         send.next_index = send.next_index.max(queued.index + 1);
         send.last_timestamp = queued.timestamp;
+        send.last_video = (send.kind == MediaKind::Video).then_some(*queued);
     }
     exit.stats.rtp_packets_out += 1;
     exit.stats.rtp_bytes_out += len as u64;

@@ -16,10 +16,8 @@ use super::Engine;
 use super::inbound::MAX_TRACKS_PER_PEER;
 use super::member::Member;
 
-/// A publisher hears of what arrived this often: its estimator wants 50 to 100 ms.
-pub(super) const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Receiver and sender reports: browsers send theirs about once a second too.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The round trip taken before one is measured.
 const ROUND_TRIP_GUESS: Duration = Duration::from_millis(100);
 

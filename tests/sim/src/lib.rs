@@ -10,6 +10,7 @@ pub mod link;
 pub mod media;
 pub mod meeting;
 pub mod oracle;
+pub mod person;
 pub mod random;
 pub mod remote;
 pub mod server;

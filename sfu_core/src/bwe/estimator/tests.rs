@@ -83,7 +83,7 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
             let survives = fits && dice.roll() >= link.loss;
             arrivals.push_back((sequence, survives.then_some(link_free_at as u64 + link.one_way_micros)));
         }
-        if micros % 50_000 == 0 {
+        if micros.is_multiple_of(50_000) {
             let latest = arrivals.iter().rposition(|(_, at)| at.is_some_and(|at| at <= micros));
             if let Some(latest) = latest {
                 let told: Vec<_> = arrivals.drain(..=latest).collect();
@@ -96,7 +96,7 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
             let (_, base, statuses) = reports.pop_front().expect("just seen");
             feed(&mut history, controller, base, &statuses, now);
         }
-        if micros % 25_000 == 0 {
+        if micros.is_multiple_of(25_000) {
             target = controller.tick(now).target;
         }
         if micros % 1_000_000 == 999_000 {

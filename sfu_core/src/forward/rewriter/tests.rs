@@ -329,7 +329,9 @@ proptest! {
         let mut play = Play { stream, encoding: 0, source: 70_000, clock: 0, sent: BTreeMap::new(),
             never_in_order: BTreeSet::new(), late: Vec::new() };
         play.send(0, 69_999, true);
-        steps.into_iter().for_each(|step| play.step(step));
+        for step in steps {
+            play.step(step);
+        }
         let next = play.stream.rewriter.next_sequence();
         let mut gaps = 0;
         for index in FIRST..next {

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use super::bench::{Bench, address};
 use super::{SERVER, THIEF, WIFI, seconds};
-use crate::engine::event::FailReason;
 use crate::ids::Mid;
 use crate::peer::dtls::{MAX_HANDSHAKE_PER_SECOND, MAX_PENDING_HANDSHAKE};
 use crate::peer::sctp::{DataEvent, DataTransport, Reliability};
 use crate::peer::srtp::SrtpKeys;
 use crate::peer::{CONNECT_DEADLINE, PeerEvent, SrtpPair};
+use crate::session::FailReason;
 use crate::session::{DataMedia, DtlsRole};
 
 #[test]

@@ -1,0 +1,78 @@
+//! Proving that a downlink carries more than is sent to it: while more is wanted than the estimate allows, media is filled up
+//! to the estimate with packets that went out a moment ago, as retransmissions (RFC 4588), so that the filling may repair
+//! something. It goes through the gate like everything else.
+
+use std::time::{Duration, Instant};
+
+use super::member::Member;
+use super::outbound::{Outbound, Queued};
+use crate::units::Bitrate;
+
+/// The most that is filled up at once: what one pacing group of a fast link takes.
+const MAX_CREDIT: Duration = Duration::from_millis(20);
+
+/// While filling up, how often: a pacing group each.
+const FILL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Bytes that may be filled up.
+#[derive(Debug, Default)]
+pub(crate) struct PaddingCredit {
+    bytes: i64,
+    at: Option<Instant>,
+    /// When to fill up again, whether or not media comes.
+    pub(crate) due: Option<Instant>,
+}
+
+impl PaddingCredit {
+    /// Time has passed: at `rate` in all, so much could have been sent.
+    fn grow(&mut self, rate: Bitrate, now: Instant) {
+        let cap = rate.bytes_in(MAX_CREDIT).as_bytes() as i64;
+        if let Some(at) = self.at.replace(now) {
+            let grown = rate.bytes_in(now.saturating_duration_since(at)).as_bytes() as i64;
+            self.bytes = (self.bytes + grown).clamp(-cap, cap);
+        }
+    }
+
+    /// Something left, media or filling.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes as i64);
+    }
+}
+
+/// Fills up with what `send` sends, while there is credit and nothing waits; `send` says how many bytes left.
+pub(crate) fn fill_up(member: &mut Member, now: Instant, mut send: impl FnMut(&mut Member, &Queued) -> usize) {
+    member.outbound.padding.due = None;
+    while let Some(filling) = next(&mut member.outbound, now) {
+        let sent = send(member, &filling);
+        if sent == 0 {
+            return; // it may not leave any more, or the batch is full
+        }
+        member.outbound.pacer.on_padding(sent as u16, now);
+    }
+    if member.outbound.estimate.padding_to > Bitrate::ZERO && member.outbound.fillable().is_some() {
+        member.outbound.padding.due = Some(now + FILL_INTERVAL);
+    }
+}
+
+/// The next packet to fill up with.
+fn next(outbound: &mut Outbound, now: Instant) -> Option<Queued> {
+    let rate = outbound.estimate.padding_to;
+    if rate == Bitrate::ZERO {
+        return None;
+    }
+    outbound.padding.grow(rate, now);
+    if outbound.padding.bytes <= 0 || outbound.pacer.padding_room(now) == 0 {
+        return None;
+    }
+    outbound.fillable()
+}
+
+impl Outbound {
+    /// The last video packet that left, as a retransmission.
+    fn fillable(&self) -> Option<Queued> {
+        let section = self.send.iter().find(|section| section.rtx_ssrc.is_some() && section.last_video.is_some())?;
+        let last = section.last_video?;
+        let payload_type = section.payload_types.iter().find(|payload| payload.number == last.payload_type)?.rtx?;
+        Some(Queued { payload_type, retransmission: true, ..last })
+    }
+}

@@ -1,0 +1,254 @@
+//! The engine as a whole, with keyed peers on a desk: every datagram in and out is seen.
+
+use std::time::Duration;
+
+use super::command::{Command, Refusal, Reply, TrackSource};
+use super::event::Event;
+use super::*;
+use crate::rtcp::RtcpPacket;
+use crate::session::MediaKind;
+
+mod rig;
+
+use rig::{Rig, mid};
+
+#[test]
+fn a_packet_reaches_whom_an_edge_allows_and_nobody_else() {
+    let mut rig = Rig::new();
+    let (alice, bob, eve) = (rig.join(1), rig.join(2), rig.join(3));
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.subscribe(bob, "a", track);
+    rig.subscribe(eve, "a", track);
+    assert_eq!(rig.send_audio(alice, 1, b"hush"), []);
+    rig.allow(track, bob);
+    assert_eq!(rig.send_audio(alice, 2, b"hello"), [(bob, b"hello".to_vec())]);
+    rig.revoke(track, bob);
+    assert_eq!(rig.send_audio(alice, 3, b"gone"), []);
+    assert_eq!(rig.stats().unauthorized_forwards, 0);
+}
+
+#[test]
+fn numbers_are_continuous_across_a_revocation_and_never_used_twice() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.subscribe(bob, "a", track);
+    for n in 0..40u16 {
+        if n % 10 == 0 {
+            rig.allow(track, bob);
+        }
+        if n % 10 == 5 {
+            rig.revoke(track, bob);
+        }
+        rig.send_audio(alice, n, &n.to_be_bytes());
+    }
+    let numbers = rig.numbers(bob);
+    assert_eq!(numbers.len(), 20);
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "{numbers:?}");
+}
+
+#[test]
+fn a_packet_that_waits_when_its_edge_ends_never_leaves() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    // A keyframe far larger than one pacing group: most of it waits.
+    for n in 0..100 {
+        rig.ingest_video(alice, n, n == 0, 1_100);
+    }
+    let before = rig.flush().len();
+    assert!((1..100).contains(&before), "{before}");
+    rig.revoke(track, bob);
+    rig.advance(Duration::from_secs(1));
+    assert_eq!(rig.flush().len(), 0);
+    assert!(rig.stats().drops.revoked > 0);
+    assert_eq!(rig.stats().unauthorized_forwards, 0);
+}
+
+#[test]
+fn nobody_hears_themselves_unless_they_ask_to() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.subscribe(alice, "a", track);
+    let allow = |echo| Command::Allow { track, subscriber: alice, echo };
+    assert_eq!(rig.command(allow(false)), Err(Refusal::EchoNotAsked));
+    assert_eq!(rig.command(allow(true)), Ok(Reply::Done));
+    assert_eq!(rig.send_audio(alice, 1, b"echo"), [(alice, b"echo".to_vec())]);
+}
+
+#[test]
+fn everyone_with_an_inbound_edge_is_in_the_roster() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.events();
+    rig.allow(track, bob);
+    let listeners = |events: Vec<Event>| {
+        events.into_iter().find_map(|event| match event {
+            Event::Roster { listeners, .. } => Some(listeners.iter().map(|who| who.0).collect::<Vec<_>>()),
+            _ => None,
+        })
+    };
+    assert_eq!(listeners(rig.events()), Some(vec![2]));
+    rig.command(Command::RemovePeer { peer: bob }).expect("bob is there");
+    assert_eq!(listeners(rig.events()), Some(vec![]));
+}
+
+#[test]
+fn a_lost_packet_is_sent_again_as_a_retransmission_of_its_own_number() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    for n in 0..3 {
+        rig.ingest_video(alice, n, n == 0, 500);
+    }
+    let first = rig.flush();
+    assert_eq!(first.len(), 3);
+    rig.nack(bob, "v", first[1].header.sequence_number);
+    let again = rig.flush();
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].header.payload_type, rig::VP8_RTX);
+    let original = u16::from_be_bytes([again[0].payload[0], again[0].payload[1]]);
+    assert_eq!(original, first[1].header.sequence_number);
+    assert_eq!(again[0].payload[2..], first[1].payload[..]);
+    assert_eq!(again[0].header.timestamp, first[1].header.timestamp);
+}
+
+#[test]
+fn a_publisher_is_asked_once_for_what_all_its_subscribers_lack() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    for participant in 2..12 {
+        let subscriber = rig.join(participant);
+        rig.subscribe(subscriber, "v", track);
+        rig.allow(track, subscriber);
+    }
+    for n in [0, 1, 3] {
+        rig.ingest_video(alice, n, n == 0, 500);
+    }
+    rig.advance(Duration::from_millis(20));
+    let asked: Vec<u16> = rig
+        .rtcp_to(alice)
+        .iter()
+        .flat_map(|datagram| crate::rtcp::packets(datagram).flatten().collect::<Vec<_>>())
+        .filter_map(|packet| match packet {
+            RtcpPacket::Nack(nack) => Some(nack.lost().collect::<Vec<_>>()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(asked, [2]);
+}
+
+#[test]
+fn a_publisher_hears_which_packets_came_and_how_many() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    rig.publish(alice, "a", TrackSource::Microphone);
+    for n in 0..100 {
+        rig.send_audio(alice, n, b"x");
+        rig.advance(Duration::from_millis(20));
+    }
+    let datagrams = rig.rtcp_to(alice);
+    let (mut statuses, mut reports) = (0, 0);
+    for packet in datagrams.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten()) {
+        match packet {
+            RtcpPacket::TransportFeedback(feedback) => {
+                statuses += feedback.statuses().filter(|(_, delta)| delta.is_some()).count();
+            }
+            RtcpPacket::ReceiverReport(report) => {
+                reports += 1;
+                assert_eq!((report.reports[0].fraction_lost, report.reports[0].cumulative_lost), (0, 0));
+            }
+            _ => {}
+        }
+    }
+    assert!(statuses >= 90, "{statuses}");
+    assert!((1..=3).contains(&reports), "{reports}");
+}
+
+#[test]
+fn a_room_that_ends_takes_its_peers_tracks_and_edges_with_it() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.subscribe(bob, "a", track);
+    rig.allow(track, bob);
+    rig.command(Command::RemoveRoom { room: rig.room }).expect("the room is there");
+    let stats = rig.stats();
+    assert_eq!((stats.rooms, stats.peers, stats.tracks, stats.edges), (0, 0, 0, 0));
+    assert_eq!(rig.send_audio(alice, 1, b"x"), []);
+    assert_eq!(rig.command(Command::Unpublish { track }), Err(Refusal::UnknownTrack));
+}
+
+#[test]
+fn a_refused_command_changes_nothing() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    let before = rig.command(Command::Snapshot);
+    for command in [
+        Command::Publish { peer: alice, mid: mid("a"), source: TrackSource::Camera, encrypted: false },
+        Command::Publish { peer: alice, mid: mid("nowhere"), source: TrackSource::Camera, encrypted: false },
+        Command::Subscribe { peer: alice, mid: mid("v"), track },
+        Command::Allow { track: TrackId::new(9, 9), subscriber: alice, echo: true },
+        Command::RemovePeer { peer: PeerId::new(9, 9) },
+        Command::Unsubscribe { peer: alice, mid: mid("a") },
+    ] {
+        assert!(rig.command(command.clone()).is_err(), "{command:?}");
+    }
+    assert_eq!(rig.command(Command::Snapshot), before);
+}
+
+#[test]
+fn a_track_of_another_kind_or_room_cannot_be_subscribed() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    let first_room = rig.room;
+    rig.new_room();
+    let carol = rig.join(3);
+    assert_ne!(first_room, rig.room);
+    let subscribe = Command::Subscribe { peer: carol, mid: mid("a"), track };
+    assert_eq!(rig.command(subscribe), Err(Refusal::OtherRoom));
+    let allow = Command::Allow { track, subscriber: carol, echo: false };
+    assert_eq!(rig.command(allow), Err(Refusal::OtherRoom));
+    assert_eq!(rig.kind_of(track), Some(MediaKind::Audio));
+}
+
+#[test]
+fn a_downlink_is_filled_up_until_the_higher_encoding_fits_and_only_with_what_may_go_there() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    let (mut filled, mut high, mut number) = (0, 0, 0);
+    for frame in 0..900u16 {
+        // 290 kbit/s and 2.9 Mbit/s, with keyframes on both; 2 Mbit/s are known to fit.
+        rig.ingest_video(alice, frame, frame % 30 == 0, 1_100);
+        for n in 0..11 {
+            rig.ingest_high(alice, number, n == 0 && frame % 30 == 0, 1_000);
+            number += 1;
+        }
+        for seen in rig.flush() {
+            filled += usize::from(seen.header.payload_type == rig::VP8_RTX);
+            high += usize::from(seen.payload.len() == 1_000);
+        }
+        rig.advance(Duration::from_millis(33));
+        rig.acknowledge(bob);
+    }
+    assert!(filled > 20, "{filled}");
+    assert!(high > 100, "{high}");
+    rig.revoke(track, bob);
+    rig.ingest_video(alice, 900, false, 1_100);
+    rig.advance(Duration::from_millis(500));
+    assert_eq!(rig.flush(), []);
+    assert_eq!(rig.stats().unauthorized_forwards, 0);
+}
