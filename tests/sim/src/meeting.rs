@@ -132,8 +132,8 @@ impl Meeting {
         let keyed = Keyed::new(wishes, SrtpProfile::AeadAes128Gcm, addresses, self.seed, times);
         let agreed = keyed.wishes().agreed();
         let participant = ParticipantId(u64::from(number));
-        let engine = &mut self.world.server.engine;
-        let peer = engine.create_keyed_peer(self.room, participant, addresses.0, keyed.keys(), &agreed, times.1);
+        let server = &mut self.world.server;
+        let peer = server.create_keyed_peer((self.room, participant), addresses.0, keyed.keys(), &agreed, times.1);
         let peer = peer.expect("a peer can be made");
         let sends = agreed.receive.iter().map(|media| media.mid).collect();
         let receives = agreed.send.iter().map(|media| (media.mid, media.kind, None)).collect();

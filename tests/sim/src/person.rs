@@ -120,7 +120,8 @@ fn sections(camera: Section, others: usize) -> Vec<Section> {
     [camera, Section::SendAudio].into_iter().chain(receives.into_iter().cycle().take(2 * others)).collect()
 }
 
-fn wishes_for(wishes: Wishes, codec: VideoCodec, rids: &'static [&'static str], others: usize) -> Wishes {
-    let sends = vec![Sends::Video(codec, rids), Sends::Audio];
-    Wishes { sends, receives_audio: others, receives_video: others, ..wishes }
+fn wishes_for(mut wishes: Wishes, codec: VideoCodec, rids: &'static [&'static str], others: usize) -> Wishes {
+    wishes.sends = vec![Sends::Video(codec, rids), Sends::Audio];
+    (wishes.receives_audio, wishes.receives_video) = (others, others);
+    wishes
 }

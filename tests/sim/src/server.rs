@@ -5,10 +5,13 @@ use std::time::Instant;
 
 use sfu_core::engine::command::{Command, Refusal, Reply};
 use sfu_core::engine::event::Event;
-use sfu_core::engine::transmit::{Datagram, Sink};
+use sfu_core::engine::transmit::{Datagram, Sink, TransmitBatch};
 use sfu_core::engine::{Engine, EngineConfig};
+use sfu_core::ids::{ParticipantId, PeerId, RoomId};
 use sfu_core::peer::TransportConfig;
 use sfu_core::peer::dtls::{DtlsVersions, Identity};
+use sfu_core::peer::srtp::SrtpKeys;
+use sfu_core::session::NegotiatedSession;
 use sfu_core::stats::EngineStats;
 use sfu_core::units::{Bitrate, Epoch, NtpTime};
 
@@ -20,10 +23,20 @@ const NTP_AT_START: u64 = 3_976_214_400;
 /// What a downlink is taken to carry at first: what a video call needs, as configured in the field.
 const INITIAL_BITRATE: Bitrate = Bitrate::kbps(3_000);
 
+/// Told when the engine begins to work on datagrams and time, and when it is done: a bench looks at its clocks then.
+pub trait Meter {
+    /// The engine works from here on.
+    fn enter(&mut self);
+    /// The engine is done.
+    fn leave(&mut self);
+}
+
 /// An engine, and everything it told.
 pub struct EngineServer {
     /// The engine.
     pub engine: Engine,
+    /// Who wants to know when it works.
+    pub meter: Option<Box<dyn Meter>>,
     /// All events so far.
     pub events: Vec<Event>,
 }
@@ -31,7 +44,7 @@ pub struct EngineServer {
 impl EngineServer {
     /// An engine whose randomness follows from `seed`, told to be reached at `address`.
     pub fn new(address: SocketAddr, seed: u64, now: Instant) -> Self {
-        Self { engine: Engine::new(config(address, seed, now), now), events: Vec::new() }
+        Self { engine: Engine::new(config(address, seed, now), now), meter: None, events: Vec::new() }
     }
 
     /// Carries out a command.
@@ -39,9 +52,29 @@ impl EngineServer {
     /// # Errors
     /// The engine's refusal.
     pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+        enter(&mut self.meter);
         let reply = self.engine.command(command, now);
+        leave(&mut self.meter);
         self.engine.drain_events(&mut self.events);
         reply
+    }
+
+    /// Makes a peer whose keys are given, connected from the start.
+    ///
+    /// # Errors
+    /// The engine's refusal.
+    pub fn create_keyed_peer(
+        &mut self,
+        (room, participant): (RoomId, ParticipantId),
+        address: SocketAddr,
+        keys: &SrtpKeys,
+        agreed: &NegotiatedSession,
+        now: Instant,
+    ) -> Result<PeerId, Refusal> {
+        enter(&mut self.meter);
+        let peer = self.engine.create_keyed_peer(room, participant, address, keys, agreed, now);
+        leave(&mut self.meter);
+        peer
     }
 
     /// The engine's figures.
@@ -55,18 +88,57 @@ impl EngineServer {
 
 impl Server for EngineServer {
     fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+        enter(&mut self.meter);
         self.engine.ingest(batch, now);
+        leave(&mut self.meter);
     }
 
     fn tick(&mut self, now: Instant) -> Instant {
+        enter(&mut self.meter);
         let due = self.engine.tick(now);
+        leave(&mut self.meter);
         self.engine.drain_events(&mut self.events);
         due
     }
 
     fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
-        self.engine.flush(sink, now);
+        enter(&mut self.meter);
+        self.engine.flush(&mut Pausing { meter: &mut self.meter, sink }, now);
+        leave(&mut self.meter);
         self.engine.drain_events(&mut self.events);
+    }
+}
+
+/// A sink that does not count as the engine's work.
+struct Pausing<'a> {
+    meter: &'a mut Option<Box<dyn Meter>>,
+    sink: &'a mut dyn Sink,
+}
+
+impl Sink for Pausing<'_> {
+    fn transmit(&mut self, batch: &TransmitBatch) -> usize {
+        leave(self.meter);
+        let taken = self.sink.transmit(batch);
+        enter(self.meter);
+        taken
+    }
+
+    fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
+        leave(self.meter);
+        self.sink.deliver(bot, packet);
+        enter(self.meter);
+    }
+}
+
+fn enter(meter: &mut Option<Box<dyn Meter>>) {
+    if let Some(meter) = meter {
+        meter.enter();
+    }
+}
+
+fn leave(meter: &mut Option<Box<dyn Meter>>) {
+    if let Some(meter) = meter {
+        meter.leave();
     }
 }
 
