@@ -44,6 +44,8 @@ struct Seat {
     local: Option<LocalTransport>,
     agreed: NegotiatedSession,
     sends: Vec<Mid>,
+    /// The numbers of the tracks it publishes.
+    sources: Vec<u32>,
     /// Sections in which it receives, and what was put there.
     receives: Vec<(Mid, MediaKind, Option<TrackId>)>,
 }
@@ -111,7 +113,14 @@ impl Meeting {
         let id = self.world.join(browser, config.address, path);
         let mids = mids.iter().map(|mid| Mid::new(mid).expect("a name"));
         let media = sections.iter().filter(|section| !matches!(section, Section::Channel(_)));
-        let mut seat = Seat { peer, local: Some(local), agreed: session, sends: Vec::new(), receives: Vec::new() };
+        let mut seat = Seat {
+            peer,
+            local: Some(local),
+            agreed: session,
+            sends: Vec::new(),
+            sources: Vec::new(),
+            receives: Vec::new(),
+        };
         for (mid, section) in mids.zip(media) {
             match section {
                 Section::ReceiveAudio => seat.receives.push((mid, MediaKind::Audio, None)),
@@ -138,7 +147,7 @@ impl Meeting {
         let sends = agreed.receive.iter().map(|media| media.mid).collect();
         let receives = agreed.send.iter().map(|media| (media.mid, media.kind, None)).collect();
         let id = self.world.join(keyed, addresses.0, path);
-        self.seats.insert(id, Seat { peer, local: None, agreed, sends, receives });
+        self.seats.insert(id, Seat { peer, local: None, agreed, sends, sources: Vec::new(), receives });
         id
     }
 
@@ -150,6 +159,7 @@ impl Meeting {
         let shows = if kind == MediaKind::Audio { TrackSource::Microphone } else { TrackSource::Camera };
         let reply = self.command(Command::Publish { peer, mid, source: shows, encrypted: false });
         let Reply::Track { track } = reply else { panic!("no track: {reply:?}") };
+        self.seats.entry(publisher).and_modify(|seat| seat.sources.push(source));
         Published { track, source, publisher, kind }
     }
 
@@ -215,9 +225,12 @@ impl Meeting {
         let now = self.world.now();
         self.world.server.command(Command::RemovePeer { peer: seat.peer }, now).expect("the peer can be removed");
         let departures = self.world.network.departures();
-        self.permissions.revoke_listener(id.index(), departures);
+        for source in seat.sources {
+            self.permissions.revoke_all(source, departures);
+        }
         self.world.step_server();
         self.world.vanish(id);
+        self.permissions.forget_listener(id.index());
     }
 
     /// Restarts ICE of a browser, by an offer of its own.
