@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+BotRing = _core.BotRing
 logger = logging.getLogger("pysfu")
 
 R = TypeVar("R", bound=messages.AnyReply)
@@ -124,7 +125,7 @@ class Bridge:
         """Returns what each worker's rim counts."""
         return _decode_counters(self.core.counters())
 
-    def bot(self, worker: int, peer: int) -> _core.BotRing:
+    def bot(self, worker: int, peer: int) -> BotRing:
         """Returns the packet rings of a bot."""
         return self.core.bot(worker, peer)
 
