@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+BotRing = _core.BotRing
+
 logger = logging.getLogger("pysfu")
 
 R = TypeVar("R", bound=messages.AnyReply)
