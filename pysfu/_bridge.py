@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 BotRing = _core.BotRing
-
 logger = logging.getLogger("pysfu")
 
 R = TypeVar("R", bound=messages.AnyReply)
@@ -147,7 +146,7 @@ class Bridge:
         """Returns what each worker's rim counts."""
         return _decode_counters(self.core.counters())
 
-    def bot(self, worker: int, peer: int) -> _core.BotRing:
+    def bot(self, worker: int, peer: int) -> BotRing:
         """Returns the packet rings of a bot."""
         return self.core.bot(worker, peer)
 
