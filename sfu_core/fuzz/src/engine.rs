@@ -10,7 +10,9 @@ use sfu_core::engine::Engine;
 use sfu_core::engine::command::{Command, LayerLimit, Reply};
 use sfu_core::engine::transmit::Datagram;
 use sfu_core::ids::{Ssrc, TrackId};
+use sfu_core::rtcp::nack;
 use sfu_core::session::MediaKind;
+use sfu_core::stats::EngineStats;
 
 use self::remote::{Received, Remote, Wire};
 pub(crate) use self::setup::{AV1, H264, MIDS, OPUS, PUBLISHED, RECEIVED, RED, RIDS, VP8};
@@ -50,9 +52,14 @@ struct Hostile {
     ssrcs: [Ssrc; 2],
 }
 
-/// Input: steps. RTP or RTCP of the hostile participant, sealed; datagrams in the clear from its address or a stranger's;
+/// Input: steps. RTP or RTCP of the hostile participant, sealed, and requests for what it got; datagrams in the
+/// clear from its address or a stranger's;
 /// time; commands of signalling about it.
 pub fn engine(input: &[u8]) {
+    run(input);
+}
+
+fn run(input: &[u8]) -> EngineStats {
     let mut choices = Choices(input);
     let mut world = World::new();
     for _ in 0..MAX_STEPS {
@@ -65,15 +72,20 @@ pub fn engine(input: &[u8]) {
     world.assert_publisher_is_heard();
     let Ok(Reply::Stats { stats }) = world.engine.command(Command::Stats, world.now) else { panic!("no figures") };
     assert_eq!((stats.panics, stats.unauthorized_forwards), (0, 0));
+    *stats
 }
 
 impl World {
     fn step(&mut self, choices: &mut Choices<'_>) {
         let kind = choices.byte();
         match kind & 7 {
-            0..=2 => {
-                let packet = choices.chunk(MAX_DATAGRAM);
-                let sealed = if kind & 7 == 2 { self.hostile.seal_rtcp(packet) } else { self.hostile.seal_rtp(packet) };
+            0 => {
+                let sealed = self.hostile.seal_rtp(choices.chunk(MAX_DATAGRAM));
+                self.ingest(sealed, true);
+            }
+            1 => self.ask_again(choices.byte()),
+            2 => {
+                let sealed = self.hostile.seal_rtcp(choices.chunk(MAX_DATAGRAM));
                 self.ingest(sealed, true);
             }
             3 => self.ingest(choices.chunk(MAX_DATAGRAM).to_vec(), true),
@@ -89,6 +101,15 @@ impl World {
         let source = if known { self.hostile.address } else { setup::address(99) };
         let destination = setup::address(0).ip();
         self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut bytes }], self.now);
+    }
+
+    /// The hostile participant asks again for a picture it got.
+    fn ask_again(&mut self, back: u8) {
+        let lost = self.hostile.last_number.wrapping_sub(u16::from(back));
+        let mut out = [0; 16];
+        let len = nack::write(Ssrc(1), setup::RECEIVED[0], &[lost], &mut out).expect("room for one");
+        let sealed = self.hostile.seal_rtcp(&out[..len]);
+        self.ingest(sealed, true);
     }
 
     /// A keyframe of the publisher in one packet, so that there is something to ask for again.
@@ -199,5 +220,31 @@ impl World {
         let command = Command::Publish { peer: remote.id, mid, source, encrypted: false };
         let Ok(Reply::Track { track }) = engine.command(command, now) else { panic!("no track") };
         track
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seeds;
+
+    fn seed(name: &str) -> EngineStats {
+        let seeds = seeds::all();
+        let seed = seeds.iter().find(|seed| seed.target == "engine" && seed.name == name);
+        run(&seed.expect("a seed of that name").bytes)
+    }
+
+    #[test]
+    fn the_seeds_reach_what_they_are_named_after() {
+        let (silent, simulcast) = (run(&[]), seed("simulcast"));
+        assert_eq!(silent.rtp_packets_out, 2 * u64::from(LAST_WORDS), "the publisher's words to two others");
+        assert!(simulcast.rtp_packets_out > silent.rtp_packets_out, "{simulcast:?}");
+        assert!(simulcast.layer_switches > 0 && simulcast.drops.unauthenticated == 0, "{simulcast:?}");
+        assert!(seed("sound").rtp_packets_out >= silent.rtp_packets_out + 4);
+        let repeated = seed("lost_and_repeated");
+        assert!(repeated.nacked_packets_in == 5 && repeated.rtx_packets_out > 0, "{repeated:?}");
+        assert!(seed("keyframes_wanted").keyframe_requests_in > 0);
+        assert!(seed("in_the_clear").drops.unauthenticated > 0 && seed("in_the_clear").drops.unknown_source > 0);
+        assert!(seed("sources_of_another").drops.not_published > 0);
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use sfu_core::demux::{DatagramKind, classify};
 use sfu_core::peer::dtls::{DtlsVersions, Identity, MAX_PENDING_HANDSHAKE};
 use sfu_core::peer::ice::AwsHmac;
 use sfu_core::peer::{Peer, PeerEvent, TransportConfig};
@@ -36,11 +37,17 @@ struct Bench {
     check: Option<(SocketAddr, Vec<u8>)>,
     /// Whether anything authentic was fed to it.
     authentic: bool,
+    /// Records of DTLS that it sent.
+    records: usize,
 }
 
 /// Input: the role in DTLS, then steps: raw STUN, raw DTLS, STUN with right integrity, the answer to our last check, time, a
 /// restart.
 pub fn stun_peer(input: &[u8]) {
+    run(input);
+}
+
+fn run(input: &[u8]) -> Bench {
     let mut choices = Choices(input);
     let mut bench = Bench::new(choices.byte());
     for _ in 0..MAX_STEPS {
@@ -51,6 +58,7 @@ pub fn stun_peer(input: &[u8]) {
         bench.drain();
     }
     assert!(bench.peer.srtp.is_none(), "nobody here can finish a handshake");
+    bench
 }
 
 impl Bench {
@@ -69,7 +77,7 @@ impl Bench {
         let mid = sfu_core::ids::Mid::new("0").expect("a name");
         let data = DataMedia { mid, sctp_port: 5_000, max_message_size: 65_536 };
         peer.connect(&remote, Some(data), now);
-        Self { peer, now, check: None, authentic: false }
+        Self { peer, now, check: None, authentic: false, records: 0 }
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) {
@@ -107,6 +115,7 @@ impl Bench {
             sent += 1;
             assert!(self.authentic, "something was sent to {to} although nobody proved to know the password");
             assert!(out.len() <= MAX_DATAGRAM && sent <= MAX_SENT_PER_STEP);
+            self.records += usize::from(classify(&out) == DatagramKind::Dtls);
             if out.starts_with(&[0, 1]) && out.len() >= STUN_HEADER {
                 self.check = Some((to, out.clone()));
             }
@@ -159,4 +168,25 @@ fn set_len(bytes: &mut [u8], more: usize) {
 fn crc32(bytes: &[u8]) -> u32 {
     let step = |sum: u32, _| if sum & 1 == 0 { sum >> 1 } else { sum >> 1 ^ 0xedb8_8320 };
     !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seeds;
+
+    fn seed(name: &str) -> Bench {
+        let seeds = seeds::all();
+        let seed = seeds.iter().find(|seed| seed.target == "stun_peer" && seed.name == name);
+        run(&seed.expect("a seed of that name").bytes)
+    }
+
+    #[test]
+    fn the_seeds_get_as_far_as_media_and_handshakes() {
+        assert_eq!(seed("nominated").peer.media_address().map(|(to, _)| to), Some(source(1)));
+        assert_eq!(seed("restarted").peer.media_address().map(|(to, _)| to), Some(source(1)));
+        assert!(seed("client_hello").records > 0, "the ClientHello is answered");
+        assert!(seed("we_speak_first").records > 0);
+        assert!(!seed("stranger").authentic);
+    }
 }

@@ -13,6 +13,8 @@ use sfu_core::rtcp;
 use sfu_core::rtp::header::{self, Header, Packet};
 use sfu_core::rtp::seq::SequenceUnwrapper;
 
+use super::setup::RECEIVED;
+
 /// Where the numbers of [`SequenceUnwrapper`] begin.
 const FIRST_CYCLE: u64 = 1 << 16;
 
@@ -26,6 +28,8 @@ pub(super) struct Remote {
     rtcp: SrtpOutbound,
     inbound: SrtpInbound,
     numbers: BTreeMap<Ssrc, SequenceUnwrapper>,
+    /// Of the last picture it received.
+    pub(super) last_number: u16,
 }
 
 /// A packet of media that reached a participant.
@@ -44,6 +48,7 @@ impl Remote {
             rtcp: SrtpOutbound::new(keys.profile, &keys.client.key, &keys.client.salt),
             inbound: SrtpInbound::new(keys.profile, &keys.server.key, &keys.server.salt),
             numbers: BTreeMap::new(),
+            last_number: 0,
         }
     }
 
@@ -90,6 +95,9 @@ impl Remote {
                 let len = self.inbound.unprotect_rtp(datagram).expect("we seal what the remote can open, once");
                 let packet = Packet::parse(&datagram[..len]).expect("we send RTP");
                 assert!((0x300..0x500).contains(&packet.header.ssrc.0), "an SSRC of ours");
+                if packet.header.ssrc == RECEIVED[0] {
+                    self.last_number = packet.header.sequence_number;
+                }
                 Some(Received { ssrc: packet.header.ssrc, payload: packet.payload.to_vec() })
             }
             DatagramKind::Rtcp => {

@@ -193,13 +193,14 @@ fn rooms() -> Vec<Seed> {
         wait(30),
     ]
     .concat();
+    let wrong_numbers = feedback(&rtcp::lost(RECEIVED[0].0, &[1, 2, 3]));
     let honest = [vec![5; 6], wait(20)].concat();
     owned(
         "engine",
         [
             ("sound", [sound(1), sound(2), wait(5), sound(4), sound(3), wait(60)].concat()),
             ("simulcast", simulcast.clone()),
-            ("lost_and_repeated", [&honest[..], &feedback(&rtcp::lost(RECEIVED[0].0, &[1, 2, 3])), &wait(50)].concat()),
+            ("lost_and_repeated", [&honest[..], &[1, 0, 1, 1], &wrong_numbers, &wait(50)].concat()),
             ("feedback", [&honest[..], &feedback(&rtcp::feedback(0, 12)), &wait(50), &honest].concat()),
             ("nothing_goes_through", [&honest[..], &feedback(&rtcp::bitrate(1)), &wait(50), &honest].concat()),
             ("keyframes_wanted", [&honest[..], &feedback(&rtcp::picture_loss(RECEIVED[0].0)), &wait(90)].concat()),
@@ -210,7 +211,7 @@ fn rooms() -> Vec<Seed> {
             ("sources_of_another", step(0, &rtp::packet(VP8, 9, PUBLISHED[1].0, &[], &keyframe))),
             (
                 "in_the_clear",
-                [step(3, &rtp::packet(OPUS, 1, 0x71, &[], &[1])), step(4, &rtcp::sender_report(1))].concat(),
+                [step(3, &rtp::packet(OPUS, 1, 0x71, &[], &[1; 40])), step(4, &rtcp::sender_report(1))].concat(),
             ),
             ("revoked", [&simulcast[..], &signalling(1, 1), &simulcast, &signalling(2, 1), &simulcast].concat()),
             ("muted", [sound(1), signalling(0, 2), sound(2), wait(9), signalling(0, 0), sound(3)].concat()),
