@@ -145,7 +145,7 @@ fn assert_builder(mut choices: Choices<'_>) {
     for arrival in &arrivals[..built.statuses] {
         let (_, delta) = told.next().expect("as many as were written");
         clock += i64::from(delta.unwrap_or(0));
-        let ticks = arrival.map(|micros| micros / 250 & 0xffff_ffff);
+        let ticks = arrival.map(|micros| (micros / 250) & 0xffff_ffff);
         assert_eq!(delta.map(|_| clock as u64 & 0xffff_ffff), ticks);
     }
     assert_eq!(told.next(), None);

@@ -125,7 +125,7 @@ pub fn h264(input: &[u8]) {
     let len = (input.len() as u16).to_be_bytes();
     let aggregated = [&[0x18, 0, 1, 0x0c], &len[..], input].concat();
     assert_eq!(h264_format::starts_keyframe(&aggregated), starts, "in a STAP-A");
-    let fragment = |flags: u8| [&[first & 0xe0 | 28, flags | first & 0x1f], rest].concat();
+    let fragment = |flags: u8| [&[first & 0xe0 | 0x1c, flags | first & 0x1f], rest].concat();
     assert_eq!(h264_format::starts_keyframe(&fragment(0x80)), starts, "in a first FU-A");
     assert!(!h264_format::starts_keyframe(&fragment(0)), "in a later FU-A");
 }

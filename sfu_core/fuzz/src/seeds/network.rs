@@ -51,7 +51,7 @@ fn check(transaction: u8, username: &str, nominates: bool) -> Vec<u8> {
 fn datagrams() -> Vec<Seed> {
     let ufrag = KEY.ufrag(PeerId::new(7, 3), 1);
     let forged = format!("{}A", &ufrag[..19]);
-    let many: Vec<u8> = (0..64_u8).flat_map(|n| [(n % 4) << 4 | n % 8, n.wrapping_mul(5)]).collect();
+    let many: Vec<u8> = (0..64_u8).flat_map(|n| [((n % 4) << 4) | (n % 8), n.wrapping_mul(5)]).collect();
     let one_peer: Vec<u8> = (0..40).flat_map(|n| [0, 2 * n]).collect();
     owned(
         "demux",
