@@ -37,6 +37,9 @@ const VIDEO: &str = "engine/video-1x50";
 const ALLOCATIONS: &str = "engine/allocations-per-packet";
 const HEAP: &str = "engine/heap-per-participant-3-party";
 
+/// Makes a load and lets it run warm.
+type MakeLoad = fn() -> Load;
+
 /// What the program was asked for.
 struct Arguments {
     runs: usize,
@@ -122,7 +125,7 @@ fn samplers(wanted: &dyn Fn(&str) -> bool, allocations: &Rc<Cell<f64>>) -> Vec<S
             samplers.push(Sampler { row: per_packet(name), sample: Box::new(move || str0m.run()) });
         }
     }
-    let loads: [(&'static str, fn() -> Load); 5] = [
+    let loads: [(&'static str, MakeLoad); 5] = [
         (VIDEO, || Load::video(1, SUBSCRIBERS)),
         ("engine/video-1x50-10-streams", || Load::video(10, SUBSCRIBERS)),
         ("engine/video-1x50-50-streams", || Load::video(50, SUBSCRIBERS)),
