@@ -231,8 +231,12 @@ impl<E: Drive> Worker<E> {
             }
         }
         // Gone is gone, whether this command or an earlier one did it.
-        gone_peer.into_iter().for_each(|peer| self.rim.bots.remove(peer));
-        gone_room.into_iter().for_each(|room| self.rim.bots.remove_room(room));
+        if let Some(peer) = gone_peer {
+            self.rim.bots.remove(peer);
+        }
+        if let Some(room) = gone_room {
+            self.rim.bots.remove_room(room);
+        }
         let outgoing = match result {
             Ok(reply) => Outgoing::Reply { id, reply },
             Err(refusal) => Outgoing::Refused { id, refusal },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 
@@ -48,10 +49,8 @@ class FakeCore:
         return True
 
     def drain(self) -> list[tuple[int, bytes]]:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.event_fd)
-        except BlockingIOError:
-            pass
         while self.queue and not self.held:
             worker, request = self.queue.popleft()
             self.log.append((worker, request.command))

@@ -35,7 +35,7 @@ async def test_announced_addresses_replace_the_real_ones() -> None:
 async def test_a_port_in_use_is_told() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(errors.StartError, match="127.0.0.1"):
+        with pytest.raises(errors.StartError, match=r"127\.0\.0\.1"):
             async with Sfu(Config(bind=("127.0.0.1",), port=taken.getsockname()[1])):
                 pass
 

@@ -211,6 +211,23 @@ async def test_a_busy_engine_refuses_but_undoing_is_tried_again(cores: list[Fake
         assert cores[0].rooms == set()
 
 
+async def test_a_right_is_taken_away_even_when_whoever_asked_is_cancelled_at_once(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        audio, video = (await alice.answer(SENDS_BOTH)).tracks
+        await bob.answer(TAKES_BOTH, publish=False, play=[audio, video])
+        await bob.allow(audio)
+        await bob.allow(video)
+        cores[0].busy = True
+        revoking = asyncio.create_task(bob.revoke(audio))
+        await asyncio.sleep(0)
+        revoking.cancel()
+        cores[0].busy = False
+        await bob.revoke(video)
+        assert cores[0].edges == set()
+
+
 @pytest.mark.parametrize("seed", range(40))
 async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_else(
     cores: list[FakeCore], seed: int
