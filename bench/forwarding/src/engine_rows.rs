@@ -3,20 +3,22 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sfu_core::units::Bitrate;
 use sim::keyed::{Sends, Wishes};
 use sim::link::LinkConfig;
 use sim::media::{Camera, Microphone, VideoCodec, VideoConfig};
 use sim::meeting::{Meeting, Published};
-use sim::server::Meter;
+use sim::server::{Meter, Recorder};
 use sim::world::{Path, RemoteId};
 
 use crate::allocations;
 use crate::cpu::SpanClock;
 use crate::shape::{DELAY, LOSS, PACKETS_PER_FRAME, PAYLOAD, SAMPLE, STEP, WARM_UP};
 
+/// Of everything that is drawn.
+pub(crate) const SEED: u64 = 1;
 /// Frames per minute of one publisher, over all its tracks.
 const FRAMES_PER_MINUTE: u32 = 1_800;
 /// Fewer than the engine allows one peer to publish.
@@ -80,12 +82,17 @@ impl Load {
 
     /// Rooms of three, everybody with camera and microphone.
     pub(crate) fn hospital() -> Self {
-        Self::rooms(ROOMS, HOSPITAL_SAMPLE).warmed_up()
+        Self::rooms(ROOMS, HOSPITAL_SAMPLE, |_| None).warmed_up()
     }
 
-    /// So many rooms of three, nothing sent yet.
-    pub(crate) fn rooms(rooms: u32, sample: Duration) -> Self {
+    /// So many rooms of three, nothing sent yet. `recorder` is made for the start of their world.
+    pub(crate) fn rooms(
+        rooms: u32,
+        sample: Duration,
+        recorder: impl FnOnce(Instant) -> Option<Box<dyn Recorder>>,
+    ) -> Self {
         let mut load = Self::empty(sample);
+        load.meeting.world.server.recorder = recorder(load.meeting.world.start());
         for _ in 0..rooms {
             load.meeting.open_room();
             let others = PEOPLE_PER_ROOM as usize - 1;
@@ -125,11 +132,12 @@ impl Load {
         Sample { ns_per_packet: ns as f64 / packets, allocations_per_packet: allocations as f64 / packets }
     }
 
-    /// How many participants there are.
-    pub(crate) fn participants(&self) -> usize {
-        self.meeting.world.remotes().count()
+    /// RTP packets that left the engine so far.
+    pub(crate) fn packets_out(&mut self) -> u64 {
+        self.meeting.stats().rtp_packets_out
     }
 
+    /// Lets media flow.
     pub(crate) fn run_for(&mut self, span: Duration) {
         self.meeting.run_for(span);
     }
@@ -144,7 +152,7 @@ impl Load {
     }
 
     fn empty(sample: Duration) -> Self {
-        let mut meeting = Meeting::new(u64::from(FRAMES_PER_MINUTE));
+        let mut meeting = Meeting::new(SEED);
         meeting.world.grain = STEP;
         let spans = Rc::new(RefCell::new(SpanClock::calibrated()));
         meeting.world.server.meter = Some(Box::new(Watch(Rc::clone(&spans))));

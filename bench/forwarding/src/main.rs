@@ -22,6 +22,7 @@ use sim::random::Random;
 use crate::allocations::Counting;
 use crate::engine_rows::Load;
 use crate::floor::Floor;
+use crate::memory::Memory;
 use crate::report::Row;
 use crate::shape::SUBSCRIBERS;
 use crate::str0m_rows::Str0m;
@@ -35,6 +36,7 @@ const DEFAULT_RUNS: usize = 7;
 const SEED: u64 = 1;
 const VIDEO: &str = "engine/video-1x50";
 const ALLOCATIONS: &str = "engine/allocations-per-packet";
+const RESIDENT: &str = "engine/rss-per-participant-3-party";
 const HEAP: &str = "engine/heap-per-participant-3-party";
 
 /// Makes a load and lets it run warm.
@@ -55,9 +57,16 @@ struct Sampler {
 }
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(memory::ARGUMENT) {
-        memory::measured();
-        return ExitCode::SUCCESS;
+    match std::env::args().nth(1).as_deref() {
+        Some(memory::RECORD) => {
+            memory::record();
+            return ExitCode::SUCCESS;
+        }
+        Some(memory::REPLAY) => {
+            memory::replay();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     let Some(arguments) = read_arguments() else {
         eprintln!("bench_forwarding [--runs NUMBER] [--only PART-OF-A-NAME] [JSON-FILE]");
@@ -107,8 +116,11 @@ fn measure(arguments: &Arguments) -> Vec<Row> {
     if rows.iter().any(|row| row.name == VIDEO) {
         rows.push(Row { samples: vec![allocations.get()], ..Row::new(ALLOCATIONS, "allocations/packet") });
     }
-    if wanted(HEAP) {
-        rows.push(Row { samples: memory::measure().into_iter().collect(), ..Row::new(HEAP, "KiB") });
+    if wanted(RESIDENT) || wanted(HEAP) {
+        let memory: Vec<Memory> = memory::measure().into_iter().collect();
+        let resident = memory.iter().map(|memory| memory.resident_kib).collect();
+        rows.push(Row { samples: resident, ..Row::new(RESIDENT, "KiB") });
+        rows.push(Row { samples: memory.iter().map(|memory| memory.heap_kib).collect(), ..Row::new(HEAP, "KiB") });
     }
     rows
 }

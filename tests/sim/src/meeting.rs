@@ -16,7 +16,7 @@ use crate::browser::{Browser, BrowserConfig, Section};
 use crate::clock::Clock;
 use crate::keyed::{Keyed, Wishes};
 use crate::oracle::{Permissions, Reception};
-use crate::server::EngineServer;
+use crate::server::{EngineServer, KeyedPeer};
 use crate::world::{Path, RemoteId, World};
 
 /// Where the server listens.
@@ -141,9 +141,9 @@ impl Meeting {
         let keyed = Keyed::new(wishes, SrtpProfile::AeadAes128Gcm, addresses, self.seed, times);
         let agreed = keyed.wishes().agreed();
         let participant = ParticipantId(u64::from(number));
-        let server = &mut self.world.server;
-        let peer = server.create_keyed_peer((self.room, participant), addresses.0, keyed.keys(), &agreed, times.1);
-        let peer = peer.expect("a peer can be made");
+        let (room, address, keys) = (self.room, addresses.0, keyed.keys());
+        let peer = KeyedPeer { room, participant, address, keys, agreed: &agreed };
+        let peer = self.world.server.create_keyed_peer(&peer, times.1).expect("a peer can be made");
         let sends = agreed.receive.iter().map(|media| media.mid).collect();
         let receives = agreed.send.iter().map(|media| (media.mid, media.kind, None)).collect();
         let id = self.world.join(keyed, addresses.0, path);
@@ -283,6 +283,11 @@ impl Meeting {
     /// The time.
     pub fn now(&self) -> Instant {
         self.world.now()
+    }
+
+    /// This long before now.
+    pub fn ago(&self, span: Duration) -> Instant {
+        self.now().checked_sub(span).expect("every world has a past")
     }
 
     /// What a participant received of a track.

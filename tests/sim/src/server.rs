@@ -31,12 +31,41 @@ pub trait Meter {
     fn leave(&mut self);
 }
 
+/// Told everything the engine is given, in order: enough to do the same to another engine.
+pub trait Recorder {
+    /// A command.
+    fn command(&mut self, command: &Command, now: Instant);
+    /// A peer with given keys.
+    fn keyed_peer(&mut self, peer: &KeyedPeer<'_>, now: Instant);
+    /// Datagrams, still sealed.
+    fn ingest(&mut self, batch: &[Datagram<'_>], now: Instant);
+    /// Time, and then a flush.
+    fn turn(&mut self, now: Instant);
+}
+
+/// What a peer with given keys is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyedPeer<'a> {
+    /// In which room.
+    pub room: RoomId,
+    /// Whose.
+    pub participant: ParticipantId,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Its keys; it is the DTLS client.
+    pub keys: &'a SrtpKeys,
+    /// What was agreed on with it.
+    pub agreed: &'a NegotiatedSession,
+}
+
 /// An engine, and everything it told.
 pub struct EngineServer {
     /// The engine.
     pub engine: Engine,
     /// Who wants to know when it works.
     pub meter: Option<Box<dyn Meter>>,
+    /// Who wants to know what it is given.
+    pub recorder: Option<Box<dyn Recorder>>,
     /// All events so far.
     pub events: Vec<Event>,
 }
@@ -44,7 +73,7 @@ pub struct EngineServer {
 impl EngineServer {
     /// An engine whose randomness follows from `seed`, told to be reached at `address`.
     pub fn new(address: SocketAddr, seed: u64, now: Instant) -> Self {
-        Self { engine: Engine::new(config(address, seed, now), now), meter: None, events: Vec::new() }
+        Self { engine: Engine::new(config(address, seed, now), now), meter: None, recorder: None, events: Vec::new() }
     }
 
     /// Carries out a command.
@@ -52,6 +81,9 @@ impl EngineServer {
     /// # Errors
     /// The engine's refusal.
     pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.command(&command, now);
+        }
         enter(&mut self.meter);
         let reply = self.engine.command(command, now);
         leave(&mut self.meter);
@@ -63,14 +95,11 @@ impl EngineServer {
     ///
     /// # Errors
     /// The engine's refusal.
-    pub fn create_keyed_peer(
-        &mut self,
-        (room, participant): (RoomId, ParticipantId),
-        address: SocketAddr,
-        keys: &SrtpKeys,
-        agreed: &NegotiatedSession,
-        now: Instant,
-    ) -> Result<PeerId, Refusal> {
+    pub fn create_keyed_peer(&mut self, peer: &KeyedPeer<'_>, now: Instant) -> Result<PeerId, Refusal> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.keyed_peer(peer, now);
+        }
+        let KeyedPeer { room, participant, address, keys, agreed } = *peer;
         enter(&mut self.meter);
         let peer = self.engine.create_keyed_peer(room, participant, address, keys, agreed, now);
         leave(&mut self.meter);
@@ -88,12 +117,18 @@ impl EngineServer {
 
 impl Server for EngineServer {
     fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.ingest(batch, now);
+        }
         enter(&mut self.meter);
         self.engine.ingest(batch, now);
         leave(&mut self.meter);
     }
 
     fn tick(&mut self, now: Instant) -> Instant {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.turn(now);
+        }
         enter(&mut self.meter);
         let due = self.engine.tick(now);
         leave(&mut self.meter);

@@ -43,7 +43,7 @@ fn a_translator_that_forgets_is_noticed_and_the_call_goes_on() {
     meeting.run_for(15_000 * MS);
     let longest = silence(&meeting, &alice, &bob, from);
     assert!(longest < NOTICED_WITHIN, "{longest:?}");
-    let recently = meeting.now() - 2_000 * MS;
+    let recently = meeting.ago(2_000 * MS);
     assert!(silence(&meeting, &alice, &bob, recently) < 60 * MS);
     assert_eq!(bob.sees(&meeting, &alice).timestamps_going_back(), 0);
 }
@@ -59,7 +59,7 @@ fn a_telephone_that_leaves_its_wifi_goes_on_from_its_new_address() {
     meeting.run_for(5_000 * MS);
     let longest = silence(&meeting, &alice, &bob, from);
     assert!(longest < 1_000 * MS, "{longest:?}");
-    let recently = meeting.now() - 2_000 * MS;
+    let recently = meeting.ago(2_000 * MS);
     assert!(silence(&meeting, &alice, &bob, recently) < 60 * MS);
 }
 
@@ -87,7 +87,7 @@ fn a_path_that_breaks_for_a_while_is_used_again() {
         let now = meeting.now();
         meeting.world.network.set_blocked(alice.id, false, now);
         meeting.run_for(6_000 * MS);
-        let recently = meeting.now() - 2_000 * MS;
+        let recently = meeting.ago(2_000 * MS);
         assert!(silence(&meeting, &alice, &bob, recently) < 60 * MS, "after {outage:?}");
         let video = bob.sees(&meeting, &alice);
         assert!(video.stamps_between(recently, meeting.now()).count() > 250, "after {outage:?}");
