@@ -1,6 +1,6 @@
 //! Nanoseconds of CPU per forwarded packet. `README.md` beside this folder explains every row.
 //!
-//! Prints `name value unit` lines on stdout, and with a path as argument writes the same with all samples as JSON. The rows
+//! Prints `name value unit` lines on stdout, and with `--json FILE` writes the same with all samples as JSON. The rows
 //! take turns, so that a change of the machine's mood hits all of them.
 
 mod allocations;
@@ -47,6 +47,7 @@ struct Arguments {
     runs: usize,
     /// Rows whose name contains this.
     only: String,
+    /// Where the JSON goes.
     path: Option<String>,
 }
 
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     let Some(arguments) = read_arguments() else {
-        eprintln!("bench_forwarding [--runs NUMBER] [--only PART-OF-A-NAME] [JSON-FILE]");
+        eprintln!("bench_forwarding [--runs NUMBER] [--only PART-OF-A-NAME] [--json FILE]");
         return ExitCode::FAILURE;
     };
     let rows = measure(&arguments);
@@ -95,8 +96,8 @@ fn read_arguments() -> Option<Arguments> {
         match argument.as_str() {
             "--runs" => arguments.runs = given.next()?.parse().ok()?,
             "--only" => arguments.only = given.next()?,
-            option if option.starts_with('-') => return None,
-            path => arguments.path = Some(path.to_owned()),
+            "--json" => arguments.path = Some(given.next()?),
+            _ => return None,
         }
     }
     Some(arguments)

@@ -1,0 +1,80 @@
+//! Messages on data channels: they reach whom they may, and nobody else.
+
+use std::time::Duration;
+
+use sfu_core::engine::command::Command;
+use sfu_core::engine::event::Event;
+use sim::browser::Section;
+use sim::link::LinkConfig;
+use sim::meeting::Meeting;
+use sim::world::{Path, RemoteId};
+
+const MS: Duration = Duration::from_millis(1);
+const CHAT: &str = "chat";
+
+/// Three browsers with a data channel each, over paths that lose a little.
+fn three(seed: u64) -> (Meeting, [RemoteId; 3]) {
+    let mut meeting = Meeting::new(seed);
+    let sections = [Section::Channel(CHAT), Section::ReceiveAudio];
+    let path = Path::both(LinkConfig::delayed(20 * MS).losing(0.02));
+    let people = [(); 3].map(|()| meeting.join_browser(&sections, path.clone()));
+    meeting.run_until_connected();
+    meeting.run_for(2_000 * MS);
+    (meeting, people)
+}
+
+fn say(meeting: &mut Meeting, who: RemoteId, text: &str) {
+    let now = meeting.now();
+    assert!(meeting.world.browser(who).send_message(CHAT, false, text.as_bytes(), now), "the channel is open");
+}
+
+fn heard(meeting: &mut Meeting, who: RemoteId) -> Vec<String> {
+    let messages = std::mem::take(&mut meeting.world.browser(who).messages);
+    messages
+        .into_iter()
+        .map(|message| {
+            assert_eq!((message.label.as_str(), message.binary), (CHAT, false));
+            String::from_utf8(message.payload).expect("text")
+        })
+        .collect()
+}
+
+#[test]
+fn a_message_reaches_those_who_may_receive_it_in_order_and_nobody_else() {
+    let (mut meeting, [alice, bob, carol]) = three(1);
+    let (publisher, subscriber) = (meeting.peer(alice), meeting.peer(bob));
+    meeting.command(Command::AllowData { publisher, subscriber });
+    let texts: Vec<String> = (0..50).map(|number| format!("message {number}")).collect();
+    for text in &texts {
+        say(&mut meeting, alice, text);
+        meeting.run_for(10 * MS);
+    }
+    meeting.run_for(3_000 * MS);
+    assert_eq!(heard(&mut meeting, bob), texts);
+    assert!(heard(&mut meeting, carol).is_empty() && heard(&mut meeting, alice).is_empty());
+    let received = |event: &&Event| matches!(event, Event::DataReceived { peer, .. } if *peer == publisher);
+    assert_eq!(meeting.world.server.events.iter().filter(received).count(), 50);
+}
+
+#[test]
+fn after_the_right_is_taken_away_nothing_more_arrives() {
+    let (mut meeting, [alice, bob, _]) = three(2);
+    let (publisher, subscriber) = (meeting.peer(alice), meeting.peer(bob));
+    meeting.command(Command::AllowData { publisher, subscriber });
+    say(&mut meeting, alice, "before");
+    meeting.run_for(1_000 * MS);
+    assert_eq!(heard(&mut meeting, bob), ["before"]);
+    meeting.command(Command::RevokeData { publisher, subscriber });
+    say(&mut meeting, alice, "after");
+    meeting.run_for(3_000 * MS);
+    assert!(heard(&mut meeting, bob).is_empty());
+}
+
+#[test]
+fn the_server_itself_can_speak() {
+    let (mut meeting, [alice, ..]) = three(3);
+    let (peer, label) = (meeting.peer(alice), CHAT.to_owned());
+    meeting.command(Command::SendData { peer, label, payload: b"welcome".to_vec(), binary: false });
+    meeting.run_for(1_000 * MS);
+    assert_eq!(heard(&mut meeting, alice), ["welcome"]);
+}
