@@ -69,7 +69,7 @@ bench-engine: ## Measure the engine; `name value unit` lines on standard output,
 
 fuzz: ## Run each fuzz target for a minute (needs nightly and cargo-fuzz)
 	@for target in $$(cd sfu_core/fuzz && ls fuzz_targets | sed 's/\.rs$$//'); do \
-		(cd sfu_core/fuzz && cargo +nightly fuzz run --features libfuzzer $$target -- -max_total_time=60); done
+		(cd sfu_core/fuzz && cargo +nightly fuzz run --features libfuzzer $$target $$(mktemp -d) corpus/$$target -- -max_total_time=60); done
 
 wheel: $(STAMPS)/python ## Build the wheel
 	@$(BIN)/maturin build --release --out dist

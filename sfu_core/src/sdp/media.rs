@@ -12,7 +12,7 @@ use crate::session::{
 /// RFC 8841 §5.1: the port nearly everyone uses.
 pub(super) const SCTP_PORT: u16 = 5_000;
 /// The largest message we take: what browsers offer each other.
-pub(super) const MAX_MESSAGE_SIZE: u32 = 262_144;
+pub(super) const MAX_MESSAGE_SIZE: u32 = 65_536;
 /// RFC 8841 §6.1: the size of an end that names none.
 const DEFAULT_MESSAGE_SIZE: u32 = 65_536;
 
