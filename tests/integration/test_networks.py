@@ -47,7 +47,8 @@ async def call(folder: Path, publisher: Program, subscriber: Program, **picture:
 
 
 async def handshakes(call: Call) -> float:
-    return (await call.server.figures())["sfu_srtp_profile_sessions_total"]
+    figures = await call.server.figures()
+    return sum(value for name, value in figures.items() if name.startswith("sfu_srtp_profile_sessions_total"))
 
 
 async def test_a_call_goes_on_when_the_router_forgets_its_connections(tmp_path: Path) -> None:
@@ -73,5 +74,5 @@ async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(tmp_path
         now = time.time()
         s = running.subscriber
         print(f"FIGURE loss {program} {s.frame_rate(began, now):.1f} gap {s.longest_gap_s(began, now):.2f}", running.network.dropped(), s.looks[-1])
-        print(await running.server.figures())
+        print({k:v for k,v in (await running.server.figures()).items() if v and not 'http' in k and 'lag' not in k})
         assert s.frame_rate(began, now) >= 10

@@ -128,7 +128,7 @@ class Network:
     def outside_ports(self) -> set[int]:
         """Returns the UDP ports from which the server sees the participants now."""
         listed = _run(*self._router.command("conntrack", "-L", "-p", "udp"))
-        return {int(port) for line in listed.splitlines() for port in re.findall(r"dport=(\d+)", line)[-1:]}
+        return {int(port) for port in re.findall(rf"dst={SERVER} .*dport=(\d+)", listed)}
 
     def dropped(self) -> int:
         """Returns how many packets the faults have dropped since they were last set."""

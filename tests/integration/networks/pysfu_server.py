@@ -40,7 +40,7 @@ bearer = "{bearer}"
 tests = "a-secret-that-only-these-tests-know"
 """
 
-_SAMPLE = re.compile(r"^(\w+)(?:\{.*\})? ([0-9.e+-]+)$", re.MULTILINE)
+_SAMPLE = re.compile(r"^(sfu_\w+(?:\{.*\})?) ([0-9.e+-]+)$", re.MULTILINE)
 
 
 class PysfuServer:
@@ -95,11 +95,8 @@ class PysfuServer:
         return str(json.loads(await self._call("POST", f"/rooms/{room}/tokens"))["token"])
 
     async def figures(self) -> dict[str, float]:
-        """Returns each metric, summed over its labels."""
-        sums: dict[str, float] = {}
-        for name, value in _SAMPLE.findall(await self._call("GET", "/metrics")):
-            sums[name] = sums.get(name, 0.0) + float(value)
-        return sums
+        """Returns the metrics, each with its labels as Prometheus writes them."""
+        return {name: float(value) for name, value in _SAMPLE.findall(await self._call("GET", "/metrics"))}
 
     def events(self, event: str) -> list[dict[str, object]]:
         """Returns the lines of the log for one kind of event."""
