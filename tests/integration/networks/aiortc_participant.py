@@ -17,6 +17,7 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
+
 from networks.whip import Order, post, tell, told
 
 LOOK_INTERVAL_S = 0.1
@@ -105,9 +106,8 @@ async def main(order: Order) -> None:
     await peer.setLocalDescription(await peer.createOffer())
     tell(ready=True)
     lines = await told()
-    async with order.http() as http:
-        opened = await post(http, (await lines.readline()).decode().strip(), peer.localDescription.sdp)
-        await peer.setRemoteDescription(RTCSessionDescription(opened.answer, "answer"))
+    opened = await post(order, (await lines.readline()).decode().strip(), peer.localDescription.sdp)
+    await peer.setRemoteDescription(RTCSessionDescription(opened.answer, "answer"))
     tell(joined=opened.resource, source=opened.source)
     tasks.add(asyncio.create_task(_tell_looks(counts)))
     await lines.read()

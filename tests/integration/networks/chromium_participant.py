@@ -12,8 +12,9 @@ import json
 import sys
 from contextlib import suppress
 
-from networks.whip import Order, post, restart, restarted_answer, tell, told
 from playwright.async_api import Page, async_playwright
+
+from networks.whip import Order, post, restart, restarted_answer, tell, told
 
 ORIGIN = "https://participant.test/"  # getUserMedia needs a secure origin; nothing is fetched from there.
 LOOK_INTERVAL_MS = 100
@@ -97,7 +98,7 @@ const taken = () => looks.splice(0);
 async def main(order: Order) -> None:
     """Joins, tells what it sees, and leaves when its input ends."""
     camera = [f"--use-file-for-fake-video-capture={order.video_file}"] if order.video_file else []
-    async with async_playwright() as playwright, order.http() as http:
+    async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS + camera)
         page = await browser.new_page()
         await page.route("**", lambda route: route.fulfill(body="<body></body>", content_type="text/html"))
@@ -108,12 +109,12 @@ async def main(order: Order) -> None:
         lines = await told()
         telling = asyncio.create_task(_tell_looks(page))
         try:
-            opened = await post(http, (await lines.readline()).decode().strip(), offer)
+            opened = await post(order, (await lines.readline()).decode().strip(), offer)
             await page.evaluate("answer => accept(answer)", opened.answer)
             tell(joined=opened.resource, source=opened.source)
             while await lines.readline() == RESTART:
                 offer = await page.evaluate("offer({iceRestart: true})")
-                fragment = await restart(http, opened.resource, offer)
+                fragment = await restart(order, opened.resource, offer)
                 await page.evaluate("answer => accept(answer)", restarted_answer(opened.answer, fragment))
                 tell(restarted=True)
         finally:

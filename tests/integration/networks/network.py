@@ -92,7 +92,7 @@ class Network:
         return host
 
     def second_link(self, host: Host) -> Host:
-        """Gives a host another link with another address, as a telephone has Wi-Fi and mobile. Returns it as seen there."""
+        """Gives a host another link with another address, as a telephone has Wi-Fi and mobile."""
         self._links += 1
         other = Host(host.namespace, f"10.77.{self._links}.2")
         self._connect(other, f"10.77.{self._links}.1/24", self._port(other), device="mobile0", table=str(self._links))
@@ -144,12 +144,12 @@ class Network:
         self._hosts.append(host)
         _run(*host.command("ip", "link", "set", "lo", "up"))
 
-    def _connect(
-        self, host: Host, gateway: str, port: str, *, device: str = "eth0", table: str | None = None
-    ) -> None:
+    def _connect(self, host: Host, gateway: str, port: str, *, device: str = "eth0", table: str | None = None) -> None:
         """Lays a cable between a host and the router. With `table`, beside the link that the host has."""
         router = self._router.namespace
-        _run("ip", "link", "add", device, "netns", host.namespace, "type", "veth", "peer", "name", port, "netns", router)
+        _run(
+            "ip", "link", "add", device, "netns", host.namespace, "type", "veth", "peer", "name", port, "netns", router
+        )
         for end, name, address in ((host, device, f"{host.address}/24"), (self._router, port, gateway)):
             _run(*end.command("ip", "address", "add", address, "dev", name))
             _run(*end.command("ip", "link", "set", name, "up"))
@@ -184,7 +184,9 @@ class Network:
         words = _run(*self._router.command("nft", "list", "chain", "ip", "net", "count")).split()
         passed = int(words[words.index("packets") + 1])
         if passed != SEGMENTS:
-            raise NetworkError(f"One send of {SEGMENTS} segments crossed the router as {passed} packets: offload is on.")
+            raise NetworkError(
+                f"One send of {SEGMENTS} segments crossed the router as {passed} packets: offload is on."
+            )
 
     def _port(self, host: Host) -> str:
         return "r" + host.address.split(".")[2]

@@ -103,12 +103,17 @@ class Participant:
         now = max((look["frames"] for look in self.looks if "frames" in look), default=0)
         return await self.until(lambda look: look.get("frames", 0) >= now + count, within_s=within_s)
 
+    def last_frame(self, before: float) -> float:
+        """Returns when the last frame before that moment was decoded."""
+        return max(at for at in self._frames() if at <= before)
+
     def longest_gap_s(self, since: float, until: float) -> float:
         """Returns the longest time without a decoded frame. It may begin before and end after the span."""
-        grew = [b["at"] for a, b in pairwise(self._with("frames")) if b["frames"] > a["frames"]]
-        moments = [at for at in grew if since <= at <= until]
-        edges = [max((at for at in grew if at < since), default=since), min((a for a in grew if a > until), default=until)]
-        return max(b - a for a, b in pairwise([edges[0], *moments, edges[1]]))
+        grew = self._frames()
+        before = max((at for at in grew if at < since), default=since)
+        after = min((at for at in grew if at > until), default=until)
+        moments = [before, *(at for at in grew if since <= at <= until), after]
+        return max(later - earlier for earlier, later in pairwise(moments))
 
     def frame_rate(self, since: float, until: float) -> float:
         """Returns decoded frames per second."""
@@ -129,6 +134,10 @@ class Participant:
     def states(self) -> list[str]:
         """Returns the connection states gone through."""
         return [look["state"] for look in self.looks if "state" in look]
+
+    def _frames(self) -> list[float]:
+        """When more frames had been decoded than at the look before."""
+        return [b["at"] for a, b in pairwise(self._with("frames")) if b["frames"] > a["frames"]]
 
     def _span(self, figure: str, since: float, until: float) -> tuple[Look, Look]:
         inside = [look for look in self._with(figure) if since <= look["at"] <= until]

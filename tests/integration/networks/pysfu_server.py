@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from networks.network import SERVER, Host, Network
 
+from networks.network import SERVER, Host, Network
 from signalling.certificate import make_trial_certificate
 
 BEARER = "an-administrator-of-these-tests"

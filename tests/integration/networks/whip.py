@@ -34,7 +34,7 @@ class Order:
     max_kbps: int = 0
 
     def http(self) -> httpx.AsyncClient:
-        """Opens HTTP to the server of these tests, and trusts no other."""
+        """Opens HTTP to the server of these tests, and trusts no other. Anew each time: networks change."""
         return httpx.AsyncClient(
             base_url=self.server,
             headers={"Authorization": f"Bearer {self.token}"},
@@ -64,19 +64,21 @@ class Opened:
     source: str
 
 
-async def post(http: httpx.AsyncClient, path: str, offer: str) -> Opened:
+async def post(order: Order, path: str, offer: str) -> Opened:
     """Sends an offer."""
-    answer = await http.post(path, content=offer, headers={"Content-Type": "application/sdp"})
+    async with order.http() as http:
+        answer = await http.post(path, content=offer, headers={"Content-Type": "application/sdp"})
     answer.raise_for_status()
     source = re.search(r"<([^>]+)>", answer.headers.get("link", ""))
     return Opened(answer.text, answer.headers["location"], source[1] if source else "")
 
 
-async def restart(http: httpx.AsyncClient, resource: str, offer: str) -> str:
+async def restart(order: Order, resource: str, offer: str) -> str:
     """Restarts ICE with the credentials of `offer`; returns the server's fragment."""
     lines = [line for line in offer.splitlines() if line.startswith(("a=ice-ufrag:", "a=ice-pwd:"))]
     headers = {"Content-Type": FRAGMENT, "If-Match": "*"}
-    answer = await http.patch(resource, content="\r\n".join(lines[:2]) + "\r\n", headers=headers)
+    async with order.http() as http:
+        answer = await http.patch(resource, content="\r\n".join(lines[:2]) + "\r\n", headers=headers)
     answer.raise_for_status()
     return answer.text
 
