@@ -1,5 +1,5 @@
 """Calls of real browsers through networks with faults. Each fault lasts as long as its test says; every other time-out
-only catches a hang. `record_property` keeps the figures: `pytest --junitxml` writes them down.
+only catches a hang. `pytest --junitxml` writes the figures down.
 """
 
 from __future__ import annotations
@@ -72,13 +72,19 @@ async def call(folder: Path, **picture: Any) -> AsyncIterator[Call]:
                 )
 
 
+@pytest.fixture
+def figures(request: pytest.FixtureRequest, record_testsuite_property: Record) -> Record:
+    """Keeps a figure of the test that asks."""
+    return lambda name, value: record_testsuite_property(f"{request.node.name} {name}", value)
+
+
 def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1_000)
     with pytest.raises(NetworkError, match="need root"), Network():
         pass
 
 
-async def test_a_call_goes_on_when_the_router_forgets_its_connections(tmp_path: Path, record_property: Record) -> None:
+async def test_a_call_goes_on_when_the_router_forgets_its_connections(tmp_path: Path, figures: Record) -> None:
     async with call(tmp_path) as running:
         ports, handshakes = running.network.outside_ports(), await running.handshakes()
         rebound = time.time()
@@ -86,22 +92,20 @@ async def test_a_call_goes_on_when_the_router_forgets_its_connections(tmp_path: 
         await asyncio.sleep(2 * MAX_REBINDING_GAP_S)
         await running.subscriber.sees_frames()
         gap = running.subscriber.longest_gap_s(rebound, time.time())
-        record_property("gap_s", gap)
+        figures("gap_s", gap)
         assert len(ports) == 2
         assert not ports & running.network.outside_ports(), "the router kept a port: nothing was rebound"
         assert gap <= MAX_REBINDING_GAP_S
         assert await running.handshakes() == handshakes == 2
 
 
-async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(
-    tmp_path: Path, record_property: Record
-) -> None:
+async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(tmp_path: Path, figures: Record) -> None:
     async with call(tmp_path) as running:
         running.network.lose(20)
         began = time.time()
         await asyncio.sleep(10)
         frame_rate = running.subscriber.frame_rate(began, time.time())
-        record_property("frame_rate", frame_rate)
+        figures("frame_rate", frame_rate)
         assert running.network.dropped() > 100, "the router dropped next to nothing"
         assert await running.figure("sfu_rtx_packets_total") > 0
         assert frame_rate >= MIN_FRAME_RATE
@@ -111,7 +115,7 @@ async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(
 @pytest.mark.long
 @pytest.mark.parametrize("picture", [SIMULCAST, ONE_ENCODING], ids=["simulcast", "one encoding"])
 async def test_a_narrow_downlink_with_a_long_queue_keeps_sound_whole_and_pictures_moving(
-    tmp_path: Path, record_property: Record, picture: dict[str, Any]
+    tmp_path: Path, figures: Record, picture: dict[str, Any]
 ) -> None:
     size = {"width": picture["width"], "height": picture["height"]}
     camera = write_busy_camera(tmp_path / "busy.y4m", **size, frame_rate=15)
@@ -125,9 +129,9 @@ async def test_a_narrow_downlink_with_a_long_queue_keeps_sound_whole_and_picture
         await asyncio.sleep(10)
         now = time.time()
         frame_rate, concealed = subscriber.frame_rate(settled, now), subscriber.concealed_share(settled, now)
-        record_property("frame_rate", frame_rate)
-        record_property("concealed_share", concealed)
-        record_property("longest_gap_s", subscriber.longest_gap_s(settled, now))
+        figures("frame_rate", frame_rate)
+        figures("concealed_share", concealed)
+        figures("longest_gap_s", subscriber.longest_gap_s(settled, now))
         assert frame_rate >= MIN_FRAME_RATE
         assert concealed <= MAX_CONCEALED_SHARE
         if "simulcast" in picture:
@@ -135,9 +139,7 @@ async def test_a_narrow_downlink_with_a_long_queue_keeps_sound_whole_and_picture
 
 
 @pytest.mark.long
-async def test_a_call_comes_back_by_itself_when_udp_is_let_through_again(
-    tmp_path: Path, record_property: Record
-) -> None:
+async def test_a_call_comes_back_by_itself_when_udp_is_let_through_again(tmp_path: Path, figures: Record) -> None:
     async with call(tmp_path) as running:
         running.network.block_udp()
         await asyncio.sleep(10)
@@ -146,16 +148,14 @@ async def test_a_call_comes_back_by_itself_when_udp_is_let_through_again(
         running.network.heal()
         await running.subscriber.sees_frames()
         back = running.subscriber.longest_gap_s(healed, time.time()) - (healed - running.subscriber.last_frame(healed))
-        record_property("back_after_s", back)
+        figures("back_after_s", back)
         assert back <= MAX_RETURN_S
         assert await running.handshakes() == 2
         assert "failed" not in running.subscriber.states() + running.publisher.states()
 
 
 @pytest.mark.long
-async def test_an_ice_restart_carries_a_call_from_one_network_to_another(
-    tmp_path: Path, record_property: Record
-) -> None:
+async def test_an_ice_restart_carries_a_call_from_one_network_to_another(tmp_path: Path, figures: Record) -> None:
     async with call(tmp_path) as running:
         running.network.second_link(running.subscriber_host)
         running.network.unplug(running.subscriber_host)
@@ -165,6 +165,6 @@ async def test_an_ice_restart_carries_a_call_from_one_network_to_another(
         restarted = time.time()
         await running.subscriber.sees_frames()
         gap = running.subscriber.longest_gap_s(left, time.time())
-        record_property("gap_s", gap)
+        figures("gap_s", gap)
         assert gap <= (restarted - left) + MAX_RETURN_S
         assert await running.handshakes() == 2

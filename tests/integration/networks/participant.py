@@ -19,7 +19,7 @@ from networks.network import Host
 from networks.pysfu_server import BASE, PysfuServer
 from networks.whip import Order
 
-PATIENCE_S = 40.0  # only catches hangs
+PATIENCE_S = 120.0  # only catches hangs
 LEAVE_PATIENCE_S = 10.0
 MAX_LINE = 1 << 20  # a second of looks has 10 kB
 _INTEGRATION = Path(__file__).resolve().parent.parent

@@ -23,7 +23,7 @@ from signalling.certificate import make_trial_certificate
 
 BEARER = "an-administrator-of-these-tests"
 BASE = f"https://{SERVER}:8443"
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0  # only catches hangs
 CALL_PATIENCE_S = 10.0
 _CLONE_NEWNET = 0x4000_0000
 
