@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +14,6 @@ import httpx
 import numpy as np
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
-
 from footage import follows, frequency_of, read, samples_of
 
 HANG_S = 60.0  # Only catches hangs: a machine at full load is slow.
@@ -24,7 +24,7 @@ async def until(true: Callable[[], bool], what: str) -> None:
     """Waits until something is so."""
     try:
         async with asyncio.timeout(HANG_S):
-            while not true():
+            while not true():  # noqa: ASYNC110 - aiortc tells no event for most of this
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"never: {what}") from None
@@ -109,7 +109,7 @@ class Caller:
 
 def gaps(numbers: list[int]) -> list[tuple[int, int]]:
     """Returns where a row of frame numbers is not gap-free."""
-    return [(a, b) for a, b in zip(numbers, numbers[1:], strict=False) if not follows(a, b)]
+    return [(a, b) for a, b in itertools.pairwise(numbers) if not follows(a, b)]
 
 
 class Wire:

@@ -87,3 +87,9 @@ async def room(server: Server) -> AsyncIterator[Meeting]:
 async def sfu() -> AsyncIterator[pysfu.Sfu]:
     async with pysfu.Sfu(pysfu.Config(bind=("127.0.0.1",))) as running:
         yield running
+
+
+@pytest.fixture
+async def other_room(server: Server) -> AsyncIterator[Meeting]:
+    async with meeting(server.base_url, server.admin_bearer) as made:
+        yield made
