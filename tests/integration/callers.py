@@ -8,8 +8,10 @@ import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
+import av
 import httpx
 import numpy as np
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
@@ -33,11 +35,12 @@ async def until(true: Callable[[], bool], what: str) -> None:
 class Caller:
     """One end of a call, as an `RTCPeerConnection`."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[av.VideoFrame], Any] = read) -> None:
         self.connection = RTCPeerConnection()
-        self.pictures: list[tuple[int, int]] = []
+        self.pictures: list[Any] = []
         self.waves: list[np.ndarray] = []
         self.messages: list[tuple[str, str | bytes]] = []
+        self._look = look
         self._readers: set[asyncio.Task[None]] = set()
         self.connection.on("track", self._on_track)
 
@@ -80,7 +83,7 @@ class Caller:
 
     # --- what came ---
 
-    async def watched(self, frames: int) -> list[tuple[int, int]]:
+    async def watched(self, frames: int) -> list[Any]:
         """Waits until that many pictures were decoded."""
         await until(lambda: len(self.pictures) >= frames, f"{frames} pictures, {len(self.pictures)} came")
         return list(self.pictures)
@@ -102,7 +105,7 @@ class Caller:
             while True:
                 frame = await track.recv()
                 if track.kind == "video":
-                    self.pictures.append(read(frame))
+                    self.pictures.append(self._look(frame))
                 else:
                     self.waves.append(samples_of(frame))
 
@@ -172,6 +175,15 @@ class Meeting:
         """Returns who receives from whom."""
         view = (await self.http.get(f"/rooms/{self.room}", headers=self._admin)).json()
         return {seat["participant"]: seat["receives_from"] for seat in view["roster"]}
+
+    async def joined(self, participant: str, log: Path) -> None:
+        """Waits until a program of another process is in."""
+        try:
+            async with asyncio.timeout(HANG_S):
+                while participant not in await self.roster():
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(log.read_text()) from None
 
     async def publish(self, caller: Caller, participant: str) -> str:
         """Publishes by WHIP and returns the address of the resource."""
