@@ -143,31 +143,37 @@ window.lab = {
     connections.clear();
   },
 
-  /** Notes for a while when the picture turns white and when the tone begins, both in ms of one clock. */
-  async watch(name, seconds) {
+  /** Begins to note when the picture turns white and when the tone begins, both in ms of one clock. */
+  async watch(name) {
     const video = document.getElementById(name);
     const context = new AudioContext();
     await context.resume();
     await context.audioWorklet.addModule(URL.createObjectURL(new Blob([NOTICE], { type: "text/javascript" })));
     const notice = new AudioWorkletNode(context, "notice");
     context.createMediaStreamSource(video.srcObject).connect(notice).connect(context.destination);
-    const [flashes, beeps] = [[], []];
-    notice.port.onmessage = ({ data }) => beeps.push(data * 1000);
-    let behind = Infinity; // what the audio clock must be put forward by: it moves in steps, so the least seen is right
-    const clock = setInterval(() => { behind = Math.min(behind, performance.now() - context.currentTime * 1000); }, 3);
+    const seen = { flashes: [], beeps: [] };
+    window.seen = seen;
+    // The audio clock moves in steps, so what it is behind the other one is the least that was seen.
+    const behind = [];
+    setInterval(() => { behind.push(performance.now() - context.currentTime * 1000); behind.splice(0, behind.length - 300); }, 3);
+    notice.port.onmessage = ({ data }) => seen.beeps.push(data * 1000 + Math.min(...behind));
     const brush = Object.assign(document.createElement("canvas"), { width: 4, height: 4 }).getContext("2d", { willReadFrequently: true });
     let bright = true;
     const look = (now, { presentationTime }) => {
       brush.drawImage(video, 0, 0, 4, 4);
       const white = brush.getImageData(1, 1, 1, 1).data[0] > 128;
-      if (white && !bright) flashes.push(presentationTime);
+      if (white && !bright) seen.flashes.push(presentationTime);
       bright = white;
       video.requestVideoFrameCallback(look);
     };
     video.requestVideoFrameCallback(look);
-    await new Promise((wake) => setTimeout(wake, seconds * 1000));
-    clearInterval(clock);
-    await context.close();
-    return { flashes, beeps: beeps.map((time) => time + behind) };
   },
+
+  /** Makes the browser hold sound back, as it does when the network delays it. */
+  holdSound(name, milliseconds) {
+    const receiver = connections.get(name).peer.getReceivers().find(({ track }) => track.kind === "audio");
+    receiver.jitterBufferTarget = milliseconds;
+  },
+
+  seen: () => window.seen,
 };
