@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from pysfu import _core, messages
-from pysfu.errors import ClosedError, InvalidSdpError, StartError, UnavailableError, from_refusal
+from pysfu.errors import ClosedError, InvalidSdpError, RefusedError, StartError, UnavailableError, from_refusal
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+BotRing = _core.BotRing
 logger = logging.getLogger("pysfu")
 
 R = TypeVar("R", bound=messages.AnyReply)
@@ -45,7 +46,7 @@ class Bridge:
         self._config = config
         self._on_message = on_message
         self._pending: dict[int, _Pending] = {}
-        self._backlog: deque[tuple[int, messages.Command]] = deque()
+        self._backlog: deque[tuple[int, bytes]] = deque()
         self._next_id = 0
         self._core: _core.Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,13 +98,7 @@ class Bridge:
             RefusedError: nothing was done.
             ClosedError: the engine stopped.
         """
-        self._next_id += 1
-        number = self._next_id
-        request = _encode(messages.Request(id=number, command=command))
-        if not self.core.submit(worker, request):
-            raise UnavailableError("too many commands wait for an answer")
-        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
-        self._pending[number] = _Pending(future=future, worker=worker, undo=undo)
+        future = self.ask(worker, command, undo=undo)
         try:
             answer = await future
         except asyncio.CancelledError:
@@ -115,24 +110,49 @@ class Bridge:
             raise TypeError(f"{command!r} was answered with {answer!r}")
         return answer
 
+    def ask(
+        self, worker: int, command: messages.Command, *, undo: Undo | None = None, insist: bool = False
+    ) -> asyncio.Future[messages.AnyReply]:
+        """Hands a command over before this returns, so that cancelling cannot come in between.
+
+        Args:
+            worker: which.
+            command: what.
+            undo: as for `call`.
+            insist: whether to try again later, rather than refuse, when too many answers have not been read.
+        """
+        core = self.core
+        self._next_id += 1
+        number = self._next_id
+        request = _encode(messages.Request(id=number, command=command))
+        # Behind those that wait already: order is what makes a grant and its revocation mean something.
+        self._flush_backlog()
+        if self._backlog and insist:
+            self._backlog.append((worker, request))
+        elif not core.submit(worker, request):
+            if not insist:
+                raise UnavailableError("too many commands wait for an answer")
+            self._backlog.append((worker, request))
+        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
+        self._pending[number] = _Pending(future=future, worker=worker, undo=undo)
+        return future
+
     def post(self, worker: int, command: messages.Command) -> None:
         """Has a worker carry out a command, sooner or later, whatever it answers."""
-        self._backlog.append((worker, command))
-        self._flush_backlog()
+        if self._core is not None:
+            self.ask(worker, command, insist=True).cancel()
 
     def counters(self) -> list[messages.Counters]:
         """Returns what each worker's rim counts."""
         return _decode_counters(self.core.counters())
 
-    def bot(self, worker: int, peer: int) -> _core.BotRing:
+    def bot(self, worker: int, peer: int) -> BotRing:
         """Returns the packet rings of a bot."""
         return self.core.bot(worker, peer)
 
     def _flush_backlog(self) -> None:
         while self._backlog and self._core is not None:
-            worker, command = self._backlog[0]
-            self._next_id += 1
-            if not self._core.submit(worker, _encode(messages.Request(id=self._next_id, command=command))):
+            if not self._core.submit(*self._backlog[0]):
                 return  # answers are on their way; `_drain` comes back here
             self._backlog.popleft()
 
@@ -164,14 +184,18 @@ class Bridge:
                 self._on_message(worker, outgoing)
 
 
-async def finish(work: Coroutine[Any, Any, None]) -> None:
-    """Awaits `work` to its end even when the caller is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+async def all_done(
+    futures: Sequence[asyncio.Future[messages.AnyReply]], *, gone: tuple[type[RefusedError], ...]
+) -> None:
+    """Awaits what was asked for.
+
+    Args:
+        futures: from `Bridge.ask`.
+        gone: refusals that mean that there was nothing left to do.
+    """
+    for result in await asyncio.gather(*futures, return_exceptions=True):
+        if isinstance(result, BaseException) and not isinstance(result, gone):
+            raise result
 
 
 def answer(offer: str, plan: messages.AnswerPlan) -> messages.Answered:

@@ -2,6 +2,8 @@
 
 from typing import final
 
+__all__ = ["BotRing", "Core", "accept", "answer", "offer", "parse_fragment", "round_trip", "write_fragment"]
+
 @final
 class Core:
     """The workers."""

@@ -19,7 +19,7 @@ from pysfu.transport import Track, Transport, TransportState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from pysfu._core import BotRing
+    from pysfu._bridge import BotRing
     from pysfu.participant import Participant
 
 _OPUS = messages.PayloadType(number=111, codec="opus", clock_rate_hz=48_000)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from pysfu import _bridge, messages
 from pysfu import transport as transports
+from pysfu.errors import UnknownPeerError, UnknownTrackError
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
@@ -184,7 +184,11 @@ class Participant:
     async def revoke(self, track: Track) -> None:
         """Ends that: no packet of the track leaves towards this participant after this returns."""
         self._allowed.pop(track, None)
-        await asyncio.gather(*(transports.revoke(transport, track) for transport in tuple(self._transports)))
+        revoked = [
+            transport.insist(messages.Revoke(track=track.number, subscriber=transport.number))
+            for transport in self._transports
+        ]
+        await _bridge.all_done(revoked, gone=(UnknownPeerError, UnknownTrackError))
 
     async def allow_data(self, publisher: Participant) -> None:
         """Lets messages on data channels flow from another participant to this one."""
@@ -198,16 +202,19 @@ class Participant:
         """Ends that."""
         if publisher in self._data_from:
             self._data_from.remove(publisher)
-        for ours in tuple(self._transports):
-            for theirs in tuple(publisher.transports):
-                await ours.done(messages.RevokeData(publisher=theirs.number, subscriber=ours.number))
+        revoked = [
+            ours.insist(messages.RevokeData(publisher=theirs.number, subscriber=ours.number))
+            for ours in self._transports
+            for theirs in publisher.transports
+        ]
+        await _bridge.all_done(revoked, gone=(UnknownPeerError,))
 
     async def remove(self) -> None:
         """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already."""
         self._removed = True
         self.room.forget(self)
-        closing = [transport.close() for transport in tuple(self._transports)]
-        await asyncio.gather(*closing)
+        ended = [transport.end() for transport in tuple(self._transports)]
+        await _bridge.all_done(ended, gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
         return self

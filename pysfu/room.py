@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pysfu import messages
-from pysfu.errors import UnknownRoomError
+from pysfu._bridge import all_done
+from pysfu.errors import RefusedError, UnknownRoomError
 from pysfu.participant import Participant
 from pysfu.transport import Track, Transport, TransportState
 
@@ -71,10 +72,9 @@ class Room:
     async def close(self) -> None:
         """Ends the room and all in it. Harmless when it is gone already."""
         self.end()
-        try:
-            await self.bridge.call(self.worker, messages.RemoveRoom(room=self.number), messages.DoneReply)
-        except UnknownRoomError:
-            return
+        ended = self.bridge.ask(self.worker, messages.RemoveRoom(room=self.number), insist=True)
+        # Of a room that has failed there is nothing left, whatever the engine says.
+        await all_done([ended], gone=(RefusedError,) if self.failed else (UnknownRoomError,))
 
     async def __aenter__(self) -> Self:
         return self

@@ -58,7 +58,7 @@ class Track:
 
     async def mute(self) -> None:
         """Stops it for everyone; done when this returns."""
-        await self.transport.done(messages.Mute(track=self._number, muted=True))
+        await _bridge.all_done([self.transport.insist(messages.Mute(track=self._number, muted=True))], gone=())
 
     async def unmute(self) -> None:
         """Lets it flow again."""
@@ -84,7 +84,8 @@ class Track:
     async def unpublish(self) -> None:
         """Ends it."""
         self.transport.forget(self)
-        await self.transport.done(messages.Unpublish(track=self._number))
+        ended = self.transport.insist(messages.Unpublish(track=self._number))
+        await _bridge.all_done([ended], gone=(UnknownTrackError,))
 
 
 class Transport:
@@ -172,9 +173,11 @@ class Transport:
 
     async def stop(self, track: Track) -> None:
         """Takes a track off its media sections."""
-        for mid in [mid for mid, playing in self._playing.items() if playing is track]:
+        mids = [mid for mid, playing in self._playing.items() if playing is track]
+        stopped = [self.insist(messages.Unsubscribe(peer=self._number, mid=mid)) for mid in mids]
+        for mid in mids:
             del self._playing[mid]
-            await self.done(messages.Unsubscribe(peer=self._number, mid=mid))
+        await _bridge.all_done(stopped, gone=())
 
     async def send_data(self, label: str, payload: bytes, *, binary: bool = True) -> None:
         """Sends a message on the data channel of that label."""
@@ -186,12 +189,7 @@ class Transport:
 
     async def close(self) -> None:
         """Closes it: its tracks end, nothing flows any more when this returns. Harmless when it is closed already."""
-        self.participant.detach(self)
-        self.set_state(TransportState.CLOSED)
-        try:
-            await self.done(messages.RemovePeer(peer=self._number))
-        except UnknownPeerError:
-            return
+        await _bridge.all_done([self.end()], gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
         return self
@@ -202,6 +200,16 @@ class Transport:
         await self.close()
 
     # --- for this package ---
+
+    def end(self) -> asyncio.Future[messages.AnyReply]:
+        """Ends it; the future is done when nothing flows any more."""
+        self.participant.detach(self)
+        self.set_state(TransportState.CLOSED)
+        return self.insist(messages.RemovePeer(peer=self._number))
+
+    def insist(self, command: messages.Command) -> asyncio.Future[messages.AnyReply]:
+        """Hands over a command that takes a right away: neither cancelling nor a full queue keeps it back."""
+        return self.participant.room.bridge.ask(self.worker, command, insist=True)
 
     async def done(self, command: messages.Command) -> None:
         """Carries out a command that brings nothing."""
@@ -272,11 +280,3 @@ async def allow(transport: Transport, track: Track, *, echo: bool) -> None:
     except UnknownPeerError:
         if transport.state not in _ENDED:
             raise
-
-
-async def revoke(transport: Transport, track: Track) -> None:
-    """Ends that; harmless when either has gone."""
-    try:
-        await transport.done(messages.Revoke(track=track.number, subscriber=transport.number))
-    except (UnknownPeerError, UnknownTrackError):
-        return

@@ -31,7 +31,7 @@ def outgoing_addresses() -> list[Address]:
 def interface_addresses() -> dict[str, IPv4Address]:
     """Lists the IPv4 address of each network interface; empty where the system does not tell (outside Linux)."""
     try:
-        import fcntl  # noqa: PLC0415 - absent on Windows
+        import fcntl
     except ImportError:
         return {}
     found: dict[str, IPv4Address] = {}

@@ -145,7 +145,7 @@ def _run(main: Coroutine[object, object, None]) -> None:
     """Runs the event loop, on uvloop where there is one."""
     factory = None
     if sys.platform != "win32":
-        import uvloop  # noqa: PLC0415 - absent on Windows
+        import uvloop
 
         factory = uvloop.new_event_loop
     try:

@@ -197,7 +197,7 @@ def _kernel_setting(name: str) -> int | None:
 
 def _open_files() -> int | None:
     try:
-        import resource  # noqa: PLC0415 - absent on Windows
+        import resource
     except ImportError:
         return None
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -69,7 +69,7 @@ def configure(*, level: str, output: TextIO | None = None) -> None:
         logging.getLogger(name).propagate = name != "uvicorn.access"
 
 
-def allow_listed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog's form
+def allow_listed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Takes away every field that is not on the list, and says how many there were."""
     kept = {name: value for name, value in event.items() if name in ALLOWED_FIELDS}
     if len(kept) < len(event):
@@ -93,7 +93,7 @@ def _kinds(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _error_without_words(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog's form
+def _error_without_words(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]

@@ -190,15 +190,19 @@ class PysfuEngine:
     def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
         # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
         bind = ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
-        self._config = {"bind": bind, "port": port, "workers": workers, "announce": tuple(announced_addresses)}
+        self._bind = bind
+        self._port = port
+        self._workers = workers
+        self._announce = tuple(announced_addresses)
         self._sfu: Any = None
 
     async def __aenter__(self) -> Self:
         """Starts the engine."""
-        import pysfu  # noqa: PLC0415 - so that commands which need no media run without the compiled module
+        import pysfu
 
         with _translated():
-            self._sfu = await pysfu.Sfu(pysfu.Config(**self._config)).__aenter__()
+            config = pysfu.Config(bind=self._bind, port=self._port, workers=self._workers, announce=self._announce)
+            self._sfu = await pysfu.Sfu(config).__aenter__()
         return self
 
     async def __aexit__(
@@ -227,7 +231,7 @@ class PysfuEngine:
 
 
 class _PysfuRoom:
-    def __init__(self, room: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+    def __init__(self, room: Any) -> None:
         self._room = room
         self.id = str(room.id)
 
@@ -241,7 +245,7 @@ class _PysfuRoom:
 
 
 class _PysfuPeer:
-    def __init__(self, participant: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+    def __init__(self, participant: Any) -> None:
         self._participant = participant
         self.id = str(participant.id)
 
@@ -261,7 +265,7 @@ class _PysfuPeer:
 
 
 class _PysfuTransport:
-    def __init__(self, transport: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.tracks: Sequence[MediaTrack] = [_PysfuTrack(track) for track in transport.tracks]
 
@@ -275,7 +279,7 @@ class _PysfuTransport:
 
 
 class _PysfuTrack:
-    def __init__(self, track: Any) -> None:  # noqa: ANN401 - the compiled package may be absent
+    def __init__(self, track: Any) -> None:
         self.inner = track
         self.id = str(track.id)
         self.kind: MediaKind = "audio" if str(track.kind) == "audio" else "video"
@@ -303,7 +307,7 @@ _MEANINGS: dict[str, type[MediaError]] = {
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Turns pysfu's errors into this server's."""
-    import pysfu  # noqa: PLC0415 - as above
+    import pysfu
 
     try:
         yield
@@ -311,8 +315,8 @@ def _translated() -> Iterator[None]:
         raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
 
 
-def _event(event: Any, sfu: Any) -> MediaEvent | None:  # noqa: ANN401 - the compiled package may be absent
-    from pysfu import events  # noqa: PLC0415 - as above
+def _event(event: Any, sfu: Any) -> MediaEvent | None:
+    from pysfu import events
 
     match event:
         case events.TransportConnected():
@@ -331,7 +335,7 @@ def _event(event: Any, sfu: Any) -> MediaEvent | None:  # noqa: ANN401 - the com
             return None
 
 
-def _living(sfu: Any) -> Iterator[str]:  # noqa: ANN401 - the compiled package may be absent
+def _living(sfu: Any) -> Iterator[str]:
     """Yields the participants whose transport has not ended."""
     for room in sfu.rooms:
         for participant in room.participants:
@@ -339,7 +343,7 @@ def _living(sfu: Any) -> Iterator[str]:  # noqa: ANN401 - the compiled package m
                 yield participant.id
 
 
-def _figures(stats: Any) -> MediaFigures:  # noqa: ANN401 - the compiled package may be absent
+def _figures(stats: Any) -> MediaFigures:
     return MediaFigures(
         rooms=stats.total("rooms"),
         peers=stats.total("peers"),

@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod bots;
 pub mod counters;
 pub mod lanes;
+mod overtaking;
 pub mod ring;
 pub mod udp;
 pub mod wake;
@@ -130,7 +131,7 @@ impl Driver {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub fn start(config: &DriverConfig) -> Result<Self, StartError> {
-        Self::start_with(config, |config, now| Engine::new(config, now))
+        Self::start_with(config, Engine::new)
     }
 
     fn start_with<E: Drive>(

@@ -16,7 +16,6 @@ use crate::error::RtcpError;
 /// One packet of a datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack for one turn of a loop; a box would allocate")]
 pub enum RtcpPacket<'a> {
     /// What a sender sent, and its clock.
     SenderReport(sr::SenderReport),

@@ -133,8 +133,8 @@ window.lab = {
   async close(name) {
     const { peer, resource, token } = connections.get(name);
     connections.delete(name);
-    peer.close();
     await ask(resource, "DELETE", token);
+    peer.close();
   },
 
   /** Closes what is open, without telling the server. */
@@ -175,5 +175,6 @@ window.lab = {
     receiver.jitterBufferTarget = milliseconds;
   },
 
+  dtls: (name) => connections.get(name).peer.getReceivers().map((r) => [r.transport?.state, r.transport?.iceTransport?.state, r.track.muted, r.track.readyState]),
   seen: () => window.seen,
 };

@@ -3,72 +3,145 @@
 //! Prints `name value unit` lines on stdout, and with a path as argument writes the same with all samples as JSON. The rows
 //! take turns, so that a change of the machine's mood hits all of them.
 
+mod allocations;
 mod cpu;
+mod engine_rows;
 mod floor;
 mod gcm128;
+mod memory;
 mod report;
 mod shape;
 mod str0m_rows;
 
+use std::cell::Cell;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use sim::random::Random;
 
+use crate::allocations::Counting;
+use crate::engine_rows::Load;
 use crate::floor::Floor;
 use crate::report::Row;
+use crate::shape::SUBSCRIBERS;
 use crate::str0m_rows::Str0m;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Samples of each row; `--runs` takes another number.
 const DEFAULT_RUNS: usize = 7;
 /// Same load in every run of the program.
 const SEED: u64 = 1;
+const VIDEO: &str = "engine/video-1x50";
+const ALLOCATIONS: &str = "engine/allocations-per-packet";
+const HEAP: &str = "engine/heap-per-participant-3-party";
 
-/// One row: its name and what takes a sample of it.
-type Sampler = (Row, Box<dyn FnMut() -> f64>);
+/// Makes a load and lets it run warm.
+type MakeLoad = fn() -> Load;
+
+/// What the program was asked for.
+struct Arguments {
+    runs: usize,
+    /// Rows whose name contains this.
+    only: String,
+    path: Option<String>,
+}
+
+/// One row of nanoseconds: its name and what takes a sample of it.
+struct Sampler {
+    row: Row,
+    sample: Box<dyn FnMut() -> f64>,
+}
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let (mut runs, mut path) = (DEFAULT_RUNS, None);
-    while let Some(argument) = arguments.next() {
-        if argument == "--runs" {
-            let Some(number) = arguments.next().and_then(|number| number.parse().ok()) else {
-                eprintln!("--runs takes a number");
-                return ExitCode::FAILURE;
-            };
-            runs = number;
-        } else {
-            path = Some(argument);
-        }
+    if std::env::args().nth(1).as_deref() == Some(memory::ARGUMENT) {
+        memory::measured();
+        return ExitCode::SUCCESS;
     }
-    let rows = measure(runs);
+    let Some(arguments) = read_arguments() else {
+        eprintln!("bench_forwarding [--runs NUMBER] [--only PART-OF-A-NAME] [JSON-FILE]");
+        return ExitCode::FAILURE;
+    };
+    let rows = measure(&arguments);
     print!("{}", report::lines(&rows));
-    if let Some(path) = path
-        && let Err(error) = std::fs::write(&path, report::json(&rows, &machine()))
+    if let Some(path) = &arguments.path
+        && let Err(error) = std::fs::write(path, report::json(&rows, &machine()))
     {
         eprintln!("{path}: {error}");
+        return ExitCode::FAILURE;
+    }
+    let allocates = rows.iter().any(|row| row.name == ALLOCATIONS && row.median() > 0.0);
+    if allocates {
+        eprintln!("the engine allocates per packet");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
-fn measure(runs: usize) -> Vec<Row> {
-    let mut samplers = samplers();
-    for _ in 0..runs {
-        for (row, sample) in &mut samplers {
+fn read_arguments() -> Option<Arguments> {
+    let mut arguments = Arguments { runs: DEFAULT_RUNS, only: String::new(), path: None };
+    let mut given = std::env::args().skip(1);
+    while let Some(argument) = given.next() {
+        match argument.as_str() {
+            "--runs" => arguments.runs = given.next()?.parse().ok()?,
+            "--only" => arguments.only = given.next()?,
+            option if option.starts_with('-') => return None,
+            path => arguments.path = Some(path.to_owned()),
+        }
+    }
+    Some(arguments)
+}
+
+/// Takes one sample of every row in turn, again and again.
+fn measure(arguments: &Arguments) -> Vec<Row> {
+    let wanted = |name: &str| name.contains(&arguments.only);
+    let allocations = Rc::new(Cell::new(0.0));
+    let mut samplers = samplers(&wanted, &allocations);
+    for _ in 0..arguments.runs {
+        for Sampler { row, sample } in &mut samplers {
             row.samples.push(sample());
         }
     }
-    samplers.into_iter().map(|(row, _)| row).collect()
+    let mut rows: Vec<Row> = samplers.into_iter().map(|sampler| sampler.row).collect();
+    if rows.iter().any(|row| row.name == VIDEO) {
+        rows.push(Row { samples: vec![allocations.get()], ..Row::new(ALLOCATIONS, "allocations/packet") });
+    }
+    if wanted(HEAP) {
+        rows.push(Row { samples: memory::measure().into_iter().collect(), ..Row::new(HEAP, "KiB") });
+    }
+    rows
 }
 
-fn samplers() -> Vec<Sampler> {
+/// `allocations` becomes the most that any sample of [`VIDEO`] allocated per packet.
+fn samplers(wanted: &dyn Fn(&str) -> bool, allocations: &Rc<Cell<f64>>) -> Vec<Sampler> {
     let mut floor = Floor::new(Random::new(SEED));
-    let mut samplers: Vec<Sampler> = vec![(per_packet(report::FLOOR), Box::new(move || floor.run()))];
+    let mut samplers = vec![Sampler { row: per_packet(report::FLOOR), sample: Box::new(move || floor.run()) }];
     for (name, tracks) in
         [("engine/str0m-1-stream", 1), ("engine/str0m-10-streams", 10), ("engine/str0m-50-streams", 50)]
     {
-        let mut str0m = Str0m::warmed_up(tracks);
-        samplers.push((per_packet(name), Box::new(move || str0m.run())));
+        if wanted(name) {
+            let mut str0m = Str0m::warmed_up(tracks);
+            samplers.push(Sampler { row: per_packet(name), sample: Box::new(move || str0m.run()) });
+        }
+    }
+    let loads: [(&'static str, MakeLoad); 5] = [
+        (VIDEO, || Load::video(1, SUBSCRIBERS)),
+        ("engine/video-1x50-10-streams", || Load::video(10, SUBSCRIBERS)),
+        ("engine/video-1x50-50-streams", || Load::video(50, SUBSCRIBERS)),
+        ("engine/audio-1x100", Load::audio),
+        ("engine/rooms-200x3", Load::hospital),
+    ];
+    for (name, make) in loads.into_iter().filter(|(name, _)| wanted(name)) {
+        let (mut load, allocations) = (make(), Rc::clone(allocations));
+        let sample = move || {
+            let sample = load.run();
+            if name == VIDEO {
+                allocations.set(sample.allocations_per_packet.max(allocations.get()));
+            }
+            sample.ns_per_packet
+        };
+        samplers.push(Sampler { row: per_packet(name), sample: Box::new(sample) });
     }
     samplers
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sim::clock::Clock;
+use sim::random::Random;
 use str0m::bwe::Bitrate;
 use str0m::format::Codec;
 use str0m::media::{MediaKind, Mid, Pt};
@@ -15,10 +16,8 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use crate::cpu::SpanClock;
 use crate::gcm128;
-use crate::shape::{DELAY, FRAME, PACKETS_PER_FRAME, PAYLOAD, SAMPLE, SUBSCRIBERS, WARM_UP, vp8_payload};
+use crate::shape::{DELAY, FRAME, LOSS, PACKETS_PER_FRAME, PAYLOAD, SAMPLE, STEP, SUBSCRIBERS, WARM_UP, vp8_payload};
 
-/// The finest step of virtual time.
-const STEP: Duration = Duration::from_millis(1);
 /// Connecting takes well under a second.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Enough that the pacer never holds anything back: the load is 1.4 Mbit/s.
@@ -55,6 +54,7 @@ pub(crate) struct Str0m {
     next_frame: Instant,
     received: u64,
     connected: usize,
+    random: Random,
     clock: Clock,
     spans: SpanClock,
 }
@@ -85,6 +85,7 @@ impl Str0m {
             next_frame: clock.now() + CONNECT_WITHIN,
             received: 0,
             connected: 0,
+            random: Random::new(u64::from(tracks)),
             clock,
             spans: SpanClock::calibrated(),
         };
@@ -150,6 +151,10 @@ impl Str0m {
     fn step_remotes(&mut self) {
         let now = self.clock.now();
         while let Some(passing) = take_arrived(&mut self.to_remotes, now) {
+            let is_rtp = matches!(passing.bytes[..], [0x80..=0xbf, second, ..] if !(192..=223).contains(&second));
+            if is_rtp && self.random.chance(LOSS) {
+                continue;
+            }
             let remote = &mut self.remotes[passing.connection];
             let media = remote.receive(&passing, &mut self.to_servers, &mut self.connected, now);
             self.received += media.iter().filter(|packet| packet.payload.len() == PAYLOAD).count() as u64;

@@ -1,7 +1,7 @@
 //! The ways into a worker: ordinary commands queue up; those that take a right away have a lane of their own, which the
 //! worker empties first, so that no queue can keep anyone in a room.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -33,9 +33,18 @@ impl Outstanding {
     }
 }
 
+/// A request in a lane.
+#[derive(Debug)]
+pub struct Queued {
+    /// How many requests of both lanes there were before: who came first.
+    pub order: u64,
+    /// The request.
+    pub request: Request,
+}
+
 #[derive(Debug)]
 struct Lane {
-    queue: Mutex<Producer<Request>>,
+    queue: Mutex<Producer<Queued>>,
     outstanding: Outstanding,
     most: usize,
 }
@@ -45,14 +54,15 @@ struct Lane {
 pub struct Submit {
     commands: Lane,
     revocations: Lane,
+    order: AtomicU64,
     worker: Arc<Wake>,
 }
 
 /// The worker's end.
 #[derive(Debug)]
 pub struct Commands {
-    commands: Consumer<Request>,
-    revocations: Consumer<Request>,
+    commands: Consumer<Queued>,
+    revocations: Consumer<Queued>,
 }
 
 /// Both ends of both lanes; `worker` rings for each command.
@@ -60,8 +70,12 @@ pub fn lanes(worker: Arc<Wake>) -> (Submit, Commands) {
     let (command_in, commands) = RingBuffer::new(MAX_COMMANDS);
     let (revocation_in, revocations) = RingBuffer::new(MAX_REVOCATIONS);
     let lane = |queue, most| Lane { queue: Mutex::new(queue), outstanding: Outstanding::default(), most };
-    let submit =
-        Submit { commands: lane(command_in, MAX_COMMANDS), revocations: lane(revocation_in, MAX_REVOCATIONS), worker };
+    let submit = Submit {
+        commands: lane(command_in, MAX_COMMANDS),
+        revocations: lane(revocation_in, MAX_REVOCATIONS),
+        order: AtomicU64::new(1),
+        worker,
+    };
     (submit, Commands { commands, revocations })
 }
 
@@ -74,7 +88,9 @@ impl Submit {
         let lane = if request.command.is_revocation() { &self.revocations } else { &self.commands };
         lane.outstanding.take(lane.most)?;
         let mut queue = lane.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = queue.push(request).is_ok();
+        // Drawn under the lock, so that a lane is in order.
+        let order = self.order.fetch_add(1, Ordering::AcqRel);
+        let fits = queue.push(Queued { order, request }).is_ok();
         drop(queue);
         debug_assert!(fits, "a lane holds as many as may be outstanding");
         self.worker.raise();
@@ -94,12 +110,12 @@ impl Submit {
 
 impl Commands {
     /// The next that takes a right away. One atomic load when there is none.
-    pub fn next_revocation(&mut self) -> Option<Request> {
+    pub fn next_revocation(&mut self) -> Option<Queued> {
         self.revocations.pop().ok()
     }
 
     /// The next ordinary one.
-    pub fn next_command(&mut self) -> Option<Request> {
+    pub fn next_command(&mut self) -> Option<Queued> {
         self.commands.pop().ok()
     }
 

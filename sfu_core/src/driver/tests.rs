@@ -1,1 +1,237 @@
+//! A worker around a stand-in for the engine: which command comes first, what survives a stalled reader or a bug.
 
+use std::net::UdpSocket;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::worker::Parts;
+use super::*;
+use crate::engine::command::{Command, Refusal, Reply};
+use crate::engine::event::Event;
+use crate::engine::transmit::{Datagram, Group, Sink, TransmitBatch};
+use crate::ids::{RoomId, TrackId};
+
+const REVOKE: Command = Command::Revoke { track: TrackId::new(0, 0), subscriber: PeerId::new(0, 0) };
+const ALLOW: Command = Command::Allow { track: TrackId::new(0, 0), subscriber: PeerId::new(0, 0), echo: false };
+
+#[allow(clippy::disallowed_methods)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+/// Notes commands, sends datagrams back, tells as many events as it is asked to, and fails when asked to.
+#[derive(Default)]
+struct Stand {
+    commands: Arc<Mutex<Vec<Command>>>,
+    events: Vec<Event>,
+    batch: TransmitBatch,
+}
+
+impl Drive for Stand {
+    fn ingest(&mut self, batch: &mut [Datagram<'_>], _now: Instant) {
+        for datagram in batch {
+            let start = self.batch.bytes.len();
+            self.batch.bytes.extend_from_slice(datagram.bytes);
+            self.batch.groups.push(Group {
+                destination: datagram.source,
+                source: Some(datagram.destination),
+                segment_size: datagram.bytes.len(),
+                range: start..self.batch.bytes.len(),
+            });
+        }
+    }
+    fn ingest_bot(&mut self, _bot: PeerId, _packet: &[u8], _now: Instant) {}
+    fn tick(&mut self, now: Instant) -> Instant {
+        now + Duration::from_secs(1)
+    }
+    fn flush(&mut self, sink: &mut dyn Sink, _now: Instant) {
+        let whole = sink.transmit(&self.batch);
+        assert_eq!(whole, self.batch.groups.len());
+        self.batch.bytes.clear();
+        self.batch.groups.clear();
+    }
+    fn command(&mut self, command: Command, _now: Instant) -> Result<Reply, Refusal> {
+        assert!(command != Command::Snapshot, "the bug that was asked for");
+        let peer = PeerId::new(0, 0);
+        self.events.push(Event::PeerClosed { peer });
+        self.commands.lock().expect("not poisoned").push(command);
+        Ok(Reply::Done)
+    }
+    fn drain_events(&mut self, into: &mut Vec<Event>) {
+        into.append(&mut self.events);
+    }
+}
+
+struct Bench {
+    worker: Worker<Stand>,
+    submit: Submit,
+    inlet: Inlet,
+    commands: Arc<Mutex<Vec<Command>>>,
+}
+
+/// A worker without a thread, whose turns the test takes.
+fn bench(max_events: usize) -> Bench {
+    let bell = || Arc::new(Wake::new().expect("a descriptor"));
+    let (wake, counters) = (bell(), Arc::<Counters>::default());
+    let (submit, commands) = lanes::lanes(Arc::clone(&wake));
+    let (outlet, inlet) = ring::ring(max_events, bell(), Arc::clone(&wake), Arc::clone(&counters));
+    let engine = Stand::default();
+    let noted = Arc::clone(&engine.commands);
+    let bots = bots::Bots::new(BotRegistry::default(), Arc::clone(&wake));
+    let stop = Arc::default();
+    let ports = Vec::new();
+    let parts = Parts { engine, ports, commands, outlet, bots, wake, counters, stop };
+    Bench { worker: Worker::new(parts), submit, inlet, commands: noted }
+}
+
+fn ask(bench: &Bench, id: u64, command: Command) {
+    bench.submit.submit(Request { id, command }).expect("not busy");
+}
+
+#[test]
+fn a_revocation_overtakes_a_thousand_queued_commands() {
+    let mut bench = bench(16);
+    for id in 0..1_000 {
+        ask(&bench, id, Command::Stats);
+    }
+    ask(&bench, 1_000, REVOKE);
+    bench.worker.turn(start());
+    assert_eq!(bench.commands.lock().expect("not poisoned")[0], REVOKE);
+    let mut first = None;
+    bench.inlet.pop(1, |_, outgoing| first = Some(outgoing));
+    assert_eq!(first, Some(Outgoing::Reply { id: 1_000, reply: Reply::Done }), "and its answer comes first");
+}
+
+#[test]
+fn a_revocation_works_while_nobody_reads() {
+    let mut bench = bench(4);
+    for id in 0..5_000 {
+        ask(&bench, id, REVOKE);
+        bench.worker.turn(start());
+    }
+    assert_eq!(bench.commands.lock().expect("not poisoned").len(), 5_000);
+    let mut replies = 0;
+    bench.inlet.pop(usize::MAX, |class, _| replies += usize::from(class == ring::Class::Revocation));
+    assert_eq!(replies, 5_000, "no answer is lost");
+}
+
+#[test]
+fn a_queue_full_of_commands_refuses_commands_but_no_revocation() {
+    let bench = bench(4);
+    for id in 0..lanes::MAX_COMMANDS as u64 {
+        ask(&bench, id, Command::Stats);
+    }
+    assert_eq!(bench.submit.submit(Request { id: 0, command: Command::Stats }), Err(Busy));
+    ask(&bench, 1, REVOKE);
+}
+
+#[test]
+fn a_grant_that_its_revocation_overtook_is_never_carried_out() {
+    let mut bench = bench(16);
+    ask(&bench, 1, ALLOW);
+    ask(&bench, 2, REVOKE);
+    bench.worker.turn(start());
+    bench.worker.turn(start());
+    assert_eq!(*bench.commands.lock().expect("not poisoned"), [REVOKE]);
+    let mut replies = Vec::new();
+    bench.inlet.pop(9, |_, outgoing| replies.push(outgoing));
+    assert!(replies.contains(&Outgoing::Reply { id: 1, reply: Reply::Done }), "it counts as done and undone");
+}
+
+#[test]
+fn a_grant_asked_after_a_revocation_is_carried_out_after_it() {
+    let mut bench = bench(16);
+    ask(&bench, 1, REVOKE);
+    ask(&bench, 2, ALLOW);
+    bench.worker.turn(start());
+    assert_eq!(*bench.commands.lock().expect("not poisoned"), [REVOKE, ALLOW]);
+}
+
+#[test]
+fn a_turn_carries_out_a_bounded_number_of_commands() {
+    let mut bench = bench(16);
+    for id in 0..100 {
+        ask(&bench, id, Command::Stats);
+    }
+    assert_eq!(bench.worker.turn(start()), None, "the rest is due at once");
+    assert!(bench.commands.lock().expect("not poisoned").len() < 100);
+}
+
+fn config() -> DriverConfig {
+    DriverConfig { bind: vec![IpAddr::from([127, 0, 0, 1])], workers: 2, ..DriverConfig::default() }
+}
+
+/// Waits for the bell, then drains; fails after ten seconds.
+fn drain(driver: &Driver) -> Vec<(usize, Outgoing)> {
+    let mut poll =
+        libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(driver.bell()), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd.
+    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1, "the bell rings");
+    let mut drained = Vec::new();
+    driver.drain(usize::MAX, |worker, outgoing| drained.push((worker, outgoing)));
+    drained
+}
+
+#[test]
+fn a_datagram_passes_through_the_engine_and_back() {
+    let driver = Driver::start_with(&config(), |_, _| Stand::default()).expect("it starts");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    for addresses in driver.addresses() {
+        socket.send_to(b"hello", addresses[0]).expect("sent");
+        let mut bytes = [0; 16];
+        let (length, source) = socket.recv_from(&mut bytes).expect("an answer");
+        assert_eq!((&bytes[..length], source), (&b"hello"[..], addresses[0]));
+    }
+    assert!(driver.counters().iter().all(|counters| counters.datagrams_in == 1));
+}
+
+#[test]
+fn a_bug_ends_one_worker_and_is_told_while_the_other_goes_on() {
+    let driver = Driver::start_with(&config(), |_, _| Stand::default()).expect("it starts");
+    driver.submit(0, Request { id: 1, command: Command::Snapshot }).expect("not busy");
+    let told = drain(&driver);
+    assert!(matches!(&told[..], [(0, Outgoing::WorkerFailed { reason })] if reason.contains("asked for")));
+    driver.submit(0, Request { id: 2, command: Command::CreateRoom }).expect("not busy");
+    assert_eq!(drain(&driver), [(0, Outgoing::Refused { id: 2, refusal: Refusal::Unavailable })]);
+    driver.submit(1, Request { id: 3, command: Command::CreateRoom }).expect("not busy");
+    assert!(drain(&driver).contains(&(1, Outgoing::Reply { id: 3, reply: Reply::Done })));
+}
+
+#[test]
+fn closing_refuses_what_was_not_carried_out_and_ends_the_threads() {
+    static ENDED: AtomicUsize = AtomicUsize::new(0);
+    struct Last(Stand);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            ENDED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    impl Drive for Last {
+        fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+            self.0.ingest(batch, now);
+        }
+        fn ingest_bot(&mut self, _bot: PeerId, _packet: &[u8], _now: Instant) {}
+        fn tick(&mut self, now: Instant) -> Instant {
+            self.0.tick(now)
+        }
+        fn flush(&mut self, _sink: &mut dyn Sink, _now: Instant) {}
+        fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+            self.0.command(command, now)
+        }
+        fn drain_events(&mut self, _into: &mut Vec<Event>) {}
+    }
+    let driver = Driver::start_with(&config(), |_, _| Last(Stand::default())).expect("it starts");
+    driver.close();
+    assert_eq!(ENDED.load(Ordering::SeqCst), 2);
+    let room = RoomId::new(0, 0);
+    assert_eq!(driver.submit(0, Request { id: 1, command: Command::RemoveRoom { room } }), Ok(()), "and then silence");
+}
+
+#[test]
+fn a_configuration_that_contradicts_itself_is_refused() {
+    let none = DriverConfig { workers: 0, ..config() };
+    assert!(matches!(Driver::start(&none), Err(StartError::Config(_))));
+    let beyond = DriverConfig { port: u16::MAX, ..config() };
+    assert!(Driver::start(&beyond).is_err());
+}

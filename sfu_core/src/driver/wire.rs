@@ -57,7 +57,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// Reads a value.
 ///
 /// # Errors
-/// [`Malformed`], when the bytes are no such value or more than one.
+/// [`Malformed`], when the bytes do not begin with such a value.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
     Ok(T::deserialize(&mut deserializer)?)

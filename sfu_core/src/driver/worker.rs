@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::bots::Bots;
 use super::counters::Counters;
-use super::lanes::Commands;
+use super::lanes::{Commands, Queued};
+use super::overtaking::Overtaking;
 use super::ring::{Class, Outlet};
 use super::udp::UdpPort;
 use super::udp::receive::ReceiveArena;
@@ -84,19 +85,27 @@ pub(super) struct Worker<E> {
     rim: Rim,
     arena: ReceiveArena,
     commands: Commands,
+    overtaking: Overtaking,
     outlet: Outlet,
     wake: Arc<Wake>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
     events: Vec<Event>,
+    /// The bell, then the ports.
+    watched: Vec<libc::pollfd>,
 }
 
 impl<E: Drive> Worker<E> {
     pub(super) fn new(parts: Parts<E>) -> Self {
         let Parts { engine, ports, commands, outlet, bots, wake, counters, stop } = parts;
-        let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters) };
         let (arena, events) = (ReceiveArena::default(), Vec::new());
-        Self { engine, rim, arena, commands, outlet, wake, counters, stop, events }
+        let overtaking = Overtaking::default();
+        // Ready until told otherwise, so that the first turn looks everywhere.
+        let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: libc::POLLIN };
+        let fds = std::iter::once(wake.as_raw_fd()).chain(ports.iter().map(AsRawFd::as_raw_fd));
+        let watched = fds.map(watch).collect();
+        let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters) };
+        Self { engine, rim, arena, commands, overtaking, outlet, wake, counters, stop, events, watched }
     }
 
     /// Runs until told to stop. After a panic the engine is never touched again; commands are refused.
@@ -109,9 +118,11 @@ impl<E: Drive> Worker<E> {
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             self.counters.failed.set(1);
             self.outlet.fail(text.unwrap_or("no message").to_owned());
+            // The ports would be ready for ever.
+            self.watched.truncate(1);
             while !self.stopped() {
                 self.refuse_all();
-                self.sleep(MAX_SLEEP, &[]);
+                self.sleep(MAX_SLEEP);
             }
         }
         self.refuse_all();
@@ -121,15 +132,14 @@ impl<E: Drive> Worker<E> {
     fn work(&mut self) {
         let begun = Instant::now();
         let mut woken = begun;
-        let mut ready = Vec::new();
         while !self.stopped() {
-            let deadline = self.turn(&ready, woken);
+            let deadline = self.turn(woken);
             let rested = Instant::now();
             self.counters.turns.add(1);
             self.counters.busy_us.add(rested.duration_since(woken).as_micros() as u64);
             self.counters.elapsed_us.set(rested.duration_since(begun).as_micros() as u64);
             let sleep = deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(rested)).min(MAX_SLEEP);
-            ready = self.wait(sleep);
+            self.sleep(sleep);
             woken = Instant::now();
             if let Some(late) = deadline.and_then(|at| woken.checked_duration_since(at)) {
                 self.counters.worst_lag_us.raise_to(late.as_micros() as u64);
@@ -138,15 +148,21 @@ impl<E: Drive> Worker<E> {
     }
 
     /// One turn. Returns when the next is due; `None`: at once, because something was left undone.
-    fn turn(&mut self, ready: &[bool], now: Instant) -> Option<Instant> {
-        while let Some(request) = self.commands.next_revocation() {
-            self.counters.revocations.add(1);
-            self.carry_out(Class::Revocation, request, now);
-        }
-        let mut again = self.receive(ready, now);
+    pub(super) fn turn(&mut self, now: Instant) -> Option<Instant> {
+        self.revoke(now);
+        let mut again = self.receive(now);
         for _ in 0..MAX_COMMANDS_PER_TURN {
-            let Some(request) = self.commands.next_command() else { break };
-            self.carry_out(Class::Command, request, now);
+            let Some(Queued { order, request }) = self.commands.next_command() else {
+                self.overtaking.clear();
+                break;
+            };
+            // Revocations asked before this command come before it; those asked after it may take it back.
+            self.revoke(now);
+            if self.overtaking.is_overtaken(&request.command, order) {
+                self.outlet.reply(Class::Command, Outgoing::Reply { id: request.id, reply: Reply::Done });
+            } else {
+                self.carry_out(Class::Command, request, now);
+            }
         }
         let engine = &mut self.engine;
         let dropped = self.rim.bots.receive(|bot, packet| engine.ingest_bot(bot, packet, now));
@@ -159,10 +175,19 @@ impl<E: Drive> Worker<E> {
         (!again).then_some(deadline)
     }
 
-    fn receive(&mut self, ready: &[bool], now: Instant) -> bool {
+    /// Carries out all that takes a right away. One atomic load when there is nothing.
+    fn revoke(&mut self, now: Instant) {
+        while let Some(Queued { order, request }) = self.commands.next_revocation() {
+            self.counters.revocations.add(1);
+            self.overtaking.revoked(&request.command, order);
+            self.carry_out(Class::Revocation, request, now);
+        }
+    }
+
+    fn receive(&mut self, now: Instant) -> bool {
         let mut again = false;
         for (index, port) in self.rim.ports.iter_mut().enumerate() {
-            if !ready.get(index).copied().unwrap_or(true) {
+            if self.watched[index + 1].revents == 0 {
                 continue;
             }
             for call in 0..MAX_RECEIVE_CALLS {
@@ -206,8 +231,12 @@ impl<E: Drive> Worker<E> {
             }
         }
         // Gone is gone, whether this command or an earlier one did it.
-        gone_peer.into_iter().for_each(|peer| self.rim.bots.remove(peer));
-        gone_room.into_iter().for_each(|room| self.rim.bots.remove_room(room));
+        if let Some(peer) = gone_peer {
+            self.rim.bots.remove(peer);
+        }
+        if let Some(room) = gone_room {
+            self.rim.bots.remove_room(room);
+        }
         let outgoing = match result {
             Ok(reply) => Outgoing::Reply { id, reply },
             Err(refusal) => Outgoing::Refused { id, refusal },
@@ -227,11 +256,11 @@ impl<E: Drive> Worker<E> {
     }
 
     fn refuse_all(&mut self) {
-        while let Some(Request { id, .. }) = self.commands.next_revocation() {
-            self.outlet.reply(Class::Revocation, Outgoing::Refused { id, refusal: Refusal::Unavailable });
+        while let Some(Queued { request, .. }) = self.commands.next_revocation() {
+            self.outlet.reply(Class::Revocation, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
         }
-        while let Some(Request { id, .. }) = self.commands.next_command() {
-            self.outlet.reply(Class::Command, Outgoing::Refused { id, refusal: Refusal::Unavailable });
+        while let Some(Queued { request, .. }) = self.commands.next_command() {
+            self.outlet.reply(Class::Command, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
         }
         self.outlet.publish();
     }
@@ -240,27 +269,20 @@ impl<E: Drive> Worker<E> {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Sleeps until a port has something, the bell rings or the time is up; says which ports have.
-    fn wait(&self, sleep: Duration) -> Vec<bool> {
-        let fds: Vec<i32> = self.rim.ports.iter().map(AsRawFd::as_raw_fd).collect();
-        self.sleep(sleep, &fds)
-    }
-
-    /// `ppoll` rather than `epoll`: three descriptors that never change, and nanoseconds on every kernel.
-    fn sleep(&self, sleep: Duration, ports: &[i32]) -> Vec<bool> {
-        let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut fds: Vec<libc::pollfd> =
-            std::iter::once(self.wake.as_raw_fd()).chain(ports.iter().copied()).map(watch).collect();
+    /// Sleeps until a port has something, the bell rings or the time is up. `ppoll` rather than `epoll`: three descriptors
+    /// that never change, and nanoseconds on every kernel.
+    fn sleep(&mut self, sleep: Duration) {
         let time = libc::timespec { tv_sec: sleep.as_secs() as _, tv_nsec: sleep.subsec_nanos().into() };
+        let count = self.watched.len() as libc::nfds_t;
         // SAFETY: the array is as long as said, the time lives through the call, and no signal mask is given.
-        let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as _, &raw const time, std::ptr::null()) };
-        if ready <= 0 {
-            return vec![false; ports.len()];
+        let ready = unsafe { libc::ppoll(self.watched.as_mut_ptr(), count, &raw const time, std::ptr::null()) };
+        if ready < 0 {
+            // A signal; what the entries say is from the time before.
+            self.watched.iter_mut().for_each(|fd| fd.revents = 0);
         }
-        if fds[0].revents != 0 {
+        if self.watched[0].revents != 0 {
             self.wake.lower();
         }
-        fds[1..].iter().map(|fd| fd.revents != 0).collect()
     }
 }
 

@@ -129,6 +129,7 @@ fn restart_subscriptions(engine: &mut Engine, peer: PeerId, now: Instant) {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
         let Some(subscription) = track.subscription_mut(peer) else { continue };
         let wanted = subscription.selector.current().or(subscription.selector.target().encoding);
+        subscription.selector.reset();
         if let Some(encoding) = wanted {
             track.want_keyframe(encoding, now);
         }

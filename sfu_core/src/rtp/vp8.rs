@@ -27,6 +27,7 @@ impl PictureId {
 
 /// What stands before the VP8 data in each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one bit of the descriptor")]
 pub struct Vp8Descriptor {
     /// S: a partition begins with this packet.
     pub start_of_partition: bool,

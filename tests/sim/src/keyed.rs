@@ -320,7 +320,9 @@ impl Keyed {
                 datagrams.push(out[..len].to_vec());
             }
         }
-        datagrams.iter().for_each(|datagram| self.send_rtcp(datagram));
+        for datagram in &datagrams {
+            self.send_rtcp(datagram);
+        }
     }
 
     fn send_reports(&mut self, now: Instant) {

@@ -1,14 +1,17 @@
 //! A test bench in virtual time: participants, the links between them and the media engine, and an oracle that judges what
 //! arrives. One seed is one run.
 //!
-//! Start at [`world`]; `README.md` beside `Cargo.toml` says what each part promises.
+//! Start at [`meeting`], then [`world`]; `README.md` beside `Cargo.toml` says what each part promises.
 
 pub mod browser;
 pub mod clock;
 pub mod keyed;
 pub mod link;
 pub mod media;
+pub mod meeting;
 pub mod oracle;
+pub mod person;
 pub mod random;
 pub mod remote;
+pub mod server;
 pub mod world;

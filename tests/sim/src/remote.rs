@@ -73,6 +73,22 @@ impl Remote {
         }
     }
 
+    /// Packets sent so far of the track numbered `source`.
+    pub fn sent_packets(&self, source: u32) -> u64 {
+        match self {
+            Self::Browser(browser) => browser.sent_packets(source),
+            Self::Keyed(keyed) => keyed.sent_packets(source),
+        }
+    }
+
+    /// Whether media can flow.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Browser(browser) => browser.is_connected(),
+            Self::Keyed(_) => true,
+        }
+    }
+
     /// What it received.
     pub fn oracle(&self) -> &Oracle {
         match self {

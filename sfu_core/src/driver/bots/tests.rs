@@ -1,1 +1,74 @@
+//! Packets between a bot's player and the engine.
 
+use super::*;
+
+const BOT: PeerId = PeerId::new(1, 0);
+const ROOM: RoomId = RoomId::new(0, 0);
+
+fn bots() -> (Bots, BotRegistry) {
+    let registry = BotRegistry::default();
+    let mut bots = Bots::new(Arc::clone(&registry), Arc::new(Wake::new().expect("a descriptor")));
+    bots.insert(BOT, ROOM).expect("a descriptor");
+    (bots, registry)
+}
+
+fn link(registry: &BotRegistry) -> Option<Arc<BotLink>> {
+    registry.lock().expect("not poisoned").get(&BOT).cloned()
+}
+
+#[test]
+fn packets_pass_both_ways_in_order() {
+    let (mut bots, registry) = bots();
+    let link = link(&registry).expect("registered");
+    bots.deliver(BOT, b"one");
+    bots.deliver(BOT, b"two");
+    assert!(link.drain().is_empty(), "not before the flush is over");
+    assert!(!bots.publish());
+    assert_eq!(link.drain(), [b"one".to_vec(), b"two".to_vec()]);
+    assert!(link.send(b"three"));
+    let mut received = Vec::new();
+    assert_eq!(bots.receive(|bot, packet| received.push((bot, packet.to_vec()))), 0);
+    assert_eq!(received, [(BOT, b"three".to_vec())]);
+}
+
+#[test]
+fn a_bot_that_does_not_read_loses_its_oldest_packets() {
+    let (mut bots, registry) = bots();
+    let link = link(&registry).expect("registered");
+    let packet = vec![7; 1_000];
+    for number in 0..1_500_u32 {
+        let mut packet = packet.clone();
+        packet[..4].copy_from_slice(&number.to_be_bytes());
+        bots.deliver(BOT, &packet);
+        bots.publish();
+    }
+    let packets = link.drain();
+    assert_eq!((packets.len(), link.dropped()), (1_000, 500));
+    assert_eq!(packets[0][..4], 500_u32.to_be_bytes());
+}
+
+#[test]
+fn a_worker_does_not_wait_for_a_player_that_holds_the_ring() {
+    let (mut bots, registry) = bots();
+    let link = link(&registry).expect("registered");
+    let held = link.to_bot.lock().expect("not poisoned");
+    bots.deliver(BOT, b"late");
+    assert!(bots.publish(), "kept for the next turn");
+    drop(held);
+    assert!(!bots.publish());
+    assert_eq!(link.drain(), [b"late".to_vec()]);
+}
+
+#[test]
+fn a_bot_is_gone_with_its_room() {
+    let (mut bots, registry) = bots();
+    bots.remove_room(ROOM);
+    bots.deliver(BOT, b"nobody");
+    assert!(link(&registry).is_none());
+}
+
+#[test]
+fn what_is_too_large_for_a_datagram_is_refused() {
+    let (_bots, registry) = bots();
+    assert!(!link(&registry).expect("registered").send(&[0; MAX_BOT_PACKET + 1]));
+}

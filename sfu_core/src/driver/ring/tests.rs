@@ -1,1 +1,125 @@
+//! What a slow reader still learns.
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::command::Reply;
+use crate::ids::{PeerId, RoomId};
+
+const MAX: usize = 4;
+
+fn ends() -> (Outlet, Inlet) {
+    let bell = || Arc::new(Wake::new().expect("a descriptor"));
+    ring(MAX, bell(), bell(), Arc::default())
+}
+
+fn edge(slot: u32) -> Event {
+    Event::PeerClosed { peer: PeerId::new(slot, 0) }
+}
+
+fn speakers(room: u32, count: usize) -> Event {
+    let speaker = crate::engine::event::Speaker { participant: crate::ids::ParticipantId(0), level: 0 };
+    Event::Speakers { room: RoomId::new(room, 0), speakers: vec![speaker; count] }
+}
+
+fn read(inlet: &mut Inlet) -> Vec<(u64, Event)> {
+    let mut events = Vec::new();
+    inlet.pop(usize::MAX, |_, outgoing| {
+        if let Outgoing::Event { version, event } = outgoing {
+            events.push((version, event));
+        }
+    });
+    events
+}
+
+#[test]
+fn lost_edges_become_one_word_with_the_version_to_catch_up_with() {
+    let (mut outlet, mut inlet) = ends();
+    for slot in 0..7 {
+        outlet.event(edge(slot));
+    }
+    outlet.publish();
+    let events = read(&mut inlet);
+    assert_eq!(events.iter().map(|(version, _)| *version).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    outlet.publish();
+    assert_eq!(read(&mut inlet), [(7, Event::Resync { version: 7 })]);
+}
+
+#[test]
+fn of_levels_the_latest_wins() {
+    let (mut outlet, mut inlet) = ends();
+    for slot in 0..MAX as u32 {
+        outlet.event(edge(slot));
+    }
+    for count in 1..=5 {
+        outlet.event(speakers(0, count));
+    }
+    read(&mut inlet);
+    outlet.publish();
+    assert_eq!(read(&mut inlet), [(4, speakers(0, 5))]);
+}
+
+#[test]
+fn replies_fit_beside_any_number_of_events() {
+    let (mut outlet, mut inlet) = ends();
+    for slot in 0..100 {
+        outlet.event(edge(slot));
+    }
+    for id in 0..MAX_OUTSTANDING as u64 {
+        outlet.reply(Class::Command, Outgoing::Reply { id, reply: Reply::Done });
+    }
+    outlet.fail("a bug".to_owned());
+    let mut replies = 0;
+    inlet.pop(usize::MAX, |class, _| replies += usize::from(class == Class::Command));
+    assert_eq!(replies, MAX_OUTSTANDING);
+}
+
+#[test]
+fn a_reader_that_makes_room_wakes_a_worker_that_holds_something_back() {
+    let (mut outlet, mut inlet) = ends();
+    for slot in 0..9 {
+        outlet.event(edge(slot));
+    }
+    outlet.publish();
+    read(&mut inlet);
+    let mut poll =
+        libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(&*inlet.worker), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd, no waiting.
+    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 0) }, 1);
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_order_edges_arrive_or_are_reported_lost_and_levels_end_up_right(
+        steps in proptest::collection::vec(0_u8..4, 0..200),
+    ) {
+        let (mut outlet, mut inlet) = ends();
+        let (mut edges, mut level, mut seen) = (0_u64, 0_usize, Vec::new());
+        for step in steps {
+            match step {
+                0 => { edges += 1; outlet.event(edge(edges as u32)); }
+                1 => { level += 1; outlet.event(speakers(0, level % 50)); }
+                2 => outlet.publish(),
+                _ => seen.extend(read(&mut inlet)),
+            }
+        }
+        for _ in 0..3 {
+            outlet.publish();
+            seen.extend(read(&mut inlet));
+        }
+        let mut known = 0;
+        for (version, event) in &seen {
+            match event {
+                Event::PeerClosed { .. } => { prop_assert_eq!(*version, known + 1); known = *version; }
+                Event::Resync { version } => { prop_assert!(*version > known); known = *version; }
+                _ => {}
+            }
+        }
+        prop_assert_eq!(known, edges);
+        let last = seen.iter().rev().find(|(_, event)| event.is_level());
+        prop_assert_eq!(last.is_some(), level > 0);
+        if let Some((_, event)) = last {
+            prop_assert_eq!(event, &speakers(0, level % 50));
+        }
+    }
+}

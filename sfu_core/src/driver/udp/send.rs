@@ -229,6 +229,7 @@ fn put<T>(control: &mut Control, at: usize, level: i32, kind: i32, value: T) -> 
     let (space, whole) = unsafe { (libc::CMSG_SPACE(length) as usize, libc::CMSG_LEN(length)) };
     assert!(at + space <= CONTROL_BYTES, "packet info and segment size fit the control buffer");
     // SAFETY: header and value lie within the buffer, which is aligned for the header, as is every multiple of CMSG_SPACE.
+    #[allow(clippy::cast_ptr_alignment)]
     unsafe {
         let entry = control.0.as_mut_ptr().add(at).cast::<libc::cmsghdr>();
         entry.write(libc::cmsghdr { cmsg_len: whole as _, cmsg_level: level, cmsg_type: kind });

@@ -1,1 +1,71 @@
+//! What is written is read again as the same.
 
+use super::*;
+use crate::engine::command::{Cap, Command, Request, TrackSource};
+use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
+use crate::session::{CongestionFeedback, DtlsRole, Fingerprint, LocalTransport, NegotiatedSession, RemoteTransport};
+
+fn session() -> NegotiatedSession {
+    NegotiatedSession {
+        remote: RemoteTransport {
+            ufrag: "ufrag".to_owned(),
+            pwd: "a-password-of-22-chars".to_owned(),
+            fingerprints: vec![Fingerprint { algorithm: "sha-256".to_owned(), value: vec![0xff; 32] }],
+            dtls_role: DtlsRole::Client,
+            candidates: vec!["192.0.2.1:7882".parse().expect("v4"), "[2001:db8::1]:7882".parse().expect("v6")],
+        },
+        extensions: crate::rtp::ext::ExtensionMap::default(),
+        feedback: CongestionFeedback::TransportCc,
+        receive: Vec::new(),
+        send: Vec::new(),
+        data: None,
+        reduced_size_rtcp: true,
+    }
+}
+
+#[test]
+fn commands_are_read_as_they_were_written() {
+    let (peer, track) = (PeerId::new(3, 1), TrackId::new(2, 9));
+    let mid = Mid::new("0").expect("a label");
+    for command in [
+        Command::CreateRoom,
+        Command::CreatePeer { room: RoomId::new(1, 2), participant: ParticipantId(u64::MAX) },
+        Command::Connect { peer, session: Box::new(session()) },
+        Command::Publish { peer, mid, source: TrackSource::ScreenAudio, encrypted: true },
+        Command::Allow { track, subscriber: peer, echo: true },
+        Command::SendData { peer, label: "chat".to_owned(), payload: vec![0, 0xff, 7], binary: true },
+    ] {
+        let request = Request { id: 7, command };
+        assert_eq!(decode::<Request>(&encode(&request)).expect("readable"), request);
+    }
+}
+
+#[test]
+fn answers_are_read_as_they_were_written() {
+    let local = LocalTransport {
+        ufrag: "ufrag".to_owned(),
+        pwd: "pwd".to_owned(),
+        fingerprint: Fingerprint { algorithm: "sha-256".to_owned(), value: vec![1; 32] },
+        candidates: vec!["[2001:db8::1]:7882".parse().expect("v6")],
+        ssrc_base: 7,
+    };
+    let event = Event::DataReceived { peer: PeerId::new(1, 1), label: "l".to_owned(), payload: vec![9], binary: false };
+    for outgoing in [
+        Outgoing::Reply { id: 1, reply: Reply::Done },
+        Outgoing::Reply { id: 2, reply: Reply::Peer { peer: PeerId::new(1, 1), local } },
+        Outgoing::Reply { id: 3, reply: Reply::Stats { stats: Box::default() } },
+        Outgoing::Refused { id: 4, refusal: Refusal::Full(Cap::PeersPerRoom) },
+        Outgoing::Refused { id: 5, refusal: Refusal::UnknownRoom },
+        Outgoing::Event { version: 6, event },
+        Outgoing::WorkerFailed { reason: "a bug".to_owned() },
+    ] {
+        assert_eq!(decode::<Outgoing>(&encode(&outgoing)).expect("readable"), outgoing);
+    }
+}
+
+#[test]
+fn other_bytes_are_refused() {
+    for bytes in [&b""[..], b"\x80", b"\xff\xff", b"{\"id\":1}"] {
+        assert!(decode::<Request>(bytes).is_err());
+    }
+}

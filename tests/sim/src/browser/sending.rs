@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use str0m::Rtc;
-use str0m::format::Codec;
+use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Pt, Rid};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 
@@ -12,6 +12,8 @@ use crate::random::mix;
 
 /// First sequence numbers lie below this, so that the first wrap is far off (RFC 3711 §3.3.1).
 const FIRST_SEQUENCE_BELOW: u64 = 1 << 15;
+/// `profile_idc` and `profile-iop` of H.264's constrained baseline (RFC 6184 §8.1).
+const CONSTRAINED_BASELINE: u32 = 0x42e0;
 
 /// What a participant sends as one encoding.
 #[derive(Debug)]
@@ -134,8 +136,12 @@ impl Sender {
     fn payload_type(&self, rtc: &Rtc) -> Option<Pt> {
         let codec = self.source.codec();
         let media = rtc.media(self.mid)?;
-        let known =
-            |pt: &&Pt| rtc.codec_config().iter().any(|params| params.pt() == **pt && params.spec().codec == codec);
+        let fits = |params: &PayloadParams| {
+            let format = params.spec().format;
+            let h264 = (format.packetization_mode, format.profile_level_id.map(|id| id >> 8));
+            params.spec().codec == codec && (codec != Codec::H264 || h264 == (Some(1), Some(CONSTRAINED_BASELINE)))
+        };
+        let known = |pt: &&Pt| rtc.codec_config().iter().any(|params| params.pt() == **pt && fits(params));
         media.remote_pts().iter().find(known).copied()
     }
 }

@@ -7,6 +7,7 @@ use sfu_core::units::Bitrate;
 use super::stamp::STAMP_LEN;
 use super::{MediaPacket, Stamp, h264, vp8};
 
+const MINUTE: Duration = Duration::from_secs(60);
 /// RTP clock of every video codec, in Hz.
 const CLOCK_HZ: u64 = 90_000;
 /// A keyframe is this much larger than the mean frame; what libvpx makes of a talking head.
@@ -32,8 +33,8 @@ pub struct VideoConfig {
     pub codec: VideoCodec,
     /// How much.
     pub bitrate: Bitrate,
-    /// Frames per second.
-    pub frame_rate: u32,
+    /// Frames per minute; 1800 are 30 a second.
+    pub frames_per_minute: u32,
     /// 1 to 3; H.264 has 1.
     pub temporal_layers: u8,
     /// Frames between keyframes nobody asked for; 0: none.
@@ -43,7 +44,7 @@ pub struct VideoConfig {
 impl Default for VideoConfig {
     fn default() -> Self {
         let bitrate = Bitrate::kbps(1_300);
-        Self { codec: VideoCodec::Vp8, bitrate, frame_rate: 30, temporal_layers: 1, keyframe_interval: 0 }
+        Self { codec: VideoCodec::Vp8, bitrate, frames_per_minute: 1_800, temporal_layers: 1, keyframe_interval: 0 }
     }
 }
 
@@ -108,7 +109,7 @@ impl Camera {
 
     /// When there is a frame.
     pub fn poll_timeout(&self) -> Instant {
-        self.first_at + Duration::from_secs(1) * (self.ticks as u32) / self.config.frame_rate
+        self.first_at + MINUTE * (self.ticks as u32) / self.config.frames_per_minute
     }
 
     /// The packets of the frame due at `now`; empty when none is.
@@ -164,7 +165,7 @@ impl Camera {
 
     /// The sizes of the payloads of the next frame, as equal as can be: so libwebrtc cuts them.
     fn cut(&self, keyframe: bool) -> Vec<usize> {
-        let mean = self.config.bitrate.as_bps() as usize / 8 / self.config.frame_rate as usize;
+        let mean = self.config.bitrate.bytes_in(MINUTE).as_bytes() as usize / self.config.frames_per_minute as usize;
         let frame = (if keyframe { mean * KEYFRAME_FACTOR } else { mean }).max(MIN_PAYLOAD);
         let count = frame.div_ceil(MAX_PAYLOAD);
         (0..count).map(|index| frame / count + usize::from(index < frame % count)).collect()
@@ -181,7 +182,7 @@ impl Camera {
     }
 
     fn timestamp(&self) -> u32 {
-        let ticks = self.ticks * CLOCK_HZ / u64::from(self.config.frame_rate);
+        let ticks = self.ticks * CLOCK_HZ * 60 / u64::from(self.config.frames_per_minute);
         self.first_timestamp.wrapping_add(ticks as u32)
     }
 }

@@ -28,6 +28,15 @@ impl Permissions {
         }
     }
 
+    /// From the datagram numbered `departures` on, `listener` may receive nothing: it left, and another may take its place.
+    pub fn revoke_listener(&mut self, listener: usize, departures: u64) {
+        for ((_, of), history) in &mut self.history {
+            if *of == listener {
+                history.push((departures, false));
+            }
+        }
+    }
+
     /// Whether the datagram numbered `departure` may carry `source` to `listener`.
     pub fn allowed(&self, source: u32, listener: usize, departure: u64) -> bool {
         let Some(history) = self.history.get(&(source, listener)) else {

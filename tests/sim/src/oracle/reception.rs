@@ -135,7 +135,7 @@ impl Reception {
     }
 
     /// Frames that cannot be decoded, because a packet of theirs or of a frame they refer to never came. A frame of a
-    /// temporal layer refers to the frame before it in the layers up to its own.
+    /// temporal layer refers to the frame before it in the layers up to its own. The latest frame may still be on its way.
     pub fn undecodable_frames(&self) -> usize {
         let mut frames: BTreeMap<u64, (Stamp, BTreeSet<u16>)> = BTreeMap::new();
         for (arrival, stamp) in self.arrivals.iter().filter_map(|arrival| Some((arrival, arrival.stamp?))) {
@@ -143,7 +143,8 @@ impl Reception {
         }
         let mut good: Option<Stamp> = None;
         let mut undecodable = 0;
-        for (stamp, packets) in frames.values() {
+        let latest = frames.len().saturating_sub(1);
+        for (stamp, packets) in frames.values().take(latest) {
             let whole = packets.len() == usize::from(stamp.count);
             let follows = stamp.keyframe || good.is_some_and(|last| follows(&last, stamp));
             if !whole || !follows {

@@ -1,0 +1,62 @@
+//! What must hold of every parser, whatever the network sends: not only that it does not panic, but that what it says is
+//! inside what it was given, that what is written reads back, and that nothing grows without bound.
+//!
+//! One function per target. `fuzz_targets/` hands them to libFuzzer, `tests/corpus.rs` runs them over `corpus/` with any
+//! compiler, and [`seeds`] makes the part of the corpus that is ours.
+
+mod bytes;
+mod command;
+mod dcep;
+mod demux;
+mod engine;
+mod rtcp;
+mod rtp;
+mod sdp;
+pub mod seeds;
+mod srtp;
+mod stun_peer;
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+pub use command::command;
+pub use dcep::dcep;
+pub use demux::demux;
+pub use engine::engine;
+pub use rtcp::{rtcp, twcc};
+pub use rtp::{av1, h264, red, rtp_extensions, rtp_packet, vp8, vp9};
+pub use sdp::{sdp_accept, sdp_answer, sdp_fragment};
+pub use srtp::srtp;
+pub use stun_peer::stun_peer;
+
+/// The body of a target: panics when something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by name, which is that of its folder below `corpus/` and of its file in `fuzz_targets/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("av1", av1),
+    ("command", command),
+    ("dcep", dcep),
+    ("demux", demux),
+    ("engine", engine),
+    ("h264", h264),
+    ("red", red),
+    ("rtcp", rtcp),
+    ("rtp_extensions", rtp_extensions),
+    ("rtp_packet", rtp_packet),
+    ("sdp_accept", sdp_accept),
+    ("sdp_answer", sdp_answer),
+    ("sdp_fragment", sdp_fragment),
+    ("srtp", srtp),
+    ("stun_peer", stun_peer),
+    ("twcc", twcc),
+    ("vp8", vp8),
+    ("vp9", vp9),
+];
+
+/// When every run begins: read once, so that runs differ in nothing.
+pub(crate) fn start() -> Instant {
+    #[allow(clippy::disallowed_methods)]
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *START
+}

@@ -1,0 +1,160 @@
+//! The media engine in the world's hands.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use sfu_core::engine::command::{Command, Refusal, Reply};
+use sfu_core::engine::event::Event;
+use sfu_core::engine::transmit::{Datagram, Sink, TransmitBatch};
+use sfu_core::engine::{Engine, EngineConfig};
+use sfu_core::ids::{ParticipantId, PeerId, RoomId};
+use sfu_core::peer::TransportConfig;
+use sfu_core::peer::dtls::{DtlsVersions, Identity};
+use sfu_core::peer::srtp::SrtpKeys;
+use sfu_core::session::NegotiatedSession;
+use sfu_core::stats::EngineStats;
+use sfu_core::units::{Bitrate, Epoch, NtpTime};
+
+use crate::random::Random;
+use crate::world::Server;
+
+/// Wall clock at the start of every world: 2026-01-01 in seconds since 1900.
+const NTP_AT_START: u64 = 3_976_214_400;
+/// What a downlink is taken to carry at first: what a video call needs, as configured in the field.
+const INITIAL_BITRATE: Bitrate = Bitrate::kbps(3_000);
+
+/// Told when the engine begins to work on datagrams and time, and when it is done: a bench looks at its clocks then.
+pub trait Meter {
+    /// The engine works from here on.
+    fn enter(&mut self);
+    /// The engine is done.
+    fn leave(&mut self);
+}
+
+/// An engine, and everything it told.
+pub struct EngineServer {
+    /// The engine.
+    pub engine: Engine,
+    /// Who wants to know when it works.
+    pub meter: Option<Box<dyn Meter>>,
+    /// All events so far.
+    pub events: Vec<Event>,
+}
+
+impl EngineServer {
+    /// An engine whose randomness follows from `seed`, told to be reached at `address`.
+    pub fn new(address: SocketAddr, seed: u64, now: Instant) -> Self {
+        Self { engine: Engine::new(config(address, seed, now), now), meter: None, events: Vec::new() }
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// The engine's refusal.
+    pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+        enter(&mut self.meter);
+        let reply = self.engine.command(command, now);
+        leave(&mut self.meter);
+        self.engine.drain_events(&mut self.events);
+        reply
+    }
+
+    /// Makes a peer whose keys are given, connected from the start.
+    ///
+    /// # Errors
+    /// The engine's refusal.
+    pub fn create_keyed_peer(
+        &mut self,
+        (room, participant): (RoomId, ParticipantId),
+        address: SocketAddr,
+        keys: &SrtpKeys,
+        agreed: &NegotiatedSession,
+        now: Instant,
+    ) -> Result<PeerId, Refusal> {
+        enter(&mut self.meter);
+        let peer = self.engine.create_keyed_peer(room, participant, address, keys, agreed, now);
+        leave(&mut self.meter);
+        peer
+    }
+
+    /// The engine's figures.
+    pub fn stats(&mut self, now: Instant) -> EngineStats {
+        match self.command(Command::Stats, now) {
+            Ok(Reply::Stats { stats }) => *stats,
+            other => panic!("asked for statistics, got {other:?}"),
+        }
+    }
+}
+
+impl Server for EngineServer {
+    fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+        enter(&mut self.meter);
+        self.engine.ingest(batch, now);
+        leave(&mut self.meter);
+    }
+
+    fn tick(&mut self, now: Instant) -> Instant {
+        enter(&mut self.meter);
+        let due = self.engine.tick(now);
+        leave(&mut self.meter);
+        self.engine.drain_events(&mut self.events);
+        due
+    }
+
+    fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
+        enter(&mut self.meter);
+        self.engine.flush(&mut Pausing { meter: &mut self.meter, sink }, now);
+        leave(&mut self.meter);
+        self.engine.drain_events(&mut self.events);
+    }
+}
+
+/// A sink that does not count as the engine's work.
+struct Pausing<'a> {
+    meter: &'a mut Option<Box<dyn Meter>>,
+    sink: &'a mut dyn Sink,
+}
+
+impl Sink for Pausing<'_> {
+    fn transmit(&mut self, batch: &TransmitBatch) -> usize {
+        leave(self.meter);
+        let taken = self.sink.transmit(batch);
+        enter(self.meter);
+        taken
+    }
+
+    fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
+        leave(self.meter);
+        self.sink.deliver(bot, packet);
+        enter(self.meter);
+    }
+}
+
+fn enter(meter: &mut Option<Box<dyn Meter>>) {
+    if let Some(meter) = meter {
+        meter.enter();
+    }
+}
+
+fn leave(meter: &mut Option<Box<dyn Meter>>) {
+    if let Some(meter) = meter {
+        meter.leave();
+    }
+}
+
+impl std::fmt::Debug for EngineServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineServer").field("events", &self.events.len()).finish_non_exhaustive()
+    }
+}
+
+/// The only place that says what an engine is made with.
+fn config(address: SocketAddr, seed: u64, now: Instant) -> EngineConfig {
+    let identity = Identity::generate(DtlsVersions::Only12).expect("the library makes certificates");
+    EngineConfig {
+        transport: TransportConfig { identity, candidates: vec![address], check_named: false },
+        epoch: Epoch { instant: now, ntp: NtpTime(NTP_AT_START << 32) },
+        seed: Random::new(seed).bytes(),
+        initial_bitrate: INITIAL_BITRATE,
+    }
+}

@@ -1,0 +1,95 @@
+//! What arrives over links that lose, and how late.
+
+use std::time::Duration;
+
+use sim::link::{GilbertElliott, LinkConfig, Loss};
+use sim::media::VideoConfig;
+use sim::meeting::Meeting;
+use sim::person::Person;
+use sim::world::Path;
+
+const MS: Duration = Duration::from_millis(1);
+/// The most that makes sense to wait for a packet in a conversation.
+const IN_TIME: Duration = Duration::from_millis(400);
+
+struct Outcome {
+    /// Share of the video packets that arrived in time.
+    in_time: f64,
+    undecodable: usize,
+    frames: usize,
+}
+
+/// Alice's camera, seen by Bob over a path of his that loses; the round trip between them is twice 25 ms.
+fn call(keyed: bool, loss: Loss, seed: u64) -> Outcome {
+    let mut meeting = Meeting::new(seed);
+    let short = Path::round_trip(25 * MS);
+    let lossy = Path { down: LinkConfig { loss, ..LinkConfig::delayed(MS * 25 / 2) }, up: short.up.clone() };
+    let enter = if keyed { Person::keyed } else { Person::browser };
+    let alice = enter(&mut meeting, 1, 1, VideoConfig::default(), short);
+    let bob = enter(&mut meeting, 2, 1, VideoConfig::default(), lossy);
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_until_connected();
+    meeting.run_for(2_000 * MS);
+    let from = meeting.now();
+    let sent_before = meeting.world.remote(alice.id).sent_packets(alice.camera.source);
+    let length = 20_000 * MS;
+    meeting.run_for(length);
+    let sent = meeting.world.remote(alice.id).sent_packets(alice.camera.source) - sent_before;
+    meeting.run_for(IN_TIME);
+    let start = meeting.world.start();
+    let captured = |stamp: &sim::media::Stamp| (from..from + length).contains(&(start + stamp.captured()));
+    let video = bob.sees(&meeting, &alice);
+    let mut in_time: Vec<_> = video
+        .arrivals()
+        .iter()
+        .filter_map(|arrival| {
+            arrival.stamp.filter(captured).filter(|stamp| arrival.at <= start + stamp.captured() + IN_TIME)
+        })
+        .map(|stamp| (stamp.frame, stamp.index))
+        .collect();
+    in_time.sort_unstable();
+    in_time.dedup();
+    assert_eq!((video.repeated(), video.timestamps_going_back(), video.damaged()), (0, 0, 0));
+    Outcome { in_time: in_time.len() as f64 / sent as f64, undecodable: video.undecodable_frames(), frames: 600 }
+}
+
+#[test]
+fn at_5_percent_loss_and_50_ms_nearly_all_video_arrives_in_time() {
+    for keyed in [false, true] {
+        let outcome = call(keyed, Loss::Random(0.05), 1);
+        assert!(outcome.in_time >= 0.995, "keyed {keyed}: {}", outcome.in_time);
+    }
+}
+
+#[test]
+fn the_heavier_the_loss_the_less_arrives_but_never_nothing() {
+    for (loss, share) in [(0.01, 0.999), (0.02, 0.998), (0.1, 0.98), (0.2, 0.90)] {
+        let outcome = call(true, Loss::Random(loss), 2);
+        assert!(outcome.in_time >= share, "{loss}: {}", outcome.in_time);
+        assert!(outcome.undecodable * 10 <= outcome.frames, "{loss}: {} frames lost", outcome.undecodable);
+    }
+}
+
+#[test]
+fn bursts_of_loss_are_recovered_too() {
+    let outcome = call(true, Loss::GilbertElliott(GilbertElliott::bursts(0.05, 5.0)), 3);
+    assert!(outcome.in_time >= 0.99, "{}", outcome.in_time);
+}
+
+#[test]
+fn loss_on_the_way_up_is_recovered_before_it_reaches_the_others() {
+    let mut meeting = Meeting::new(4);
+    let short = Path::round_trip(25 * MS);
+    let lossy = Path { up: LinkConfig::delayed(MS * 25 / 2).losing(0.05), down: short.down.clone() };
+    let alice = Person::browser(&mut meeting, 1, 1, VideoConfig::default(), lossy);
+    let bob = Person::browser(&mut meeting, 2, 1, VideoConfig::default(), short);
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_until_connected();
+    meeting.run_for(10_000 * MS);
+    let sent = meeting.world.remote(alice.id).sent_packets(alice.camera.source);
+    let (start, video) = (meeting.world.start(), bob.sees(&meeting, &alice));
+    let in_time = video.in_time(alice.camera.source, IN_TIME, start) as f64 / sent as f64;
+    assert!(in_time >= 0.98, "{in_time}");
+    assert_eq!((video.repeated(), video.timestamps_going_back()), (0, 0));
+    assert!(meeting.stats().nacked_packets_out > 50);
+}

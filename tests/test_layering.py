@@ -1,0 +1,41 @@
+"""Who may know whom, where import-linter cannot see: the compiled module is no Python source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every dotted name that a file imports, `from a import b` as `a.b`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_only_the_bridge_imports_the_compiled_module() -> None:
+    paths = sources("pysfu", "signalling")
+    assert len(paths) > 20
+    importers = {str(path.relative_to(ROOT)) for path in paths if "pysfu._core" in imports_of(path)}
+    assert importers == {"pysfu/_bridge.py"}
+
+
+def test_only_media_metrics_and_server_import_pysfu() -> None:
+    allowed = {"signalling/media.py", "signalling/metrics.py", "signalling/server.py"}
+    importers = {
+        str(path.relative_to(ROOT))
+        for path in sources("signalling")
+        if any(name == "pysfu" or name.startswith("pysfu.") for name in imports_of(path))
+    }
+    assert importers <= allowed

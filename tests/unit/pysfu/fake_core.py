@@ -1,0 +1,163 @@
+"""A stand-in for the compiled engine that keeps rooms, peers, tracks and edges; and offers for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+
+import msgspec
+
+from pysfu import messages
+
+LOCAL = messages.LocalTransport(
+    ufrag="ufrag",
+    pwd="a-password-of-22-chars",
+    fingerprint=messages.Fingerprint(algorithm="sha-256", value=bytes(32)),
+    candidates=["192.0.2.1:7882"],
+    ssrc_base=1_000,
+)
+
+
+class FakeCore:
+    """Carries out a bounded number of commands each time it is drained; revocations first, as the engine does."""
+
+    workers = 2
+    warnings: tuple[str, ...] = ()
+    addresses = (["192.0.2.1:7882"], ["192.0.2.1:7883"])
+
+    def __init__(self, config: bytes) -> None:
+        msgspec.msgpack.decode(config, type=messages.DriverConfig)
+        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self.queue: deque[tuple[int, messages.Request]] = deque()
+        self.out: list[tuple[int, messages.Outgoing]] = []
+        self.log: list[tuple[int, messages.Command]] = []
+        self.rooms: set[tuple[int, int]] = set()
+        self.peers: dict[tuple[int, int], messages.PeerState] = {}
+        self.tracks: dict[tuple[int, int], int] = {}
+        self.edges: set[tuple[int, int, int]] = set()
+        self.held = False
+        self.busy = False
+        self.refuse: dict[type, object] = {}
+        self.next = 0
+
+    def submit(self, worker: int, request: bytes) -> bool:
+        if self.busy:
+            return False
+        self.queue.append((worker, msgspec.msgpack.decode(request, type=messages.Request)))
+        os.eventfd_write(self.event_fd, 1)
+        return True
+
+    def drain(self) -> list[tuple[int, bytes]]:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.event_fd)
+        while self.queue and not self.held:
+            worker, request = self.queue.popleft()
+            self.log.append((worker, request.command))
+            refusal = self.refuse.get(type(request.command))
+            if refusal is None:
+                reply = self.carry_out(worker, request.command)
+                outgoing = (
+                    messages.Refused(id=request.id, refusal=reply)
+                    if isinstance(reply, str)
+                    else messages.Reply(id=request.id, reply=reply)
+                )
+            else:
+                outgoing = messages.Refused(id=request.id, refusal=refusal)
+            self.out.append((worker, outgoing))
+        out, self.out = self.out, []
+        return [(worker, msgspec.msgpack.encode(outgoing)) for worker, outgoing in out]
+
+    def carry_out(self, worker: int, command: messages.Command) -> messages.AnyReply | str:
+        self.next += 1
+        match command:
+            case messages.CreateRoom():
+                self.rooms.add((worker, self.next))
+                return messages.RoomReply(room=self.next)
+            case messages.RemoveRoom(room=room):
+                if (worker, room) not in self.rooms:
+                    return "unknown_room"
+                self.rooms.remove((worker, room))
+                for peer in [peer for (at, peer), state in self.peers.items() if (at, state.room) == (worker, room)]:
+                    self.remove_peer(worker, peer)
+            case messages.CreatePeer(room=room, participant=participant):
+                state = messages.PeerState(peer=self.next, room=room, participant=participant, connected=False)
+                self.peers[worker, self.next] = state
+                return messages.PeerReply(peer=self.next, local=LOCAL)
+            case messages.RestartIce(peer=peer):
+                return messages.PeerReply(peer=peer, local=LOCAL)
+            case messages.RemovePeer(peer=peer):
+                if (worker, peer) not in self.peers:
+                    return "unknown_peer"
+                self.remove_peer(worker, peer)
+            case messages.Publish(peer=peer):
+                self.tracks[worker, self.next] = peer
+                return messages.TrackReply(track=self.next)
+            case messages.Allow(track=track, subscriber=subscriber):
+                if (worker, subscriber) not in self.peers:
+                    return "unknown_peer"
+                self.edges.add((worker, track, subscriber))
+            case messages.Revoke(track=track, subscriber=subscriber):
+                self.edges.discard((worker, track, subscriber))
+            case messages.Stats():
+                return messages.StatsReply(stats=messages.EngineFigures(rooms=len(self.rooms)))
+            case messages.Snapshot():
+                rooms = [room for at, room in self.rooms if at == worker]
+                peers = [state for (at, _), state in self.peers.items() if at == worker]
+                state = messages.State(version=1, rooms=rooms, peers=peers, tracks=[])
+                return messages.SnapshotReply(snapshot=state)
+        return messages.DoneReply()
+
+    def remove_peer(self, worker: int, peer: int) -> None:
+        del self.peers[worker, peer]
+        gone = [key for key, publisher in self.tracks.items() if key[0] == worker and publisher == peer]
+        for key in gone:
+            del self.tracks[key]
+        self.edges = {edge for edge in self.edges if edge[2] != peer and (edge[0], edge[1]) in self.tracks}
+
+    def tell(self, event: messages.AnyEvent | messages.WorkerFailed, *, worker: int = 0) -> None:
+        outgoing = event if isinstance(event, messages.WorkerFailed) else messages.Event(version=1, event=event)
+        self.out.append((worker, outgoing))
+        os.eventfd_write(self.event_fd, 1)
+
+    def release(self) -> None:
+        self.held = False
+        os.eventfd_write(self.event_fd, 1)
+
+    def counters(self) -> bytes:
+        zero = messages.Counters(**dict.fromkeys(messages.Counters.__struct_fields__, 0))
+        return msgspec.msgpack.encode([zero, zero])
+
+    def close(self) -> None:
+        os.close(self.event_fd)
+
+
+_HEADER = """v=0
+o=- 1 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE {mids}
+"""
+_TRANSPORT = """c=IN IP4 0.0.0.0
+a=ice-ufrag:remo
+a=ice-pwd:remote-password-22-characters
+a=fingerprint:sha-256 {fingerprint}
+a=setup:actpass
+a=rtcp-mux
+"""
+_AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111\n{transport}a=mid:{mid}\na={direction}\na=rtpmap:111 opus/48000/2\n"
+_VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\n{transport}a=mid:{mid}\na={direction}\na=rtpmap:96 VP8/90000\n"
+
+
+def offer(*sections: tuple[str, str]) -> str:
+    """Makes an offer with sections of a kind and a direction."""
+    fingerprint = ":".join(["AB"] * 32)
+    text = _HEADER.format(mids=" ".join(str(mid) for mid in range(len(sections))))
+    for mid, (kind, direction) in enumerate(sections):
+        template = _AUDIO if kind == "audio" else _VIDEO
+        text += template.format(transport=_TRANSPORT.format(fingerprint=fingerprint), mid=mid, direction=direction)
+    return text.replace("\n", "\r\n")
+
+
+SENDS_BOTH = offer(("audio", "sendonly"), ("video", "sendonly"))
+TAKES_BOTH = offer(("audio", "recvonly"), ("video", "recvonly"))

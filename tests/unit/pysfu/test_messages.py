@@ -1,0 +1,112 @@
+"""Python and Rust mean the same by every message."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from pysfu import Config, messages
+from pysfu._bridge import _core
+
+SOURCE = Path(__file__).parents[3] / "sfu_core" / "src"
+
+NAMED: dict[str, Any] = {
+    "candidates": ["192.0.2.1:7882", "[2001:db8::1]:7882"],
+    "mid": "0",
+    "rid": "h",
+    "value": bytes(32),
+}
+
+
+def samples(kind: Any, name: str = "", *, depth: int = 0) -> list[Any]:
+    """Makes values of a type: for unions and words all of them, for optional ones also None."""
+    if name == "extensions":
+        return [list(range(10))]
+    if name == "refusal":
+        return ["unknown_room", {"full": "peers_per_room"}]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is type(None):
+        return [None]
+    if name in NAMED and origin not in (types.UnionType, typing.Union):
+        return [NAMED[name]]
+    if origin is Literal:
+        return list(arguments)
+    if origin in (types.UnionType, typing.Union):
+        return [value for argument in arguments for value in samples(argument, name, depth=depth)]
+    if origin is list:
+        return [[], samples(arguments[0], depth=depth)[:3]]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return structs(kind, depth=depth + 1)
+    return {int: [7], str: ["text"], bytes: [b"\x00\xff"], bool: [True, False], float: [0.5]}[kind]
+
+
+def structs(kind: type[msgspec.Struct], *, depth: int = 0) -> list[Any]:
+    """Makes values of a struct in which every field takes each of its sample values once."""
+    hints = typing.get_type_hints(kind, vars(messages))
+    fields = {field.name: samples(hints[field.name], field.name, depth=depth) for field in msgspec.structs.fields(kind)}
+    count = max((len(values) for values in fields.values()), default=1)
+    return [kind(**{name: values[at % len(values)] for name, values in fields.items()}) for at in range(count)]
+
+
+def through_rust(kind: str, value: msgspec.Struct, expected: Any) -> Any:
+    return msgspec.msgpack.decode(_core.round_trip(kind, msgspec.msgpack.encode(value)), type=expected)
+
+
+@pytest.mark.parametrize("kind", typing.get_args(messages.Command), ids=lambda kind: kind.__name__)
+def test_a_command_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) -> None:
+    for command in structs(kind):
+        request = messages.Request(id=2**64 - 1, command=command)
+        assert through_rust("request", request, messages.Request) == request
+
+
+@pytest.mark.parametrize("kind", typing.get_args(messages.AnyReply), ids=lambda kind: kind.__name__)
+def test_a_reply_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) -> None:
+    for reply in structs(kind):
+        message = messages.Reply(id=1, reply=reply)
+        assert through_rust("outgoing", message, messages.Outgoing) == message
+
+
+@pytest.mark.parametrize("kind", typing.get_args(messages.AnyEvent), ids=lambda kind: kind.__name__)
+def test_an_event_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) -> None:
+    for event in structs(kind):
+        message = messages.Event(version=1, event=event)
+        assert through_rust("outgoing", message, messages.Outgoing) == message
+
+
+@pytest.mark.parametrize("kind", [messages.Refused, messages.WorkerFailed])
+def test_the_other_messages_come_back_from_rust_as_they_went(kind: type[msgspec.Struct]) -> None:
+    for message in structs(kind):
+        assert through_rust("outgoing", message, messages.Outgoing) == message
+
+
+@pytest.mark.parametrize(("name", "kind"), [("answer_plan", messages.AnswerPlan), ("offer_plan", messages.OfferPlan)])
+def test_a_plan_comes_back_from_rust_as_it_went(name: str, kind: type[msgspec.Struct]) -> None:
+    for plan in structs(kind):
+        assert through_rust(name, plan, kind) == plan
+
+
+def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
+    config = Config(bind=("127.0.0.1", "::1"), announce=("192.0.2.1",), workers=3, pin=True).to_message()
+    assert through_rust("config", config, messages.DriverConfig) == config
+
+
+@pytest.mark.parametrize(
+    ("file", "enum", "union"),
+    [
+        ("engine/command.rs", "Command", messages.Command),
+        ("engine/command.rs", "Reply", messages.AnyReply),
+        ("engine/event.rs", "Event", messages.AnyEvent),
+        ("driver/wire.rs", "Outgoing", messages.Outgoing),
+    ],
+)
+def test_python_knows_every_variant_of_rust(file: str, enum: str, union: Any) -> None:
+    body = re.search(rf"pub enum {enum} {{\n(.*?)\n}}", (SOURCE / file).read_text(), re.DOTALL)
+    assert body is not None
+    variants = {messages._snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
+    assert variants == {kind.__struct_config__.tag for kind in typing.get_args(union)}

@@ -1,0 +1,270 @@
+"""Rooms, participants and rights, against a stand-in for the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer
+
+from pysfu import Sfu, TransportState, errors, events, messages
+
+pytestmark = pytest.mark.asyncio
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0.001)
+
+
+async def test_a_room_lives_on_the_worker_that_has_the_fewest(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        rooms = [await sfu.create_room() for _ in range(4)]
+        assert [room.worker for room in rooms] == [0, 1, 0, 1]
+        assert len({room.id for room in rooms}) == 4
+        await rooms[0].close()
+        await rooms[0].close()
+        assert (await sfu.create_room()).worker == 0
+
+
+async def test_what_a_participant_offers_becomes_tracks_that_nobody_receives(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice = await room.add_participant()
+        transport = await alice.answer(SENDS_BOTH)
+        assert transport.sdp.startswith("v=0")
+        assert [(track.kind, track.source) for track in transport.tracks] == [
+            ("audio", "microphone"),
+            ("video", "camera"),
+        ]
+        assert cores[0].edges == set()
+
+
+async def test_played_tracks_flow_only_once_allowed_and_not_after_revoke(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        audio, video = (await alice.answer(SENDS_BOTH)).tracks
+        transport = await bob.answer(TAKES_BOTH, publish=False, play=[audio, video])
+        assert dict(transport.playing) == {"0": audio, "1": video}
+        assert cores[0].edges == set()
+        await bob.allow(audio)
+        assert cores[0].edges == {(0, audio.number, transport.number)}
+        await bob.revoke(audio)
+        assert cores[0].edges == set()
+
+
+async def test_rights_hold_for_transports_that_come_later(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        audio, video = (await alice.answer(SENDS_BOTH)).tracks
+        await bob.allow(audio)
+        await bob.allow(video)
+        await bob.revoke(video)
+        transport = await bob.answer(TAKES_BOTH, publish=False, play=[audio])
+        assert cores[0].edges == {(0, audio.number, transport.number)}
+
+
+async def test_an_offer_of_ours_is_accepted(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        audio, _ = (await alice.answer(SENDS_BOTH)).tracks
+        pending = await bob.offer(play=[audio])
+        answer = offer(("audio", "recvonly")).replace("actpass", "active")
+        transport = await pending.accept(answer)
+        assert list(transport.playing.values()) == [audio]
+
+
+async def test_a_bad_offer_leaves_nothing_behind(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice = await room.add_participant()
+        with pytest.raises(errors.InvalidSdpError):
+            await alice.answer("nonsense")
+        await settle()
+        assert cores[0].peers == {}
+        assert room.transports == {}
+
+
+async def test_a_refusal_becomes_its_error_and_leaves_nothing_behind(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice = await room.add_participant()
+        cores[0].refuse[messages.Connect] = {"full": "peers_per_room"}
+        with pytest.raises(errors.FullError, match="peers_per_room"):
+            await alice.answer(SENDS_BOTH)
+        await settle()
+        assert cores[0].peers == {}
+
+
+async def test_an_ice_restart_keeps_the_tracks(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        transport = await (await room.add_participant()).answer(SENDS_BOTH)
+        tracks = list(transport.tracks)
+        answer = await transport.restart(SENDS_BOTH.replace("ice-ufrag:remo", "ice-ufrag:other"))
+        assert answer.startswith("v=0")
+        assert transport.tracks == tracks
+        kinds = [type(command) for _, command in cores[0].log]
+        assert kinds[-2:] == [messages.RestartIce, messages.Connect]
+
+
+async def test_removing_a_participant_ends_its_transports_and_tracks(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        audio, _ = (await alice.answer(SENDS_BOTH)).tracks
+        await bob.answer(TAKES_BOTH, publish=False, play=[audio])
+        await bob.allow(audio)
+        await alice.remove()
+        await alice.remove()
+        assert cores[0].edges == set()
+        assert room.participants == (bob,)
+
+
+async def test_connected_waits_and_tells_of_failure(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        good = await (await room.add_participant()).answer(SENDS_BOTH)
+        bad = await (await room.add_participant()).answer(SENDS_BOTH)
+        waiting = [asyncio.create_task(good.connected()), asyncio.create_task(bad.connected())]
+        await settle()
+        cores[0].tell(messages.PeerConnected(peer=good.number, srtp_profile="AEAD_AES_256_GCM", dtls_version="1.2"))
+        cores[0].tell(messages.PeerFailed(peer=bad.number, reason="ice"))
+        await waiting[0]
+        with pytest.raises(errors.TransportFailedError):
+            await waiting[1]
+
+
+async def test_events_name_objects_and_every_reader_gets_them(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice = await room.add_participant()
+        transport = await alice.answer(SENDS_BOTH)
+        with sfu.subscription() as one, sfu.subscription() as two:
+            cores[0].tell(messages.TrackStarted(track=transport.tracks[0].number, codec="opus"))
+            speaker = messages.SpeakerLevel(participant=alice.number, level=30)
+            cores[0].tell(messages.Speakers(room=room.number, speakers=[speaker]))
+            for queue in (one, two):
+                assert await anext(queue) == events.TrackStarted(transport.tracks[0], "opus")
+                assert await anext(queue) == events.SpeakersChanged(room, ((alice.id, 30),))
+
+
+async def test_a_resync_takes_a_snapshot_and_then_tells(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        transport = await (await room.add_participant()).answer(SENDS_BOTH)
+        key = (0, transport.number)
+        state = cores[0].peers[key]
+        cores[0].peers[key] = messages.PeerState(
+            peer=state.peer, room=state.room, participant=state.participant, connected=True
+        )
+        with sfu.subscription() as queue:
+            cores[0].tell(messages.Resync(version=9))
+            assert await anext(queue) == events.Resynced()
+        assert transport.state is TransportState.CONNECTED
+
+
+async def test_a_failed_worker_ends_its_rooms_and_gets_no_new_ones(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        first, second = await sfu.create_room(), await sfu.create_room()
+        with sfu.subscription() as queue:
+            cores[0].tell(messages.WorkerFailed(reason="a bug"), worker=0)
+            assert await anext(queue) == events.RoomFailed(first)
+        assert sfu.rooms == (second,)
+        assert [(await sfu.create_room()).worker for _ in range(2)] == [1, 1]
+
+
+async def test_after_close_nothing_hangs(cores: list[FakeCore]) -> None:
+    sfu = Sfu()
+    async with sfu:
+        cores[0].held = True
+        waiting = asyncio.create_task(sfu.create_room())
+        reading = asyncio.create_task(anext(sfu.events()))
+        await settle()
+    with pytest.raises(errors.ClosedError):
+        await waiting
+    with pytest.raises(StopAsyncIteration):
+        await reading
+    with pytest.raises(errors.ClosedError):
+        await sfu.create_room()
+
+
+async def test_a_busy_engine_refuses_but_undoing_is_tried_again(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        cores[0].held = True
+        creating = asyncio.create_task(sfu.create_room())
+        await settle()
+        creating.cancel()
+        cores[0].busy = True
+        cores[0].release()
+        await settle()
+        assert len(cores[0].rooms) == 1
+        with pytest.raises(errors.UnavailableError):
+            await sfu.create_room()
+        cores[0].busy = False
+        await sfu.stats()
+        await settle()
+        assert cores[0].rooms == set()
+
+
+async def test_a_right_is_taken_away_even_when_whoever_asked_is_cancelled_at_once(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        audio, video = (await alice.answer(SENDS_BOTH)).tracks
+        await bob.answer(TAKES_BOTH, publish=False, play=[audio, video])
+        await bob.allow(audio)
+        await bob.allow(video)
+        cores[0].busy = True
+        revoking = asyncio.create_task(bob.revoke(audio))
+        await asyncio.sleep(0)
+        revoking.cancel()
+        cores[0].busy = False
+        await bob.revoke(video)
+        assert cores[0].edges == set()
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_else(
+    cores: list[FakeCore], seed: int
+) -> None:
+    chance = random.Random(seed)
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice = await room.add_participant()
+        tracks = (await alice.answer(SENDS_BOTH)).tracks
+
+        async def life() -> None:
+            bob = await room.add_participant()
+            transport = await bob.answer(TAKES_BOTH, publish=False, play=tracks)
+            for track in tracks:
+                await bob.allow(track)
+            await bob.revoke(tracks[0])
+            await transport.close()
+            await bob.answer(SENDS_BOTH)
+            await bob.answer(TAKES_BOTH, publish=False, play=tracks)
+            await sfu.create_room()
+
+        lives = [asyncio.create_task(life()) for _ in range(8)]
+        for task in lives:
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
+        await settle()
+        core = cores[0]
+        assert {(room.worker, room.number) for room in sfu.rooms} == core.rooms
+        known = {(0, transport.number) for participant in room.participants for transport in participant.transports}
+        assert known == {key for key in core.peers if key[0] == 0}
+        assert {(0, number) for number in room.tracks} == {key for key in core.tracks if key[0] == 0}
+        allowed = {
+            (0, track.number, transport.number)
+            for participant in room.participants
+            for transport in participant.transports
+            for track in participant.allowed
+        }
+        assert core.edges == allowed
