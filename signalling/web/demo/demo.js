@@ -104,7 +104,7 @@ class Meeting {
     this.tell(others);
     this.people = people;
     const wanted = new Map(others.flatMap((p) => p.publications.map((publication) => [publication, p])));
-    for (const publication of [...this.played.keys()]) if (!wanted.has(publication)) this.stop(publication);
+    for (const publication of [...this.played.keys()]) if (!wanted.has(publication)) this.stop(publication, { ended: true });
     for (const [publication, person] of wanted) if (!this.played.has(publication)) await this.play(publication, person);
     this.render();
   }
@@ -135,11 +135,13 @@ class Meeting {
     }
   }
 
-  stop(publication) {
+  /** Plays it no more; `ended` when it is gone, for then the server has ended the connection. */
+  stop(publication, { ended = false } = {}) {
     const entry = this.played.get(publication);
     this.played.delete(publication);
     entry?.tile.remove();
-    entry?.connection?.close();
+    if (ended) entry?.connection?.forget();
+    else entry?.connection?.close();
   }
 
   toggle(kind, button) {
