@@ -63,8 +63,8 @@ class _Uvicorn(uvicorn.Server):
 
 
 @dataclass
-class Tab:
-    """A tab with the lab's page. `name` is that of its browser."""
+class Watched:
+    """A page in a browser of that name, and what the browser complains of."""
 
     name: str
     page: Page
@@ -76,7 +76,53 @@ class Tab:
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.faults.append(f"{self.name}: {message.text}")
+            self.faults.append(f"{self.name}: {message.text} ({message.location.get('url')})")
+
+
+class Person(Watched):
+    """Someone on the demo's page who has no mouse."""
+
+    async def tab_to(self, selector: str) -> None:
+        """Presses Tab until that has the focus."""
+        for _ in range(20):
+            if await self.page.evaluate("(s) => document.activeElement.matches(s)", selector):
+                return
+            await self.page.keyboard.press("Tab")
+        raise AssertionError(f"{self.name}: Tab does not lead to {selector}")
+
+    async def press(self, button: str) -> None:
+        target = self.page.get_by_role("button", name=button)
+        await self.tab_to(f"#{await target.get_attribute('id')}")
+        await self.page.keyboard.press("Enter")
+
+    async def ask_in(self, called: str) -> None:
+        await self.tab_to("#called")
+        await self.page.keyboard.type(called)
+        await self.page.keyboard.press("Enter")
+
+    async def come_in(self, called: str) -> None:
+        await self.ask_in(called)
+        await self.page.get_by_role("button", name="Leave").wait_for()
+
+    async def until_status(self, text: str) -> None:
+        await self.page.get_by_role("status").get_by_text(text, exact=True).wait_for()
+
+    async def until_seeing(self, other: str) -> None:
+        """Waits until the other one's picture moves."""
+        video = self.page.get_by_label(f"Picture of {other}")
+        await video.wait_for()
+        for _ in range(10):
+            await video.evaluate("(v) => new Promise((wake) => v.requestVideoFrameCallback(() => wake()))")
+
+    async def shows_itself(self) -> bool:
+        return bool(await self.page.locator(".own video").evaluate("(v) => v.videoWidth > 0"))
+
+    async def sees_whole_width(self) -> bool:
+        return bool(await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+class Tab(Watched):
+    """A tab with the lab's page."""
 
     async def publish(self, url: str, token: str, *, name: str = "out", **wish: object) -> str | None:
         return await self.page.evaluate("([n, u, t, w]) => lab.publish(n, u, t, w)", [name, url, token, wish])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest_asyncio
-from browser_lab import Browsers, Engine, Place, Tab, free_port, page_app, served, until
-from playwright.async_api import async_playwright
+from browser_lab import Browsers, Engine, Person, Place, Tab, free_port, page_app, served, until
+from playwright.async_api import ViewportSize, async_playwright
 
 import pysfu
 
@@ -43,6 +43,7 @@ FIREFOX = {
 shared = pytest_asyncio.fixture(scope="session", loop_scope="session")
 each = pytest_asyncio.fixture(loop_scope="session")
 
+Join = Callable[[str, ViewportSize], Awaitable[Person]]
 OpenTab = Callable[[str], Awaitable[Tab]]
 
 

@@ -175,6 +175,5 @@ window.lab = {
     receiver.jitterBufferTarget = milliseconds;
   },
 
-  dtls: (name) => connections.get(name).peer.getReceivers().map((r) => [r.transport?.state, r.transport?.iceTransport?.state, r.track.muted, r.track.readyState]),
   seen: () => window.seen,
 };
