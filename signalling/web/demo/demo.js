@@ -65,10 +65,18 @@ class Meeting {
     if (!this.running) return;
     if (state === "connected") {
       this.attempt = 0;
-      say(words.connected);
+      this.welcome();
     }
     if (state === "interrupted") say(words.reconnecting);
     if (state === "lost") this.resend(this.attempt ?? 0);
+  }
+
+  /** Says how one takes part. */
+  welcome() {
+    const alone = !this.people.some((person) => person.participant !== this.place.participant);
+    const lacks = (kind) => !this.media.getTracks().some((track) => track.kind === kind);
+    const lacking = lacks("video") ? words.microphoneOnly : lacks("audio") ? words.cameraOnly : "";
+    say(`${alone ? words.alone : words.connected} ${lacking}`.trim());
   }
 
   resend(attempt) {
@@ -116,7 +124,6 @@ class Meeting {
     for (const person of before.values()) {
       if (person.participant !== this.place.participant && !after.has(person.participant)) say(words.departed(person.called));
     }
-    if (others.length === 0 && before.size === 0) say(words.alone);
   }
 
   async play(publication, person) {
@@ -225,8 +232,6 @@ async function enter(event) {
     show("meeting");
     await meeting.start();
     meeting.render();
-    if (media.getVideoTracks().length === 0) say(words.microphoneOnly);
-    if (media.getAudioTracks().length === 0) say(words.cameraOnly);
   } catch (error) {
     const code = error instanceof Refused ? error.code : "other";
     if (meeting) await meeting.leave(code);
