@@ -65,10 +65,18 @@ class Meeting {
     if (!this.running) return;
     if (state === "connected") {
       this.attempt = 0;
-      say(words.connected);
+      this.welcome();
     }
     if (state === "interrupted") say(words.reconnecting);
     if (state === "lost") this.resend(this.attempt ?? 0);
+  }
+
+  /** Says how one takes part. */
+  welcome() {
+    const alone = !this.people.some((person) => person.participant !== this.place.participant);
+    const lacks = (kind) => !this.media.getTracks().some((track) => track.kind === kind);
+    const lacking = lacks("video") ? words.microphoneOnly : lacks("audio") ? words.cameraOnly : "";
+    say(`${alone ? words.alone : words.connected} ${lacking}`.trim());
   }
 
   resend(attempt) {
@@ -104,7 +112,7 @@ class Meeting {
     this.tell(others);
     this.people = people;
     const wanted = new Map(others.flatMap((p) => p.publications.map((publication) => [publication, p])));
-    for (const publication of [...this.played.keys()]) if (!wanted.has(publication)) this.stop(publication);
+    for (const publication of [...this.played.keys()]) if (!wanted.has(publication)) this.stop(publication, { ended: true });
     for (const [publication, person] of wanted) if (!this.played.has(publication)) await this.play(publication, person);
     this.render();
   }
@@ -116,7 +124,6 @@ class Meeting {
     for (const person of before.values()) {
       if (person.participant !== this.place.participant && !after.has(person.participant)) say(words.departed(person.called));
     }
-    if (others.length === 0 && before.size === 0) say(words.alone);
   }
 
   async play(publication, person) {
@@ -135,11 +142,13 @@ class Meeting {
     }
   }
 
-  stop(publication) {
+  /** Plays it no more; `ended` when it is gone, for then the server has ended the connection. */
+  stop(publication, { ended = false } = {}) {
     const entry = this.played.get(publication);
     this.played.delete(publication);
     entry?.tile.remove();
-    entry?.connection?.close();
+    if (ended) entry?.connection?.forget();
+    else entry?.connection?.close();
   }
 
   toggle(kind, button) {
@@ -223,8 +232,6 @@ async function enter(event) {
     show("meeting");
     await meeting.start();
     meeting.render();
-    if (media.getVideoTracks().length === 0) say(words.microphoneOnly);
-    if (media.getAudioTracks().length === 0) say(words.cameraOnly);
   } catch (error) {
     const code = error instanceof Refused ? error.code : "other";
     if (meeting) await meeting.leave(code);
