@@ -20,7 +20,8 @@ from playwright.async_api import Browser, ConsoleMessage, Page
 import pysfu
 
 HERE = Path(__file__).parent
-PATIENCE_S = 20  # Time-outs only catch hangs: most of what is waited for takes less than two seconds.
+AXE = (HERE / "vendor" / "axe.min.js").read_text(encoding="utf-8")  # npm axe-core 4.11.4, MPL 2.0, tests only
+PATIENCE_S = 60  # Time-outs only catch hangs: most of what is waited for takes less than two seconds.
 
 T = TypeVar("T")
 
@@ -116,6 +117,12 @@ class Person(Watched):
 
     async def shows_itself(self) -> bool:
         return bool(await self.page.locator(".own video").evaluate("(v) => v.videoWidth > 0"))
+
+    async def barriers(self) -> list[str]:
+        """What axe finds against WCAG 2.2 AA and good practice."""
+        await self.page.evaluate(AXE)
+        found = await self.page.evaluate("axe.run()")
+        return [f"{fault['id']}: {[node['html'] for node in fault['nodes']]}" for fault in found["violations"]]
 
     async def sees_whole_width(self) -> bool:
         return bool(await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"))

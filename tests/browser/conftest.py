@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest_asyncio
-from browser_lab import Browsers, Engine, Person, Place, Tab, free_port, page_app, served, until
+from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, free_port, page_app, served, until
 from playwright.async_api import ViewportSize, async_playwright
 
 import pysfu
@@ -107,7 +107,7 @@ class Running:
 
     async def __aexit__(self, *_: object) -> None:
         self._process.terminate()
-        await asyncio.wait_for(self._process.communicate(), 20)
+        await asyncio.wait_for(self._process.communicate(), PATIENCE_S)
 
 
 @shared
@@ -163,7 +163,7 @@ async def demo_link() -> AsyncIterator[str]:
     ports = ["--port", str(free_port(socket.SOCK_STREAM)), "--media-port", str(free_port(socket.SOCK_DGRAM))]
     async with Running("demo", *ports) as process:
         assert process.stdout is not None
-        while (line := (await asyncio.wait_for(process.stdout.readline(), 20)).decode()) != "":
+        while (line := (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()) != "":
             if (link := re.search(r"http://127\.0\.0\.1:\S+", line)) is not None:
                 yield link[0]
                 break

@@ -80,18 +80,38 @@ async def test_whoever_reloads_the_page_comes_in_again_and_is_seen_again(people:
 async def test_the_page_fits_a_screen_320_pixels_wide_and_says_what_its_parts_are(people: Join, browser: str) -> None:
     person = await people(browser, NARROW)
     assert await person.sees_whole_width()
+    assert await person.barriers() == []
     await person.page.get_by_role("combobox", name="Language").select_option("sv")
     await person.page.get_by_role("heading", name="Välkommen").wait_for()
     await person.page.get_by_role("combobox", name="Språk").select_option("en")
     await person.come_in("Långtnamnsombrytersomdetskallochtarplats")
     await person.until_status("You are alone so far. Send the link to the one you want to meet.")
     assert await person.sees_whole_width()
+    assert await person.barriers() == []
     for button in ("Turn off microphone", "Turn off camera", "Leave"):
         box = await person.page.get_by_role("button", name=button).bounding_box()
         assert box is not None
         assert min(box["width"], box["height"]) >= 44
     assert await person.page.evaluate("document.activeElement.textContent") == "In the meeting"
     await until(person.shows_itself)
+
+
+async def test_without_a_camera_one_is_heard_and_told_so(people: Join) -> None:
+    silent, hearing = await people("chromium", PHONE), await people("chromium", PHONE)
+    await silent.page.evaluate(
+        """() => {
+          const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          const missing = () => Promise.reject(new DOMException("", "NotFoundError"));
+          navigator.mediaDevices.getUserMedia = (wish) => (wish.video ? missing() : ask(wish));
+        }"""
+    )
+    await silent.come_in("Krom")
+    lacking = "No camera was found. Others hear you but do not see you."
+    await silent.until_status(f"You are alone so far. Send the link to the one you want to meet. {lacking}")
+    await hearing.come_in("Bo")
+    await silent.until_seeing("Bo")
+    heard = hearing.page.get_by_label("Picture of Krom")
+    await until(lambda: heard.evaluate("(v) => v.currentTime > 0.5 && v.videoWidth === 0"))
 
 
 async def test_a_refused_camera_is_told_with_its_remedy(people: Join) -> None:
