@@ -49,7 +49,7 @@ class Meeting {
   }
 
   async start() {
-    addTile("own", words.you, this.media, { own: true });
+    fill(addTile("own", words.you, { own: true }), this.media);
     await this.send();
     this.poll();
   }
@@ -128,15 +128,16 @@ class Meeting {
 
   async play(publication, person) {
     const media = new MediaStream();
-    const tile = addTile(publication, person.called, media, {});
+    const tile = addTile(publication, person.called);
     const entry = { tile, connection: null };
     this.played.set(publication, entry);
     const onState = (state) => { if (state === "lost") this.stop(publication); };
     const onTrack = (track) => media.addTrack(track);
     try {
       const connection = await Connection.play(this.place.room, publication, this.place.token, onTrack, onState);
-      if (this.played.get(publication) === entry) entry.connection = connection;
-      else await connection.close();
+      if (this.played.get(publication) !== entry) return await connection.close();
+      entry.connection = connection;
+      fill(tile, media);
     } catch {
       this.stop(publication); // the next poll tries again if it is still there
     }
@@ -191,20 +192,26 @@ class Meeting {
   }
 }
 
-function addTile(id, called, media, { own = false }) {
+function addTile(id, called, { own = false } = {}) {
   const tile = document.createElement("li");
   tile.className = own ? "tile own" : "tile";
   tile.dataset.publication = id;
   const video = document.createElement("video");
-  Object.assign(video, { autoplay: true, playsInline: true, muted: own, srcObject: media });
+  Object.assign(video, { autoplay: true, playsInline: true, muted: own });
   video.setAttribute("aria-label", words.video(called));
   const label = document.createElement("span");
   label.className = "label";
   label.textContent = called;
   tile.append(video, label);
   $("tiles").append(tile);
-  if (!own) video.play().catch((error) => { if (error.name === "NotAllowedError") $("sound").hidden = false; });
   return tile;
+}
+
+/** Plays in a tile, once all tracks are there: Chromium keeps silent when the first one comes later and is sound. */
+function fill(tile, media) {
+  const video = tile.querySelector("video");
+  video.srcObject = media;
+  video.play().catch((error) => { if (error.name === "NotAllowedError") $("sound").hidden = false; });
 }
 
 function show(part) {
