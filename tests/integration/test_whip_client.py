@@ -25,10 +25,11 @@ ENCODED = {
 def whip_client_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("whip_client")
     name = "libgupnp-igd-1.0.so.4"
-    source = Path(__file__).parent / "whip_client" / "no_upnp.c"
+    source = Path(__file__).parent / "whip_client" / "debian12.c"
     subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", folder / name, source], check=True)
     return os.environ | {
         "LD_LIBRARY_PATH": str(folder),
+        "LD_PRELOAD": str(folder / name),
         "GST_REGISTRY": str(folder / "registry"),
         "GST_REGISTRY_FORK": "no",
     }
@@ -43,7 +44,10 @@ def whip_client(url: str, token: str, codec: str, environment: dict[str, str], l
     with log.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
         try:
             yield
-            assert process.poll() is None, log.read_text()
+            assert process.poll() is None, "it ended by itself"
+        except BaseException:
+            print(log.read_text())
+            raise
         finally:
             process.terminate()
             process.wait(HANG_S)
@@ -57,7 +61,7 @@ async def test_what_simple_whip_client_publishes_is_decoded(
     url = str(room.http.base_url.join(f"/whip/{room.room}"))
     log = tmp_path / "whip-client.log"
     with whip_client(url, token, codec, whip_client_environment, log):
-        await room.joined("encoder", log)
+        await room.joined("encoder")
         async with Caller(lambda frame: frame.to_ndarray(format="gray").astype(int)) as subscriber:
             await room.play(subscriber.take("video", "audio"), "encoder")
             await subscriber.watched(30)
