@@ -28,6 +28,8 @@ const LISTENERS: usize = 100;
 /// The hospital: many small rooms.
 const ROOMS: u32 = 200;
 const PEOPLE_PER_ROOM: u32 = 3;
+/// So long that every subscriber has asked for something again, and every queue has had its first packet.
+const LONG_WARM_UP: Duration = Duration::from_secs(30);
 /// A second of the hospital is 240 000 packets.
 const HOSPITAL_SAMPLE: Duration = Duration::from_secs(1);
 
@@ -160,7 +162,7 @@ impl Load {
     }
 
     fn warmed_up(mut self) -> Self {
-        self.meeting.run_for(WARM_UP);
+        self.meeting.run_for(if self.sample == SAMPLE { LONG_WARM_UP } else { WARM_UP });
         self
     }
 
