@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol, Self
 
 MediaKind = Literal["audio", "video"]
 
+START_BITRATE_BPS = 1_200_000
+"""What browsers are asked to begin with; left to itself, Chromium sends a single picture 320 pixels wide for 12 s."""
+
 COUNTERS = (
     "rtp_packets_in",
     "rtp_packets_out",
@@ -251,8 +254,11 @@ class _PysfuPeer:
 
     async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
         theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
+        start = START_BITRATE_BPS if publish else None
         with _translated():
-            return _PysfuTransport(await self._participant.answer(offer, publish=publish, play=theirs))
+            return _PysfuTransport(
+                await self._participant.answer(offer, publish=publish, play=theirs, start_bitrate_bps=start)
+            )
 
     async def allow(self, track: MediaTrack) -> None:
         assert isinstance(track, _PysfuTrack)  # noqa: S101 - there is no other kind here

@@ -113,7 +113,8 @@ class Person(Watched):
         video = self.page.get_by_label(f"Picture of {other}")
         await video.wait_for()
         for _ in range(10):
-            await video.evaluate("(v) => new Promise((wake) => v.requestVideoFrameCallback(() => wake()))")
+            frame = video.evaluate("(v) => new Promise((wake) => v.requestVideoFrameCallback(() => wake()))")
+            await asyncio.wait_for(frame, PATIENCE_S)
 
     async def shows_itself(self) -> bool:
         return bool(await self.page.locator(".own video").evaluate("(v) => v.videoWidth > 0"))

@@ -88,11 +88,14 @@ class Participant:
     allowed: list[Track] = field(default_factory=list)
     gone: bool = False
 
-    async def answer(self, offer: str, *, publish: bool, play: Sequence[Track]) -> Transport:
+    async def answer(
+        self, offer: str, *, publish: bool, play: Sequence[Track], start_bitrate_bps: int | None
+    ) -> Transport:
         if "v=0" not in offer:
             raise PysfuError("invalid_sdp", "line 1 is not v=0")
         return Transport(
-            f"answer to {offer}", [Track("track-7", "audio"), Track("track-8", "video")] if publish else list(play)
+            f"answer to {offer}, from {start_bitrate_bps}",
+            [Track("track-7", "audio"), Track("track-8", "video")] if publish else list(play),
         )
 
     async def allow(self, track: Track) -> None:

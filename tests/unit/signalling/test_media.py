@@ -46,6 +46,7 @@ async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(en
     played = await bob.answer("v=0", publish=False, play=published.tracks)
     for track in published.tracks:
         await bob.allow(track)
+    assert (published.sdp, played.sdp) == ("answer to v=0, from 1200000", "answer to v=0, from None")
     assert [track.id for track in sfu().rooms[0].participants[1].allowed] == ["track-7", "track-8"]
     assert await played.restart("v=0 again") == "restarted v=0 again"
 
