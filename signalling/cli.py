@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -155,7 +156,9 @@ def _run(main: Coroutine[object, object, None]) -> None:
 
 
 def _local_settings(port: int, media_port: int) -> Settings:
-    return _demo_settings({"port": port}, {"host": "127.0.0.1", "port": media_port})
+    # Firefox passes over loopback addresses of others, so it is told where this machine is in its network, too.
+    media = {"port": media_port, "announced_addresses": [ip_address("127.0.0.1"), *outgoing_addresses()]}
+    return _demo_settings({"port": port}, media)
 
 
 def _lan_settings(folder: Path, port: int, media_port: int) -> Settings:
@@ -190,8 +193,8 @@ def _print_links(settings: Settings, running: Demo) -> None:
 
 
 def _link_hosts(settings: Settings) -> list[str]:
-    addresses = settings.media.announced_addresses
-    return [f"[{a}]" if a.version == 6 else str(a) for a in addresses] or ["127.0.0.1"]
+    addresses = [settings.http.host] if settings.http.host.is_loopback else settings.media.announced_addresses
+    return [f"[{a}]" if a.version == 6 else str(a) for a in addresses]
 
 
 if __name__ == "__main__":

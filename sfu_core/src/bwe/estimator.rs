@@ -236,6 +236,9 @@ impl Controller for DelayController {
 }
 
 /// Follows the subscriber's own estimate and its receiver reports.
+///
+/// A REMB below what is sent says one of two things: a queue grows, or the subscriber has not seen more yet, for it never
+/// tells much more than what arrives. Round trip and loss tell which; without either, it is no limit.
 #[derive(Debug, Clone)]
 pub struct RembController {
     start: Bitrate,
@@ -245,12 +248,18 @@ pub struct RembController {
     desired: Bitrate,
     ticked: Option<Instant>,
     lowered: Option<Instant>,
+    shortest_rtt: Option<Duration>,
+    queue_seen: Option<Instant>,
     limit: Limit,
 }
 
 /// Growth in a second while the subscriber reports no limit, and how long after a loss there is none.
 const REPORT_GROWTH: f64 = 1.08;
 const NO_GROWTH_AFTER_LOSS: Duration = Duration::from_secs(2);
+/// A round trip this much longer than the shortest is a queue; less may be a subscriber who is slow to answer.
+const QUEUE_IN_RTT: Duration = Duration::from_millis(150);
+/// Receiver reports come about once in a second; a queue that three do not tell of is gone.
+const QUEUE_LIFE: Duration = Duration::from_secs(3);
 
 impl RembController {
     /// Begins at `start`.
@@ -263,8 +272,15 @@ impl RembController {
             desired: Bitrate::ZERO,
             ticked: None,
             lowered: None,
+            shortest_rtt: None,
+            queue_seen: None,
             limit: Limit::None,
         }
+    }
+
+    fn is_congested(&self, now: Instant) -> bool {
+        let queue = self.queue_seen.is_some_and(|at| now.saturating_duration_since(at) < QUEUE_LIFE);
+        queue || self.lowered.is_some()
     }
 }
 
@@ -273,7 +289,11 @@ impl Controller for RembController {
 
     fn on_feedback(&mut self, _feedback: &Feedback<'_>, _now: Instant) {}
 
-    fn on_rtt(&mut self, _rtt: Duration, _now: Instant) {}
+    fn on_rtt(&mut self, rtt: Duration, now: Instant) {
+        let shortest = self.shortest_rtt.map_or(rtt, |shortest| shortest.min(rtt));
+        self.shortest_rtt = Some(shortest);
+        self.queue_seen = (rtt > shortest + QUEUE_IN_RTT).then_some(now);
+    }
 
     fn on_loss_report(&mut self, fraction_lost: u8, now: Instant) {
         self.limit = Limit::None;
@@ -307,14 +327,19 @@ impl Controller for RembController {
         if self.lowered.is_some_and(|at| now.saturating_duration_since(at) >= NO_GROWTH_AFTER_LOSS) {
             self.lowered = None;
         }
-        if self.lowered.is_none() && self.desired > self.rate {
-            let grown = self.rate * REPORT_GROWTH.powf(elapsed.as_secs_f64().min(1.0));
-            self.rate = grown.min(self.remote.unwrap_or(MAX_RATE).max(self.rate));
+        let told = self.remote.filter(|remote| *remote < self.rate && self.is_congested(now));
+        if let Some(remote) = told {
+            self.rate = remote;
+            self.limit = Limit::Remote;
+        } else if !self.is_congested(now) {
+            self.limit = Limit::None;
+            if self.desired > self.rate {
+                self.rate = (self.rate * REPORT_GROWTH.powf(elapsed.as_secs_f64().min(1.0))).min(MAX_RATE);
+            }
         }
-        let target = self.remote.map_or(self.rate, |remote| remote.min(self.rate)).min(MAX_RATE);
-        let limit = if target < self.rate { Limit::Remote } else { self.limit };
-        let padding_to = if self.desired > target && limit == Limit::None { target } else { Bitrate::ZERO };
-        Estimate { target, pacing: target * PACING_FACTOR, padding_to, limit }
+        let target = self.rate.min(MAX_RATE);
+        let padding_to = if self.desired > target && self.limit == Limit::None { target } else { Bitrate::ZERO };
+        Estimate { target, pacing: target * PACING_FACTOR, padding_to, limit: self.limit }
     }
 }
 

@@ -80,6 +80,7 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
         on_peer_event(engine, peer, event, now);
     }
     if let Some(member) = engine.peers.find_mut(peer) {
+        member.note_transport();
         engine.pending.note(member);
     }
     engine.arm(peer);
@@ -191,6 +192,7 @@ pub(super) fn reset_data(engine: &mut Engine, subscriber: PeerId) {
         if let Some(data) = member.peer_mut().and_then(|transport| transport.data.as_mut()) {
             data.reset_all();
         }
+        member.note_transport();
         engine.pending.note(member);
     }
 }

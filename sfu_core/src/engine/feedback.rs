@@ -162,8 +162,7 @@ fn on_transport_feedback(engine: &mut Engine, from: PeerId, feedback: &Transport
     let report = outbound.history.on_feedback(feedback.base_sequence, feedback.reference_time, statuses, now);
     outbound.controller.on_feedback(&report, now);
     outbound.estimate_anew(now);
-    if outbound.allocate_at.is_none_or(|at| at <= now) {
-        outbound.allocate_at = Some(now + super::outbound::ALLOCATE_INTERVAL);
+    if outbound.allocation_due(now) {
         control::allocate(engine, from, now);
     }
 }

@@ -63,17 +63,11 @@ fn flush_member(
     sink: &mut dyn Sink,
     at: (Instant, u32),
 ) {
-    let mut route = None;
-    if let Link::Network(peer) = &mut member.link {
-        while !writer.is_full() {
-            member.control.clear();
-            let Some((destination, source)) = peer.poll_transmit(&mut member.control) else { break };
-            let len = member.control.len();
-            let Some(space) = writer.space().get_mut(..len) else { continue };
-            space.copy_from_slice(&member.control);
-            writer.commit(len, Route { peer: member.id, destination, source }, None);
-        }
-        route = peer.media_address().map(|(destination, source)| Route { peer: member.id, destination, source });
+    if member.transport_work {
+        flush_transport(member, writer);
+    }
+    let route = member.route;
+    if !member.rtcp.is_empty() {
         flush_rtcp(member, route, writer);
     }
     while !writer.is_full() {
@@ -88,6 +82,21 @@ fn flush_member(
             }
             writer.len() - before
         });
+    }
+}
+
+/// STUN, DTLS and what goes through it.
+fn flush_transport(member: &mut Member, writer: &mut BatchWriter) {
+    let Link::Network(peer) = &mut member.link else { return };
+    while !writer.is_full() {
+        let Some((destination, source)) = peer.poll_transmit(&mut member.control) else {
+            member.transport_work = false;
+            return;
+        };
+        let len = member.control.len();
+        let Some(space) = writer.space().get_mut(..len) else { continue };
+        space.copy_from_slice(&member.control);
+        writer.commit(len, Route { peer: member.id, destination, source }, None);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::ids::{ParticipantId, PeerId, RoomId};
 use crate::peer::Peer;
 use crate::units::Bitrate;
 
+use super::batch::Route;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
@@ -35,6 +36,10 @@ pub(crate) struct Member {
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
     pub(crate) connected: bool,
+    /// Where media goes now; noted whenever the transport was touched, so that a flush need not ask it.
+    pub(crate) route: Option<Route>,
+    /// Whether the transport may have datagrams of its own to send.
+    pub(crate) transport_work: bool,
     /// Clear RTCP until the next flush.
     pub(crate) rtcp: RtcpQueue,
     /// Scratch for one control datagram.
@@ -65,6 +70,8 @@ impl Member {
             ice: (String::new(), String::new()),
             ssrc_base,
             connected,
+            route: None,
+            transport_work: false,
             rtcp: RtcpQueue::default(),
             control: Vec::new(),
         }
@@ -77,9 +84,16 @@ impl Member {
         }
     }
 
-    /// Whether RTCP waits for the next flush.
+    /// The transport was touched: it may have something to send, and its address may be another.
+    pub(crate) fn note_transport(&mut self) {
+        let media = self.peer().and_then(Peer::media_address);
+        self.route = media.map(|(destination, source)| Route { peer: self.id, destination, source });
+        self.transport_work = true;
+    }
+
+    /// Whether RTCP or the transport's own datagrams wait for the next flush.
     pub(crate) fn has_control(&self) -> bool {
-        !self.rtcp.is_empty()
+        !self.rtcp.is_empty() || self.transport_work
     }
 
     pub(crate) fn peer(&self) -> Option<&Peer> {

@@ -21,8 +21,10 @@ pub const MAX_SUBSCRIPTIONS_PER_PEER: usize = 50;
 const MAX_MID_PACKETS: u64 = 200;
 /// Share of the estimate that retransmissions may take (`media-core.md` 7: 20 to 30 %).
 const RTX_SHARE: f64 = 0.25;
+/// A smaller change of the estimate changes no choice; each second the layers are chosen anew anyway.
+const ESTIMATE_MOVED: f64 = 0.05;
 /// Layers are chosen anew at most this often; every feedback would be too often.
-pub(crate) const ALLOCATE_INTERVAL: Duration = Duration::from_millis(200);
+const ALLOCATE_INTERVAL: Duration = Duration::from_millis(200);
 /// Retransmission budget that can be saved up.
 const RTX_BURST: Duration = Duration::from_millis(500);
 
@@ -95,8 +97,8 @@ pub(crate) struct Outbound {
     rtx_budget: RtxBudget,
     pub(crate) padding: PaddingCredit,
     pub(crate) recent_resends: RecentResends,
-    /// When the layers are next chosen anew.
-    pub(crate) allocate_at: Option<Instant>,
+    /// When the layers were last chosen, and for which estimate.
+    allocated: Option<(Instant, Estimate)>,
 }
 
 /// Sender reports remembered: a few seconds of the sections of one peer.
@@ -125,7 +127,7 @@ impl Outbound {
             rtx_budget: RtxBudget::default(),
             padding: PaddingCredit::default(),
             recent_resends: RecentResends::default(),
-            allocate_at: None,
+            allocated: None,
         }
     }
 
@@ -173,6 +175,19 @@ impl Outbound {
     pub(crate) fn estimate_anew(&mut self, now: Instant) {
         self.estimate = self.controller.tick(now);
         self.pacer.set_rate(self.estimate.pacing);
+    }
+
+    /// Whether the layers are to be chosen anew: the estimate has changed enough to matter.
+    pub(crate) fn allocation_due(&mut self, now: Instant) -> bool {
+        let estimate = self.estimate;
+        let due = self.allocated.is_none_or(|(at, last)| {
+            let moved = (estimate.target.as_f64() - last.target.as_f64()).abs() > last.target.as_f64() * ESTIMATE_MOVED;
+            now.saturating_duration_since(at) >= ALLOCATE_INTERVAL && (moved || estimate.limit != last.limit)
+        });
+        if due {
+            self.allocated = Some((now, estimate));
+        }
+        due
     }
 
     pub(crate) fn section(&mut self, mid: Mid) -> Option<(u8, &mut SendTrack)> {

@@ -49,7 +49,7 @@ class Meeting {
   }
 
   async start() {
-    addTile("own", words.you, this.media, { own: true });
+    fill(addTile("own", words.you, { own: true }), this.media);
     await this.send();
     this.poll();
   }
@@ -65,10 +65,18 @@ class Meeting {
     if (!this.running) return;
     if (state === "connected") {
       this.attempt = 0;
-      say(words.connected);
+      this.welcome();
     }
     if (state === "interrupted") say(words.reconnecting);
     if (state === "lost") this.resend(this.attempt ?? 0);
+  }
+
+  /** Says how one takes part. */
+  welcome() {
+    const alone = !this.people.some((person) => person.participant !== this.place.participant);
+    const lacks = (kind) => !this.media.getTracks().some((track) => track.kind === kind);
+    const lacking = lacks("video") ? words.microphoneOnly : lacks("audio") ? words.cameraOnly : "";
+    say(`${alone ? words.alone : words.connected} ${lacking}`.trim());
   }
 
   resend(attempt) {
@@ -104,7 +112,7 @@ class Meeting {
     this.tell(others);
     this.people = people;
     const wanted = new Map(others.flatMap((p) => p.publications.map((publication) => [publication, p])));
-    for (const publication of [...this.played.keys()]) if (!wanted.has(publication)) this.stop(publication);
+    for (const publication of [...this.played.keys()]) if (!wanted.has(publication)) this.stop(publication, { ended: true });
     for (const [publication, person] of wanted) if (!this.played.has(publication)) await this.play(publication, person);
     this.render();
   }
@@ -116,30 +124,32 @@ class Meeting {
     for (const person of before.values()) {
       if (person.participant !== this.place.participant && !after.has(person.participant)) say(words.departed(person.called));
     }
-    if (others.length === 0 && before.size === 0) say(words.alone);
   }
 
   async play(publication, person) {
     const media = new MediaStream();
-    const tile = addTile(publication, person.called, media, {});
+    const tile = addTile(publication, person.called);
     const entry = { tile, connection: null };
     this.played.set(publication, entry);
     const onState = (state) => { if (state === "lost") this.stop(publication); };
     const onTrack = (track) => media.addTrack(track);
     try {
       const connection = await Connection.play(this.place.room, publication, this.place.token, onTrack, onState);
-      if (this.played.get(publication) === entry) entry.connection = connection;
-      else await connection.close();
+      if (this.played.get(publication) !== entry) return await connection.close();
+      entry.connection = connection;
+      fill(tile, media);
     } catch {
       this.stop(publication); // the next poll tries again if it is still there
     }
   }
 
-  stop(publication) {
+  /** Plays it no more; `ended` when it is gone, for then the server has ended the connection. */
+  stop(publication, { ended = false } = {}) {
     const entry = this.played.get(publication);
     this.played.delete(publication);
     entry?.tile.remove();
-    entry?.connection?.close();
+    if (ended) entry?.connection?.forget();
+    else entry?.connection?.close();
   }
 
   toggle(kind, button) {
@@ -182,20 +192,26 @@ class Meeting {
   }
 }
 
-function addTile(id, called, media, { own = false }) {
+function addTile(id, called, { own = false } = {}) {
   const tile = document.createElement("li");
   tile.className = own ? "tile own" : "tile";
   tile.dataset.publication = id;
   const video = document.createElement("video");
-  Object.assign(video, { autoplay: true, playsInline: true, muted: own, srcObject: media });
+  Object.assign(video, { autoplay: true, playsInline: true, muted: own });
   video.setAttribute("aria-label", words.video(called));
   const label = document.createElement("span");
   label.className = "label";
   label.textContent = called;
   tile.append(video, label);
   $("tiles").append(tile);
-  if (!own) video.play().catch((error) => { if (error.name === "NotAllowedError") $("sound").hidden = false; });
   return tile;
+}
+
+/** Plays in a tile, once all tracks are there: Chromium keeps silent when the first one comes later and is sound. */
+function fill(tile, media) {
+  const video = tile.querySelector("video");
+  video.srcObject = media;
+  video.play().catch((error) => { if (error.name === "NotAllowedError") $("sound").hidden = false; });
 }
 
 function show(part) {
@@ -223,8 +239,6 @@ async function enter(event) {
     show("meeting");
     await meeting.start();
     meeting.render();
-    if (media.getVideoTracks().length === 0) say(words.microphoneOnly);
-    if (media.getAudioTracks().length === 0) say(words.cameraOnly);
   } catch (error) {
     const code = error instanceof Refused ? error.code : "other";
     if (meeting) await meeting.leave(code);

@@ -1,4 +1,6 @@
-// One connection by WHIP (RFC 9725) or WHEP: a POST opens it, a PATCH repairs it, a DELETE ends it.
+// One connection by WHIP (RFC 9725) or WHEP: a POST opens it, a DELETE ends it.
+
+const CLOSE_MS = 5000; // A server that has not answered by then is out of reach.
 
 export class Refused extends Error {
   constructor(code) {
@@ -71,10 +73,18 @@ export class Connection {
 
   /** Ends the connection on both sides. Safe to call again. */
   async close({ keepalive = false } = {}) {
-    this.peer.close();
     const resource = this.resource;
     this.resource = null;
-    if (resource) await request(resource, { method: "DELETE", token: this.token, keepalive }).catch(() => {});
+    // The server ends a connection whose peer has closed, so the peer closes last.
+    const signal = AbortSignal.timeout(CLOSE_MS);
+    if (resource) await request(resource, { method: "DELETE", token: this.token, keepalive, signal }).catch(() => {});
+    this.peer.close();
+  }
+
+  /** Ends what the server has ended already. */
+  forget() {
+    this.resource = null;
+    this.peer.close();
   }
 }
 

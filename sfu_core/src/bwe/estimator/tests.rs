@@ -228,20 +228,58 @@ fn another_route_begins_anew_but_not_faster() {
 }
 
 #[test]
-fn remb_is_followed_both_ways_and_loss_lowers_it() {
+fn remb_is_followed_up_at_once_and_down_once_the_round_trip_shows_a_queue() {
     let start = start();
     let mut controller = RembController::new(Bitrate::kbps(300));
-    controller.set_desired(Bitrate::kbps(5_000));
+    controller.on_rtt(Duration::from_millis(40), start);
     controller.on_remb(Bitrate::kbps(2_000), start);
     assert_eq!(controller.tick(start).target, Bitrate::kbps(2_000));
     controller.on_remb(Bitrate::kbps(500), start);
+    assert_eq!(controller.tick(start).target, Bitrate::kbps(2_000), "the subscriber may just not have seen more");
+    controller.on_rtt(Duration::from_millis(400), start);
     let estimate = controller.tick(start);
     assert_eq!((estimate.target, estimate.limit), (Bitrate::kbps(500), Limit::Remote));
     controller.on_remb(Bitrate::kbps(2_000), start);
     assert_eq!(controller.tick(start).target, Bitrate::kbps(2_000));
+}
+
+#[test]
+fn loss_lowers_what_remb_allows() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(300));
+    controller.set_desired(Bitrate::kbps(5_000));
+    controller.on_remb(Bitrate::kbps(2_000), start);
     controller.on_loss_report(0, start);
     controller.on_loss_report(77, start);
     let estimate = controller.tick(start);
     assert!(estimate.target < Bitrate::kbps(1_750) && estimate.target > Bitrate::kbps(1_600), "{estimate:?}");
     assert_eq!(estimate.limit, Limit::Loss);
+}
+
+#[test]
+fn an_estimate_that_only_mirrors_a_low_rate_never_lowers_it() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(1_500));
+    for second in 0..60 {
+        let now = start + Duration::from_secs(second);
+        controller.on_rtt(Duration::from_millis(20 + second % 7 * 10), now);
+        controller.on_loss_report(0, now);
+        controller.on_remb(Bitrate::kbps(28), now);
+        assert!(controller.tick(now).target >= Bitrate::kbps(1_500));
+    }
+}
+
+#[test]
+fn after_a_queue_is_gone_the_rate_grows_again_although_remb_stays_low() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(1_500));
+    controller.set_desired(Bitrate::kbps(5_000));
+    controller.on_rtt(Duration::from_millis(20), start);
+    controller.on_remb(Bitrate::kbps(100), start);
+    controller.on_rtt(Duration::from_millis(600), start);
+    assert_eq!(controller.tick(start).target, Bitrate::kbps(100));
+    for second in 1..=30 {
+        controller.tick(start + Duration::from_secs(second));
+    }
+    assert!(controller.tick(start + Duration::from_secs(31)).target > Bitrate::kbps(700));
 }

@@ -1,5 +1,5 @@
 //! Sending SRTP and SRTCP (RFC 3711 §3.3 and §3.4). The index of every packet is the caller's; using one twice under the
-//! same SSRC would give away the plain text (RFC 7714 §10.1), so debug builds check for it.
+//! same SSRC would give away the plain text (RFC 7714 §10.1), so debug builds and the simulation check for it.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct SrtpOutbound {
     rtcp: Cipher,
     /// The index of the next RTCP packet.
     next_rtcp: u32,
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, feature = "seal-audit"))]
     sealed: std::cell::RefCell<once::Sealed>,
 }
 
@@ -31,7 +31,7 @@ impl SrtpOutbound {
             rtp,
             rtcp,
             next_rtcp: 1,
-            #[cfg(debug_assertions)]
+            #[cfg(any(debug_assertions, feature = "seal-audit"))]
             sealed: std::cell::RefCell::default(),
         }
     }
@@ -46,7 +46,7 @@ impl SrtpOutbound {
         debug_assert_eq!(header.len, header_len, "the header has another length than the caller says");
         debug_assert_eq!(header.sequence_number, index as u16, "the header has another number than the index");
         assert!(index <= MAX_RTP_INDEX, "the keys are used up");
-        #[cfg(debug_assertions)]
+        #[cfg(any(debug_assertions, feature = "seal-audit"))]
         self.sealed.borrow_mut().note(header.ssrc, index);
         self.rtp.seal_rtp(packet, header_len, plain_len, header.ssrc, index)
     }
@@ -71,7 +71,7 @@ impl SrtpOutbound {
     }
 }
 
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "seal-audit"))]
 mod once {
     use std::collections::BTreeMap;
 

@@ -1,0 +1,170 @@
+"""Calls of real browsers through networks with faults. Each fault lasts as long as its test says; every other time-out
+only catches a hang. `pytest --junitxml` writes the figures down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from networks.camera import write_busy_camera
+from networks.network import Host, Network, NetworkError
+from networks.participant import Participant
+from networks.pysfu_server import PysfuServer
+
+Record = Callable[[str, object], None]
+
+MAX_REBINDING_GAP_S = 3.0
+MIN_FRAME_RATE = 10.0
+MAX_RETURN_S = 5.0  # after UDP is let through again, or on the next network
+MAX_CONCEALED_SHARE = 0.01  # sound is unbroken when less than this is made up
+DOWNLINK_KBPS = 1_000
+QUEUE_S = 1.0
+SIMULCAST = {"simulcast": True, "width": 960, "height": 540}
+ONE_ENCODING = {"width": 640, "height": 360, "max_kbps": 600}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A publisher and a subscriber, each in a network of its own behind one router. Frames are arriving."""
+
+    network: Network
+    server: PysfuServer
+    publisher: Participant
+    subscriber: Participant
+    subscriber_host: Host
+
+    async def handshakes(self) -> float:
+        figures = await self.server.figures()
+        return sum(value for name, value in figures.items() if name.startswith("sfu_srtp_profile_sessions_total"))
+
+    async def figure(self, name: str) -> float:
+        return (await self.server.figures()).get(name, 0.0)
+
+
+@contextlib.asynccontextmanager
+async def call(folder: Path, **picture: Any) -> AsyncIterator[Call]:
+    with Network() as network:
+        sends_from, plays_at = network.participant(), network.participant()
+        async with PysfuServer(network, folder) as server:
+            room = await server.room()
+            publishing = Participant(
+                "chromium", sends_from, server, await server.token(room), publishes=True, **picture
+            )
+            playing = Participant("chromium", plays_at, server, await server.token(room), publishes=False)
+            async with publishing as publisher, playing as subscriber:
+                await publisher.join(f"/whip/{room}")
+                await subscriber.join(publisher.source)
+                await subscriber.sees_frames()
+                yield Call(
+                    network=network,
+                    server=server,
+                    publisher=publisher,
+                    subscriber=subscriber,
+                    subscriber_host=plays_at,
+                )
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest, record_testsuite_property: Record) -> Record:
+    """Keeps a figure of the test that asks."""
+    return lambda name, value: record_testsuite_property(f"{request.node.name} {name}", value)
+
+
+def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    with pytest.raises(NetworkError, match="need root"), Network():
+        pass
+
+
+async def test_a_call_goes_on_when_the_router_forgets_its_connections(tmp_path: Path, figures: Record) -> None:
+    async with call(tmp_path) as running:
+        ports, handshakes = running.network.outside_ports(), await running.handshakes()
+        rebound = time.time()
+        running.network.rebind()
+        await asyncio.sleep(2 * MAX_REBINDING_GAP_S)
+        await running.subscriber.sees_frames()
+        gap = running.subscriber.longest_gap_s(rebound, time.time())
+        figures("gap_s", gap)
+        assert len(ports) == 2
+        assert not ports & running.network.outside_ports(), "the router kept a port: nothing was rebound"
+        assert gap <= MAX_REBINDING_GAP_S
+        assert await running.handshakes() == handshakes == 2
+
+
+async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(tmp_path: Path, figures: Record) -> None:
+    async with call(tmp_path) as running:
+        running.network.lose(20)
+        began = time.time()
+        await asyncio.sleep(10)
+        frame_rate = running.subscriber.frame_rate(began, time.time())
+        figures("frame_rate", frame_rate)
+        assert running.network.dropped() > 100, "the router dropped next to nothing"
+        assert await running.figure("sfu_rtx_packets_total") > 0
+        assert frame_rate >= MIN_FRAME_RATE
+        assert await running.handshakes() == 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("picture", [SIMULCAST, ONE_ENCODING], ids=["simulcast", "one encoding"])
+async def test_a_narrow_downlink_with_a_long_queue_keeps_sound_whole_and_pictures_moving(
+    tmp_path: Path, figures: Record, picture: dict[str, Any]
+) -> None:
+    size = {"width": picture["width"], "height": picture["height"]}
+    camera = write_busy_camera(tmp_path / "busy.y4m", **size, frame_rate=15)
+    async with call(tmp_path, video_file=str(camera), **picture) as running:
+        subscriber = running.subscriber
+        await subscriber.until(lambda look: look.get("width") == picture["width"])
+        await asyncio.sleep(3)
+        running.network.limit_downlink(running.subscriber_host, kbps=DOWNLINK_KBPS, queue_s=QUEUE_S)
+        await asyncio.sleep(15)
+        settled = time.time()
+        await asyncio.sleep(10)
+        now = time.time()
+        frame_rate, concealed = subscriber.frame_rate(settled, now), subscriber.concealed_share(settled, now)
+        figures("frame_rate", frame_rate)
+        figures("concealed_share", concealed)
+        figures("longest_gap_s", subscriber.longest_gap_s(settled, now))
+        assert frame_rate >= MIN_FRAME_RATE
+        assert concealed <= MAX_CONCEALED_SHARE
+        if "simulcast" in picture:
+            assert subscriber.looks[-1]["width"] < picture["width"], "the full picture never filled the downlink"
+
+
+@pytest.mark.long
+async def test_a_call_comes_back_by_itself_when_udp_is_let_through_again(tmp_path: Path, figures: Record) -> None:
+    async with call(tmp_path) as running:
+        running.network.block_udp()
+        await asyncio.sleep(10)
+        assert running.subscriber.longest_gap_s(time.time() - 9, time.time()) >= 8, "something came through"
+        healed = time.time()
+        running.network.heal()
+        await running.subscriber.sees_frames()
+        back = running.subscriber.longest_gap_s(healed, time.time()) - (healed - running.subscriber.last_frame(healed))
+        figures("back_after_s", back)
+        assert back <= MAX_RETURN_S
+        assert await running.handshakes() == 2
+        assert "failed" not in running.subscriber.states() + running.publisher.states()
+
+
+@pytest.mark.long
+async def test_an_ice_restart_carries_a_call_from_one_network_to_another(tmp_path: Path, figures: Record) -> None:
+    async with call(tmp_path) as running:
+        running.network.second_link(running.subscriber_host)
+        running.network.unplug(running.subscriber_host)
+        left = time.time()
+        await asyncio.sleep(1)  # until a browser has noticed
+        await running.subscriber.restart_ice()
+        restarted = time.time()
+        await running.subscriber.sees_frames()
+        gap = running.subscriber.longest_gap_s(left, time.time())
+        figures("gap_s", gap)
+        assert gap <= (restarted - left) + MAX_RETURN_S
+        assert await running.handshakes() == 2
