@@ -122,9 +122,9 @@ impl Load {
 
     /// What one sample costs.
     pub(crate) fn run(&mut self) -> Sample {
+        let before = self.meeting.stats().rtp_packets_out;
         self.spans.borrow_mut().take_ns();
         allocations::take();
-        let before = self.meeting.stats().rtp_packets_out;
         self.meeting.run_for(self.sample);
         let (ns, allocations) = (self.spans.borrow_mut().take_ns(), allocations::take());
         let stats = self.meeting.stats();

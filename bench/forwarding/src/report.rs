@@ -98,6 +98,8 @@ fn shown(value: f64) -> String {
         "null".to_owned()
     } else if value.abs() >= 100.0 || value.fract() == 0.0 {
         format!("{value:.0}")
+    } else if value.abs() < 0.1 {
+        format!("{value:.6}")
     } else {
         format!("{value:.2}")
     }
