@@ -19,12 +19,15 @@ use crate::forward::router::Track;
 pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Result<Reply, Refusal> {
     match command {
         Command::CreateRoom => create_room(engine),
-        Command::RemoveRoom { room } => remove_room(engine, room),
+        Command::RemoveRoom { room } => remove_room(engine, room, now),
         Command::CreatePeer { room, participant } => create_peer(engine, room, participant, now),
         Command::CreateBot { room, participant, session } => create_bot(engine, room, participant, &session, now),
         Command::Connect { peer, session } => connect(engine, peer, &session, now),
         Command::RestartIce { peer } => control::restart_ice(engine, peer, now),
-        Command::RemovePeer { peer } => remove_peer(engine, peer),
+        Command::RemovePeer { peer } => {
+            control::say_goodbye(engine, peer, now);
+            remove_peer(engine, peer)
+        }
         Command::Publish { peer, mid, source, encrypted } => publish(engine, peer, mid, source, encrypted),
         Command::Unpublish { track } => unpublish(engine, track),
         Command::Subscribe { peer, mid, track } => subscribe::subscribe(engine, peer, mid, track, now),
@@ -53,9 +56,10 @@ fn create_room(engine: &mut Engine) -> Result<Reply, Refusal> {
     Ok(Reply::Room { room })
 }
 
-fn remove_room(engine: &mut Engine, room: RoomId) -> Result<Reply, Refusal> {
+fn remove_room(engine: &mut Engine, room: RoomId, now: Instant) -> Result<Reply, Refusal> {
     let peers: Vec<PeerId> = engine.rooms.find(room).ok_or(Refusal::UnknownRoom)?.peers.iter().copied().collect();
     for peer in peers {
+        control::say_goodbye(engine, peer, now);
         remove_peer(engine, peer)?;
     }
     engine.rooms.remove(room);

@@ -14,11 +14,11 @@ use crate::peer::sctp::{DataError, DataEvent};
 use crate::session::{LocalTransport, MAX_ENCODINGS, MediaKind, TrackSource};
 use crate::units::Bitrate;
 
-use super::Engine;
 use super::command::{Cap, Refusal, Reply};
 use super::event::Event;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::transmit::Datagram;
+use super::{Engine, flush};
 
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
@@ -184,6 +184,16 @@ pub(super) fn send_data(
     })?;
     settle(engine, peer, now);
     Ok(Reply::Done)
+}
+
+/// Tells the remote that its transport closes (TLS `close_notify`), so that it need not find out by silence. What does not
+/// fit the batch is left unsaid.
+pub(super) fn say_goodbye(engine: &mut Engine, peer: PeerId, now: Instant) {
+    let Some(member) = engine.peers.find_mut(peer) else { return };
+    let Some(transport) = member.peer_mut() else { return };
+    transport.close(now);
+    member.transport_work = true;
+    flush::flush_transport(member, &mut engine.writer);
 }
 
 /// What waits in the subscriber's channels may come from the publisher whose edge ended.

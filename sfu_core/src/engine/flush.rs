@@ -86,7 +86,7 @@ fn flush_member(
 }
 
 /// STUN, DTLS and what goes through it.
-fn flush_transport(member: &mut Member, writer: &mut BatchWriter) {
+pub(super) fn flush_transport(member: &mut Member, writer: &mut BatchWriter) {
     let Link::Network(peer) = &mut member.link else { return };
     while !writer.is_full() {
         let Some((destination, source)) = peer.poll_transmit(&mut member.control) else {

@@ -112,7 +112,11 @@ pub(super) fn store(
         vp8: facts.vp8,
     };
     let arrival_ticks = epoch.micros_at(now) * clock_rate / 1_000_000;
-    encoding.reception.on_packet(sequence, packet.header.timestamp, payload.len(), arrival_ticks, now);
+    if rtx {
+        encoding.reception.on_repaired(payload.len());
+    } else {
+        encoding.reception.on_packet(sequence, packet.header.timestamp, payload.len(), arrival_ticks, now);
+    }
     if kind == MediaKind::Video {
         encoding.recovery.on_packet(sequence, now);
     }

@@ -59,6 +59,12 @@ impl Reception {
         }
     }
 
+    /// Counts a packet that came as a retransmission: it was received, but says nothing about the pace of the encoding.
+    pub fn on_repaired(&mut self, payload_len: usize) {
+        self.received += 1;
+        self.bytes += DataSize::bytes(payload_len as u64);
+    }
+
     /// The report since the last report; `None` before the first packet.
     pub fn report(&mut self) -> Option<ReceptionReport> {
         let first = self.first_sequence?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sfu_core::engine::command::Command;
 use sfu_core::engine::event::Event;
 use sim::media::{VideoCodec, VideoConfig};
 use sim::meeting::Meeting;
@@ -114,4 +115,15 @@ fn a_browser_that_says_goodbye_is_reported() {
     meeting.run_for(500 * MS);
     let peer = meeting.peer(alice.id);
     assert!(meeting.world.server.events.contains(&Event::PeerClosed { peer }), "{:?}", meeting.world.server.events);
+}
+
+#[test]
+fn whoever_is_removed_is_told_at_once() {
+    let mut meeting = Meeting::new(6);
+    let alice = Person::browser(&mut meeting, 1, 1, VideoConfig::default(), Path::round_trip(40 * MS));
+    meeting.run_until_connected();
+    let peer = meeting.peer(alice.id);
+    meeting.command(Command::RemovePeer { peer });
+    meeting.run_for(100 * MS);
+    assert!(meeting.world.browser(alice.id).closed);
 }
