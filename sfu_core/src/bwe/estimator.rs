@@ -241,6 +241,7 @@ pub struct RembController {
     start: Bitrate,
     rate: Bitrate,
     remote: Option<Bitrate>,
+    remote_at: Option<Instant>,
     loss: LossWatch,
     desired: Bitrate,
     ticked: Option<Instant>,
@@ -251,6 +252,9 @@ pub struct RembController {
 /// Growth in a second while the subscriber reports no limit, and how long after a loss there is none.
 const REPORT_GROWTH: f64 = 1.08;
 const NO_GROWTH_AFTER_LOSS: Duration = Duration::from_secs(2);
+/// An estimate not repeated for this long limits nothing any more: subscribers repeat theirs about once in a second while
+/// media arrives, and when that was paused there is nothing left to estimate from.
+const REMB_LIFETIME: Duration = Duration::from_secs(3);
 
 impl RembController {
     /// Begins at `start`.
@@ -259,6 +263,7 @@ impl RembController {
             start,
             rate: start.max(MIN_RATE),
             remote: None,
+            remote_at: None,
             loss: LossWatch::default(),
             desired: Bitrate::ZERO,
             ticked: None,
@@ -284,7 +289,8 @@ impl Controller for RembController {
         }
     }
 
-    fn on_remb(&mut self, limit: Bitrate, _now: Instant) {
+    fn on_remb(&mut self, limit: Bitrate, now: Instant) {
+        self.remote_at = Some(now);
         let limit = limit.clamp(MIN_RATE, MAX_RATE);
         // The subscriber measures what arrives; a rise of its estimate is followed at once.
         if self.remote.is_none_or(|remote| limit > remote) && self.lowered.is_none() {
@@ -303,6 +309,9 @@ impl Controller for RembController {
     }
 
     fn tick(&mut self, now: Instant) -> Estimate {
+        if self.remote_at.is_some_and(|at| now.saturating_duration_since(at) >= REMB_LIFETIME) {
+            (self.remote, self.remote_at) = (None, None);
+        }
         let elapsed = self.ticked.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if self.lowered.is_some_and(|at| now.saturating_duration_since(at) >= NO_GROWTH_AFTER_LOSS) {
             self.lowered = None;

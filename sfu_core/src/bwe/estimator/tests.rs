@@ -245,3 +245,13 @@ fn remb_is_followed_both_ways_and_loss_lowers_it() {
     assert!(estimate.target < Bitrate::kbps(1_750) && estimate.target > Bitrate::kbps(1_600), "{estimate:?}");
     assert_eq!(estimate.limit, Limit::Loss);
 }
+
+#[test]
+fn a_remb_that_is_not_repeated_limits_nothing_any_more() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(300));
+    controller.on_remb(Bitrate::kbps(30), start);
+    assert_eq!(controller.tick(start + Duration::from_secs(2)).target, Bitrate::kbps(30));
+    let estimate = controller.tick(start + REMB_LIFETIME);
+    assert_eq!((estimate.target, estimate.limit), (Bitrate::kbps(300), Limit::None));
+}
