@@ -1,5 +1,5 @@
-"""Calls of real browsers through networks with faults. Each fault lasts as long as its test says; every other time-out
-only catches a hang. `pytest --junitxml` writes the figures down.
+"""Calls of real participants through networks with faults. Each fault lasts as long as its test says; every other
+time-out only catches a hang. `pytest --junitxml` writes the figures down.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from networks.camera import write_busy_camera
 from networks.network import Host, Network, NetworkError
-from networks.participant import Participant
+from networks.participant import Participant, Program
 from networks.pysfu_server import PysfuServer
 
 Record = Callable[[str, object], None]
@@ -50,7 +50,7 @@ class Call:
 
 
 @contextlib.asynccontextmanager
-async def call(folder: Path, **picture: Any) -> AsyncIterator[Call]:
+async def call(folder: Path, program: Program = "chromium", **picture: Any) -> AsyncIterator[Call]:
     with Network() as network:
         sends_from, plays_at = network.participant(), network.participant()
         async with PysfuServer(network, folder) as server:
@@ -58,7 +58,7 @@ async def call(folder: Path, **picture: Any) -> AsyncIterator[Call]:
             publishing = Participant(
                 "chromium", sends_from, server, await server.token(room), publishes=True, **picture
             )
-            playing = Participant("chromium", plays_at, server, await server.token(room), publishes=False)
+            playing = Participant(program, plays_at, server, await server.token(room), publishes=False)
             async with publishing as publisher, playing as subscriber:
                 await publisher.join(f"/whip/{room}")
                 await subscriber.join(publisher.source)
@@ -93,14 +93,17 @@ async def test_a_call_goes_on_when_the_router_forgets_its_connections(tmp_path: 
         await running.subscriber.sees_frames()
         gap = running.subscriber.longest_gap_s(rebound, time.time())
         figures("gap_s", gap)
-        assert len(ports) == 2
+        assert len(ports) >= 2, "each Chromium has at least one connection"
         assert not ports & running.network.outside_ports(), "the router kept a port: nothing was rebound"
         assert gap <= MAX_REBINDING_GAP_S
         assert await running.handshakes() == handshakes == 2
 
 
-async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(tmp_path: Path, figures: Record) -> None:
-    async with call(tmp_path) as running:
+@pytest.mark.parametrize("program", ["chromium", "aiortc"])  # transport-wide feedback, and REMB for each picture alone
+async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(
+    tmp_path: Path, figures: Record, program: Program
+) -> None:
+    async with call(tmp_path, program) as running:
         running.network.lose(20)
         began = time.time()
         await asyncio.sleep(10)

@@ -86,7 +86,7 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
     engine.arm(peer);
 }
 
-fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Instant) {
+pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Instant) {
     match event {
         PeerEvent::AddressHeard(address) => {
             engine.demux.insert(address, peer);
@@ -115,6 +115,7 @@ fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Insta
             if let Some(member) = engine.peers.find_mut(peer) {
                 member.outbound.controller.on_route_change(now);
             }
+            restart_subscriptions(engine, peer, now);
         }
         PeerEvent::Data(event) => on_data(engine, peer, event, now),
     }

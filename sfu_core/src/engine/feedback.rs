@@ -10,6 +10,8 @@ use crate::rtcp::nack::Nack;
 use crate::rtcp::sr::{ReportBlock, SenderReport};
 use crate::rtcp::twcc::TransportFeedback;
 use crate::rtcp::{self, RtcpPacket};
+use crate::session::MediaKind;
+use crate::units::Bitrate;
 
 use super::Engine;
 use super::control;
@@ -51,14 +53,25 @@ fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, now: In
         }
         RtcpPacket::TransportFeedback(feedback) => on_transport_feedback(engine, from, feedback, now),
         RtcpPacket::Remb(remb) => {
+            let sound = sound_beside(engine, from, &remb.ssrcs, now);
             if let Some(member) = engine.peers.find_mut(from) {
-                member.outbound.controller.on_remb(remb.bitrate, now);
+                member.outbound.controller.on_remb(remb.bitrate + sound, now);
                 member.outbound.estimate_anew(now);
             }
             control::allocate(engine, from, now);
         }
         _ => {}
     }
+}
+
+/// The sound that goes to `from` beside the sources listed: an estimate covers only those (draft-alvestrand-rmcat-remb-03
+/// §2.2), and there are receivers that estimate for each picture by itself.
+fn sound_beside(engine: &Engine, from: PeerId, listed: &[Ssrc], now: Instant) -> Bitrate {
+    let Some(member) = engine.peers.find(from) else { return Bitrate::ZERO };
+    let beside =
+        member.outbound.send.iter().filter(|send| send.kind == MediaKind::Audio && !listed.contains(&send.ssrc));
+    let tracks = beside.filter_map(|send| engine.tracks.find(send.track?));
+    tracks.filter_map(|track| track.encodings.first()).map(|encoding| encoding.reception.bitrate(now)).sum()
 }
 
 /// The publisher's clock, and what it heard of us if it is a subscriber too (RFC 3550 §6.4.1).

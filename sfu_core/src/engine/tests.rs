@@ -147,6 +147,23 @@ fn a_publisher_is_asked_once_for_what_all_its_subscribers_lack() {
 }
 
 #[test]
+fn who_comes_back_on_another_path_gets_a_keyframe_without_asking() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    rig.ingest_video(alice, 0, true, 500);
+    rig.advance(Duration::from_secs(2));
+    let before = rig.stats().keyframe_requests_out;
+    rig.advance(Duration::from_secs(2));
+    assert_eq!(rig.stats().keyframe_requests_out, before);
+    rig.move_to_another_path(bob);
+    rig.advance(Duration::from_millis(20));
+    assert_eq!(rig.stats().keyframe_requests_out, before + 1);
+}
+
+#[test]
 fn a_publisher_hears_which_packets_came_and_how_many() {
     let mut rig = Rig::new();
     let alice = rig.join(1);

@@ -147,6 +147,10 @@ impl Rig {
         self.command(Command::Allow { track, subscriber, echo: false }).expect("an edge");
     }
 
+    pub(super) fn move_to_another_path(&mut self, peer: PeerId) {
+        crate::engine::control::on_peer_event(&mut self.engine, peer, crate::peer::PeerEvent::PathChanged, self.now);
+    }
+
     pub(super) fn revoke(&mut self, track: TrackId, subscriber: PeerId) {
         self.command(Command::Revoke { track, subscriber }).expect("a revocation");
     }
