@@ -278,9 +278,8 @@ impl RembController {
         }
     }
 
-    fn is_congested(&self, now: Instant) -> bool {
-        let queue = self.queue_seen.is_some_and(|at| now.saturating_duration_since(at) < QUEUE_LIFE);
-        queue || self.lowered.is_some()
+    fn is_queued(&self, now: Instant) -> bool {
+        self.queue_seen.is_some_and(|at| now.saturating_duration_since(at) < QUEUE_LIFE)
     }
 }
 
@@ -327,11 +326,12 @@ impl Controller for RembController {
         if self.lowered.is_some_and(|at| now.saturating_duration_since(at) >= NO_GROWTH_AFTER_LOSS) {
             self.lowered = None;
         }
-        let told = self.remote.filter(|remote| *remote < self.rate && self.is_congested(now));
+        // Loss has its own reaction; a REMB that mirrors what loss leaves over would lower the rate again and again.
+        let told = self.remote.filter(|remote| *remote < self.rate && self.is_queued(now));
         if let Some(remote) = told {
             self.rate = remote;
             self.limit = Limit::Remote;
-        } else if !self.is_congested(now) {
+        } else if !self.is_queued(now) && self.lowered.is_none() {
             self.limit = Limit::None;
             if self.desired > self.rate {
                 self.rate = (self.rate * REPORT_GROWTH.powf(elapsed.as_secs_f64().min(1.0))).min(MAX_RATE);
