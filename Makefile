@@ -27,8 +27,8 @@ $(STAMPS)/python: pyproject.toml uv.lock tests/setup/venv.sh
 # The compiled module lies beside the package; it is rebuilt when a Rust source is newer. One profile for tests and demo,
 # so that Rust is built once.
 RUST_SOURCES := $(shell find sfu_core/src -name '*.rs') Cargo.toml Cargo.lock sfu_core/Cargo.toml
-$(STAMPS)/module: $(STAMPS)/python $(RUST_SOURCES)
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --uv --profile dev --quiet
+$(STAMPS)/module: $(STAMPS)/system $(STAMPS)/python $(RUST_SOURCES)
+	@PATH="$(abspath target/uv/bin):$$PATH" VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --uv --profile dev --quiet
 	@touch $@
 
 demo: $(STAMPS)/module ## Run the server with a demo meeting
