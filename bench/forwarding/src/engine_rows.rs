@@ -1,8 +1,7 @@
-//! The load through our engine: light participants with given keys, in the simulated world. Timed is what the engine does
-//! with datagrams and time: receiving, deciding, pacing, sealing, and reading all feedback. Not timed are the participants.
+//! The load through our engine: light participants with given keys in the simulated world make it, and what they and the
+//! clock did to the engine is written down; then it is done again to an engine that stands alone. Timed is what that engine
+//! does with datagrams and time: receiving, deciding, pacing, sealing, and reading all feedback.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use sfu_core::units::Bitrate;
@@ -10,12 +9,13 @@ use sim::keyed::{Sends, Wishes};
 use sim::link::LinkConfig;
 use sim::media::{Camera, Microphone, VideoCodec, VideoConfig};
 use sim::meeting::{Meeting, Published};
-use sim::server::{Meter, Recorder};
+use sim::server::Recorder;
 use sim::world::{Path, RemoteId};
 
 use crate::allocations;
 use crate::cpu::SpanClock;
-use crate::shape::{DELAY, LOSS, PACKETS_PER_FRAME, PAYLOAD, SAMPLE, STEP, WARM_UP};
+use crate::deeds::{self, Deed, Replay, Watch, What};
+use crate::shape::{DELAY, LOSS, PACKETS_PER_FRAME, PAYLOAD, SAMPLE, STEP, SUBSCRIBERS, WARM_UP};
 
 /// Of everything that is drawn.
 pub(crate) const SEED: u64 = 1;
@@ -30,8 +30,32 @@ const ROOMS: u32 = 200;
 const PEOPLE_PER_ROOM: u32 = 3;
 /// So long that every subscriber has asked for something again, and every queue has had its first packet.
 const LONG_WARM_UP: Duration = Duration::from_secs(30);
-/// A second of the hospital is 240 000 packets.
-const HOSPITAL_SAMPLE: Duration = Duration::from_secs(1);
+/// Half a second of the hospital is 120 000 packets.
+const HOSPITAL_SAMPLE: Duration = Duration::from_millis(500);
+
+/// Who writes down what is done to the engine of a world that began at this instant.
+type MakeRecorder<'a> = &'a mut dyn FnMut(Instant) -> Box<dyn Recorder>;
+
+/// Which load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// One camera's packets spread over so many tracks, to [`SUBSCRIBERS`].
+    Video { tracks: u32 },
+    /// One microphone to [`LISTENERS`].
+    Audio,
+    /// [`ROOMS`] of [`PEOPLE_PER_ROOM`], everybody with camera and microphone.
+    Hospital,
+}
+
+impl Kind {
+    const fn warm_up(self) -> Duration {
+        if matches!(self, Self::Hospital) { WARM_UP } else { LONG_WARM_UP }
+    }
+
+    const fn sample(self) -> Duration {
+        if matches!(self, Self::Hospital) { HOSPITAL_SAMPLE } else { SAMPLE }
+    }
+}
 
 /// What one sample counted.
 #[derive(Debug, Clone, Copy)]
@@ -40,17 +64,93 @@ pub(crate) struct Sample {
     pub(crate) allocations_per_packet: f64,
 }
 
-/// A meeting whose engine is watched.
+/// An engine that runs warm, and what is to be done to it in each sample.
+pub(crate) struct Row {
+    replay: Replay,
+    deeds: std::iter::Peekable<std::vec::IntoIter<Deed>>,
+    spans: Spans,
+    kind: Kind,
+    until: Duration,
+}
+
+impl Row {
+    /// Simulates the load for `samples` samples, and lets an engine run warm on the beginning of it.
+    pub(crate) fn warmed_up(kind: Kind, samples: usize) -> Self {
+        let mut written = None;
+        let mut make = |start| {
+            let (recorder, deeds) = deeds::in_memory(start);
+            written = Some(deeds);
+            recorder
+        };
+        let mut load = match kind {
+            Kind::Video { tracks } => Load::video(tracks, SUBSCRIBERS, &mut make),
+            Kind::Audio => Load::audio(&mut make),
+            Kind::Hospital => Load::rooms(ROOMS, make),
+        };
+        let span = kind.warm_up() + kind.sample() * samples as u32;
+        load.run_for(span);
+        let packets = load.packets_out();
+        drop(load);
+        let mut deeds = written.expect("the load has a world").take();
+        deeds.push((span, What::End { packets }));
+        let mut row = Self {
+            replay: Replay::new(SEED),
+            deeds: deeds.into_iter().peekable(),
+            spans: Spans(SpanClock::calibrated()),
+            kind,
+            until: kind.warm_up(),
+        };
+        row.repeat();
+        row
+    }
+
+    /// What the next sample costs.
+    pub(crate) fn run(&mut self) -> Sample {
+        let before = self.replay.packets_out(self.until);
+        self.until += self.kind.sample();
+        self.spans.0.take_ns();
+        allocations::take();
+        self.repeat();
+        let (ns, allocations) = (self.spans.0.take_ns(), allocations::take());
+        let packets = (self.replay.packets_out(self.until) - before) as f64;
+        assert!(packets > 0.0, "packets were forwarded");
+        Sample { ns_per_packet: ns as f64 / packets, allocations_per_packet: allocations as f64 / packets }
+    }
+
+    /// Does what was done until `self.until`.
+    fn repeat(&mut self) {
+        while let Some(deed) = self.deeds.next_if(|(at, _)| *at <= self.until) {
+            self.replay.repeat(deed, &mut self.spans);
+        }
+    }
+}
+
+/// Looks at the clock and at the allocator when the engine works.
+struct Spans(SpanClock);
+
+impl Watch for Spans {
+    fn enter(&mut self) {
+        allocations::count(true);
+        self.0.start();
+    }
+
+    fn leave(&mut self) {
+        self.0.stop();
+        allocations::count(false);
+    }
+}
+
+/// A meeting that makes the load.
 pub(crate) struct Load {
     meeting: Meeting,
-    spans: Rc<RefCell<SpanClock>>,
-    sample: Duration,
+    /// Whether all publishers start in the same instant.
+    in_step: bool,
 }
 
 impl Load {
     /// Video to `subscribers`, spread over `tracks` tracks that take turns; one publisher has at most ten of them.
-    pub(crate) fn video(tracks: u32, subscribers: usize) -> Self {
-        let mut load = Self::empty(SAMPLE);
+    fn video(tracks: u32, subscribers: usize, recorder: MakeRecorder<'_>) -> Self {
+        let mut load = Self::empty(true, recorder);
         let mut cameras = Vec::new();
         for first in (0..tracks).step_by(TRACKS_PER_PUBLISHER) {
             let own = (tracks - first).min(TRACKS_PER_PUBLISHER as u32);
@@ -66,12 +166,12 @@ impl Load {
                 load.meeting.watch(subscriber, camera);
             }
         }
-        load.warmed_up()
+        load
     }
 
     /// One publisher's sound to many.
-    pub(crate) fn audio() -> Self {
-        let mut load = Self::empty(SAMPLE);
+    fn audio(recorder: MakeRecorder<'_>) -> Self {
+        let mut load = Self::empty(true, recorder);
         let publisher = load.meeting.join_keyed(|wishes| Wishes { sends: vec![Sends::Audio], ..wishes }, path(0.0));
         let microphone = load.microphone(publisher, 0);
         for _ in 0..LISTENERS {
@@ -79,22 +179,12 @@ impl Load {
             load.meeting.world.keyed(listener).judged = false;
             load.meeting.watch(listener, microphone);
         }
-        load.warmed_up()
+        load
     }
 
-    /// Rooms of three, everybody with camera and microphone.
-    pub(crate) fn hospital() -> Self {
-        Self::rooms(ROOMS, HOSPITAL_SAMPLE, |_| None).warmed_up()
-    }
-
-    /// So many rooms of three, nothing sent yet. `recorder` is made for the start of their world.
-    pub(crate) fn rooms(
-        rooms: u32,
-        sample: Duration,
-        recorder: impl FnOnce(Instant) -> Option<Box<dyn Recorder>>,
-    ) -> Self {
-        let mut load = Self::empty(sample);
-        load.meeting.world.server.recorder = recorder(load.meeting.world.start());
+    /// So many rooms of three, everybody with camera and microphone; nothing sent yet.
+    pub(crate) fn rooms(rooms: u32, mut recorder: impl FnMut(Instant) -> Box<dyn Recorder>) -> Self {
+        let mut load = Self::empty(false, &mut recorder);
         for _ in 0..rooms {
             load.meeting.open_room();
             let others = PEOPLE_PER_ROOM as usize - 1;
@@ -120,20 +210,6 @@ impl Load {
         load
     }
 
-    /// What one sample costs.
-    pub(crate) fn run(&mut self) -> Sample {
-        let before = self.meeting.stats().rtp_packets_out;
-        self.spans.borrow_mut().take_ns();
-        allocations::take();
-        self.meeting.run_for(self.sample);
-        let (ns, allocations) = (self.spans.borrow_mut().take_ns(), allocations::take());
-        let stats = self.meeting.stats();
-        assert_eq!((stats.panics, stats.unauthorized_forwards), (0, 0), "the engine did not break");
-        let packets = (stats.rtp_packets_out - before) as f64;
-        assert!(packets > 0.0, "packets were forwarded");
-        Sample { ns_per_packet: ns as f64 / packets, allocations_per_packet: allocations as f64 / packets }
-    }
-
     /// RTP packets that left the engine so far.
     pub(crate) fn packets_out(&mut self) -> u64 {
         self.meeting.stats().rtp_packets_out
@@ -146,24 +222,14 @@ impl Load {
 
     /// In the hospital, publishers do not all start in the same instant.
     fn phase(&self, publisher: RemoteId) -> Duration {
-        if self.sample == SAMPLE {
-            Duration::ZERO
-        } else {
-            Duration::from_micros(publisher.index() as u64 * 7_919 % 33_333)
-        }
+        if self.in_step { Duration::ZERO } else { Duration::from_micros(publisher.index() as u64 * 7_919 % 33_333) }
     }
 
-    fn empty(sample: Duration) -> Self {
+    fn empty(in_step: bool, recorder: MakeRecorder<'_>) -> Self {
         let mut meeting = Meeting::new(SEED);
         meeting.world.grain = STEP;
-        let spans = Rc::new(RefCell::new(SpanClock::calibrated()));
-        meeting.world.server.meter = Some(Box::new(Watch(Rc::clone(&spans))));
-        Self { meeting, spans, sample }
-    }
-
-    fn warmed_up(mut self) -> Self {
-        self.meeting.run_for(if self.sample == SAMPLE { LONG_WARM_UP } else { WARM_UP });
-        self
+        meeting.world.server.recorder = Some(recorder(meeting.world.start()));
+        Self { meeting, in_step }
     }
 
     /// The `turn`-th of `turns` cameras that take turns.
@@ -189,19 +255,4 @@ impl Load {
 
 fn path(loss: f64) -> Path {
     Path { up: LinkConfig::delayed(DELAY), down: LinkConfig::delayed(DELAY).losing(loss) }
-}
-
-/// Looks at the clock and at the allocator when the engine works.
-struct Watch(Rc<RefCell<SpanClock>>);
-
-impl Meter for Watch {
-    fn enter(&mut self) {
-        allocations::count(true);
-        self.0.borrow_mut().start();
-    }
-
-    fn leave(&mut self) {
-        self.0.borrow_mut().stop();
-        allocations::count(false);
-    }
 }

@@ -5,6 +5,7 @@
 
 mod allocations;
 mod cpu;
+mod deeds;
 mod engine_rows;
 mod floor;
 mod gcm128;
@@ -20,11 +21,10 @@ use std::rc::Rc;
 use sim::random::Random;
 
 use crate::allocations::Counting;
-use crate::engine_rows::Load;
+use crate::engine_rows::Kind;
 use crate::floor::Floor;
 use crate::memory::Memory;
 use crate::report::Row;
-use crate::shape::SUBSCRIBERS;
 use crate::str0m_rows::Str0m;
 
 #[global_allocator]
@@ -38,9 +38,6 @@ const VIDEO: &str = "engine/video-1x50";
 const ALLOCATIONS: &str = "engine/allocations-per-packet";
 const RESIDENT: &str = "engine/rss-per-participant-3-party";
 const HEAP: &str = "engine/heap-per-participant-3-party";
-
-/// Makes a load and lets it run warm.
-type MakeLoad = fn() -> Load;
 
 /// What the program was asked for.
 struct Arguments {
@@ -107,7 +104,7 @@ fn read_arguments() -> Option<Arguments> {
 fn measure(arguments: &Arguments) -> Vec<Row> {
     let wanted = |name: &str| name.contains(&arguments.only);
     let allocations = Rc::new(Cell::new(0.0));
-    let mut samplers = samplers(&wanted, &allocations);
+    let mut samplers = samplers(&wanted, arguments.runs, &allocations);
     for _ in 0..arguments.runs {
         for Sampler { row, sample } in &mut samplers {
             row.samples.push(sample());
@@ -127,7 +124,7 @@ fn measure(arguments: &Arguments) -> Vec<Row> {
 }
 
 /// `allocations` becomes the most that any sample of [`VIDEO`] allocated per packet.
-fn samplers(wanted: &dyn Fn(&str) -> bool, allocations: &Rc<Cell<f64>>) -> Vec<Sampler> {
+fn samplers(wanted: &dyn Fn(&str) -> bool, runs: usize, allocations: &Rc<Cell<f64>>) -> Vec<Sampler> {
     let mut floor = Floor::new(Random::new(SEED));
     let mut samplers = vec![Sampler { row: per_packet(report::FLOOR), sample: Box::new(move || floor.run()) }];
     for (name, tracks) in
@@ -138,15 +135,15 @@ fn samplers(wanted: &dyn Fn(&str) -> bool, allocations: &Rc<Cell<f64>>) -> Vec<S
             samplers.push(Sampler { row: per_packet(name), sample: Box::new(move || str0m.run()) });
         }
     }
-    let loads: [(&'static str, MakeLoad); 5] = [
-        (VIDEO, || Load::video(1, SUBSCRIBERS)),
-        ("engine/video-1x50-10-streams", || Load::video(10, SUBSCRIBERS)),
-        ("engine/video-1x50-50-streams", || Load::video(50, SUBSCRIBERS)),
-        ("engine/audio-1x100", Load::audio),
-        ("engine/rooms-200x3", Load::hospital),
+    let loads = [
+        (VIDEO, Kind::Video { tracks: 1 }),
+        ("engine/video-1x50-10-streams", Kind::Video { tracks: 10 }),
+        ("engine/video-1x50-50-streams", Kind::Video { tracks: 50 }),
+        ("engine/audio-1x100", Kind::Audio),
+        ("engine/rooms-200x3", Kind::Hospital),
     ];
-    for (name, make) in loads.into_iter().filter(|(name, _)| wanted(name)) {
-        let (mut load, allocations) = (make(), Rc::clone(allocations));
+    for (name, kind) in loads.into_iter().filter(|(name, _)| wanted(name)) {
+        let (mut load, allocations) = (engine_rows::Row::warmed_up(kind, runs), Rc::clone(allocations));
         let sample = move || {
             let sample = load.run();
             if name == VIDEO {

@@ -1,0 +1,199 @@
+//! Everything that is done to an engine, written down, so that it can be done again to another one without the simulated
+//! world beside it: neither the world's memory nor its use of the caches is then part of what is measured.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use sfu_core::engine::command::Command;
+use sfu_core::engine::transmit::{Datagram, Sink, TransmitBatch};
+use sfu_core::ids::{ParticipantId, PeerId, RoomId};
+use sfu_core::peer::srtp::{SrtpKeys, SrtpProfile};
+use sfu_core::session::NegotiatedSession;
+use sim::clock::Clock;
+use sim::server::{EngineServer, KeyedPeer, Recorder};
+
+/// The profile of the load's participants.
+const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;
+/// Where the server listens in every world.
+const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 5_000);
+/// Datagrams that are handed over together, as `recvmmsg` does.
+const BATCH: usize = 64;
+
+/// One thing that was done to an engine, and when.
+pub(crate) type Deed = (Duration, What);
+
+/// What was done.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum What {
+    /// A command.
+    Command(Command),
+    /// A peer with given keys was made.
+    KeyedPeer {
+        room: RoomId,
+        participant: ParticipantId,
+        address: SocketAddr,
+        material: Vec<u8>,
+        agreed: Box<NegotiatedSession>,
+    },
+    /// Datagrams came.
+    Ingest(Vec<Sealed>),
+    /// It was told the time, and sent what was ready.
+    Turn,
+    /// The last one: how many packets left the engine, which must be so again.
+    End { packets: u64 },
+}
+
+/// A datagram as it came.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    source: SocketAddr,
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+}
+
+/// Writes deeds down, by giving each to `note`.
+pub(crate) struct Writer<N> {
+    start: Instant,
+    note: N,
+}
+
+impl<N: FnMut(Deed)> Writer<N> {
+    /// For a world that began at `start` with the one room of its meeting, made before anybody could write it down.
+    pub(crate) fn new(start: Instant, note: N) -> Self {
+        let mut writer = Self { start, note };
+        writer.command(&Command::CreateRoom, start);
+        writer
+    }
+
+    fn write(&mut self, what: What, now: Instant) {
+        (self.note)((now - self.start, what));
+    }
+}
+
+/// A writer into memory, and where it writes.
+pub(crate) fn in_memory(start: Instant) -> (Box<dyn Recorder>, Rc<RefCell<Vec<Deed>>>) {
+    let deeds = Rc::new(RefCell::new(Vec::new()));
+    let into = Rc::clone(&deeds);
+    (Box::new(Writer::new(start, move |deed| into.borrow_mut().push(deed))), deeds)
+}
+
+impl<N: FnMut(Deed)> Recorder for Writer<N> {
+    fn command(&mut self, command: &Command, now: Instant) {
+        self.write(What::Command(command.clone()), now);
+    }
+
+    fn keyed_peer(&mut self, peer: &KeyedPeer<'_>, now: Instant) {
+        let KeyedPeer { room, participant, address, keys, agreed } = *peer;
+        let halves = [&keys.client.key[..], &keys.server.key, &keys.client.salt, &keys.server.salt];
+        let (material, agreed) = (halves.concat(), Box::new(agreed.clone()));
+        self.write(What::KeyedPeer { room, participant, address, material, agreed }, now);
+    }
+
+    fn ingest(&mut self, batch: &[Datagram<'_>], now: Instant) {
+        let sealed = batch.iter().map(|datagram| Sealed { source: datagram.source, bytes: datagram.bytes.to_vec() });
+        let sealed = sealed.collect();
+        self.write(What::Ingest(sealed), now);
+    }
+
+    fn turn(&mut self, now: Instant) {
+        self.write(What::Turn, now);
+    }
+}
+
+/// Told when the engine begins to work, and when it is done.
+pub(crate) trait Watch {
+    /// The engine works from here on.
+    fn enter(&mut self);
+    /// The engine is done.
+    fn leave(&mut self);
+}
+
+/// An engine to which deeds are done again.
+pub(crate) struct Replay {
+    server: EngineServer,
+    clock: Clock,
+    /// What came since the last turn, as it lies after `recvmmsg`: one datagram behind the other.
+    arena: Vec<u8>,
+    arrived: Vec<(SocketAddr, usize)>,
+}
+
+impl Replay {
+    /// A fresh engine with the randomness of `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        let clock = Clock::new();
+        let server = EngineServer::new(SERVER.into(), seed, clock.now());
+        Self { server, clock, arena: Vec::new(), arrived: Vec::new() }
+    }
+
+    /// RTP packets that left the engine so far.
+    pub(crate) fn packets_out(&mut self, at: Duration) -> u64 {
+        let stats = self.server.stats(self.clock.start() + at);
+        assert_eq!((stats.panics, stats.unauthorized_forwards), (0, 0), "the engine did not break");
+        stats.rtp_packets_out
+    }
+
+    /// Does one deed. `watch` sees one span of work per turn: all that came since the last, the time, and the flush.
+    pub(crate) fn repeat(&mut self, (at, what): Deed, watch: &mut dyn Watch) {
+        let now = self.clock.start() + at;
+        match what {
+            What::Command(command) => {
+                watch.enter();
+                self.server.command(command, now).expect("it could be done before");
+                watch.leave();
+            }
+            What::KeyedPeer { room, participant, address, material, agreed } => {
+                let keys = &SrtpKeys::new(PROFILE, &material).expect("the keys are whole");
+                let peer = KeyedPeer { room, participant, address, keys, agreed: &agreed };
+                watch.enter();
+                self.server.create_keyed_peer(&peer, now).expect("it could be made before");
+                watch.leave();
+            }
+            What::Ingest(sealed) => {
+                for Sealed { source, bytes } in sealed {
+                    self.arena.extend_from_slice(&bytes);
+                    self.arrived.push((source, bytes.len()));
+                }
+            }
+            What::Turn => self.turn(now, watch),
+            What::End { packets } => {
+                assert_eq!(self.packets_out(at), packets, "the same deeds have the same effect");
+            }
+        }
+    }
+
+    fn turn(&mut self, now: Instant, watch: &mut dyn Watch) {
+        let destination = SocketAddr::from(SERVER).ip();
+        let mut rest = &mut self.arena[..];
+        let mut datagrams = Vec::with_capacity(self.arrived.len());
+        for (source, len) in self.arrived.drain(..) {
+            let (bytes, tail) = rest.split_at_mut(len);
+            datagrams.push(Datagram { source, destination, bytes });
+            rest = tail;
+        }
+        let engine = &mut self.server.engine;
+        watch.enter();
+        for batch in datagrams.chunks_mut(BATCH) {
+            engine.ingest(batch, now);
+        }
+        engine.tick(now);
+        engine.flush(&mut Nothing, now);
+        watch.leave();
+        engine.drain_events(&mut self.server.events);
+        self.server.events.clear();
+        self.arena.clear();
+    }
+}
+
+/// Takes everything and does nothing with it.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn transmit(&mut self, batch: &TransmitBatch) -> usize {
+        batch.groups.len()
+    }
+
+    fn deliver(&mut self, _bot: PeerId, _packet: &[u8]) {}
+}
