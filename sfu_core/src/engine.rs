@@ -9,6 +9,7 @@ pub mod command;
 pub mod event;
 pub mod transmit;
 
+mod ahead;
 mod apply;
 mod batch;
 mod control;
@@ -152,8 +153,11 @@ impl Engine {
 
     /// Takes in what the network brought. Each datagram is decrypted in place.
     pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
-        let mut rest = batch.iter_mut();
-        while self.guarded(|engine| rest.by_ref().for_each(|datagram| engine.ingest_one(datagram, now))).is_none() {}
+        for group in batch.chunks_mut(ahead::GROUP) {
+            ahead::of_datagrams(self, group);
+            let mut rest = group.iter_mut();
+            while self.guarded(|engine| rest.by_ref().for_each(|next| engine.ingest_one(next, now))).is_none() {}
+        }
     }
 
     /// Takes in a clear RTP packet from a bot of this process.

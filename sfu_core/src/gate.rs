@@ -9,6 +9,7 @@ pub mod witness;
 use std::collections::BTreeMap;
 
 use crate::ids::{PeerId, TrackId};
+use crate::prefetch::prefetch;
 
 /// What flows along an edge. A right to one is no right to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +108,14 @@ impl Gate {
     pub fn admit<P>(&self, edge: EdgeRef, packet: P) -> Option<Allowed<P>> {
         let state = self.edges.get(edge.slot as usize)?;
         (state.epoch == edge.epoch && state.is_live()).then_some(Allowed(packet))
+    }
+
+    /// Fetches what [`admit`](Self::admit) looks at.
+    #[inline]
+    pub fn prefetch(&self, edge: EdgeRef) {
+        if let Some(edge) = self.edges.get(edge.slot as usize) {
+            prefetch(edge);
+        }
     }
 
     /// The live edge from `flow` to `subscriber`.

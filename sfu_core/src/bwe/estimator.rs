@@ -10,6 +10,7 @@ use super::aimd::{Aimd, MIN_RATE};
 use super::history::Feedback;
 use super::loss::LossWatch;
 use super::trendline::{Trendline, Usage};
+use crate::prefetch::prefetch;
 use crate::units::{Bitrate, DataSize};
 
 /// Never above: what one subscriber of a meeting can use.
@@ -79,6 +80,8 @@ pub trait Controller: Send {
     fn set_desired(&mut self, desired: Bitrate);
     /// What may be sent now; call it every 25 to 100 ms.
     fn tick(&mut self, now: Instant) -> Estimate;
+    /// Fetches what feedback touches.
+    fn prefetch(&self);
 }
 
 /// Estimates from transport-wide feedback.
@@ -169,6 +172,10 @@ impl DelayController {
 }
 
 impl Controller for DelayController {
+    fn prefetch(&self) {
+        prefetch(self);
+    }
+
     fn on_sent(&mut self, _size: DataSize, now: Instant) {
         self.waiting_since.get_or_insert(now);
     }
@@ -284,6 +291,10 @@ impl RembController {
 }
 
 impl Controller for RembController {
+    fn prefetch(&self) {
+        prefetch(self);
+    }
+
     fn on_sent(&mut self, _size: DataSize, _now: Instant) {}
 
     fn on_feedback(&mut self, _feedback: &Feedback<'_>, _now: Instant) {}

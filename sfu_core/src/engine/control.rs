@@ -67,8 +67,10 @@ pub(super) fn advance_handshakes(engine: &mut Engine, now: Instant) {
 }
 
 pub(super) fn on_timeout(engine: &mut Engine, peer: PeerId, now: Instant) {
-    let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else { return };
-    if transport.poll_timeout().is_some_and(|at| at <= now) {
+    let Some(member) = engine.peers.find_mut(peer) else { return };
+    if member.transport_due.is_some_and(|at| at <= now)
+        && let Some(transport) = member.peer_mut()
+    {
         transport.handle_timeout(now);
         settle(engine, peer, now);
     }

@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 
 use crate::bwe::arrival::ArrivalLog;
 use crate::ids::{Mid, Ssrc, TrackId};
+use crate::prefetch::prefetch;
 use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionMap, Extensions};
 use crate::session::{CongestionFeedback, NegotiatedSession, ReceiveMedia};
@@ -82,6 +83,17 @@ impl Inbound {
         self.congestion = session.feedback;
         self.reduced_size_rtcp = session.reduced_size_rtcp;
         self.media.clone_from(&session.receive);
+    }
+
+    /// Fetches what a packet of media touches.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.extensions);
+        prefetch(&self.last_hit);
+        prefetch(&self.sources[..self.sources.len().min(4)]);
+        prefetch(&self.arrivals);
+        prefetch(&self.report_at);
+        prefetch(&self.last_ssrc);
     }
 
     pub(crate) fn media(&self, mid: Mid) -> Option<&ReceiveMedia> {

@@ -8,6 +8,7 @@ use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
+use crate::prefetch::prefetch;
 use crate::rtcp::sr::ReportBlock;
 use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType};
 use crate::units::{Bitrate, NtpTime};
@@ -78,24 +79,26 @@ impl SendTrack {
     }
 }
 
+/// In the order written: what every packet touches comes first and lies together, see `prefetch.rs`.
+#[repr(C)]
 pub(crate) struct Outbound {
-    pub(crate) stamp: Stamp,
     pub(crate) pacer: Pacer<Queued>,
     pub(crate) history: History,
+    pub(crate) stamp: Stamp,
     pub(crate) controller: Box<dyn Controller>,
+    pub(crate) send: Vec<SendTrack>,
+    pub(crate) padding: PaddingCredit,
     /// What the controller said last.
     pub(crate) estimate: Estimate,
+    pub(crate) report_at: Option<Instant>,
+    pub(crate) round_trip: Option<Duration>,
     pub(crate) allocator: Allocator,
     /// Scratch of the allocator.
     pub(crate) targets: Vec<crate::bwe::allocator::Target>,
-    pub(crate) send: Vec<SendTrack>,
-    pub(crate) report_at: Option<Instant>,
-    pub(crate) round_trip: Option<Duration>,
     /// Our last sender reports, to read the round trip from what comes back: middle of the NTP time, and when it left.
     sent_reports: [(u32, Option<Instant>); SENT_REPORTS],
     next_sent_report: usize,
     rtx_budget: RtxBudget,
-    pub(crate) padding: PaddingCredit,
     pub(crate) recent_resends: RecentResends,
     /// When the layers were last chosen, and for which estimate.
     allocated: Option<(Instant, Estimate)>,
@@ -105,6 +108,16 @@ pub(crate) struct Outbound {
 const SENT_REPORTS: usize = 32;
 
 impl Outbound {
+    /// Fetches what a packet that leaves touches.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.pacer);
+        prefetch(&self.history);
+        prefetch(&self.send);
+        prefetch(&self.padding);
+        prefetch(&self.estimate);
+    }
+
     pub(crate) fn new(initial: Bitrate, now: Instant) -> Self {
         Self {
             stamp: Stamp::default(),

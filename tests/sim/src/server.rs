@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sfu_core::engine::command::{Command, Refusal, Reply};
 use sfu_core::engine::event::Event;
-use sfu_core::engine::transmit::{Datagram, Sink, TransmitBatch};
+use sfu_core::engine::transmit::{Datagram, Sink};
 use sfu_core::engine::{Engine, EngineConfig};
 use sfu_core::ids::{ParticipantId, PeerId, RoomId};
 use sfu_core::peer::TransportConfig;
