@@ -134,5 +134,10 @@ pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
         let Some(queued) = member.outbound.pacer.peek() else { continue };
         engine.gate.prefetch(queued.edge);
         engine.witness.prefetch(queued.track, member.id);
+        if let Some(track) = engine.tracks.find(queued.track)
+            && let Some(encoding) = track.encodings.get(usize::from(queued.encoding))
+        {
+            prefetch(&encoding.ring);
+        }
     }
 }
