@@ -31,8 +31,8 @@ def test_only_the_bridge_imports_the_compiled_module() -> None:
     assert importers == {"pysfu/_bridge.py"}
 
 
-def test_only_media_metrics_and_server_import_pysfu() -> None:
-    allowed = {"signalling/media.py", "signalling/metrics.py", "signalling/server.py"}
+def test_only_media_metrics_echo_and_server_import_pysfu() -> None:
+    allowed = {"signalling/media.py", "signalling/metrics.py", "signalling/echo.py", "signalling/server.py"}
     importers = {
         str(path.relative_to(ROOT))
         for path in sources("signalling")
