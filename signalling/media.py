@@ -39,6 +39,7 @@ DROPS = (
     "send_queue_full",
     "revoked",
     "socket_full",
+    "no_route",
     "unknown_ufrag",
     "rate_limited",
 )

@@ -17,6 +17,7 @@ class Drops(Record, frozen=True, kw_only=True):
     send_queue_full: int = 0
     revoked: int = 0
     socket_full: int = 0
+    no_route: int = 0
     unknown_ufrag: int = 0
     rate_limited: int = 0
 

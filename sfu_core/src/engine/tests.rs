@@ -164,6 +164,49 @@ fn who_comes_back_on_another_path_gets_a_keyframe_without_asking() {
 }
 
 #[test]
+fn nothing_waits_for_who_is_not_connected_yet_and_a_keyframe_is_asked_for_when_they_are() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.knock(2));
+    let (voice, face) =
+        (rig.publish(alice, "a", TrackSource::Microphone), rig.publish(alice, "v", TrackSource::Camera));
+    for (section, track) in [("a", voice), ("v", face)] {
+        rig.subscribe(bob, section, track);
+        rig.allow(track, bob);
+    }
+    for n in 0..50 {
+        rig.ingest_video(alice, n, n == 0, 500);
+        rig.send_audio(alice, n, b"hello");
+        rig.advance(Duration::from_millis(20));
+    }
+    assert_eq!(rig.waiting(bob), 0);
+    assert_eq!(rig.stats().keyframe_requests_out, 0, "nobody could use one");
+    rig.connect(bob);
+    rig.advance(Duration::from_millis(20));
+    assert_eq!(rig.stats().keyframe_requests_out, 1);
+    rig.ingest_video(alice, 50, false, 500);
+    rig.ingest_video(alice, 51, true, 600);
+    let seen: Vec<_> = rig.flush().iter().map(|seen| seen.payload.len()).collect();
+    assert_eq!(seen, [600], "from the keyframe on");
+    assert_eq!(rig.send_audio(alice, 52, b"hello"), [(bob, b"hello".to_vec())]);
+    let drops = rig.stats().drops;
+    assert_eq!((drops.no_route, drops.send_queue_full, drops.socket_full), (0, 0, 0));
+}
+
+#[test]
+fn what_waits_for_somebody_who_went_is_counted_as_without_a_route() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    rig.ingest_video(alice, 0, true, 500);
+    rig.lose_route(bob);
+    assert_eq!(rig.flush(), []);
+    let drops = rig.stats().drops;
+    assert_eq!((drops.no_route, drops.socket_full), (1, 0));
+}
+
+#[test]
 fn a_publisher_hears_which_packets_came_and_how_many() {
     let mut rig = Rig::new();
     let alice = rig.join(1);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::*;
+use crate::engine::member::Link;
 use crate::engine::transmit::TransmitBatch;
 use crate::ids::{Mid, ParticipantId, Ssrc};
+use crate::peer::Peer;
 use crate::peer::dtls::{DtlsVersions, Identity};
 use crate::peer::srtp::{SrtpInbound, SrtpKeys, SrtpOutbound, SrtpProfile};
 use crate::rtcp::nack;
@@ -127,6 +129,44 @@ impl Rig {
         };
         self.desks.insert(peer, desk);
         peer
+    }
+
+    /// Lets somebody in who has negotiated and is not connected yet.
+    pub(super) fn knock(&mut self, participant: u64) -> PeerId {
+        let create = Command::CreatePeer { room: self.room, participant: ParticipantId(participant) };
+        let Ok(Reply::Peer { peer, local }) = self.command(create) else { panic!("room for one") };
+        let session = Box::new(session(local.ssrc_base));
+        self.command(Command::Connect { peer, session }).expect("a session");
+        peer
+    }
+
+    /// What waits for `peer` to be sent.
+    pub(super) fn waiting(&self, peer: PeerId) -> usize {
+        self.engine.peers.find(peer).expect("a peer").outbound.pacer.len()
+    }
+
+    /// The handshakes of `peer` are done.
+    pub(super) fn connect(&mut self, peer: PeerId) {
+        let address = ([198, 51, 100, 99], 40_000).into();
+        let keys = SrtpKeys::new(SrtpProfile::AeadAes128Gcm, &[7; 56]).expect("56 bytes");
+        let link = Link::Network(Box::new(Peer::with_keys(address, &keys, DtlsRole::Server, self.now)));
+        self.engine.peers.find_mut(peer).expect("a peer").link = link;
+        crate::engine::control::settle(&mut self.engine, peer, self.now);
+        let desk = Desk {
+            address,
+            seals: SrtpOutbound::new(keys.profile, &keys.client.key, &keys.client.salt),
+            opens: SrtpInbound::new(keys.profile, &keys.server.key, &keys.server.salt),
+            transport_cc: 0,
+            ssrc_base: self.engine.peers.find(peer).expect("a peer").ssrc_base,
+            feedback: FeedbackBuilder::new(Ssrc(1)),
+            arrived: BTreeMap::new(),
+        };
+        self.desks.insert(peer, desk);
+    }
+
+    /// `peer` consents to no address any more, which nobody has noticed yet.
+    pub(super) fn lose_route(&mut self, peer: PeerId) {
+        self.engine.peers.find_mut(peer).expect("a peer").route = None;
     }
 
     pub(super) fn command(&mut self, command: Command) -> Result<Reply, Refusal> {
