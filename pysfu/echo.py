@@ -48,7 +48,7 @@ async def call(room: Room, address: str, *, limit: timedelta = MAX_ECHO_CALL) ->
         limit: how long to wait for the sound to come back.
     """
     caller = _bridge.EchoCaller()
-    voice = messages.SendPlan(kind="audio", stream="echo", track="voice")
+    voice = messages.SendPlan(kind="audio", publisher=0, stream="echo", track="voice")
     section = messages.Media(kind="audio", send=voice, receive=True)
     plan = messages.OfferPlan(local=caller.local, policy=_POLICY, sections=[section], version=1)
     offer, pending = _bridge.offer(plan)

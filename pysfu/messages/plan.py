@@ -31,6 +31,7 @@ class SendPlan(Record, frozen=True, kw_only=True):
     """A track that the remote is to receive."""
 
     kind: MediaKind
+    publisher: int
     stream: str
     track: str
     mid: str | None = None

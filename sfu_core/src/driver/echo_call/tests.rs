@@ -92,7 +92,13 @@ impl Bench {
 /// Offer, answer and everything that lets a participant hear itself.
 fn negotiate(engine: &mut Engine, caller: &EchoCaller, now: Instant) -> NegotiatedSession {
     let policy = sdp::MediaPolicy { audio: vec![crate::session::Codec::Opus], ..sdp::MediaPolicy::default() };
-    let send = sdp::SendPlan { kind: MediaKind::Audio, stream: "echo".into(), track: "voice".into(), mid: None };
+    let send = sdp::SendPlan {
+        kind: MediaKind::Audio,
+        publisher: ParticipantId(0),
+        stream: "echo".into(),
+        track: "voice".into(),
+        mid: None,
+    };
     let section = sdp::OfferSection::Media { kind: MediaKind::Audio, send: Some(send), receive: true };
     let plan =
         sdp::OfferPlan { local: caller.local().clone(), policy: policy.clone(), sections: vec![section], version: 1 };

@@ -11,6 +11,7 @@ use crate::peer::Peer;
 use crate::peer::dtls::{DtlsVersions, Identity};
 use crate::peer::srtp::{SrtpInbound, SrtpKeys, SrtpOutbound, SrtpProfile};
 use crate::rtcp::nack;
+use crate::rtcp::sr::{ReportBlocks, SenderReport};
 use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
@@ -284,6 +285,19 @@ impl Rig {
         let media = Ssrc(desk.ssrc_base + if section == "a" { 0 } else { 2 });
         let mut packet = vec![0; 200];
         let len = nack::write(Ssrc(1), media, &[number], &mut packet).expect("it fits");
+        let len = desk.seals.seal_rtcp(&mut packet, len);
+        let (source, destination) = (desk.address, [192, 0, 2, 1].into());
+        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
+    }
+
+    /// The peer tells what time it was at `timestamp` of its `ssrc`-th stream.
+    pub(super) fn report(&mut self, from: PeerId, ssrc: u32, timestamp: u32) {
+        let desk = self.desks.get_mut(&from).expect("a peer");
+        let sender = Ssrc(desk.ssrc_base + ssrc);
+        let ntp = NtpTime((1 << 40) + (u64::from(timestamp) << 10));
+        let report = SenderReport { sender, ntp, timestamp, packets: 1, octets: 1, reports: ReportBlocks::new() };
+        let mut packet = vec![0; 200];
+        let len = report.write(&mut packet).expect("it fits");
         let len = desk.seals.seal_rtcp(&mut packet, len);
         let (source, destination) = (desk.address, [192, 0, 2, 1].into());
         self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
