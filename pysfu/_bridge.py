@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -29,6 +30,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
 _decode_session = msgspec.msgpack.Decoder(messages.NegotiatedSession).decode
 _decode_answered = msgspec.msgpack.Decoder(messages.Answered).decode
+_decode_local = msgspec.msgpack.Decoder(messages.LocalTransport).decode
+_decode_outcome = msgspec.msgpack.Decoder(messages.EchoOutcome).decode
 _decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
 
 
@@ -233,3 +236,21 @@ def accept(pending: bytes, answer: str) -> messages.NegotiatedSession:
         return _decode_session(_core.accept(pending, answer))
     except ValueError as error:
         raise InvalidSdpError(str(error)) from error
+
+
+class EchoCaller:
+    """The end that makes a test call; it needs nothing but the compiled module."""
+
+    def __init__(self) -> None:
+        self._caller = _core.EchoCaller()
+
+    @property
+    def local(self) -> messages.LocalTransport:
+        """What the offer must say of this end."""
+        return _decode_local(self._caller.local)
+
+    async def call(self, target: str, session: messages.NegotiatedSession, *, limit: timedelta) -> messages.EchoOutcome:
+        """Calls an address, `host:port`, which answered with `session`."""
+        data = await asyncio.to_thread(self._caller.call, target, _encode(session), limit.total_seconds())
+        outcome: messages.EchoOutcome = _decode_outcome(data)
+        return outcome

@@ -274,4 +274,6 @@ class Participant:
 
 
 def _send_plan(track: Track) -> messages.SendPlan:
-    return messages.SendPlan(kind=track.kind, stream=track.publisher.id, track=track.id)
+    return messages.SendPlan(
+        kind=track.kind, publisher=track.publisher.number, stream=track.publisher.id, track=track.id
+    )

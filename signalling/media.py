@@ -39,6 +39,7 @@ DROPS = (
     "send_queue_full",
     "revoked",
     "socket_full",
+    "no_route",
     "unknown_ufrag",
     "rate_limited",
 )
@@ -187,13 +188,17 @@ class MediaEngine(Protocol):
     ) -> None: ...
 
 
+def bound_addresses(host: str) -> tuple[str, ...]:
+    """Returns what to bind for a configured host."""
+    # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
+    return ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
+
+
 class PysfuEngine:
     """The real engine, through pysfu's Python API."""
 
     def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
-        # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
-        bind = ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
-        self._bind = bind
+        self._bind = bound_addresses(host)
         self._port = port
         self._workers = workers
         self._announce = tuple(announced_addresses)

@@ -6,6 +6,8 @@
 pub mod addresses;
 pub mod bots;
 pub mod counters;
+#[cfg(any(test, feature = "python"))]
+pub mod echo_call;
 pub mod lanes;
 mod overtaking;
 pub mod ring;

@@ -290,12 +290,7 @@ impl Peer {
     }
 
     fn overdue(&self) -> FailReason {
-        let found = self.media_address().is_some();
-        match &self.dtls {
-            Some(dtls) if found && dtls.saw_wrong_certificate() => FailReason::Fingerprint,
-            _ if found => FailReason::Dtls,
-            _ => FailReason::Ice,
-        }
+        if self.media_address().is_some() { FailReason::Dtls } else { FailReason::Ice }
     }
 
     fn fail(&mut self, reason: FailReason) {

@@ -23,6 +23,8 @@ pub struct Drops {
     pub revoked: u64,
     /// The kernel took no more.
     pub socket_full: u64,
+    /// There was nowhere to send it: the subscriber has no address that it consents to, or no keys yet.
+    pub no_route: u64,
     /// STUN with an unknown or forged user name.
     pub unknown_ufrag: u64,
     /// STUN or DTLS beyond the rate one source may send.

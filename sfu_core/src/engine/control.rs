@@ -82,8 +82,12 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
         on_peer_event(engine, peer, event, now);
     }
     if let Some(member) = engine.peers.find_mut(peer) {
+        let before = member.is_reachable();
         member.note_transport();
         engine.pending.note(member);
+        if member.is_reachable() != before {
+            allocate(engine, peer, now);
+        }
     }
     engine.arm(peer);
 }
@@ -279,9 +283,12 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         _ => member.outbound.estimate.target,
     };
     member.outbound.controller.set_desired(Allocator::desired(&demands));
+    let reachable = member.is_reachable();
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
     for (&id, &target) in sections.iter().zip(&targets) {
+        // What cannot leave would only grow old in the queue; the keyframe to begin with is asked for once it can.
+        let target = if reachable { target } else { Target::PAUSED };
         retarget(engine, peer, id, target, now);
     }
     if let Some(member) = engine.peers.find_mut(peer) {

@@ -42,7 +42,6 @@ pub(crate) enum Resolved {
 pub(crate) struct Inbound {
     pub(crate) extensions: ExtensionMap,
     pub(crate) congestion: CongestionFeedback,
-    pub(crate) reduced_size_rtcp: bool,
     pub(crate) media: Vec<ReceiveMedia>,
     /// Published media sections.
     pub(crate) tracks: ArrayVec<(Mid, TrackId), MAX_TRACKS_PER_PEER>,
@@ -65,7 +64,6 @@ impl Inbound {
         Self {
             extensions: ExtensionMap::default(),
             congestion: CongestionFeedback::None,
-            reduced_size_rtcp: false,
             media: Vec::new(),
             tracks: ArrayVec::new(),
             sources: ArrayVec::new(),
@@ -81,7 +79,6 @@ impl Inbound {
     pub(crate) fn apply(&mut self, session: &NegotiatedSession) {
         self.extensions = session.extensions.clone();
         self.congestion = session.feedback;
-        self.reduced_size_rtcp = session.reduced_size_rtcp;
         self.media.clone_from(&session.receive);
     }
 

@@ -102,6 +102,14 @@ impl Member {
         self.transport_due = self.peer().and_then(Peer::poll_timeout);
     }
 
+    /// Whether packets can reach it: it has keys, and an address that it consents to.
+    pub(crate) fn is_reachable(&self) -> bool {
+        match &self.link {
+            Link::Network(peer) => self.route.is_some() && peer.srtp.is_some(),
+            Link::Bot => true,
+        }
+    }
+
     /// Whether RTCP or the transport's own datagrams wait for the next flush.
     pub(crate) fn has_control(&self) -> bool {
         !self.rtcp.is_empty() || self.transport_work

@@ -91,6 +91,12 @@ def test_a_plan_comes_back_from_rust_as_it_went(name: str, kind: type[msgspec.St
         assert through_rust(name, plan, kind) == plan
 
 
+@pytest.mark.parametrize("kind", typing.get_args(messages.EchoOutcome), ids=lambda kind: kind.__name__)
+def test_the_outcome_of_a_test_call_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) -> None:
+    for outcome in structs(kind):
+        assert through_rust("echo_outcome", outcome, messages.EchoOutcome) == outcome
+
+
 def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
     config = Config(bind=("127.0.0.1", "::1"), announce=("192.0.2.1",), workers=3, pin=True).to_message()
     assert through_rust("config", config, messages.DriverConfig) == config
@@ -103,10 +109,11 @@ def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
         ("engine/command.rs", "Reply", messages.AnyReply),
         ("engine/event.rs", "Event", messages.AnyEvent),
         ("driver/wire.rs", "Outgoing", messages.Outgoing),
+        ("driver/echo_call.rs", "EchoOutcome", messages.EchoOutcome),
     ],
 )
 def test_python_knows_every_variant_of_rust(file: str, enum: str, union: Any) -> None:
     body = re.search(rf"pub enum {enum} {{\n(.*?)\n}}", (SOURCE / file).read_text(), re.DOTALL)
     assert body is not None
-    variants = {messages._snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
+    variants = {messages.snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
     assert variants == {kind.__struct_config__.tag for kind in typing.get_args(union)}
