@@ -33,6 +33,7 @@ ALLOWED_FIELDS = frozenset(
         "dtls",
         "component",
         "listen",
+        "media",
         "state",
         "seconds",
         "days_left",

@@ -181,6 +181,10 @@ class MediaEngine(Protocol):
     async def figures(self) -> MediaFigures:
         """Returns counters and states."""
 
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where clients are told to send media, as `host:port`; once started."""
+
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -231,6 +235,11 @@ class PysfuEngine:
         with _translated():
             stats = await self._sfu.stats()
         return _figures(stats)
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where clients are told to send media, as `host:port`; once started."""
+        return [address for worker in self._sfu.addresses for address in worker]
 
 
 class _PysfuRoom:

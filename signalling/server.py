@@ -30,6 +30,18 @@ log = structlog.get_logger(__name__)
 
 LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Where the server can be reached."""
+
+    listen: str
+    media: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Listening on TCP {self.listen}; clients are told to send media to UDP {', '.join(self.media)}."
+
+
 EngineFactory = Callable[[Settings], MediaEngine]
 
 
@@ -118,7 +130,7 @@ async def serve(
     make_engine: EngineFactory,
     extension: Extension | None = None,
     *,
-    on_start: Callable[[], None] = lambda: None,
+    on_start: Callable[[Started], object] = lambda _: None,
 ) -> None:
     """Runs the server until SIGTERM or SIGINT.
 
@@ -163,7 +175,7 @@ async def _run(
     http: _Uvicorn,
     listening: socket.socket,
     certificate: LiveCertificate | None,
-    on_start: Callable[[], None],
+    on_start: Callable[[Started], object],
 ) -> None:
     """Runs all tasks. When any of them ends or fails, all stop, in order."""
     async with asyncio.TaskGroup() as tasks:
@@ -178,8 +190,9 @@ async def _run(
         with _signals(stop, http):
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
-            on_start()
-            log.info("server started", listen=f"{parts.settings.http.host}:{parts.settings.http.port}")
+            started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
+            log.info("server started", listen=started.listen, media=started.media)
+            on_start(started)
             await _wait_for_end(stop, background, serving)
             await _drain(parts, stop)
             parts.enter(State.STOPPING)
@@ -188,6 +201,11 @@ async def _run(
             await parts.rooms.close_all()
             for task in background:
                 task.cancel()
+
+
+def _endpoint(settings: Settings) -> str:
+    host = settings.http.host
+    return f"[{host}]:{settings.http.port}" if host.version == 6 else f"{host}:{settings.http.port}"
 
 
 async def _wait_for_end(stop: asyncio.Event, background: list[asyncio.Task[None]], serving: asyncio.Task[None]) -> None:

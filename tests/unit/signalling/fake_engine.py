@@ -134,6 +134,10 @@ class FakeEngine:
         while True:
             yield await self.happened.get()
 
+    @property
+    def addresses(self) -> list[str]:
+        return ["192.0.2.1:7882", "[2001:db8::1]:7882"]
+
     async def figures(self) -> MediaFigures:
         if self.unavailable:
             raise EngineUnavailableError

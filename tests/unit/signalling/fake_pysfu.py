@@ -129,6 +129,7 @@ class Sfu:
         self.rooms: list[Room] = []
         self.open = False
         self.made.append(self)
+        self.addresses = [[f"192.0.2.1:{config.port + worker}"] for worker in range(config.workers)]
 
     async def __aenter__(self) -> Self:
         self.open = True

@@ -38,6 +38,10 @@ async def test_the_configuration_reaches_the_engine(engine: PysfuEngine) -> None
     assert sfu().config == fake_pysfu.Config(bind=("127.0.0.1",), port=7882, workers=2, announce=("192.0.2.1",))
 
 
+async def test_what_clients_are_told_is_what_every_worker_announces(engine: PysfuEngine) -> None:
+    assert engine.addresses == ["192.0.2.1:7882", "192.0.2.1:7883"]
+
+
 async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(engine: PysfuEngine) -> None:
     room = await engine.create_room()
     alice, bob = await room.add_participant(), await room.add_participant()

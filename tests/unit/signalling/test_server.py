@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import json
 import os
 import signal
 import socket
@@ -46,7 +48,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, engine: FakeEngine) -> AsyncIterator[asyncio.Task[None]]:
     started = asyncio.Event()
-    serving = asyncio.ensure_future(server.serve(settings, lambda _: engine, on_start=started.set))
+    serving = asyncio.ensure_future(server.serve(settings, lambda _: engine, on_start=lambda _: started.set()))
     waiting = asyncio.ensure_future(started.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -84,6 +86,20 @@ async def test_a_call_goes_through_a_real_server_and_ends_with_it() -> None:
     assert engine.peers() == []
     assert engine.rooms[0].closed
     assert engine.closed
+
+
+async def test_the_start_up_line_says_where_it_listens_and_what_clients_are_told(logged: io.StringIO) -> None:
+    port, told = free_port(), asyncio.Queue[server.Started]()
+    serving = asyncio.ensure_future(
+        server.serve(settings(http={"port": port}), lambda _: FakeEngine(), on_start=told.put_nowait)
+    )
+    assert str(await told.get()) == (
+        f"Listening on TCP 127.0.0.1:{port}; clients are told to send media to UDP 192.0.2.1:7882, [2001:db8::1]:7882."
+    )
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    line = next(json.loads(line) for line in logged.getvalue().splitlines() if "server started" in line)
+    assert (line["listen"], line["media"]) == (f"127.0.0.1:{port}", ["192.0.2.1:7882", "[2001:db8::1]:7882"])
 
 
 async def test_before_it_stops_the_server_drains_until_a_second_signal() -> None:
