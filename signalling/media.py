@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
+
+from signalling.addresses import to_bind
 
 MediaKind = Literal["audio", "video"]
 
@@ -195,9 +198,7 @@ class PysfuEngine:
     """The real engine, through pysfu's Python API."""
 
     def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
-        # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
-        bind = ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
-        self._bind = bind
+        self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
         self._port = port
         self._workers = workers
         self._announce = tuple(announced_addresses)

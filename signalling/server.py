@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv6Address
 
 import structlog
 import uvicorn
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
+from signalling.addresses import Address, is_family_missing, to_bind
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
 from signalling.http.app import build, own_version
@@ -70,19 +73,26 @@ def bind(settings: Settings) -> socket.socket:
     Raises:
         ConfigError: the port is taken, or the address is not ours.
     """
-    host, port = str(settings.http.host), settings.http.port
-    family = socket.AF_INET6 if settings.http.host.version == 6 else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if settings.http.host.version == 6 and settings.http.host.is_unspecified:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" means IPv4 too
-        listening.bind((host, port))
-        listening.setblocking(False)
-    except OSError as error:
-        listening.close()
-        raise ConfigError([f"http.port: cannot listen on {host} port {port}: {error.strerror}"]) from error
-    return listening
+    http = settings.http
+    # One socket of IPv6 takes calls over IPv4 too, where this machine has IPv6 at all.
+    for address in reversed(to_bind(http.host)):
+        listening = None
+        try:
+            listening = socket.socket(_family(address), socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if address.version == 6 and address.is_unspecified:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listening.bind((str(address), http.port))
+            listening.setblocking(False)
+        except OSError as error:
+            if listening is not None:
+                listening.close()
+            if address == IPv6Address("::") and is_family_missing(error):
+                continue
+            fault = f"http.port: cannot listen on {http.host} port {http.port}: {error.strerror}"
+            raise ConfigError([fault]) from error
+        return listening
+    raise AssertionError("the last address is the only one that may not be passed over")
 
 
 def check_media_ports(settings: Settings) -> None:
@@ -92,14 +102,21 @@ def check_media_ports(settings: Settings) -> None:
         ConfigError: a port is taken, or the address is not ours.
     """
     media = settings.media
-    family = socket.AF_INET6 if media.host.version == 6 else socket.AF_INET
-    for port in range(media.port, media.port + media.workers):
-        with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
-            try:
-                probe.bind((str(media.host), port))
-            except OSError as error:
-                fault = f"media.port: cannot listen on {media.host} port {port} (UDP): {error.strerror}"
-                raise ConfigError([fault]) from error
+    for port, address in itertools.product(range(media.port, media.port + media.workers), to_bind(media.host)):
+        try:
+            with contextlib.closing(socket.socket(_family(address), socket.SOCK_DGRAM)) as probe:
+                if address.version == 6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((str(address), port))
+        except OSError as error:
+            if address.is_unspecified and is_family_missing(error):
+                continue
+            fault = f"media.port: cannot listen on {address} port {port} (UDP): {error.strerror}"
+            raise ConfigError([fault]) from error
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
 
 
 def tls(settings: Settings) -> LiveCertificate | None:

@@ -38,6 +38,12 @@ async def test_the_configuration_reaches_the_engine(engine: PysfuEngine) -> None
     assert sfu().config == fake_pysfu.Config(bind=("127.0.0.1",), port=7882, workers=2, announce=("192.0.2.1",))
 
 
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+def test_all_addresses_of_one_family_mean_those_of_the_other_too_for_media(everywhere: str) -> None:
+    engine = PysfuEngine(host=everywhere, port=7882, workers=1, announced_addresses=[])
+    assert engine._bind == ("0.0.0.0", "::")
+
+
 async def test_what_clients_are_told_is_what_every_worker_announces(engine: PysfuEngine) -> None:
     assert engine.addresses == ["192.0.2.1:7882", "192.0.2.1:7883"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
 import os
@@ -181,6 +182,48 @@ async def test_a_taken_port_is_one_clear_line() -> None:
     (line,) = caught.value.faults
     assert line.startswith("http.port: cannot listen on 127.0.0.1 port ")
     assert "in use" in line
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+def test_all_addresses_of_one_family_mean_those_of_the_other_too(tmp_path: Path, everywhere: str) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [])
+    http = {"host": everywhere, "port": free_port(), "certificate": certificate, "key": key}
+    with server.bind(settings(http=http)) as listening:
+        listening.listen()
+        for family, own in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family) as caller:
+                caller.connect((own, http["port"]))
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+@pytest.mark.parametrize(("family", "own"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_media_port_that_is_taken_in_either_family_is_one_clear_line(
+    everywhere: str, family: socket.AddressFamily, own: str
+) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as taken:
+        taken.bind((own, 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"^media\.port: cannot listen on \S+ port {port} \(UDP\): .*in use"):
+            server.check_media_ports(settings(media={"host": everywhere, "port": port}))
+
+
+@pytest.mark.parametrize("missing", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+def test_a_machine_without_ipv6_listens_on_ipv4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int) -> None:
+    class WithoutIpv6(socket.socket):
+        def bind(self, address: object) -> None:
+            if self.family == socket.AF_INET6:
+                raise OSError(missing, os.strerror(missing))
+            super().bind(address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server.socket, "socket", WithoutIpv6)
+    certificate, key = make_trial_certificate(tmp_path, [])
+    both = settings(
+        http={"host": "::", "port": free_port(), "certificate": certificate, "key": key},
+        media={"host": "::", "port": free_port(socket.SOCK_DGRAM)},
+    )
+    server.check_media_ports(both)
+    with server.bind(both) as listening:
+        assert listening.family == socket.AF_INET
 
 
 async def test_an_engine_that_cannot_start_says_why_in_one_clear_line() -> None:
