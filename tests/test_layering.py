@@ -1,4 +1,4 @@
-"""Who may know whom, where import-linter cannot see: the compiled module is no Python source."""
+"""Who may know whom, where import-linter cannot see, and how long a module may be."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ def test_only_media_metrics_and_server_import_pysfu() -> None:
         if any(name == "pysfu" or name.startswith("pysfu.") for name in imports_of(path))
     }
     assert importers <= allowed
+
+
+def too_long(paths: list[Path], *, limit: int) -> list[str]:
+    assert len(paths) > 20
+    return [str(path.relative_to(ROOT)) for path in paths if len(path.read_text("utf-8").splitlines()) > limit]
+
+
+def test_no_module_is_too_long_to_be_read_in_one_go() -> None:
+    assert too_long(sources("pysfu", "signalling"), limit=400) == []
+    assert too_long(sorted((ROOT / "sfu_core" / "src").rglob("*.rs")), limit=500) == []

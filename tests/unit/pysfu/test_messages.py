@@ -108,5 +108,5 @@ def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
 def test_python_knows_every_variant_of_rust(file: str, enum: str, union: Any) -> None:
     body = re.search(rf"pub enum {enum} {{\n(.*?)\n}}", (SOURCE / file).read_text(), re.DOTALL)
     assert body is not None
-    variants = {messages._snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
+    variants = {messages.snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
     assert variants == {kind.__struct_config__.tag for kind in typing.get_args(union)}
