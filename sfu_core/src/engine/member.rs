@@ -36,6 +36,8 @@ pub(crate) struct Member {
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
     pub(crate) connected: bool,
+    /// When its remote was described first, until it is connected.
+    pub(crate) described_at: Option<Instant>,
     /// Where media goes now; noted whenever the transport was touched, so that a flush need not ask it.
     pub(crate) route: Option<Route>,
     /// Whether the transport may have datagrams of its own to send.
@@ -70,6 +72,7 @@ impl Member {
             ice: (String::new(), String::new()),
             ssrc_base,
             connected,
+            described_at: None,
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),
