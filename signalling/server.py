@@ -21,16 +21,18 @@ from starlette.types import ASGIApp
 from signalling.addresses import Address, is_family_missing, to_bind
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
+from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
-from signalling.media import EngineStartError, MediaEngine, MediaError, PysfuEngine
+from signalling.media import EngineStartError, MediaEngine, MediaError, MediaEvent, PysfuEngine
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
+BEAT_INTERVAL_S = 1.0  # Some looks within the time after which a worker counts as stalled.
 LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
 
 
@@ -199,6 +201,7 @@ async def _run(
         background = [
             tasks.create_task(_follow_events(parts, engine), name="events"),
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
+            tasks.create_task(_follow_beats(parts, engine), name="beats"),
         ]
         if certificate is not None:
             parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
@@ -207,6 +210,8 @@ async def _run(
         with _signals(stop, http):
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
+            for warning in engine.warnings:
+                _heed(parts, warning)
             started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
             log.info("server started", listen=started.listen, media=started.media)
             on_start(started)
@@ -245,11 +250,29 @@ async def _drain(parts: Parts, stop: asyncio.Event) -> None:
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
     async for event in engine.events():
-        parts.metrics.on_event(event)
+        _heed(parts, event)
         try:
             await parts.rooms.on_event(event)
         except MediaError as error:
             log.exception("event not followed", exc_info=error)
+
+
+def _heed(parts: Parts, event: MediaEvent) -> None:
+    """Counts an event, and tells the operator of what concerns the whole engine."""
+    parts.metrics.on_event(event)
+    match event:
+        case MediaWarning():
+            log.warning("media engine", code=event.code, worker=event.worker, remedy=event.remedy, **event.figures)
+        case WorkerFailed():
+            log.error("media worker failed: its rooms end; restart the server to have it back", worker=event.worker)
+
+
+async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
+    while True:
+        for worker, trouble in parts.heartbeat.observe(engine.beats(), now=parts.now()).items():
+            log.error("media worker does not go round", worker=worker, state=trouble.value)
+        parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.troubles)
+        await asyncio.sleep(BEAT_INTERVAL_S)
 
 
 async def _follow_certificate(parts: Parts, certificate: LiveCertificate) -> None:

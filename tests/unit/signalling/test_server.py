@@ -29,6 +29,8 @@ from signalling import certificate as certificates
 from signalling import server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
+from signalling.domain.heartbeat import Beat
+from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError, MediaEvent, RoomGone
 
@@ -101,6 +103,40 @@ async def test_the_start_up_line_says_where_it_listens_and_what_clients_are_told
     await serving
     line = next(json.loads(line) for line in logged.getvalue().splitlines() if "server started" in line)
     assert (line["listen"], line["media"]) == (f"127.0.0.1:{port}", ["192.0.2.1:7882", "[2001:db8::1]:7882"])
+
+
+async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
+    monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0.001)
+    engine, port = FakeEngine(), free_port()
+    async with (
+        running(settings(http={"port": port}), engine),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        assert (await http.get("/ready")).status_code == 200
+        engine.workers = [Beat(turns=1, failed=True)]
+        while (await http.get("/ready")).status_code == 200:
+            pass
+        assert 'sfu_worker_up{shard="0"} 0.0' in (await http.get("/metrics")).text
+    (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "go round" in line]
+    assert (line["worker"], line["state"], line["level"]) == (0, "failed", "error")
+
+
+async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(logged: io.StringIO) -> None:
+    engine, remedy = FakeEngine(), "sysctl -w net.core.rmem_max=4194304"
+    engine.amiss = [
+        MediaWarning(code="receive_buffer_capped", remedy=remedy, figures={"granted": 212_992, "wanted": 4_194_304})
+    ]
+    async with running(settings(http={"port": free_port()}), engine):
+        await engine.happened.put(WorkerFailed(worker=3))
+    lines = {line["event"]: line for line in map(json.loads, logged.getvalue().splitlines())}
+    warning = lines["media engine"]
+    assert (warning["code"], warning["remedy"], warning["level"]) == ("receive_buffer_capped", remedy, "warning")
+    assert (warning["granted"], warning["wanted"]) == (212_992, 4_194_304)
+    (failed,) = [line for event, line in lines.items() if event.startswith("media worker failed")]
+    assert failed["worker"] == 3
+    assert not any("dropped_fields" in line for line in lines.values())
 
 
 async def test_before_it_stops_the_server_drains_until_a_second_signal() -> None:
