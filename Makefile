@@ -56,6 +56,7 @@ check-python: $(STAMPS)/module
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy pysfu signalling
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m mypy.stubtest pysfu._core
 
