@@ -24,7 +24,7 @@ logger = logging.getLogger("pysfu")
 
 R = TypeVar("R", bound=messages.AnyReply)
 Undo = Callable[[Any], messages.Command]
-OnMessage = Callable[[int, messages.Event | messages.WorkerFailed], None]
+OnMessage = Callable[[int, messages.Event | messages.WorkerFailed | messages.Warned], None]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
@@ -32,6 +32,7 @@ _decode_session = msgspec.msgpack.Decoder(messages.NegotiatedSession).decode
 _decode_answered = msgspec.msgpack.Decoder(messages.Answered).decode
 _decode_local = msgspec.msgpack.Decoder(messages.LocalTransport).decode
 _decode_outcome = msgspec.msgpack.Decoder(messages.EchoOutcome).decode
+_decode_warnings = msgspec.msgpack.Decoder(list[messages.AnyWarning]).decode
 _decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
 
 
@@ -51,6 +52,7 @@ class Bridge:
         self._pending: dict[int, _Pending] = {}
         self._backlog: deque[tuple[int, bytes]] = deque()
         self._next_id = 0
+        self.warnings: tuple[messages.AnyWarning, ...] = ()
         self._core: _core.Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -60,8 +62,7 @@ class Bridge:
             core = _core.Core(_encode(self._config))
         except (OSError, ValueError) as error:
             raise StartError(str(error)) from error
-        for warning in core.warnings:
-            logger.warning("%s", warning)
+        self.warnings = tuple(_decode_warnings(core.warnings))
         self._core, self._loop = core, loop
         loop.add_reader(core.event_fd, self._drain)
         return self
@@ -183,7 +184,7 @@ class Bridge:
                 waiting = self._pending.pop(number, None)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_exception(from_refusal(refusal))
-            case messages.Event() | messages.WorkerFailed():
+            case messages.Event() | messages.WorkerFailed() | messages.Warned():
                 self._on_message(worker, outgoing)
 
 

@@ -39,8 +39,8 @@ class Core:
     def addresses(self) -> list[list[str]]:
         """The addresses that remotes are told, as `host:port`, worker by worker."""
     @property
-    def warnings(self) -> list[str]:
-        """What the kernel did not grant."""
+    def warnings(self) -> bytes:
+        """What the system did not grant."""
 
 @final
 class BotRing:

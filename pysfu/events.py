@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pysfu.messages import Codec, FailReason
     from pysfu.room import Room
     from pysfu.transport import Track, Transport
+    from pysfu.warning import EngineWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,20 @@ class RoomFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A bug ended a worker with its rooms, each of which is told too; new rooms are placed on the others."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """The engine goes on, but not as well as it could."""
+
+    warning: EngineWarning
+
+
+@dataclass(frozen=True, slots=True)
 class Resynced:
     """Events were lost because they were not read in time; look at `sfu.rooms` afresh: what they say is up to date."""
 
@@ -120,6 +135,8 @@ Event = (
     | LayerChanged
     | DataReceived
     | RoomFailed
+    | WorkerFailed
+    | Warned
     | Resynced
 )
 

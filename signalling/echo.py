@@ -9,8 +9,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
+from signalling.addresses import to_bind
 from signalling.config import MediaSettings, Settings
-from signalling.media import EngineStartError, bound_addresses
+from signalling.media import EngineStartError
 
 if TYPE_CHECKING:
     import pysfu
@@ -70,7 +71,7 @@ async def _test_on(media: MediaSettings, *, port: int) -> EchoTest:
     from pysfu.errors import StartError
 
     announce = tuple(str(address) for address in media.announced_addresses)
-    bind = bound_addresses(str(media.host))
+    bind = tuple(str(address) for address in to_bind(media.host))
     try:
         async with pysfu.Sfu(pysfu.Config(bind=bind, port=port, workers=media.workers, announce=announce)) as sfu:
             return EchoTest(calls=await _call_workers(sfu), on_other_port=port != media.port)

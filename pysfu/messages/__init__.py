@@ -13,4 +13,5 @@ from pysfu.messages.figures import *
 from pysfu.messages.plan import *
 from pysfu.messages.replies import *
 from pysfu.messages.session import *
+from pysfu.messages.warnings import *
 from pysfu.messages.wire import *

@@ -22,12 +22,36 @@ class Drops(Record, frozen=True, kw_only=True):
     rate_limited: int = 0
 
 
+class Spread(Record, frozen=True, kw_only=True):
+    """How a quantity was spread: observations up to each bound, and, in one count more, those above all bounds."""
+
+    bounds: list[float]
+    counts: list[int]
+    sum: float
+
+
+NOTHING = Spread(bounds=[], counts=[0], sum=0.0)
+
+
+class Quality(Record, frozen=True, kw_only=True):
+    """How well it went: once a second for each stream or peer it is about, or once for each join."""
+
+    join_s: Spread = NOTHING
+    rtt_s: Spread = NOTHING
+    jitter_s: Spread = NOTHING
+    loss_in: Spread = NOTHING
+    loss_out: Spread = NOTHING
+    estimate_bps: Spread = NOTHING
+    send_queue_s: Spread = NOTHING
+
+
 class EngineFigures(Record, frozen=True, kw_only=True):
     """The figures of one engine."""
 
     rooms: int = 0
     peers: int = 0
     connected_peers: int = 0
+    handshakes: int = 0
     tracks: int = 0
     edges: int = 0
     rtp_packets_in: int = 0
@@ -35,6 +59,8 @@ class EngineFigures(Record, frozen=True, kw_only=True):
     rtp_packets_out: int = 0
     rtp_bytes_out: int = 0
     rtx_packets_out: int = 0
+    lost_packets_in: int = 0
+    lost_packets_out: int = 0
     nacked_packets_in: int = 0
     nacked_packets_out: int = 0
     keyframe_requests_in: int = 0
@@ -43,6 +69,7 @@ class EngineFigures(Record, frozen=True, kw_only=True):
     unauthorized_forwards: int = 0
     panics: int = 0
     layer_switches: int = 0
+    quality: Quality = Quality()
 
 
 class ReceiveFigures(Record, frozen=True, kw_only=True):
@@ -117,6 +144,7 @@ class Counters(Record, frozen=True, kw_only=True):
     datagrams_in: int
     bytes_in: int
     receive_calls: int
+    receive_errors: int
     truncated: int
     kernel_drops: int
     datagrams_out: int

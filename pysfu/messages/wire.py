@@ -5,6 +5,7 @@ from __future__ import annotations
 from pysfu.messages.base import Message, Record
 from pysfu.messages.events import AnyEvent
 from pysfu.messages.replies import AnyReply
+from pysfu.messages.warnings import AnyWarning
 
 
 class Reply(Message, frozen=True, kw_only=True):
@@ -34,7 +35,13 @@ class WorkerFailed(Message, frozen=True, kw_only=True):
     reason: str
 
 
-Outgoing = Reply | Refused | Event | WorkerFailed
+class Warned(Message, frozen=True, kw_only=True):
+    """The worker goes on, but not as well as it could."""
+
+    warning: AnyWarning
+
+
+Outgoing = Reply | Refused | Event | WorkerFailed | Warned
 
 
 class DriverConfig(Record, frozen=True, kw_only=True):

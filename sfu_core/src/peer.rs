@@ -199,6 +199,11 @@ impl Peer {
         }
     }
 
+    /// Whether a DTLS handshake is under way: the remote has an address and no keys yet.
+    pub fn is_joining(&self) -> bool {
+        !self.announced && !self.failed && self.ice.as_ref().is_some_and(|ice| ice.handshake_address().is_some())
+    }
+
     /// How many handshake datagrams wait.
     pub fn pending_handshake(&self) -> usize {
         self.dtls.as_ref().map_or(0, Dtls::pending)

@@ -95,10 +95,10 @@ impl Core {
         self.driver.addresses().into_iter().map(text).collect()
     }
 
-    /// What the kernel did not grant.
+    /// What the system did not grant.
     #[getter]
-    fn warnings(&self) -> Vec<String> {
-        self.driver.warnings().to_vec()
+    fn warnings<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &encode(&self.driver.warnings()))
     }
 }
 

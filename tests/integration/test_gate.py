@@ -65,6 +65,23 @@ async def test_after_a_revocation_returns_no_packet_arrives(sfu: pysfu.Sfu) -> N
                 await subscriber.allow(track)
 
 
+async def test_a_call_leaves_its_quality_in_the_figures(sfu: pysfu.Sfu) -> None:
+    async with meeting_of_two(sfu) as (sending, subscriber, _, _):
+        for track in sending.tracks:
+            await subscriber.allow(track)
+
+        async def observed() -> dict[str, int]:
+            (worker,) = (await sfu.stats()).workers
+            assert worker.engine is not None
+            quality = worker.engine.quality
+            return {name: sum(getattr(quality, name).counts) for name in quality.__struct_fields__}
+
+        async with asyncio.timeout(HANG_S):
+            while not all((await observed()).values()):
+                pass
+        assert (await observed())["join_s"] == 2
+
+
 async def test_a_subscriber_who_was_not_allowed_gets_nothing(sfu: pysfu.Sfu) -> None:
     async with meeting_of_two(sfu) as (sending, subscriber, caller, wire):
         await asyncio.sleep(A_WHILE_S)

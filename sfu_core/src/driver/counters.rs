@@ -64,6 +64,8 @@ counters! {
     bytes_in,
     /// Receive calls that brought something.
     receive_calls,
+    /// Receive calls that failed.
+    receive_errors,
     /// Datagrams dropped because they were larger than any we accept.
     truncated,
     /// Datagrams the kernel dropped because we did not read them in time.

@@ -10,6 +10,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use super::counters::Counters;
 use super::lanes::MAX_OUTSTANDING;
 use super::wake::Wake;
+use super::warning::Warning;
 use super::wire::Outgoing;
 use crate::engine::event::Event;
 
@@ -17,6 +18,9 @@ use crate::engine::event::Event;
 pub const MAX_EVENTS: usize = 16_384;
 /// Most level-type events kept aside: one per subscription of a full worker that all change before anyone reads.
 const MAX_LEVELS: usize = 16_384;
+
+/// Most warnings of one worker, each told once: it has two kinds.
+const MAX_WARNINGS: usize = 4;
 
 /// What makes two level-type events the same.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +50,8 @@ pub enum Class {
     Event,
     /// The last word of a worker.
     Failure,
+    /// One of at most [`MAX_WARNINGS`].
+    Warning,
 }
 
 /// What both ends see. All accesses are sequentially consistent: the worker raises `starved` and then looks at `events`,
@@ -67,6 +73,7 @@ pub struct Outlet {
     counters: Arc<Counters>,
     max_events: usize,
     version: u64,
+    warnings: usize,
     lost: bool,
     levels: BTreeMap<LevelKey, Event>,
     pushed: bool,
@@ -83,7 +90,7 @@ pub struct Inlet {
 /// A ring from a worker to its reader, with a bell for each.
 pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: Arc<Counters>) -> (Outlet, Inlet) {
     // Every request has at most one reply; one place more is for the word that the worker has failed.
-    let (producer, consumer) = RingBuffer::new(MAX_OUTSTANDING + max_events + 1);
+    let (producer, consumer) = RingBuffer::new(MAX_OUTSTANDING + max_events + MAX_WARNINGS + 1);
     let shared = Arc::new(Shared::default());
     let outlet = Outlet {
         ring: producer,
@@ -92,6 +99,7 @@ pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: A
         counters,
         max_events,
         version: 0,
+        warnings: 0,
         lost: false,
         levels: BTreeMap::new(),
         pushed: false,
@@ -108,6 +116,14 @@ impl Outlet {
     /// Says that this worker has failed. Only once.
     pub fn fail(&mut self, reason: String) {
         self.push(Class::Failure, Outgoing::WorkerFailed { reason });
+    }
+
+    /// Says that something is amiss.
+    pub fn warn(&mut self, warning: Warning) {
+        if self.warnings < MAX_WARNINGS {
+            self.warnings += 1;
+            self.push(Class::Warning, Outgoing::Warned { warning });
+        }
     }
 
     /// Tells the reader something, now or when there is room.
@@ -172,7 +188,7 @@ impl Outlet {
 
     fn push(&mut self, class: Class, outgoing: Outgoing) {
         let fits = self.ring.push((class, outgoing)).is_ok();
-        debug_assert!(fits, "the ring holds every reply, {} events and one failure", self.max_events);
+        debug_assert!(fits, "the ring holds every reply, {} events, the warnings and one failure", self.max_events);
         self.pushed = true;
     }
 }

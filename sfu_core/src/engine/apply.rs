@@ -147,6 +147,9 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
         return Err(Refusal::BadSession);
     }
     member.inbound.apply(session);
+    if !member.connected {
+        member.described_at.get_or_insert(now);
+    }
     if let Some(transport) = member.peer_mut() {
         transport.connect(&session.remote, session.data, now);
     }

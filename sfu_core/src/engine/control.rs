@@ -104,6 +104,10 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         PeerEvent::Connected { profile, dtls_version } => {
             if let Some(member) = engine.peers.find_mut(peer) {
                 member.connected = true;
+                if let Some(at) = member.described_at.take() {
+                    let lasted = now.saturating_duration_since(at);
+                    engine.stats.quality.join_s.observe(lasted.as_secs_f64());
+                }
                 member.outbound.report_at = Some(now);
             }
             let srtp_profile = profile.name().to_owned();

@@ -90,7 +90,7 @@ fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, no
 fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], now: Instant) {
     let Some(member) = engine.peers.find_mut(from) else { return };
     for block in blocks {
-        member.outbound.on_report_block(block, now);
+        member.outbound.on_report_block(block, &mut engine.stats, now);
     }
 }
 

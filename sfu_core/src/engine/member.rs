@@ -46,6 +46,8 @@ pub(crate) struct Member {
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
     pub(crate) connected: bool,
+    /// When its remote was described first, until it is connected.
+    pub(crate) described_at: Option<Instant>,
     /// Scratch for one control datagram.
     pub(crate) control: Vec<u8>,
 }
@@ -75,6 +77,7 @@ impl Member {
             ice: (String::new(), String::new()),
             ssrc_base,
             connected,
+            described_at: None,
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),

@@ -11,6 +11,7 @@ use crate::ids::{Mid, Ssrc, TrackId};
 use crate::prefetch::prefetch;
 use crate::rtcp::sr::ReportBlock;
 use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType};
+use crate::stats::EngineStats;
 use crate::units::{Bitrate, NtpTime};
 
 use super::probe::PaddingCredit;
@@ -66,6 +67,8 @@ pub(crate) struct SendTrack {
     pub(crate) retransmitted: u64,
     /// What the subscriber last reported.
     pub(crate) loss: f64,
+    /// The most it has ever reported lost.
+    pub(crate) lost: u64,
     /// The last video packet that left: what the downlink is filled up with.
     pub(crate) last_video: Option<Queued>,
     acknowledged: bool,
@@ -177,6 +180,7 @@ impl Outbound {
                 bytes: 0,
                 retransmitted: 0,
                 loss: 0.0,
+                lost: 0,
                 last_video: None,
                 acknowledged: false,
             });
@@ -213,13 +217,19 @@ impl Outbound {
     }
 
     /// A receiver report block about one of our sections (RFC 3550 §6.4.1).
-    pub(crate) fn on_report_block(&mut self, block: &ReportBlock, now: Instant) {
+    pub(crate) fn on_report_block(&mut self, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
         let Some(index) = self.section_of(block.ssrc) else { return };
         let send = &mut self.send[usize::from(index)];
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
+        stats.quality.loss_out.observe(send.loss);
+        // Reports are the remote's to write: it cannot have lost more than was sent.
+        let lost = u64::try_from(block.cumulative_lost).unwrap_or(0).min(send.packets);
+        stats.lost_packets_out += lost.saturating_sub(send.lost);
+        send.lost = send.lost.max(lost);
         if let Some(round_trip) = self.round_trip_from(block.last_sr, block.delay_since_last_sr, now) {
             self.round_trip = Some(round_trip);
+            stats.quality.rtt_s.observe(round_trip.as_secs_f64());
             self.controller.on_rtt(round_trip, now);
         }
         self.controller.on_loss_report(block.fraction_lost, now);

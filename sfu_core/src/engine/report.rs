@@ -63,6 +63,10 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
             }
             soonest(encoding.keyframes.poll_timeout());
             if reports_due && let Some(report) = encoding.reception.report() {
+                let quality = &mut engine.stats.quality;
+                quality.loss_in.observe(f64::from(report.fraction_lost) / 256.0);
+                quality.jitter_s.observe(f64::from(report.jitter) / f64::from(track.clocks.clock_rate_hz.max(1)));
+                engine.stats.lost_packets_in += report.lost_lately;
                 let (last_sr, delay_since_last_sr) = encoding.last_sender_report(now);
                 let _ = blocks.try_push(ReportBlock {
                     ssrc,
@@ -130,6 +134,9 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
             member.outbound.note_sender_report(ntp, now);
         }
     }
+    let quality = &mut engine.stats.quality;
+    quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
+    quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(now).as_secs_f64());
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
     member.outbound.estimate_anew(now);
     engine.pending.note(member);

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::event::{PeerSnapshot, Snapshot, TrackSnapshot};
 use super::path::flow_of;
+use crate::peer::Peer;
 use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
 use std::time::Instant;
 
@@ -43,11 +44,16 @@ pub(super) fn engine_stats(engine: &Engine) -> EngineStats {
         rooms: engine.rooms.len() as u64,
         peers: engine.peers.len() as u64,
         connected_peers: engine.peers.iter().filter(|(_, member)| member.connected).count() as u64,
+        handshakes: engine.peers.iter().filter(|(_, member)| is_joining(member)).count() as u64,
         tracks: engine.tracks.len() as u64,
         edges: engine.gate.len() as u64,
         unauthorized_forwards: engine.witness.violations(),
         ..engine.stats.clone()
     }
+}
+
+fn is_joining(member: &Member) -> bool {
+    member.peer().is_some_and(Peer::is_joining)
 }
 
 /// The figures of one peer.

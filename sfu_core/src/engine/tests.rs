@@ -275,6 +275,24 @@ fn sound_and_picture_of_one_participant_have_one_name_in_rtcp_and_no_other_has_i
 }
 
 #[test]
+fn what_a_publisher_lost_on_the_way_is_counted_and_spread_over_its_reports() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    rig.publish(alice, "a", TrackSource::Microphone);
+    for n in (0..100).filter(|n| n % 10 != 5) {
+        rig.send_audio(alice, n, b"x");
+        rig.advance(Duration::from_millis(20));
+    }
+    rig.advance(Duration::from_secs(2));
+    let stats = rig.stats();
+    assert_eq!(stats.lost_packets_in, 10);
+    let observed = |spread: &crate::stats::Spread| spread.counts.iter().sum::<u64>();
+    assert!(observed(&stats.quality.loss_in) >= 2);
+    assert!(stats.quality.loss_in.sum > 0.1, "{:?}", stats.quality.loss_in);
+    assert_eq!(observed(&stats.quality.jitter_s), observed(&stats.quality.loss_in));
+}
+
+#[test]
 fn a_room_that_ends_takes_its_peers_tracks_and_edges_with_it() {
     let mut rig = Rig::new();
     let (alice, bob) = (rig.join(1), rig.join(2));

@@ -23,7 +23,7 @@ class FakeCore:
     """Carries out a bounded number of commands each time it is drained; revocations first, as the engine does."""
 
     workers = 2
-    warnings: tuple[str, ...] = ()
+    warnings = msgspec.msgpack.encode([])
     addresses = (["192.0.2.1:7882"], ["192.0.2.1:7883"])
 
     def __init__(self, config: bytes) -> None:
@@ -115,8 +115,12 @@ class FakeCore:
             del self.tracks[key]
         self.edges = {edge for edge in self.edges if edge[2] != peer and (edge[0], edge[1]) in self.tracks}
 
-    def tell(self, event: messages.AnyEvent | messages.WorkerFailed, *, worker: int = 0) -> None:
-        outgoing = event if isinstance(event, messages.WorkerFailed) else messages.Event(version=1, event=event)
+    def tell(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned, *, worker: int = 0) -> None:
+        outgoing = (
+            event
+            if isinstance(event, messages.WorkerFailed | messages.Warned)
+            else messages.Event(version=1, event=event)
+        )
         self.out.append((worker, outgoing))
         os.eventfd_write(self.event_fd, 1)
 

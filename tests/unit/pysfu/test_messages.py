@@ -79,7 +79,7 @@ def test_an_event_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) ->
         assert through_rust("outgoing", message, messages.Outgoing) == message
 
 
-@pytest.mark.parametrize("kind", [messages.Refused, messages.WorkerFailed])
+@pytest.mark.parametrize("kind", [messages.Refused, messages.WorkerFailed, messages.Warned])
 def test_the_other_messages_come_back_from_rust_as_they_went(kind: type[msgspec.Struct]) -> None:
     for message in structs(kind):
         assert through_rust("outgoing", message, messages.Outgoing) == message
@@ -110,6 +110,7 @@ def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
         ("engine/event.rs", "Event", messages.AnyEvent),
         ("driver/wire.rs", "Outgoing", messages.Outgoing),
         ("driver/echo_call.rs", "EchoOutcome", messages.EchoOutcome),
+        ("driver/warning.rs", "Warning", messages.AnyWarning),
     ],
 )
 def test_python_knows_every_variant_of_rust(file: str, enum: str, union: Any) -> None:

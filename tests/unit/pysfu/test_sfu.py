@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 
+import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer
 
@@ -173,6 +175,7 @@ async def test_a_failed_worker_ends_its_rooms_and_gets_no_new_ones(cores: list[F
         first, second = await sfu.create_room(), await sfu.create_room()
         with sfu.subscription() as queue:
             cores[0].tell(messages.WorkerFailed(reason="a bug"), worker=0)
+            assert await anext(queue) == events.WorkerFailed(0)
             assert await anext(queue) == events.RoomFailed(first)
         assert sfu.rooms == (second,)
         assert [(await sfu.create_room()).worker for _ in range(2)] == [1, 1]
@@ -268,3 +271,29 @@ async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_els
             for track in participant.allowed
         }
         assert core.edges == allowed
+
+
+async def test_a_worker_that_hangs_has_no_figures_but_those_of_its_rim(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        cores[0].held = True
+        stats = await sfu.stats(timeout=timedelta(milliseconds=1))
+        assert [worker.engine for worker in stats.workers] == [None, None]
+        assert [worker.rim.turns for worker in stats.workers] == [0, 0]
+        assert sfu.counters() == [worker.rim for worker in stats.workers]
+
+
+async def test_what_the_system_does_not_grant_is_a_value_with_the_line_that_helps(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capped = messages.ReceiveBufferCapped(granted=212_992, wanted=4_194_304)
+    monkeypatch.setattr(FakeCore, "warnings", msgspec.msgpack.encode([capped]))
+    async with Sfu() as sfu:
+        (warning,) = sfu.warnings
+        assert (warning.code, warning.worker) == ("receive_buffer_capped", None)
+        assert warning.remedy == "sysctl -w net.core.rmem_max=4194304"
+        assert warning.figures == {"granted": 212_992, "wanted": 4_194_304}
+        with sfu.subscription() as queue:
+            cores[0].tell(messages.Warned(warning=messages.ReceiveFailed(errno=5)), worker=1)
+            happened = await anext(queue)
+            assert isinstance(happened, events.Warned)
+            assert (happened.warning.code, happened.warning.worker) == ("receive_failed", 1)

@@ -33,6 +33,18 @@ fn read(inlet: &mut Inlet) -> Vec<(u64, Event)> {
 }
 
 #[test]
+fn a_warning_is_told_even_when_no_event_fits_and_there_are_never_many() {
+    let (mut outlet, mut inlet) = ends();
+    for slot in 0..9 {
+        outlet.event(edge(slot));
+        outlet.warn(Warning::NotPinned { processor: 1 });
+    }
+    let mut warnings = 0;
+    inlet.pop(usize::MAX, |_, outgoing| warnings += usize::from(matches!(outgoing, Outgoing::Warned { .. })));
+    assert_eq!(warnings, MAX_WARNINGS);
+}
+
+#[test]
 fn lost_edges_become_one_word_with_the_version_to_catch_up_with() {
     let (mut outlet, mut inlet) = ends();
     for slot in 0..7 {
