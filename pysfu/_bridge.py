@@ -37,6 +37,7 @@ class _Pending:
     future: asyncio.Future[messages.AnyReply]
     worker: int
     undo: Undo | None
+    insist: bool
 
 
 class Bridge:
@@ -47,6 +48,7 @@ class Bridge:
         self._on_message = on_message
         self._pending: dict[int, _Pending] = {}
         self._backlog: deque[tuple[int, bytes]] = deque()
+        self._failed: set[int] = set()
         self._next_id = 0
         self._core: _core.Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -122,6 +124,12 @@ class Bridge:
             insist: whether to try again later, rather than refuse, when too many answers have not been read.
         """
         core = self.core
+        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
+        if worker in self._failed:
+            if not insist:
+                raise UnavailableError("the worker has failed")
+            future.set_result(messages.DoneReply())  # nothing flows there any more
+            return future
         self._next_id += 1
         number = self._next_id
         request = _encode(messages.Request(id=number, command=command))
@@ -133,8 +141,7 @@ class Bridge:
             if not insist:
                 raise UnavailableError("too many commands wait for an answer")
             self._backlog.append((worker, request))
-        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
-        self._pending[number] = _Pending(future=future, worker=worker, undo=undo)
+        self._pending[number] = _Pending(future=future, worker=worker, undo=undo, insist=insist)
         return future
 
     def post(self, worker: int, command: messages.Command) -> None:
@@ -180,8 +187,24 @@ class Bridge:
                 waiting = self._pending.pop(number, None)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_exception(from_refusal(refusal))
-            case messages.Event() | messages.WorkerFailed():
+            case messages.WorkerFailed():
+                self._fail(worker)
                 self._on_message(worker, outgoing)
+            case messages.Event():
+                self._on_message(worker, outgoing)
+
+    def _fail(self, worker: int) -> None:
+        """Answers those who wait for a worker that will not: what should end has ended, nothing else was done."""
+        self._failed.add(worker)
+        self._backlog = deque(waiting for waiting in self._backlog if waiting[0] != worker)
+        for number in [number for number, waiting in self._pending.items() if waiting.worker == worker]:
+            waiting = self._pending.pop(number)
+            if waiting.future.done():
+                continue
+            if waiting.insist:
+                waiting.future.set_result(messages.DoneReply())
+            else:
+                waiting.future.set_exception(UnavailableError("the worker has failed"))
 
 
 async def all_done(

@@ -97,6 +97,14 @@ class Room:
     def forget(self, participant: Participant) -> None:
         """Forgets a participant who leaves."""
         self._participants.pop(participant.number, None)
+        for other in self._participants.values():
+            other.forget_publisher(participant)
+
+    def forget_track(self, track: Track) -> None:
+        """Forgets a track that ends, and with it every right to it."""
+        self.tracks.pop(track.number, None)
+        for participant in self._participants.values():
+            participant.forget_track(track)
 
     def name_of(self, number: int) -> str:
         """Returns the name of a participant by the engine's number."""
