@@ -7,6 +7,7 @@ use crate::peer::Peer;
 use crate::units::Bitrate;
 
 use super::batch::Route;
+use super::data::Voice;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
@@ -42,6 +43,8 @@ pub(crate) struct Member {
     pub(crate) transport_work: bool,
     /// Clear RTCP until the next flush.
     pub(crate) rtcp: RtcpQueue,
+    /// How much it may say on data channels.
+    pub(crate) voice: Voice,
     /// Scratch for one control datagram.
     pub(crate) control: Vec<u8>,
 }
@@ -73,6 +76,7 @@ impl Member {
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),
+            voice: Voice::new(now),
             control: Vec::new(),
         }
     }
