@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Room:
-    """One room."""
+    """One room.
+
+    `listeners` are the ids of those who can hear or see anything in it; there is no hidden listener.
+    """
 
     def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int) -> None:
         self.sfu = sfu
@@ -32,6 +35,7 @@ class Room:
         self.transports: dict[int, Transport] = {}
         self.tracks: dict[int, Track] = {}
         self.failed = False
+        self.listeners: tuple[str, ...] = ()
         self._participants: dict[int, Participant] = {}
 
     @property

@@ -115,9 +115,20 @@ class FakeCore:
             case messages.Snapshot():
                 rooms = [room for at, room in self.rooms if at == worker]
                 peers = [state for (at, _), state in self.peers.items() if at == worker]
-                state = messages.State(version=1, rooms=rooms, peers=peers, tracks=[])
+                data = [messages.DataState(publisher=edge[1], subscriber=edge[2]) for edge in self.data_edges]
+                state = messages.State(
+                    version=1, rooms=rooms, peers=peers, tracks=[], rosters=self.rosters(worker), data=data
+                )
                 return messages.SnapshotReply(snapshot=state)
         return messages.DoneReply()
+
+    def rosters(self, worker: int) -> list[messages.RosterState]:
+        rosters: dict[int, set[int]] = {}
+        for at, _, subscriber in self.edges | self.data_edges:
+            if at == worker:
+                peer = self.peers[worker, subscriber]
+                rosters.setdefault(peer.room, set()).add(peer.participant)
+        return [messages.RosterState(room=room, listeners=sorted(who)) for room, who in rosters.items()]
 
     def remove_peer(self, worker: int, peer: int) -> None:
         del self.peers[worker, peer]

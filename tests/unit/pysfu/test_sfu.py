@@ -168,6 +168,23 @@ async def test_a_resync_takes_a_snapshot_and_then_tells(cores: list[FakeCore]) -
         assert transport.state is TransportState.CONNECTED
 
 
+async def test_after_a_resync_the_roster_is_told_again(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room, other = await sfu.create_room(), await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        await alice.answer(SENDS_BOTH)
+        await bob.answer(TAKES_BOTH, publish=False)
+        await bob.allow_data(alice)
+        with sfu.subscription() as queue:
+            cores[0].tell(messages.Resync(version=9))
+            assert await anext(queue) == events.Resynced()
+            assert await anext(queue) == events.RosterChanged(room, (bob.id,))
+            assert (room.listeners, other.listeners) == ((bob.id,), ())
+            cores[0].tell(messages.Roster(room=room.number, listeners=[]))
+            assert await anext(queue) == events.RosterChanged(room, ())
+            assert room.listeners == ()
+
+
 async def test_a_failed_worker_ends_its_rooms_and_gets_no_new_ones(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         first, second = await sfu.create_room(), await sfu.create_room()
