@@ -41,6 +41,7 @@ class _Pending:
     future: asyncio.Future[messages.AnyReply]
     worker: int
     undo: Undo | None
+    insist: bool
 
 
 class Bridge:
@@ -51,6 +52,7 @@ class Bridge:
         self._on_message = on_message
         self._pending: dict[int, _Pending] = {}
         self._backlog: deque[tuple[int, bytes]] = deque()
+        self._failed: set[int] = set()
         self._next_id = 0
         self.warnings: tuple[messages.AnyWarning, ...] = ()
         self._core: _core.Core | None = None
@@ -126,6 +128,12 @@ class Bridge:
             insist: whether to try again later, rather than refuse, when too many answers have not been read.
         """
         core = self.core
+        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
+        if worker in self._failed:
+            if not insist:
+                raise UnavailableError("the worker has failed")
+            future.set_result(messages.DoneReply())  # nothing flows there any more
+            return future
         self._next_id += 1
         number = self._next_id
         request = _encode(messages.Request(id=number, command=command))
@@ -137,8 +145,7 @@ class Bridge:
             if not insist:
                 raise UnavailableError("too many commands wait for an answer")
             self._backlog.append((worker, request))
-        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
-        self._pending[number] = _Pending(future=future, worker=worker, undo=undo)
+        self._pending[number] = _Pending(future=future, worker=worker, undo=undo, insist=insist)
         return future
 
     def post(self, worker: int, command: messages.Command) -> None:
@@ -184,8 +191,24 @@ class Bridge:
                 waiting = self._pending.pop(number, None)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_exception(from_refusal(refusal))
-            case messages.Event() | messages.WorkerFailed() | messages.Warned():
+            case messages.WorkerFailed():
+                self._fail(worker)
                 self._on_message(worker, outgoing)
+            case messages.Event() | messages.Warned():
+                self._on_message(worker, outgoing)
+
+    def _fail(self, worker: int) -> None:
+        """Answers those who wait for a worker that will not: what should end has ended, nothing else was done."""
+        self._failed.add(worker)
+        self._backlog = deque(waiting for waiting in self._backlog if waiting[0] != worker)
+        for number in [number for number, waiting in self._pending.items() if waiting.worker == worker]:
+            waiting = self._pending.pop(number)
+            if waiting.future.done():
+                continue
+            if waiting.insist:
+                waiting.future.set_result(messages.DoneReply())
+            else:
+                waiting.future.set_exception(UnavailableError("the worker has failed"))
 
 
 async def all_done(

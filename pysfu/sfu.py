@@ -191,15 +191,21 @@ class Sfu:
         finally:
             del self._resyncs[worker]
         self._emit(happenings.Resynced())
+        # Whoever keeps a roster has missed changes of it, and no later event repeats them.
+        for room in self._rooms.values():
+            if room.worker == worker:
+                self._emit(happenings.RosterChanged(room, room.listeners))
 
     def _apply(self, worker: int, state: messages.State) -> None:
         rooms = set(state.rooms)
         peers = {peer.peer: peer for peer in state.peers}
+        listeners = {roster.room: roster.listeners for roster in state.rosters}
         for room in [room for room in self._rooms.values() if room.worker == worker]:
             if room.number not in rooms:
                 room.failed = True
                 room.end()
                 continue
+            room.listeners = tuple(map(room.name_of, listeners.get(room.number, ())))
             for number, transport in tuple(room.transports.items()):
                 peer = peers.get(number)
                 if peer is None:
@@ -226,8 +232,10 @@ class Sfu:
                 return happenings.SpeakersChanged(room, levels) if room is not None else None
             case messages.Roster(room=number, listeners=listeners):
                 room = self._rooms.get((worker, number))
-                names = tuple(f"participant-{listener:x}" for listener in listeners)
-                return happenings.RosterChanged(room, names) if room is not None else None
+                if room is None:
+                    return None
+                room.listeners = tuple(map(room.name_of, listeners))
+                return happenings.RosterChanged(room, room.listeners)
             case messages.RoomFailed(room=number):
                 room = self._rooms.get((worker, number))
                 if room is not None:

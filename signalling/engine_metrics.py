@@ -60,6 +60,7 @@ RIM_COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "revocations": ("sfu_revocations", "Revocations among them", {}),
     "events_coalesced": ("sfu_events_coalesced", "Levels replaced by newer ones before anyone read them", {}),
     "events_lost": ("sfu_events_lost", "Events lost because nobody read them", {}),
+    "messages_lost": ("sfu_messages_lost", "Messages on data channels not told because nobody read them", {}),
     "bot_drops": ("sfu_bot_drops", "Packets of bots that were not taken in time", {}),
 }
 

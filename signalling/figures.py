@@ -64,6 +64,7 @@ RIM = (
     "revocations",
     "events_coalesced",
     "events_lost",
+    "messages_lost",
     "bot_drops",
 )
 """What each worker counts where it meets sockets and Python."""

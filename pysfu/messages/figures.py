@@ -125,6 +125,20 @@ class TrackState(Record, frozen=True, kw_only=True):
     allowed: list[int]
 
 
+class RosterState(Record, frozen=True, kw_only=True):
+    """Who can hear or see anything in one room, in a snapshot."""
+
+    room: int
+    listeners: list[int]
+
+
+class DataState(Record, frozen=True, kw_only=True):
+    """One right to messages on data channels, in a snapshot."""
+
+    publisher: int
+    subscriber: int
+
+
 class State(Record, frozen=True, kw_only=True):
     """The state of everything."""
 
@@ -132,6 +146,8 @@ class State(Record, frozen=True, kw_only=True):
     rooms: list[int]
     peers: list[PeerState]
     tracks: list[TrackState]
+    rosters: list[RosterState]
+    data: list[DataState]
 
 
 class Counters(Record, frozen=True, kw_only=True):
@@ -157,5 +173,6 @@ class Counters(Record, frozen=True, kw_only=True):
     revocations: int
     events_coalesced: int
     events_lost: int
+    messages_lost: int
     bot_drops: int
     failed: int

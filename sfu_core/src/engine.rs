@@ -13,6 +13,7 @@ mod ahead;
 mod apply;
 mod batch;
 mod control;
+mod data;
 mod entropy;
 mod feedback;
 mod flush;
@@ -38,6 +39,7 @@ use std::time::Instant;
 use crate::demux::{DatagramKind, Demux, UfragKey, classify};
 use crate::forward::router::Track;
 use crate::gate::Gate;
+use crate::gate::data_witness::DataWitness;
 use crate::gate::witness::Witness;
 use crate::ids::{PeerId, RoomId, TrackId};
 use crate::peer::TransportConfig;
@@ -63,6 +65,8 @@ pub const MAX_ROOMS: usize = 4_096;
 pub const MAX_PEERS: usize = 16_384;
 /// Peers one room holds.
 pub const MAX_PEERS_PER_ROOM: usize = 2_000;
+/// Bots one engine holds: each may have 2 MB waiting in its rings.
+pub const MAX_BOTS: usize = 512;
 /// Events that wait to be drained; the rim drains after every turn, so this is reached only by a bug.
 pub const MAX_EVENTS: usize = 65_536;
 
@@ -106,6 +110,7 @@ pub struct Engine {
     tracks: Slots<TrackId, Track>,
     gate: Gate,
     witness: Witness,
+    data_witness: DataWitness,
     timers: Timers,
     pending: Pending,
     /// Scratch of [`flush`](Self::flush): the pending list of this turn.
@@ -138,6 +143,7 @@ impl Engine {
             tracks: Slots::with_cap(MAX_PEERS * 2),
             gate: Gate::default(),
             witness: Witness::default(),
+            data_witness: DataWitness::default(),
             timers: Timers::default(),
             pending: Pending::default(),
             flushing: Vec::new(),

@@ -27,7 +27,7 @@ pub struct Drops {
     pub no_route: u64,
     /// STUN with an unknown or forged user name.
     pub unknown_ufrag: u64,
-    /// STUN or DTLS beyond the rate one source may send.
+    /// Messages on data channels beyond what one peer may say.
     pub rate_limited: u64,
 }
 

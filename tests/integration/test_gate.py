@@ -191,3 +191,39 @@ async def test_a_message_crosses_data_channels_only_while_allowed(sfu: pysfu.Sfu
         await asyncio.sleep(A_WHILE_S)
         assert two.messages == [("chat", "hello"), ("chat", b"\x00\x01")]
         assert one.messages == []
+
+
+async def test_messages_that_wait_when_the_right_is_taken_away_never_arrive_and_the_channel_can_be_opened_again(
+    sfu: pysfu.Sfu,
+) -> None:
+    async with await sfu.create_room() as room, Caller() as one, Caller() as two:
+        participants = []
+        channels = []
+        for caller in (one, two):
+            participant = await room.add_participant()
+            channel = caller.connection.createDataChannel("chat")
+            channel.on("message", lambda message, caller=caller: caller.messages.append(("chat", message)))
+            transport = await participant.answer(await caller.offer(), data=True)
+            await caller.accept(transport.sdp)
+            await until(lambda channel=channel: channel.readyState == "open", "an open data channel")
+            participants.append(participant)
+            channels.append(channel)
+        await participants[1].allow_data(participants[0])
+        for number in range(60):
+            channels[0].send(bytes([number]) * 4_000)
+        await until(lambda: len(two.messages) >= 5, "the first messages")
+        await participants[1].revoke_data(participants[0])
+        await asyncio.sleep(0.1)  # what lies in the socket was sent before
+        before = len(two.messages)
+        assert before < 60
+        await asyncio.sleep(A_WHILE_S)
+        assert len(two.messages) == before
+
+        await until(lambda: channels[1].readyState == "closed", "a channel that is reset")
+        again = two.connection.createDataChannel("chat")
+        again.on("message", lambda message: two.messages.append(("again", message)))
+        await until(lambda: again.readyState == "open", "an open data channel")
+        await participants[1].allow_data(participants[0])
+        channels[0].send("hello again")
+        await until(lambda: two.messages[-1] == ("again", "hello again"), "a message on the new channel")
+        assert (await sfu.stats()).total("unauthorized_forwards") == 0

@@ -90,6 +90,8 @@ counters! {
     events_coalesced,
     /// Edge-type events lost because nobody read them; a resync tells the reader.
     events_lost,
+    /// Messages of data channels that were not told because too much was waiting to be read.
+    messages_lost,
     /// Packets of or for bots dropped because they were not taken in time.
     bot_drops,
     /// 1 when the worker has failed.

@@ -16,6 +16,9 @@ use crate::engine::event::Event;
 
 /// Most events that wait in the ring: some seconds of a full worker (1 000 rooms, 4 events a second each).
 pub const MAX_EVENTS: usize = 16_384;
+/// Most bytes of messages among them: two seconds of 64 participants who say as much as they may. A message beyond is dropped
+/// and counted; it is nothing that a snapshot could tell.
+pub const MAX_MESSAGE_BYTES: usize = 8 << 20;
 /// Most level-type events kept aside: one per subscription of a full worker that all change before anyone reads.
 const MAX_LEVELS: usize = 16_384;
 
@@ -60,6 +63,8 @@ pub enum Class {
 struct Shared {
     /// Events in the ring, so that they never take the room of replies.
     events: AtomicUsize,
+    /// Bytes of the messages among them.
+    message_bytes: AtomicUsize,
     /// Whether the worker holds something back until there is room.
     starved: AtomicBool,
 }
@@ -132,6 +137,14 @@ impl Outlet {
             return self.level(key, event);
         }
         self.version += 1;
+        if let Event::DataReceived { payload, .. } = &event {
+            let bytes = self.shared.message_bytes.load(Ordering::SeqCst) + payload.len();
+            // Half of the places are not for messages: what else happens must not be lost for them.
+            let crowded = self.shared.events.load(Ordering::SeqCst) >= self.max_events / 2;
+            if self.lost || crowded || bytes > MAX_MESSAGE_BYTES {
+                return self.counters.messages_lost.add(1);
+            }
+        }
         if self.lost || self.is_full() {
             self.lost = true;
             self.counters.events_lost.add(1);
@@ -183,6 +196,7 @@ impl Outlet {
 
     fn push_event(&mut self, event: Event) {
         self.shared.events.fetch_add(1, Ordering::SeqCst);
+        self.shared.message_bytes.fetch_add(message_bytes(&event), Ordering::SeqCst);
         self.push(Class::Event, Outgoing::Event { version: self.version, event });
     }
 
@@ -200,6 +214,9 @@ impl Inlet {
             let Ok((class, outgoing)) = self.ring.pop() else { break };
             if class == Class::Event {
                 self.shared.events.fetch_sub(1, Ordering::SeqCst);
+                if let Outgoing::Event { event, .. } = &outgoing {
+                    self.shared.message_bytes.fetch_sub(message_bytes(event), Ordering::SeqCst);
+                }
             }
             take(class, outgoing);
         }
@@ -208,6 +225,11 @@ impl Inlet {
         }
         !self.ring.is_empty()
     }
+}
+
+/// What a message takes of [`MAX_MESSAGE_BYTES`].
+fn message_bytes(event: &Event) -> usize {
+    if let Event::DataReceived { payload, .. } = event { payload.len() } else { 0 }
 }
 
 #[cfg(test)]

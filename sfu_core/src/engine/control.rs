@@ -1,4 +1,4 @@
-//! What keeps a transport alive: STUN and DTLS in, what the transport tells, data channels, and the choice of layers.
+//! What keeps a transport alive: STUN and DTLS in, what the transport tells, and the choice of layers.
 
 use std::time::Instant;
 
@@ -7,18 +7,16 @@ use arrayvec::ArrayVec;
 use crate::bwe::allocator::{Allocator, Demand, Target, UP_SHARE};
 use crate::bwe::estimator::Limit;
 use crate::demux::StunRoute;
-use crate::gate::Flow;
 use crate::ids::PeerId;
 use crate::peer::PeerEvent;
-use crate::peer::sctp::{DataError, DataEvent};
 use crate::session::{LocalTransport, MAX_ENCODINGS, MediaKind, TrackSource};
 use crate::units::Bitrate;
 
-use super::command::{Cap, Refusal, Reply};
+use super::command::{Refusal, Reply};
 use super::event::Event;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::transmit::Datagram;
-use super::{Engine, flush};
+use super::{Engine, data, flush};
 
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
@@ -81,6 +79,7 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
     while let Some(event) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()?.poll_event()) {
         on_peer_event(engine, peer, event, now);
     }
+    data::hand_over(engine, peer);
     if let Some(member) = engine.peers.find_mut(peer) {
         let before = member.is_reachable();
         member.note_transport();
@@ -127,7 +126,7 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
             }
             restart_subscriptions(engine, peer, now);
         }
-        PeerEvent::Data(event) => on_data(engine, peer, event, now),
+        PeerEvent::Data(event) => data::on_data(engine, peer, event, now),
     }
 }
 
@@ -150,72 +149,16 @@ fn restart_subscriptions(engine: &mut Engine, peer: PeerId, now: Instant) {
     }
 }
 
-fn on_data(engine: &mut Engine, peer: PeerId, event: DataEvent, now: Instant) {
-    let DataEvent::Message { label, payload, binary } = event else { return };
-    for subscriber in engine.gate.subscribers(Flow::Data(peer)) {
-        forward_message(engine, peer, subscriber, &label, &payload, binary, now);
-    }
-    engine.emit(Event::DataReceived { peer, label, payload, binary });
-}
-
-/// A message goes to a subscriber's channel of the same label, through the gate like everything else.
-fn forward_message(
-    engine: &mut Engine,
-    publisher: PeerId,
-    subscriber: PeerId,
-    label: &str,
-    payload: &[u8],
-    binary: bool,
-    now: Instant,
-) {
-    let Some(edge) = engine.gate.find(Flow::Data(publisher), subscriber) else { return };
-    let Some(allowed) = engine.gate.admit(edge, payload) else { return };
-    let Some(data) = engine.peers.find_mut(subscriber).and_then(|member| member.peer_mut()?.data.as_mut()) else {
-        return;
-    };
-    if data.send(label, allowed.into_inner(), binary).is_err() {
-        engine.stats.drops.send_queue_full += 1;
-    }
-    settle(engine, subscriber, now);
-}
-
-pub(super) fn send_data(
-    engine: &mut Engine,
-    peer: PeerId,
-    label: &str,
-    payload: &[u8],
-    binary: bool,
-    now: Instant,
-) -> Result<Reply, Refusal> {
-    let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
-    let data = member.peer_mut().and_then(|transport| transport.data.as_mut()).ok_or(Refusal::UnknownChannel)?;
-    data.send(label, payload, binary).map_err(|error| match error {
-        DataError::UnknownChannel => Refusal::UnknownChannel,
-        _ => Refusal::Full(Cap::DataBuffer),
-    })?;
-    settle(engine, peer, now);
-    Ok(Reply::Done)
-}
-
 /// Tells the remote that its transport closes (TLS `close_notify`), so that it need not find out by silence. What does not
 /// fit the batch is left unsaid.
 pub(super) fn say_goodbye(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     let Some(transport) = member.peer_mut() else { return };
+    // No message goes before it: whoever asked for the end will not have it that one leaves after.
+    transport.data = None;
     transport.close(now);
     member.transport_work = true;
     flush::flush_transport(member, &mut engine.writer);
-}
-
-/// What waits in the subscriber's channels may come from the publisher whose edge ended.
-pub(super) fn reset_data(engine: &mut Engine, subscriber: PeerId) {
-    if let Some(member) = engine.peers.find_mut(subscriber) {
-        if let Some(data) = member.peer_mut().and_then(|transport| transport.data.as_mut()) {
-            data.reset_all();
-        }
-        member.note_transport();
-        engine.pending.note(member);
-    }
 }
 
 /// Our half of the peer's transport, to be put into a description.

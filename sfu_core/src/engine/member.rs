@@ -7,6 +7,7 @@ use crate::peer::Peer;
 use crate::units::Bitrate;
 
 use super::batch::Route;
+use super::data::Voice;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
@@ -48,6 +49,8 @@ pub(crate) struct Member {
     pub(crate) connected: bool,
     /// When its remote was described first, until it is connected.
     pub(crate) described_at: Option<Instant>,
+    /// How much it may say on data channels.
+    pub(crate) voice: Voice,
     /// Scratch for one control datagram.
     pub(crate) control: Vec<u8>,
 }
@@ -81,6 +84,7 @@ impl Member {
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),
+            voice: Voice::new(now),
             control: Vec::new(),
         }
     }

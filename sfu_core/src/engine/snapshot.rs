@@ -1,7 +1,7 @@
 //! The state of everything, for a reader that missed events or was restarted.
 
 use super::Engine;
-use super::event::{PeerSnapshot, Snapshot, TrackSnapshot};
+use super::event::{DataSnapshot, PeerSnapshot, RosterSnapshot, Snapshot, TrackSnapshot};
 use super::path::flow_of;
 use crate::peer::Peer;
 use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
@@ -35,6 +35,13 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 allowed: engine.gate.subscribers(flow_of(id)),
             })
             .collect(),
+        rosters: engine
+            .rooms
+            .iter()
+            .filter(|(_, state)| !state.listeners.is_empty())
+            .map(|(room, state)| RosterSnapshot { room, listeners: state.listeners.keys().copied().collect() })
+            .collect(),
+        data: engine.gate.data_edges().map(|(publisher, subscriber)| DataSnapshot { publisher, subscriber }).collect(),
     }
 }
 
@@ -47,7 +54,7 @@ pub(super) fn engine_stats(engine: &Engine) -> EngineStats {
         handshakes: engine.peers.iter().filter(|(_, member)| is_joining(member)).count() as u64,
         tracks: engine.tracks.len() as u64,
         edges: engine.gate.len() as u64,
-        unauthorized_forwards: engine.witness.violations(),
+        unauthorized_forwards: engine.witness.violations() + engine.data_witness.violations(),
         ..engine.stats.clone()
     }
 }

@@ -72,6 +72,33 @@ fn of_levels_the_latest_wins() {
 }
 
 #[test]
+fn a_reader_that_stalls_loses_messages_before_memory_and_before_anything_else_that_happens() {
+    let bell = || Arc::new(Wake::new().expect("a descriptor"));
+    let counters = Arc::<Counters>::default();
+    let (mut outlet, mut inlet) = ring(MAX_EVENTS, bell(), bell(), Arc::clone(&counters));
+    let message = |len| Event::DataReceived {
+        peer: PeerId::new(1, 0),
+        label: "chat".to_owned(),
+        payload: vec![0; len],
+        binary: true,
+    };
+    for _ in 0..MAX_MESSAGE_BYTES / 65_536 + 5 {
+        outlet.event(message(65_536));
+    }
+    for _ in 0..MAX_EVENTS {
+        outlet.event(message(0));
+    }
+    outlet.event(edge(7));
+    let events = read(&mut inlet);
+    let told = MAX_EVENTS / 2;
+    assert_eq!(events.len(), told + 1, "an edge is told however many messages wait");
+    assert_eq!(events.last().map(|(_, event)| event), Some(&edge(7)));
+    assert_eq!(counters.messages_lost.load(), (5 + MAX_MESSAGE_BYTES / 65_536 + MAX_EVENTS - told) as u64);
+    outlet.event(message(65_536));
+    assert_eq!(read(&mut inlet).len(), 1, "there is room again");
+}
+
+#[test]
 fn replies_fit_beside_any_number_of_events() {
     let (mut outlet, mut inlet) = ends();
     for slot in 0..100 {

@@ -50,9 +50,9 @@ struct Desk {
 
 pub(super) struct Rig {
     begun: Instant,
-    engine: Engine,
+    pub(super) engine: Engine,
     pub(super) room: RoomId,
-    now: Instant,
+    pub(super) now: Instant,
     desks: BTreeMap<PeerId, Desk>,
     sent: Vec<(SocketAddr, Vec<u8>, Instant)>,
     numbers: BTreeMap<PeerId, Vec<u16>>,
@@ -190,6 +190,14 @@ impl Rig {
 
     pub(super) fn move_to_another_path(&mut self, peer: PeerId) {
         crate::engine::control::on_peer_event(&mut self.engine, peer, crate::peer::PeerEvent::PathChanged, self.now);
+    }
+
+    pub(super) fn transport(&mut self, peer: PeerId) -> &mut crate::peer::Peer {
+        self.engine.peers.find_mut(peer).and_then(Member::peer_mut).expect("a peer of the network")
+    }
+
+    pub(super) fn settle(&mut self, peer: PeerId) {
+        crate::engine::control::settle(&mut self.engine, peer, self.now);
     }
 
     pub(super) fn revoke(&mut self, track: TrackId, subscriber: PeerId) {
@@ -343,7 +351,7 @@ fn extensions() -> ExtensionMap {
 }
 
 /// Sends and receives one audio and one video section.
-fn session(ssrc_base: u32) -> NegotiatedSession {
+pub(super) fn session(ssrc_base: u32) -> NegotiatedSession {
     let opus =
         PayloadType { number: OPUS, codec: Codec::Opus, clock_rate_hz: 48_000, rtx: None, format: String::new() };
     let vp8 = PayloadType {

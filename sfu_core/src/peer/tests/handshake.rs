@@ -129,8 +129,8 @@ fn data_and_media_pass_both_ways_with_what_was_agreed_on() {
     bench.data.as_mut().expect("data").open("chat", true, Reliability::Reliable).expect("a channel");
     bench.run(seconds(1));
     let long = vec![7; 40_000];
-    bench.peer.data.as_mut().expect("data").send("chat", &long, true).expect("room");
-    bench.data.as_mut().expect("data").send("chat", &long, true).expect("room");
+    bench.peer.data.as_mut().expect("data").say("chat", &long, true).expect("room");
+    bench.data.as_mut().expect("data").say("chat", &long, true).expect("room");
     bench.run(seconds(2));
     let message = DataEvent::Message { label: "chat".to_owned(), payload: long, binary: true };
     assert!(bench.events.contains(&PeerEvent::Data(message.clone())));
