@@ -175,6 +175,10 @@ impl Engine {
 
     /// Does what has come due and says when there is something to do next.
     pub fn tick(&mut self, now: Instant) -> Instant {
+        let peers = &self.peers;
+        let armed = peers.iter().filter_map(|(id, member)| Some((member.armed?, id)));
+        self.timers.begin_turn(peers.len(), armed, now);
+        self.guarded(|engine| control::advance_handshakes(engine, now));
         while self.guarded(|engine| engine.work_due(now)).is_none() {}
         flush::next_deadline(self, now)
     }
@@ -211,8 +215,7 @@ impl Engine {
     }
 
     fn work_due(&mut self, now: Instant) {
-        control::advance_handshakes(self, now);
-        while let Some((id, at)) = self.timers.pop_due(now) {
+        while let Some((id, at)) = self.timers.pop_due() {
             let Some(member) = self.peers.find_mut(id) else { continue };
             if member.armed != Some(at) {
                 continue;

@@ -261,7 +261,7 @@ impl Peer {
         self.events.pop_front().or_else(|| self.data.as_mut()?.poll_event().map(PeerEvent::Data))
     }
 
-    /// When to call [`Peer::handle_timeout`], or [`Peer::advance_handshake`].
+    /// When to call [`Peer::handle_timeout`]; [`Peer::advance_handshake`] is for whoever shares out the work.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ice = self.ice.as_ref().and_then(Ice::poll_timeout);
         let dtls = self.dtls.as_ref().and_then(Dtls::poll_timeout);

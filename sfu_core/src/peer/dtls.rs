@@ -226,7 +226,6 @@ pub struct Dtls {
     silent_since: Option<Instant>,
     progress: Progress,
     pending: VecDeque<Vec<u8>>,
-    pending_since: Option<Instant>,
     second: Option<(Instant, u32)>,
     wrong_certificates: u32,
     failed_attempts: u32,
@@ -246,7 +245,6 @@ impl Dtls {
             silent_since: None,
             progress: Progress::Handshaking,
             pending: VecDeque::new(),
-            pending_since: None,
             second: None,
             wrong_certificates: 0,
             failed_attempts: 0,
@@ -306,7 +304,6 @@ impl Dtls {
             if stage == Stage::Connected {
                 self.feed(datagram, now);
             } else if self.pending.len() < MAX_PENDING_HANDSHAKE {
-                self.pending_since.get_or_insert(now);
                 self.pending.push_back(datagram.to_vec());
             }
         }
@@ -322,9 +319,6 @@ impl Dtls {
     /// Works off one waiting datagram of the handshake; `false` when there was none.
     pub fn advance(&mut self, now: Instant) -> bool {
         let Some(datagram) = self.pending.pop_front() else { return false };
-        if self.pending.is_empty() {
-            self.pending_since = None;
-        }
         // It may have been let in behind one that has since failed.
         let fresh = self.endpoint.is_none() && !self.is_client();
         if self.progress != Progress::Over && (!fresh || is_acceptable(&datagram, Stage::Fresh)) {
@@ -407,7 +401,6 @@ impl Dtls {
                     let version = endpoint.version();
                     self.progress = Progress::Connected;
                     self.pending.clear();
-                    self.pending_since = None;
                     self.events.push_back(DtlsEvent::Connected { profile, keys, version });
                 }
                 DtlsOutput::Application(payload) => {
@@ -468,9 +461,10 @@ impl Dtls {
         self.events.pop_front()
     }
 
-    /// When to call [`Dtls::handle_timeout`], or [`Dtls::advance`].
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due.into_iter().chain(self.pending_since).min()
+    /// When to call [`Dtls::handle_timeout`]. What waits for [`Dtls::advance`] has no deadline: its owner shares out the
+    /// work.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
     }
 }
 

@@ -13,8 +13,8 @@ use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
 use crate::session::{
-    Codec, CongestionFeedback, DtlsRole, NegotiatedSession, PayloadType, ReceiveMedia, RemoteEncoding, RemoteTransport,
-    SendMedia,
+    Codec, CongestionFeedback, DtlsRole, LocalTransport, NegotiatedSession, PayloadType, ReceiveMedia, RemoteEncoding,
+    RemoteTransport, SendMedia,
 };
 use crate::units::NtpTime;
 
@@ -54,6 +54,8 @@ pub(super) struct Rig {
     sent: Vec<(SocketAddr, Vec<u8>, Instant)>,
     numbers: BTreeMap<PeerId, Vec<u16>>,
     rtcp: BTreeMap<PeerId, Vec<Vec<u8>>>,
+    /// What went to addresses that are nobody's on the desk.
+    pub(super) strays: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 struct Tap<'a>(&'a mut Vec<(SocketAddr, Vec<u8>, Instant)>, Instant);
@@ -98,6 +100,7 @@ impl Rig {
             sent: Vec::new(),
             numbers: empty(),
             rtcp: BTreeMap::new(),
+            strays: Vec::new(),
         }
     }
 
@@ -221,8 +224,32 @@ impl Rig {
         header.write(true, packet.first_chunk_mut().expect("room for a header"));
         packet[header_len..header_len + payload.len()].copy_from_slice(payload);
         let len = desk.seals.seal_rtp(&mut packet, header_len, payload.len(), u64::from(number));
-        let (source, destination) = (desk.address, [192, 0, 2, 1].into());
-        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
+        let source = desk.address;
+        self.datagram(source, &packet[..len]);
+    }
+
+    /// A datagram from anywhere.
+    pub(super) fn datagram(&mut self, source: SocketAddr, bytes: &[u8]) {
+        let (mut bytes, destination) = (bytes.to_vec(), [192, 0, 2, 1].into());
+        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut bytes }], self.now);
+    }
+
+    /// One turn of the worker: what is due, no more. Says when the next one is wanted.
+    pub(super) fn tick(&mut self) -> Instant {
+        self.engine.tick(self.now)
+    }
+
+    pub(super) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// A peer that will connect over the network, with what was agreed on with it.
+    pub(super) fn stranger(&mut self, participant: u64) -> (PeerId, LocalTransport) {
+        let create = Command::CreatePeer { room: self.room, participant: ParticipantId(participant) };
+        let Ok(Reply::Peer { peer, local }) = self.command(create) else { panic!("a peer") };
+        let session = Box::new(session(local.ssrc_base));
+        self.command(Command::Connect { peer, session }).expect("a negotiation");
+        (peer, local)
     }
 
     /// The peer tells that everything sent to it since the last time came 10 ms later.
@@ -255,7 +282,10 @@ impl Rig {
         let mut seen = Vec::new();
         let epoch = Epoch { instant: self.begun, ntp: NtpTime(0) };
         for (destination, mut datagram, sent_at) in std::mem::take(&mut self.sent) {
-            let (to, desk) = self.desks.iter_mut().find(|(_, desk)| desk.address == destination).expect("a peer");
+            let Some((to, desk)) = self.desks.iter_mut().find(|(_, desk)| desk.address == destination) else {
+                self.strays.push((destination, datagram));
+                continue;
+            };
             if classify(&datagram) == DatagramKind::Rtcp {
                 let len = desk.opens.unprotect_rtcp(&mut datagram).expect("sealed for this peer");
                 self.rtcp.entry(*to).or_default().push(datagram[..len].to_vec());
