@@ -7,13 +7,23 @@ use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
 use crate::peer::Peer;
 use crate::session::NegotiatedSession;
 
-use super::command::{Cap, Command, Refusal, Reply, TrackSource};
+use super::command::{Cap, Command, Refusal, Reply, Subject, TrackSource};
 use super::event::Event;
 use super::member::{Link, Member};
 use super::outbound::FirstNumbers;
 use super::room::Room;
-use super::{Engine, MAX_PEERS_PER_ROOM, control, snapshot, subscribe};
+use super::{Engine, MAX_PEERS_PER_ROOM, Served, control, snapshot, subscribe};
 use crate::forward::router::Track;
+
+/// The room that a command concerns, if it is about one: it ends should we break while we carry the command out.
+pub(super) fn room_of(engine: &Engine, command: &Command) -> Option<RoomId> {
+    match command.subject() {
+        Subject::Room(room) => Some(room),
+        Subject::Peer(peer) => engine.peers.find(peer).map(|member| member.room),
+        Subject::Track(track) => engine.tracks.find(track).map(|track| track.room),
+        Subject::Engine => None,
+    }
+}
 
 /// The one list of what can be asked.
 pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Result<Reply, Refusal> {
@@ -258,19 +268,27 @@ fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result
     Ok(Reply::Done)
 }
 
-/// A bug of ours while serving `peer` ends its room and nothing else.
-pub(super) fn fail_room(engine: &mut Engine, serving: Option<PeerId>) {
+/// A bug of ours while serving somebody ends that room and nothing else.
+pub(super) fn fail_room(engine: &mut Engine, serving: Served) {
     engine.stats.panics += 1;
+    let room = match serving {
+        Served::Nobody => None,
+        Served::Peer(peer) => engine.peers.find(peer).map(|member| member.room),
+        Served::Room(room) => Some(room),
+    };
+    if let Some(room) = room.filter(|room| engine.rooms.find(*room).is_some()) {
+        // Those that a command was about to let in are there although the room does not list them yet.
+        let peers: Vec<PeerId> =
+            engine.peers.iter().filter(|(_, member)| member.room == room).map(|(peer, _)| peer).collect();
+        for peer in peers {
+            // Nothing more can be done for a peer that cannot even be removed.
+            let _ = remove_peer(engine, peer);
+        }
+        if let Some(room) = engine.rooms.find_mut(room) {
+            room.failed = true;
+        }
+        engine.emit(Event::RoomFailed { room });
+    }
     // The turn that broke took its list along.
     engine.pending.peers = engine.peers.iter().filter(|(_, member)| member.pending).map(|(id, _)| id).collect();
-    let Some(room) = serving.and_then(|peer| engine.peers.find(peer)).map(|member| member.room) else { return };
-    let peers: Vec<PeerId> = engine.rooms.find(room).map_or_else(Vec::new, |room| room.peers.iter().copied().collect());
-    for peer in peers {
-        // Nothing more can be done for a peer that cannot even be removed.
-        let _ = remove_peer(engine, peer);
-    }
-    if let Some(room) = engine.rooms.find_mut(room) {
-        room.failed = true;
-    }
-    engine.emit(Event::RoomFailed { room });
 }

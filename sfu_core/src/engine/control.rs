@@ -18,7 +18,7 @@ use super::command::{Cap, Refusal, Reply};
 use super::event::Event;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::transmit::Datagram;
-use super::{Engine, flush};
+use super::{Engine, Served, flush};
 
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
@@ -29,7 +29,7 @@ pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
         StunRoute::Unknown => return engine.stats.drops.unknown_ufrag += 1,
         StunRoute::Malformed => return engine.stats.drops.malformed += 1,
     };
-    engine.serving = Some(peer);
+    engine.serve(Served::Peer(peer));
     let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
         return engine.stats.drops.unknown_ufrag += 1;
     };
@@ -41,10 +41,10 @@ pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
     let Some(peer) = engine.demux.peer_at(datagram.source) else {
         return engine.stats.drops.unknown_source += 1;
     };
+    engine.serve(Served::Peer(peer));
     let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
         return engine.stats.drops.unknown_source += 1;
     };
-    engine.serving = Some(peer);
     transport.on_dtls(datagram.source, datagram.bytes, now);
     if transport.pending_handshake() > 0 && !engine.handshakes.contains(&peer) {
         engine.handshakes.push_back(peer);
@@ -56,8 +56,8 @@ pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
 pub(super) fn advance_handshakes(engine: &mut Engine, now: Instant) {
     for _ in 0..HANDSHAKES_PER_TURN {
         let Some(peer) = engine.handshakes.pop_front() else { break };
+        engine.serve(Served::Peer(peer));
         let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else { continue };
-        engine.serving = Some(peer);
         transport.advance_handshake(now);
         if transport.pending_handshake() > 0 {
             engine.handshakes.push_back(peer);

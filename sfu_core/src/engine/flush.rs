@@ -8,7 +8,7 @@ use super::member::{Link, Member};
 use super::path::{self, Exit};
 use super::probe;
 use super::transmit::Sink;
-use super::{Engine, MAX_PEERS};
+use super::{Engine, MAX_PEERS, Served};
 use crate::ids::PeerId;
 use crate::slots::Slots;
 use crate::stats::EngineStats;
@@ -20,12 +20,12 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
     let at = (now, abs_send_time(engine.epoch.micros_at(now)));
     for &id in &flushing {
-        engine.serving = Some(id);
+        engine.serve(Served::Peer(id));
         while flush_peer(engine, id, sink, at) {
             transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
         }
     }
-    engine.serving = None;
+    engine.serving = Served::Nobody;
     if !engine.writer.is_empty() {
         transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
     }

@@ -18,7 +18,7 @@ const JOINS: u16 = 200;
 const PER_TURN: usize = 8;
 
 /// What a DTLS client says first.
-fn client_hello(now: Instant) -> Vec<Vec<u8>> {
+pub(super) fn client_hello(now: Instant) -> Vec<Vec<u8>> {
     let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
     let config = dimpl::Config::builder().build().expect("a config");
     let mut client = dimpl::Dtls::new_12(Arc::new(config), certificate, now);
@@ -33,7 +33,7 @@ fn client_hello(now: Instant) -> Vec<Vec<u8>> {
 }
 
 /// An authenticated request, as a browser's first.
-fn binding_request(local: &LocalTransport) -> Vec<u8> {
+pub(super) fn binding_request(local: &LocalTransport) -> Vec<u8> {
     let username = format!("{}:u", local.ufrag);
     let request = StunMessage::binding_request(&username, TransId::new(), true, 1, 1, false);
     let mut bytes = vec![0; 600];

@@ -234,6 +234,34 @@ impl Rig {
         self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut bytes }], self.now);
     }
 
+    /// From here on the engine breaks whenever it serves `whom`.
+    pub(super) fn break_for(&mut self, whom: Served) {
+        self.engine.broken_for = Some(whom);
+    }
+
+    /// Something that looks like RTP or RTCP from the address of a peer.
+    pub(super) fn noise(&mut self, from: PeerId, second_byte: u8) {
+        let source = self.desks[&from].address;
+        self.datagram(source, &[&[0x80, second_byte][..], &[0; 40]].concat());
+    }
+
+    /// A datagram from the address of a peer.
+    pub(super) fn send_from(&mut self, from: PeerId, bytes: &[u8]) {
+        self.datagram(self.desks[&from].address, bytes);
+    }
+
+    /// What an engine hands to a bot and takes from it.
+    pub(super) fn join_bot(&mut self, participant: u64) -> PeerId {
+        let session = Box::new(session(0x1000 * participant as u32));
+        let create = Command::CreateBot { room: self.room, participant: ParticipantId(participant), session };
+        let Ok(Reply::Bot { peer }) = self.command(create) else { panic!("a bot") };
+        peer
+    }
+
+    pub(super) fn ingest_bot(&mut self, bot: PeerId, packet: &[u8]) {
+        self.engine.ingest_bot(bot, packet, self.now);
+    }
+
     /// One turn of the worker: what is due, no more. Says when the next one is wanted.
     pub(super) fn tick(&mut self) -> Instant {
         self.engine.tick(self.now)
