@@ -8,6 +8,7 @@ use super::*;
 use crate::rtcp::RtcpPacket;
 use crate::session::MediaKind;
 
+mod clear;
 mod isolation;
 mod joins;
 mod rig;

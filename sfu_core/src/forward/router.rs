@@ -40,6 +40,8 @@ pub struct Encoding {
     pub recovery: Recovery,
     /// Whether a keyframe of it is wanted.
     pub keyframes: KeyframeRequester,
+    /// Whether nothing that its sender leaves clear tells where its keyframes are.
+    pub hides_keyframes: bool,
     /// Its last sender report.
     pub clock: Option<SourceClock>,
 }
@@ -54,6 +56,7 @@ impl Encoding {
             reception: Reception::default(),
             recovery: Recovery::default(),
             keyframes: KeyframeRequester::default(),
+            hides_keyframes: false,
             clock: None,
         }
     }

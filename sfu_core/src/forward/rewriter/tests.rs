@@ -23,6 +23,7 @@ fn packet(sequence: u64, timestamp: u32, arrival: Instant) -> PacketFacts {
         codec: Codec::Vp8,
         marker: false,
         keyframe: false,
+        may_be_keyframe: false,
         layer_sync: false,
         padding_only: false,
         tid: None,
