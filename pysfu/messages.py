@@ -460,7 +460,7 @@ class PeerState(Record, frozen=True, kw_only=True):
     peer: int
     room: int
     participant: int
-    connected: bool
+    state: Literal["connecting", "connected", "disconnected", "failed", "closed"]
 
 
 class TrackState(Record, frozen=True, kw_only=True):

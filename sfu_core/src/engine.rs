@@ -114,6 +114,8 @@ pub struct Engine {
     handshakes: std::collections::VecDeque<PeerId>,
     scratch: Vec<u8>,
     events: Vec<Event>,
+    /// Events were dropped because nobody drained.
+    events_lost: bool,
     version: u64,
     stats: EngineStats,
     /// Whose work is being done: if it panics, that room ends.
@@ -158,6 +160,7 @@ impl Engine {
             handshakes: std::collections::VecDeque::new(),
             scratch: vec![0; batch::MAX_DATAGRAM],
             events: Vec::new(),
+            events_lost: false,
             version: 0,
             stats: EngineStats::default(),
             serving: Served::Nobody,
@@ -213,6 +216,9 @@ impl Engine {
     /// Moves what happened to `into`.
     pub fn drain_events(&mut self, into: &mut Vec<Event>) {
         into.append(&mut self.events);
+        if std::mem::take(&mut self.events_lost) {
+            into.push(Event::Resync { version: self.version });
+        }
     }
 
     /// Rises with every event that a reader must not miss.
@@ -284,6 +290,8 @@ impl Engine {
         }
         if self.events.len() < MAX_EVENTS {
             self.events.push(event);
+        } else {
+            self.events_lost = true;
         }
     }
 }

@@ -190,6 +190,11 @@ impl Peer {
         self.pump(now);
     }
 
+    /// Whether the STUN message `answer` answers a check of ours.
+    pub fn asked(&self, answer: &[u8]) -> bool {
+        self.ice.as_ref().is_some_and(|ice| ice.asked(answer))
+    }
+
     /// Takes in a DTLS datagram. Handshakes only queue up, for [`Peer::advance_handshake`].
     pub fn on_dtls(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
         let may_speak = self.ice.as_ref().is_some_and(|ice| ice.may_speak(source));

@@ -115,6 +115,11 @@ impl Outlet {
         if let Some(key) = LevelKey::of(&event) {
             return self.level(key, event);
         }
+        if let Event::Resync { version } = event {
+            // The engine itself had to drop some: what it counts is what a snapshot says.
+            (self.version, self.lost) = (version, true);
+            return self.starve();
+        }
         self.version += 1;
         if self.lost || self.is_full() {
             self.lost = true;

@@ -233,8 +233,8 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
     for (subscriber, send_index) in subscriptions {
         subscribe::detach(engine, track, subscriber, send_index);
     }
-    if let Some(room) = engine.tracks.find(track).map(|track| track.room).and_then(|room| engine.rooms.find_mut(room)) {
-        room.speakers.remove(track);
+    if let Some(room) = engine.tracks.find(track).map(|track| track.room) {
+        engine.silence(room, track);
     }
     if let Some(member) = engine.peers.find_mut(publisher) {
         member.inbound.unpublish(track);
@@ -245,6 +245,8 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
 
 fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Result<Reply, Refusal> {
     let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
+    let room = engine.tracks.find(track).ok_or(Refusal::UnknownTrack)?.room;
+    engine.silence(room, track);
     track.muted = muted;
     if let Some(room) = engine.rooms.find_mut(track.room) {
         room.speakers.remove(track.id);

@@ -15,7 +15,8 @@ use crate::session::{LocalTransport, MAX_ENCODINGS, MediaKind, TrackSource};
 use crate::units::Bitrate;
 
 use super::command::{Cap, Refusal, Reply};
-use super::event::Event;
+use super::event::{Event, PeerState};
+use super::member::Member;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::transmit::Datagram;
 use super::{Engine, Served, flush};
@@ -25,7 +26,8 @@ const HANDSHAKES_PER_TURN: usize = 8;
 
 pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
     let peer = match engine.demux.peer_for_stun(datagram.bytes, datagram.source) {
-        StunRoute::Request(peer, _) | StunRoute::Response(peer) => peer,
+        StunRoute::Request(peer, _) => peer,
+        StunRoute::Response(peer) => asker(engine, peer, datagram),
         StunRoute::Unknown => return engine.stats.drops.unknown_ufrag += 1,
         StunRoute::Malformed => return engine.stats.drops.malformed += 1,
     };
@@ -35,6 +37,16 @@ pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
     };
     transport.on_stun(datagram.source, datagram.destination, datagram.bytes, now);
     settle(engine, peer, now);
+}
+
+/// Whose check the answer from an address of `owner` answers: another's, when a page was loaded anew and its new
+/// transport got the port of the one that is still here.
+fn asker(engine: &Engine, owner: PeerId, answer: &Datagram<'_>) -> PeerId {
+    let claimant = engine.demux.claimant_of(answer.source);
+    let asked = |peer: &PeerId| {
+        engine.peers.find(*peer).and_then(Member::peer).is_some_and(|transport| transport.asked(answer.bytes))
+    };
+    claimant.filter(asked).unwrap_or(owner)
 }
 
 pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
@@ -87,6 +99,9 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
 }
 
 pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Instant) {
+    if let (Some(state), Some(member)) = (state_after(&event), engine.peers.find_mut(peer)) {
+        member.state = state;
+    }
     match event {
         PeerEvent::AddressHeard(address) => {
             engine.demux.insert(address, peer);
@@ -97,7 +112,6 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
         PeerEvent::Connected { profile, dtls_version } => {
             if let Some(member) = engine.peers.find_mut(peer) {
-                member.connected = true;
                 member.outbound.report_at = Some(now);
             }
             let srtp_profile = profile.name().to_owned();
@@ -119,6 +133,17 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         }
         PeerEvent::Data(event) => on_data(engine, peer, event, now),
     }
+}
+
+/// How the transport is once this has happened; `None`: as before.
+const fn state_after(event: &PeerEvent) -> Option<PeerState> {
+    Some(match event {
+        PeerEvent::Connected { .. } | PeerEvent::Reconnected => PeerState::Connected,
+        PeerEvent::Disconnected => PeerState::Disconnected,
+        PeerEvent::Failed(_) => PeerState::Failed,
+        PeerEvent::Closed => PeerState::Closed,
+        _ => return None,
+    })
 }
 
 /// What the peer receives has a hole: a keyframe fills it soonest.

@@ -7,6 +7,7 @@ use crate::peer::Peer;
 use crate::units::Bitrate;
 
 use super::batch::Route;
+use super::event::PeerState;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
@@ -35,7 +36,7 @@ pub(crate) struct Member {
     pub(crate) ssrc_base: u32,
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
-    pub(crate) connected: bool,
+    pub(crate) state: PeerState,
     /// Where media goes now; noted whenever the transport was touched, so that a flush need not ask it.
     pub(crate) route: Option<Route>,
     /// Whether the transport may have datagrams of its own to send.
@@ -56,7 +57,7 @@ impl Member {
         initial: Bitrate,
         now: Instant,
     ) -> Self {
-        let connected = matches!(link, Link::Bot);
+        let state = if matches!(link, Link::Bot) { PeerState::Connected } else { PeerState::Connecting };
         Self {
             id,
             room,
@@ -69,7 +70,7 @@ impl Member {
             ice_generation: 0,
             ice: (String::new(), String::new()),
             ssrc_base,
-            connected,
+            state,
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),

@@ -13,6 +13,7 @@ mod isolation;
 mod joins;
 mod rig;
 
+mod told;
 use rig::{Rig, mid};
 
 #[test]

@@ -97,14 +97,14 @@ fn a_panic_over_a_request_or_a_handshake_ends_the_room_of_whom_it_names() {
         let address = ([203, 0, 113, 1], 10_000).into();
         let hello = client_hello(rig.now());
         if step == "handshake" {
-            rig.datagram(address, &binding_request(&local));
+            rig.datagram(address, &binding_request(&local, false));
             rig.datagram(address, &hello[0]);
         }
         rig.flush();
         rig.events();
         rig.break_for(Served::Peer(peer));
         if step == "STUN" {
-            rig.datagram(address, &binding_request(&local));
+            rig.datagram(address, &binding_request(&local, false));
         }
         rig.tick();
         assert!(rig.events().contains(&Event::RoomFailed { room: broken }), "{step}");

@@ -33,9 +33,9 @@ pub(super) fn client_hello(now: Instant) -> Vec<Vec<u8>> {
 }
 
 /// An authenticated request, as a browser's first.
-pub(super) fn binding_request(local: &LocalTransport) -> Vec<u8> {
+pub(super) fn binding_request(local: &LocalTransport, nominates: bool) -> Vec<u8> {
     let username = format!("{}:u", local.ufrag);
-    let request = StunMessage::binding_request(&username, TransId::new(), true, 1, 1, false);
+    let request = StunMessage::binding_request(&username, TransId::new(), true, 1, 1, nominates);
     let mut bytes = vec![0; 600];
     let len = request.to_bytes(Some(local.pwd.as_bytes()), &mut bytes, AwsHmac::sign).expect("STUN");
     bytes.truncate(len);
@@ -53,7 +53,7 @@ fn two_hundred_joins_at_once_never_keep_a_packet_of_a_running_call_waiting() {
     for n in 0..JOINS {
         let (_, local) = rig.stranger(100 + u64::from(n));
         let address: SocketAddr = ([203, 0, 113, 1], 10_000 + n).into();
-        rig.datagram(address, &binding_request(&local));
+        rig.datagram(address, &binding_request(&local, false));
         for datagram in &hello {
             rig.datagram(address, datagram);
         }
