@@ -140,8 +140,8 @@ fn create_bot(
     Ok(Reply::Bot { peer: id })
 }
 
-/// Numbers start below 2¹⁵, so that a receiver that misses the first packets guesses the roll-over count right, and with a
-/// roll-over count of 1, so that a late packet has a number below the first.
+/// Numbers start below 2¹⁵ and with a roll-over count of 0, as a receiver takes it to be (RFC 3711 §3.3.1): so it is right
+/// even when the first packets are lost.
 pub(super) fn first_numbers(engine: &mut Engine) -> FirstNumbers {
     let number = engine.entropy.u32();
     FirstNumbers { index: u64::from(number & 0x7fff), timestamp: engine.entropy.u32() }
@@ -182,6 +182,7 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
     engine.witness.left(peer);
     for (_, track) in engine.tracks.iter_mut().filter(|(_, track)| track.room == room) {
         track.subscriptions.retain(|subscription| subscription.subscriber != peer);
+        track.cancel_unneeded_keyframes();
     }
     engine.demux.remove_peer(peer);
     engine.peers.remove(peer);
@@ -244,13 +245,10 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
 }
 
 fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Result<Reply, Refusal> {
-    let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
     let room = engine.tracks.find(track).ok_or(Refusal::UnknownTrack)?.room;
     engine.silence(room, track);
+    let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
     track.muted = muted;
-    if let Some(room) = engine.rooms.find_mut(track.room) {
-        room.speakers.remove(track.id);
-    }
     for subscription in &mut track.subscriptions {
         subscription.selector.reset();
     }

@@ -253,11 +253,9 @@ pub(super) fn local_transport(engine: &Engine, id: PeerId) -> Result<Reply, Refu
 pub(super) fn restart_ice(engine: &mut Engine, id: PeerId, now: Instant) -> Result<Reply, Refusal> {
     let password = engine.entropy.ice_password();
     let member = engine.peers.find_mut(id).ok_or(Refusal::UnknownPeer)?;
+    member.peer().ok_or(Refusal::UnknownPeer)?;
     member.ice_generation = member.ice_generation.wrapping_add(1);
     let ufrag = engine.demux.ufrag_key().ufrag(id, member.ice_generation);
-    if member.peer().is_none() {
-        return Err(Refusal::UnknownPeer);
-    }
     member.ice = (ufrag.clone(), password.clone());
     if let Some(transport) = member.peer_mut() {
         transport.restart_ice(ufrag, password, now);
@@ -330,12 +328,16 @@ fn retarget(engine: &mut Engine, peer: PeerId, id: crate::ids::TrackId, target: 
     let kind = track.kind;
     let Some(subscription) = track.subscription_mut(peer) else { return };
     let target = Target { temporal: target.temporal.min(subscription.limit.temporal), ..target };
+    let before = subscription.selector.target().encoding;
     subscription.selector.set_target(target);
     let changed = subscription.edge.is_some() && subscription.announced != Some(target.encoding);
     if changed {
         subscription.announced = Some(target.encoding);
     }
     let wanted = subscription.edge.and(subscription.selector.needs_keyframe());
+    if before != target.encoding {
+        track.cancel_unneeded_keyframes();
+    }
     if kind == MediaKind::Video
         && let Some(encoding) = wanted
         && !track.encodings.get(usize::from(encoding)).is_none_or(|encoding| encoding.keyframes.is_wanted())

@@ -76,11 +76,12 @@ fn flush_member(
     }
     if route.is_some() {
         probe::fill_up(member, at.0, |member, filling| {
-            let before = writer.len();
-            if !writer.is_full() {
-                path::leave(exit, member, filling, route, writer, sink, at);
+            if writer.is_full() {
+                return None;
             }
-            writer.len() - before
+            let before = writer.len();
+            path::leave(exit, member, filling, route, writer, sink, at);
+            Some(writer.len() - before)
         });
     }
 }

@@ -11,9 +11,10 @@ use crate::session::MediaKind;
 mod clear;
 mod isolation;
 mod joins;
+mod limits;
 mod rig;
-
 mod told;
+
 use rig::{Rig, mid};
 
 #[test]

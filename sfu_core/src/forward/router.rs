@@ -237,6 +237,20 @@ impl Track {
         }
     }
 
+    /// Stops asking for keyframes of encodings that nobody gets or waits for any more.
+    pub fn cancel_unneeded_keyframes(&mut self) {
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            let needs = |subscription: &Subscription| {
+                let selector = &subscription.selector;
+                let wanted = [selector.current(), selector.needs_keyframe()];
+                subscription.edge.is_some() && wanted.contains(&Some(index as u8))
+            };
+            if encoding.keyframes.is_wanted() && !self.subscriptions.iter().any(needs) {
+                encoding.keyframes.cancel();
+            }
+        }
+    }
+
     /// Asks the publisher for a keyframe of `encoding` when the time comes.
     pub fn want_keyframe(&mut self, encoding: u8, now: Instant) {
         if let Some(encoding) = self.encodings.get_mut(usize::from(encoding)) {
