@@ -210,10 +210,8 @@ class Sfu:
                 peer = peers.get(number)
                 if peer is None:
                     transport.set_state(TransportState.FAILED)
-                elif peer.connected:
-                    transport.set_state(TransportState.CONNECTED)
-                elif transport.state is TransportState.CONNECTED:
-                    transport.set_state(TransportState.DISCONNECTED)
+                elif peer.state != "connecting":
+                    transport.set_state(TransportState(peer.state))
 
     def _transport(self, worker: int, number: int) -> Transport | None:
         found = (room.transports.get(number) for room in self._rooms.values() if room.worker == worker)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pysfu.messages.base import MediaKind, Record
 
 
@@ -112,7 +114,7 @@ class PeerState(Record, frozen=True, kw_only=True):
     peer: int
     room: int
     participant: int
-    connected: bool
+    state: Literal["connecting", "connected", "disconnected", "failed", "closed"]
 
 
 class TrackState(Record, frozen=True, kw_only=True):

@@ -171,11 +171,14 @@ pub enum StunRoute {
 struct Owner {
     peer: PeerId,
     proved: bool,
+    /// Who last asked from the address although it is proved by another: it may be the next to answer there.
+    claimant: Option<PeerId>,
 }
 
 /// Who is behind which address. Only peers put addresses in, after an integrity check; a peer that only *asked* from an
-/// address gives way to the next who asks, one that also *answered* there does not, so nobody can take over the address
-/// of another by naming it as the source.
+/// address gives way to the next who asks, one that also *answered* there does so only to another who answers there too.
+/// So nobody can take over the address of another by naming it as the source, and a page that is loaded anew and gets the
+/// same port is not kept out by its own past.
 #[derive(Debug)]
 pub struct Demux {
     key: UfragKey,
@@ -222,15 +225,20 @@ impl Demux {
         self.owners.get(&Address::of(source)).map(|owner| owner.peer)
     }
 
+    /// Who asked last from `source` although another has proved it.
+    pub fn claimant_of(&self, source: SocketAddr) -> Option<PeerId> {
+        self.owners.get(&Address::of(source)).and_then(|owner| owner.claimant)
+    }
+
     /// Notes that `peer` sent an authenticated request from `source`. `false` when the address is proved by another
     /// peer, or the table or the peer's share of it is full.
     pub fn insert(&mut self, source: SocketAddr, peer: PeerId) -> bool {
-        self.put(source, Owner { peer, proved: false })
+        self.put(source, Owner { peer, proved: false, claimant: None })
     }
 
-    /// Notes that `peer` answered our own check at `source`: nobody else gets the address while it is there.
+    /// Notes that `peer` answered our own check at `source`: nobody else gets the address before answering there too.
     pub fn confirm(&mut self, source: SocketAddr, peer: PeerId) -> bool {
-        self.put(source, Owner { peer, proved: true })
+        self.put(source, Owner { peer, proved: true, claimant: None })
     }
 
     fn put(&mut self, source: SocketAddr, owner: Owner) -> bool {
@@ -240,7 +248,8 @@ impl Demux {
                 present.proved |= owner.proved;
                 return true;
             }
-            if present.proved {
+            if present.proved && !(owner.proved && present.claimant == Some(owner.peer)) {
+                present.claimant = Some(owner.peer);
                 return false;
             }
         }

@@ -120,10 +120,26 @@ pub struct Engine {
     handshakes: std::collections::VecDeque<PeerId>,
     scratch: Vec<u8>,
     events: Vec<Event>,
+    /// Events were dropped because nobody drained.
+    events_lost: bool,
     version: u64,
     stats: EngineStats,
-    /// Whose work is being done: if it panics, this peer's room ends.
-    serving: Option<PeerId>,
+    /// Whose work is being done: if it panics, that room ends.
+    serving: Served,
+    /// For whom the engine breaks, as a bug of ours would make it.
+    #[cfg(test)]
+    broken_for: Option<Served>,
+}
+
+/// Whose work is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// Nobody's in particular.
+    Nobody,
+    /// One peer's.
+    Peer(PeerId),
+    /// Something that concerns a whole room, or a peer of it that may be gone when it is done.
+    Room(RoomId),
 }
 
 impl Engine {
@@ -151,9 +167,12 @@ impl Engine {
             handshakes: std::collections::VecDeque::new(),
             scratch: vec![0; batch::MAX_DATAGRAM],
             events: Vec::new(),
+            events_lost: false,
             version: 0,
             stats: EngineStats::default(),
-            serving: None,
+            serving: Served::Nobody,
+            #[cfg(test)]
+            broken_for: None,
         }
     }
 
@@ -169,8 +188,10 @@ impl Engine {
     /// Takes in a clear RTP packet from a bot of this process.
     pub fn ingest_bot(&mut self, bot: PeerId, packet: &[u8], now: Instant) {
         if self.peers.find(bot).is_some_and(|member| member.peer().is_none()) {
-            self.serving = Some(bot);
-            self.guarded(|engine| path::on_clear_rtp(engine, bot, packet, now));
+            self.guarded(|engine| {
+                engine.serve(Served::Peer(bot));
+                path::on_clear_rtp(engine, bot, packet, now);
+            });
         }
     }
 
@@ -179,12 +200,20 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] says who is at fault and what to do.
     pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
-        self.serving = None;
-        self.guarded(|engine| apply::apply(engine, command, now)).unwrap_or(Err(Refusal::RoomFailed))
+        let concerned = apply::room_of(self, &command).map_or(Served::Nobody, Served::Room);
+        let carry_out = |engine: &mut Self| {
+            engine.serve(concerned);
+            apply::apply(engine, command, now)
+        };
+        self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed))
     }
 
     /// Does what has come due and says when there is something to do next.
     pub fn tick(&mut self, now: Instant) -> Instant {
+        let peers = &self.peers;
+        let armed = peers.iter().filter_map(|(id, member)| Some((member.armed?, id)));
+        self.timers.begin_turn(peers.len(), armed, now);
+        self.guarded(|engine| control::advance_handshakes(engine, now));
         while self.guarded(|engine| engine.work_due(now)).is_none() {}
         flush::next_deadline(self, now)
     }
@@ -197,6 +226,9 @@ impl Engine {
     /// Moves what happened to `into`.
     pub fn drain_events(&mut self, into: &mut Vec<Event>) {
         into.append(&mut self.events);
+        if std::mem::take(&mut self.events_lost) {
+            into.push(Event::Resync { version: self.version });
+        }
     }
 
     /// Rises with every event that a reader must not miss.
@@ -205,13 +237,16 @@ impl Engine {
     }
 
     fn ingest_one(&mut self, datagram: &mut Datagram<'_>, now: Instant) {
+        self.serving = Served::Nobody;
         match classify(datagram.bytes) {
-            DatagramKind::Rtp => match self.demux.peer_at(datagram.source) {
-                Some(peer) => path::on_rtp(self, peer, datagram.bytes, now),
-                None => self.stats.drops.unknown_source += 1,
-            },
-            DatagramKind::Rtcp => match self.demux.peer_at(datagram.source) {
-                Some(peer) => feedback::on_rtcp(self, peer, datagram.bytes, now),
+            kind @ (DatagramKind::Rtp | DatagramKind::Rtcp) => match self.demux.peer_at(datagram.source) {
+                Some(peer) => {
+                    self.serve(Served::Peer(peer));
+                    match kind {
+                        DatagramKind::Rtp => path::on_rtp(self, peer, datagram.bytes, now),
+                        _ => feedback::on_rtcp(self, peer, datagram.bytes, now),
+                    }
+                }
                 None => self.stats.drops.unknown_source += 1,
             },
             DatagramKind::Stun => control::on_stun(self, datagram, now),
@@ -221,14 +256,13 @@ impl Engine {
     }
 
     fn work_due(&mut self, now: Instant) {
-        control::advance_handshakes(self, now);
-        while let Some((id, at)) = self.timers.pop_due(now) {
+        while let Some((id, at)) = self.timers.pop_due() {
             let Some(member) = self.peers.find_mut(id) else { continue };
             if member.armed != Some(at) {
                 continue;
             }
             member.armed = None;
-            self.serving = Some(id);
+            self.serve(Served::Peer(id));
             control::on_timeout(self, id, now);
             report::on_timeout(self, id, now);
             self.arm(id);
@@ -239,10 +273,18 @@ impl Engine {
     fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
         if outcome.is_err() {
-            let serving = self.serving.take();
+            let serving = std::mem::replace(&mut self.serving, Served::Nobody);
             apply::fail_room(self, serving);
         }
         outcome.ok()
+    }
+
+    /// From here on the work is `whose`: a bug of ours in it ends that room and no other.
+    #[inline]
+    pub(crate) fn serve(&mut self, whose: Served) {
+        self.serving = whose;
+        #[cfg(test)]
+        assert!(self.broken_for != Some(whose), "the test wants the engine to break for {whose:?}");
     }
 
     pub(crate) fn arm(&mut self, id: PeerId) {
@@ -258,6 +300,8 @@ impl Engine {
         }
         if self.events.len() < MAX_EVENTS {
             self.events.push(event);
+        } else {
+            self.events_lost = true;
         }
     }
 }

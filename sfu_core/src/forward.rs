@@ -26,6 +26,9 @@ pub struct PacketFacts {
     pub marker: bool,
     /// Whether a keyframe starts in this packet.
     pub keyframe: bool,
+    /// Whether the frame that starts in this packet may be a keyframe: it is end-to-end encrypted, and what its sender
+    /// leaves clear does not tell.
+    pub may_be_keyframe: bool,
     /// Whether decoding this temporal layer may begin here (VP8: the Y bit, RFC 7741 §4.2).
     pub layer_sync: bool,
     /// Whether there is no payload, only padding.
@@ -40,7 +43,7 @@ impl PacketFacts {
     /// Whether a subscriber who has seen nothing yet may begin here. Every audio packet is such a place.
     #[inline]
     pub fn is_entry_point(&self) -> bool {
-        self.keyframe || self.codec.kind() == MediaKind::Audio
+        self.keyframe || self.may_be_keyframe || self.codec.kind() == MediaKind::Audio
     }
 }
 

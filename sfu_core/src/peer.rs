@@ -190,6 +190,11 @@ impl Peer {
         self.pump(now);
     }
 
+    /// Whether the STUN message `answer` answers a check of ours.
+    pub fn asked(&self, answer: &[u8]) -> bool {
+        self.ice.as_ref().is_some_and(|ice| ice.asked(answer))
+    }
+
     /// Takes in a DTLS datagram. Handshakes only queue up, for [`Peer::advance_handshake`].
     pub fn on_dtls(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
         let may_speak = self.ice.as_ref().is_some_and(|ice| ice.may_speak(source));
@@ -266,7 +271,7 @@ impl Peer {
         self.events.pop_front().or_else(|| self.data.as_mut()?.poll_event().map(PeerEvent::Data))
     }
 
-    /// When to call [`Peer::handle_timeout`], or [`Peer::advance_handshake`].
+    /// When to call [`Peer::handle_timeout`]; [`Peer::advance_handshake`] is for whoever shares out the work.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ice = self.ice.as_ref().and_then(Ice::poll_timeout);
         let dtls = self.dtls.as_ref().and_then(Dtls::poll_timeout);

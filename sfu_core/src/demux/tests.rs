@@ -87,13 +87,26 @@ fn an_answer_is_routed_by_the_address_it_came_from() {
 }
 
 #[test]
+fn a_proved_address_goes_to_another_who_asked_and_then_answered_there() {
+    let mut demux = demux();
+    assert!(demux.confirm(address(1), peer(1)));
+    assert_eq!(demux.claimant_of(address(1)), None);
+    assert!(!demux.insert(address(1), peer(2)));
+    assert_eq!((demux.peer_at(address(1)), demux.claimant_of(address(1))), (Some(peer(1)), Some(peer(2))));
+    assert!(demux.confirm(address(1), peer(2)));
+    assert_eq!((demux.peer_at(address(1)), demux.claimant_of(address(1))), (Some(peer(2)), None));
+    demux.remove_peer(peer(1));
+    assert_eq!(demux.peer_at(address(1)), Some(peer(2)));
+}
+
+#[test]
 fn a_proved_address_cannot_be_taken_over_by_naming_it() {
     let mut demux = demux();
     assert!(demux.insert(address(1), peer(1)));
     assert!(demux.insert(address(1), peer(2)), "an address that was only asked from gives way");
     assert_eq!(demux.peer_at(address(1)), Some(peer(2)));
     assert!(demux.confirm(address(1), peer(2)));
-    assert!(!demux.insert(address(1), peer(3)) && !demux.confirm(address(1), peer(3)));
+    assert!(!demux.insert(address(1), peer(3)) && !demux.confirm(address(1), peer(4)));
     demux.remove_of(address(1), peer(3));
     assert_eq!(demux.peer_at(address(1)), Some(peer(2)));
 }

@@ -136,6 +136,11 @@ impl Outlet {
         if let Some(key) = LevelKey::of(&event) {
             return self.level(key, event);
         }
+        if let Event::Resync { version } = event {
+            // The engine itself had to drop some: what it counts is what a snapshot says.
+            (self.version, self.lost) = (version, true);
+            return self.starve();
+        }
         self.version += 1;
         if let Event::DataReceived { payload, .. } = &event {
             let bytes = self.shared.message_bytes.load(Ordering::SeqCst) + payload.len();

@@ -7,13 +7,23 @@ use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
 use crate::peer::Peer;
 use crate::session::NegotiatedSession;
 
-use super::command::{Cap, Command, Refusal, Reply, TrackSource};
-use super::event::Event;
+use super::command::{Cap, Command, Refusal, Reply, Subject, TrackSource};
+use super::event::{Event, PeerState};
 use super::member::{Link, Member};
 use super::outbound::FirstNumbers;
 use super::room::Room;
-use super::{Engine, MAX_BOTS, MAX_PEERS_PER_ROOM, control, data, snapshot, subscribe};
+use super::{Engine, MAX_BOTS, MAX_PEERS_PER_ROOM, Served, control, data, snapshot, subscribe};
 use crate::forward::router::Track;
+
+/// The room that a command concerns, if it is about one: it ends should we break while we carry the command out.
+pub(super) fn room_of(engine: &Engine, command: &Command) -> Option<RoomId> {
+    match command.subject() {
+        Subject::Room(room) => Some(room),
+        Subject::Peer(peer) => engine.peers.find(peer).map(|member| member.room),
+        Subject::Track(track) => engine.tracks.find(track).map(|track| track.room),
+        Subject::Engine => None,
+    }
+}
 
 /// The one list of what can be asked.
 pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Result<Reply, Refusal> {
@@ -131,8 +141,8 @@ fn create_bot(
     Ok(Reply::Bot { peer: id })
 }
 
-/// Numbers start below 2¹⁵, so that a receiver that misses the first packets guesses the roll-over count right, and with a
-/// roll-over count of 1, so that a late packet has a number below the first.
+/// Numbers start below 2¹⁵ and with a roll-over count of 0, as a receiver takes it to be (RFC 3711 §3.3.1): so it is right
+/// even when the first packets are lost.
 pub(super) fn first_numbers(engine: &mut Engine) -> FirstNumbers {
     let number = engine.entropy.u32();
     FirstNumbers { index: u64::from(number & 0x7fff), timestamp: engine.entropy.u32() }
@@ -148,7 +158,7 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
         return Err(Refusal::BadSession);
     }
     member.inbound.apply(session);
-    if !member.connected {
+    if member.state == PeerState::Connecting {
         member.described_at.get_or_insert(now);
     }
     if let Some(transport) = member.peer_mut() {
@@ -177,6 +187,7 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
     engine.data_witness.left(peer);
     for (_, track) in engine.tracks.iter_mut().filter(|(_, track)| track.room == room) {
         track.subscriptions.retain(|subscription| subscription.subscriber != peer);
+        track.cancel_unneeded_keyframes();
     }
     engine.demux.remove_peer(peer);
     engine.peers.remove(peer);
@@ -228,8 +239,8 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
     for (subscriber, send_index) in subscriptions {
         subscribe::detach(engine, track, subscriber, send_index);
     }
-    if let Some(room) = engine.tracks.find(track).map(|track| track.room).and_then(|room| engine.rooms.find_mut(room)) {
-        room.speakers.remove(track);
+    if let Some(room) = engine.tracks.find(track).map(|track| track.room) {
+        engine.silence(room, track);
     }
     if let Some(member) = engine.peers.find_mut(publisher) {
         member.inbound.unpublish(track);
@@ -239,11 +250,10 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
 }
 
 fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Result<Reply, Refusal> {
+    let room = engine.tracks.find(track).ok_or(Refusal::UnknownTrack)?.room;
+    engine.silence(room, track);
     let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
     track.muted = muted;
-    if let Some(room) = engine.rooms.find_mut(track.room) {
-        room.speakers.remove(track.id);
-    }
     for subscription in &mut track.subscriptions {
         subscription.selector.reset();
     }
@@ -263,19 +273,27 @@ fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result
     Ok(Reply::Done)
 }
 
-/// A bug of ours while serving `peer` ends its room and nothing else.
-pub(super) fn fail_room(engine: &mut Engine, serving: Option<PeerId>) {
+/// A bug of ours while serving somebody ends that room and nothing else.
+pub(super) fn fail_room(engine: &mut Engine, serving: Served) {
     engine.stats.panics += 1;
+    let room = match serving {
+        Served::Nobody => None,
+        Served::Peer(peer) => engine.peers.find(peer).map(|member| member.room),
+        Served::Room(room) => Some(room),
+    };
+    if let Some(room) = room.filter(|room| engine.rooms.find(*room).is_some()) {
+        // Those that a command was about to let in are there although the room does not list them yet.
+        let peers: Vec<PeerId> =
+            engine.peers.iter().filter(|(_, member)| member.room == room).map(|(peer, _)| peer).collect();
+        for peer in peers {
+            // Nothing more can be done for a peer that cannot even be removed.
+            let _ = remove_peer(engine, peer);
+        }
+        if let Some(room) = engine.rooms.find_mut(room) {
+            room.failed = true;
+        }
+        engine.emit(Event::RoomFailed { room });
+    }
     // The turn that broke took its list along.
     engine.pending.peers = engine.peers.iter().filter(|(_, member)| member.pending).map(|(id, _)| id).collect();
-    let Some(room) = serving.and_then(|peer| engine.peers.find(peer)).map(|member| member.room) else { return };
-    let peers: Vec<PeerId> = engine.rooms.find(room).map_or_else(Vec::new, |room| room.peers.iter().copied().collect());
-    for peer in peers {
-        // Nothing more can be done for a peer that cannot even be removed.
-        let _ = remove_peer(engine, peer);
-    }
-    if let Some(room) = engine.rooms.find_mut(room) {
-        room.failed = true;
-    }
-    engine.emit(Event::RoomFailed { room });
 }

@@ -178,6 +178,47 @@ impl Command {
     }
 }
 
+/// What a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The engine as a whole.
+    Engine,
+    /// A room.
+    Room(RoomId),
+    /// A peer.
+    Peer(PeerId),
+    /// A track.
+    Track(TrackId),
+}
+
+impl Command {
+    /// What this is about.
+    pub const fn subject(&self) -> Subject {
+        match *self {
+            Self::CreateRoom | Self::Stats | Self::Snapshot => Subject::Engine,
+            Self::RemoveRoom { room } | Self::CreatePeer { room, .. } | Self::CreateBot { room, .. } => {
+                Subject::Room(room)
+            }
+            Self::Connect { peer, .. }
+            | Self::RestartIce { peer }
+            | Self::RemovePeer { peer }
+            | Self::Publish { peer, .. }
+            | Self::Subscribe { peer, .. }
+            | Self::Unsubscribe { peer, .. }
+            | Self::AllowData { publisher: peer, .. }
+            | Self::RevokeData { publisher: peer, .. }
+            | Self::SendData { peer, .. }
+            | Self::PeerStats { peer } => Subject::Peer(peer),
+            Self::Unpublish { track }
+            | Self::Allow { track, .. }
+            | Self::Revoke { track, .. }
+            | Self::Mute { track, .. }
+            | Self::LimitLayer { track, .. }
+            | Self::RequestKeyframe { track } => Subject::Track(track),
+        }
+    }
+}
+
 /// A command with the number its answer will carry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

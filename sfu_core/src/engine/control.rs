@@ -13,21 +13,23 @@ use crate::session::{LocalTransport, MAX_ENCODINGS, MediaKind, TrackSource};
 use crate::units::Bitrate;
 
 use super::command::{Refusal, Reply};
-use super::event::Event;
+use super::event::{Event, PeerState};
+use super::member::Member;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::transmit::Datagram;
-use super::{Engine, data, flush};
+use super::{Engine, Served, data, flush};
 
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
 
 pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
     let peer = match engine.demux.peer_for_stun(datagram.bytes, datagram.source) {
-        StunRoute::Request(peer, _) | StunRoute::Response(peer) => peer,
+        StunRoute::Request(peer, _) => peer,
+        StunRoute::Response(peer) => asker(engine, peer, datagram),
         StunRoute::Unknown => return engine.stats.drops.unknown_ufrag += 1,
         StunRoute::Malformed => return engine.stats.drops.malformed += 1,
     };
-    engine.serving = Some(peer);
+    engine.serve(Served::Peer(peer));
     let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
         return engine.stats.drops.unknown_ufrag += 1;
     };
@@ -35,14 +37,24 @@ pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
     settle(engine, peer, now);
 }
 
+/// Whose check the answer from an address of `owner` answers: another's, when a page was loaded anew and its new
+/// transport got the port of the one that is still here.
+fn asker(engine: &Engine, owner: PeerId, answer: &Datagram<'_>) -> PeerId {
+    let claimant = engine.demux.claimant_of(answer.source);
+    let asked = |peer: &PeerId| {
+        engine.peers.find(*peer).and_then(Member::peer).is_some_and(|transport| transport.asked(answer.bytes))
+    };
+    claimant.filter(asked).unwrap_or(owner)
+}
+
 pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
     let Some(peer) = engine.demux.peer_at(datagram.source) else {
         return engine.stats.drops.unknown_source += 1;
     };
+    engine.serve(Served::Peer(peer));
     let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else {
         return engine.stats.drops.unknown_source += 1;
     };
-    engine.serving = Some(peer);
     transport.on_dtls(datagram.source, datagram.bytes, now);
     if transport.pending_handshake() > 0 && !engine.handshakes.contains(&peer) {
         engine.handshakes.push_back(peer);
@@ -54,8 +66,8 @@ pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
 pub(super) fn advance_handshakes(engine: &mut Engine, now: Instant) {
     for _ in 0..HANDSHAKES_PER_TURN {
         let Some(peer) = engine.handshakes.pop_front() else { break };
+        engine.serve(Served::Peer(peer));
         let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else { continue };
-        engine.serving = Some(peer);
         transport.advance_handshake(now);
         if transport.pending_handshake() > 0 {
             engine.handshakes.push_back(peer);
@@ -92,6 +104,9 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
 }
 
 pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent, now: Instant) {
+    if let (Some(state), Some(member)) = (state_after(&event), engine.peers.find_mut(peer)) {
+        member.state = state;
+    }
     match event {
         PeerEvent::AddressHeard(address) => {
             engine.demux.insert(address, peer);
@@ -102,7 +117,6 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
         PeerEvent::Connected { profile, dtls_version } => {
             if let Some(member) = engine.peers.find_mut(peer) {
-                member.connected = true;
                 if let Some(at) = member.described_at.take() {
                     let lasted = now.saturating_duration_since(at);
                     engine.stats.quality.join_s.observe(lasted.as_secs_f64());
@@ -128,6 +142,17 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         }
         PeerEvent::Data(event) => data::on_data(engine, peer, event, now),
     }
+}
+
+/// How the transport is once this has happened; `None`: as before.
+const fn state_after(event: &PeerEvent) -> Option<PeerState> {
+    Some(match event {
+        PeerEvent::Connected { .. } | PeerEvent::Reconnected => PeerState::Connected,
+        PeerEvent::Disconnected => PeerState::Disconnected,
+        PeerEvent::Failed(_) => PeerState::Failed,
+        PeerEvent::Closed => PeerState::Closed,
+        _ => return None,
+    })
 }
 
 /// What the peer receives has a hole: a keyframe fills it soonest.
@@ -181,11 +206,9 @@ pub(super) fn local_transport(engine: &Engine, id: PeerId) -> Result<Reply, Refu
 pub(super) fn restart_ice(engine: &mut Engine, id: PeerId, now: Instant) -> Result<Reply, Refusal> {
     let password = engine.entropy.ice_password();
     let member = engine.peers.find_mut(id).ok_or(Refusal::UnknownPeer)?;
+    member.peer().ok_or(Refusal::UnknownPeer)?;
     member.ice_generation = member.ice_generation.wrapping_add(1);
     let ufrag = engine.demux.ufrag_key().ufrag(id, member.ice_generation);
-    if member.peer().is_none() {
-        return Err(Refusal::UnknownPeer);
-    }
     member.ice = (ufrag.clone(), password.clone());
     if let Some(transport) = member.peer_mut() {
         transport.restart_ice(ufrag, password, now);
@@ -261,12 +284,16 @@ fn retarget(engine: &mut Engine, peer: PeerId, id: crate::ids::TrackId, target: 
     let kind = track.kind;
     let Some(subscription) = track.subscription_mut(peer) else { return };
     let target = Target { temporal: target.temporal.min(subscription.limit.temporal), ..target };
+    let before = subscription.selector.target().encoding;
     subscription.selector.set_target(target);
     let changed = subscription.edge.is_some() && subscription.announced != Some(target.encoding);
     if changed {
         subscription.announced = Some(target.encoding);
     }
     let wanted = subscription.edge.and(subscription.selector.needs_keyframe());
+    if before != target.encoding {
+        track.cancel_unneeded_keyframes();
+    }
     if kind == MediaKind::Video
         && let Some(encoding) = wanted
         && !track.encodings.get(usize::from(encoding)).is_none_or(|encoding| encoding.keyframes.is_wanted())

@@ -113,6 +113,22 @@ impl Event {
     }
 }
 
+/// How a peer's transport is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// It has not been connected yet.
+    Connecting,
+    /// Media can flow.
+    Connected,
+    /// Nothing was heard of it for a while; it may come back by itself.
+    Disconnected,
+    /// It cannot come back without a new negotiation.
+    Failed,
+    /// The remote closed it.
+    Closed,
+}
+
 /// One peer in a [`Snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerSnapshot {
@@ -122,8 +138,8 @@ pub struct PeerSnapshot {
     pub room: RoomId,
     /// Whose transport it is.
     pub participant: ParticipantId,
-    /// Whether media can flow.
-    pub connected: bool,
+    /// How its transport is.
+    pub state: PeerState,
 }
 
 /// One track in a [`Snapshot`].

@@ -54,11 +54,14 @@ fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, now: In
         RtcpPacket::TransportFeedback(feedback) => on_transport_feedback(engine, from, feedback, now),
         RtcpPacket::Remb(remb) => {
             let sound = sound_beside(engine, from, &remb.ssrcs, now);
-            if let Some(member) = engine.peers.find_mut(from) {
-                member.outbound.controller.on_remb(remb.bitrate + sound, now);
-                member.outbound.estimate_anew(now);
+            let Some(member) = engine.peers.find_mut(from) else { return };
+            member.outbound.controller.on_remb(remb.bitrate + sound, now);
+            member.outbound.estimate_anew(now);
+            if member.outbound.allocation_due(now) {
+                control::allocate(engine, from, now);
+            } else if member.outbound.hasten_report(now) {
+                engine.arm(from);
             }
-            control::allocate(engine, from, now);
         }
         _ => {}
     }

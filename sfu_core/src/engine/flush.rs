@@ -9,7 +9,7 @@ use super::member::{Link, Member};
 use super::path::{self, Exit};
 use super::probe;
 use super::transmit::Sink;
-use super::{Engine, MAX_PEERS};
+use super::{Engine, MAX_PEERS, Served};
 use crate::ids::PeerId;
 use crate::slots::Slots;
 use crate::stats::EngineStats;
@@ -23,13 +23,13 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     for group in flushing.chunks(ahead::GROUP) {
         ahead::of_peers(engine, group);
         for &id in group {
-            engine.serving = Some(id);
+            engine.serve(Served::Peer(id));
             while flush_peer(engine, id, sink, at) {
                 transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
             }
         }
     }
-    engine.serving = None;
+    engine.serving = Served::Nobody;
     if !engine.writer.is_empty() {
         transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
     }
@@ -87,11 +87,12 @@ fn flush_member(
     }
     if route.is_some() {
         probe::fill_up(member, at.0, |member, filling| {
-            let before = writer.len();
-            if !writer.is_full() {
-                path::leave(exit, member, filling, route, writer, sink, at);
+            if writer.is_full() {
+                return None;
             }
-            writer.len() - before
+            let before = writer.len();
+            path::leave(exit, member, filling, route, writer, sink, at);
+            Some(writer.len() - before)
         });
     }
 }

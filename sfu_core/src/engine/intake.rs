@@ -101,7 +101,13 @@ pub(super) fn store(
     if encoding.ring.contains(sequence) {
         return None;
     }
-    let facts = facts_of(packet, codec, sequence, payload, now);
+    let mut facts = facts_of(packet, codec, sequence, payload, now);
+    if track.encrypted {
+        read_clear(&mut facts, extensions.dependency_descriptor, payload);
+        encoding.hides_keyframes = extensions.dependency_descriptor.is_none();
+    } else {
+        read_payload(&mut facts, payload);
+    }
     let origin = Origin {
         track: track.id,
         timestamp: packet.header.timestamp,
@@ -128,7 +134,7 @@ pub(super) fn store(
 }
 
 fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], now: Instant) -> PacketFacts {
-    let mut facts = PacketFacts {
+    PacketFacts {
         arrival: now,
         sequence,
         timestamp: packet.header.timestamp,
@@ -136,28 +142,19 @@ fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], no
         codec,
         marker: packet.header.marker,
         keyframe: false,
+        may_be_keyframe: false,
         layer_sync: false,
         padding_only: payload.is_empty(),
         tid: None,
         vp8: None,
-    };
-    match codec {
+    }
+}
+
+/// What the payload tells.
+fn read_payload(facts: &mut PacketFacts, payload: &[u8]) {
+    match facts.codec {
         Codec::Vp8 => {
-            if let Ok(descriptor) = vp8::Vp8Descriptor::parse(payload) {
-                facts.keyframe = descriptor.keyframe;
-                facts.layer_sync = descriptor.layer_sync;
-                facts.tid = descriptor.tid;
-                facts.vp8 = Some(Vp8Facts {
-                    picture_id: descriptor.picture_id.map(|id| PictureId {
-                        value: id.value,
-                        long: id.long,
-                        offset: id.offset as u8,
-                    }),
-                    tl0_pic_idx: descriptor
-                        .tl0_pic_idx
-                        .map(|(value, offset)| Tl0PicIdx { value, offset: offset as u8 }),
-                });
-            }
+            facts.keyframe = read_vp8(facts, payload).is_some_and(|descriptor| descriptor.keyframe);
         }
         Codec::H264 => facts.keyframe = h264::starts_keyframe(payload),
         Codec::Vp9 => facts.keyframe = vp9::starts_keyframe(payload),
@@ -165,7 +162,34 @@ fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], no
         Codec::Opus => {}
         Codec::Red => facts.padding_only = red::primary(payload).is_none(),
     }
-    facts
+}
+
+/// What an end-to-end encrypted packet leaves clear: its header extensions, and the VP8 payload descriptor, which the
+/// packetizer writes after the frame was encrypted (RFC 7741 §4.2). Of the frame itself no bit is read.
+fn read_clear(facts: &mut PacketFacts, descriptor: Option<&[u8]>, payload: &[u8]) {
+    let vp8 = if facts.codec == Codec::Vp8 { read_vp8(facts, payload) } else { None };
+    match descriptor {
+        Some(descriptor) => facts.keyframe = av1::descriptor_starts_keyframe(descriptor),
+        None if facts.codec.kind() == MediaKind::Video => {
+            facts.may_be_keyframe = vp8.is_none_or(|vp8| vp8.start_of_partition && vp8.partition == 0);
+        }
+        None => {}
+    }
+}
+
+fn read_vp8(facts: &mut PacketFacts, payload: &[u8]) -> Option<vp8::Vp8Descriptor> {
+    let descriptor = vp8::Vp8Descriptor::parse(payload).ok()?;
+    facts.layer_sync = descriptor.layer_sync;
+    facts.tid = descriptor.tid;
+    facts.vp8 = Some(Vp8Facts {
+        picture_id: descriptor.picture_id.map(|id| PictureId {
+            value: id.value,
+            long: id.long,
+            offset: id.offset as u8,
+        }),
+        tl0_pic_idx: descriptor.tl0_pic_idx.map(|(value, offset)| Tl0PicIdx { value, offset: offset as u8 }),
+    });
+    Some(descriptor)
 }
 
 /// The rarer extensions, as kind, length and value one after the other.
@@ -190,7 +214,9 @@ fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
 /// Makes sure that the publisher hears from us in time: feedback soon after a packet, a request soon after a hole.
 pub(super) fn arm_feedback(publisher: &mut Member, track: &Track, encoding: u8, timers: &mut Timers, now: Instant) {
     let inbound = &publisher.inbound;
+    let asks = || inbound.media(track.mid).is_some_and(|media| media.nack);
     let missing = track.encodings.get(usize::from(encoding)).and_then(|encoding| encoding.recovery.poll_timeout());
+    let missing = missing.filter(|_| asks());
     let reception = inbound.reception_at.is_none().then(|| now + report::REPORT_INTERVAL);
     let soonest = [inbound.report_at, inbound.arrivals.poll_timeout(), missing, reception].into_iter().flatten().min();
     if let Some(at) = soonest {

@@ -8,6 +8,7 @@ use crate::units::Bitrate;
 
 use super::batch::Route;
 use super::data::Voice;
+use super::event::PeerState;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
@@ -46,7 +47,7 @@ pub(crate) struct Member {
     pub(crate) ssrc_base: u32,
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
-    pub(crate) connected: bool,
+    pub(crate) state: PeerState,
     /// When its remote was described first, until it is connected.
     pub(crate) described_at: Option<Instant>,
     /// How much it may say on data channels.
@@ -65,7 +66,7 @@ impl Member {
         initial: Bitrate,
         now: Instant,
     ) -> Self {
-        let connected = matches!(link, Link::Bot);
+        let state = if matches!(link, Link::Bot) { PeerState::Connected } else { PeerState::Connecting };
         Self {
             id,
             room,
@@ -79,7 +80,7 @@ impl Member {
             ice_generation: 0,
             ice: (String::new(), String::new()),
             ssrc_base,
-            connected,
+            state,
             described_at: None,
             route: None,
             transport_work: false,

@@ -207,6 +207,18 @@ impl Outbound {
         due
     }
 
+    /// Has the next report, with which the layers are chosen anew, come as soon as they may be: the estimate has changed,
+    /// and no other may follow for a second. Says whether it comes sooner now.
+    pub(crate) fn hasten_report(&mut self, now: Instant) -> bool {
+        let Some((at, last)) = self.allocated else { return false };
+        let soon = (at + ALLOCATE_INTERVAL).max(now);
+        let sooner = last != self.estimate && self.report_at.is_none_or(|report| soon < report);
+        if sooner {
+            self.report_at = Some(soon);
+        }
+        sooner
+    }
+
     pub(crate) fn section(&mut self, mid: Mid) -> Option<(u8, &mut SendTrack)> {
         self.send.iter_mut().enumerate().find(|(_, send)| send.mid == mid).map(|(index, send)| (index as u8, send))
     }

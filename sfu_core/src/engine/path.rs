@@ -33,7 +33,6 @@ const HEADERS: u16 = 44;
 
 /// One authenticated or forged datagram that looks like RTP, from an address that `from` has proved to own.
 pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
-    engine.serving = Some(from);
     let Some(publisher) = engine.peers.find_mut(from) else {
         return engine.stats.drops.unknown_source += 1;
     };

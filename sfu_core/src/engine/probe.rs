@@ -40,14 +40,17 @@ impl PaddingCredit {
 }
 
 /// Fills up with what `send` sends, while there is credit and nothing waits; `send` says how many bytes left.
-pub(crate) fn fill_up(member: &mut Member, now: Instant, mut send: impl FnMut(&mut Member, &Queued) -> usize) {
+///
+/// `None` from `send` says that the batch is full.
+pub(crate) fn fill_up(member: &mut Member, now: Instant, mut send: impl FnMut(&mut Member, &Queued) -> Option<usize>) {
     member.outbound.padding.due = None;
     while let Some(filling) = next(&mut member.outbound, now) {
-        let sent = send(member, &filling);
-        if sent == 0 {
-            return; // it may not leave any more, or the batch is full
+        match send(member, &filling) {
+            None => return,
+            // It may not leave any more, or its bytes are gone: another section fills up.
+            Some(0) => member.outbound.give_up_filling_with(filling.send_index),
+            Some(sent) => member.outbound.pacer.on_padding(sent as u16, now),
         }
-        member.outbound.pacer.on_padding(sent as u16, now);
     }
     if member.outbound.estimate.padding_to > Bitrate::ZERO && member.outbound.fillable().is_some() {
         member.outbound.padding.due = Some(now + FILL_INTERVAL);
@@ -68,11 +71,19 @@ fn next(outbound: &mut Outbound, now: Instant) -> Option<Queued> {
 }
 
 impl Outbound {
-    /// The last video packet that left, as a retransmission.
+    /// The last video packet that left in the first section that has one, as a retransmission.
     fn fillable(&self) -> Option<Queued> {
-        let section = self.send.iter().find(|section| section.rtx_ssrc.is_some() && section.last_video.is_some())?;
-        let last = section.last_video?;
-        let payload_type = section.payload_types.iter().find(|payload| payload.number == last.payload_type)?.rtx?;
-        Some(Queued { payload_type, retransmission: true, ..last })
+        self.send.iter().filter(|section| section.rtx_ssrc.is_some()).find_map(|section| {
+            let last = section.last_video?;
+            let payload_type = section.payload_types.iter().find(|payload| payload.number == last.payload_type)?.rtx?;
+            Some(Queued { payload_type, retransmission: true, ..last })
+        })
+    }
+
+    /// The section's last video packet cannot leave again.
+    fn give_up_filling_with(&mut self, send_index: u8) {
+        if let Some(section) = self.send.get_mut(usize::from(send_index)) {
+            section.last_video = None;
+        }
     }
 }

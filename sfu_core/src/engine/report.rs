@@ -60,6 +60,10 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
             }
             if encoding.keyframes.poll_pli(now) && member.rtcp.push(|out| Pli { sender, media: ssrc }.write(out)) {
                 engine.stats.keyframe_requests_out += 1;
+                if encoding.hides_keyframes {
+                    // Nobody here could tell that it came; a subscriber that still lacks it asks again.
+                    encoding.keyframes.satisfy();
+                }
             }
             soonest(encoding.keyframes.poll_timeout());
             if reports_due && let Some(report) = encoding.reception.report() {

@@ -85,6 +85,16 @@ impl Engine {
         self.rooms.find(room).is_some_and(|state| state.speakers.forwards(track))
     }
 
+    /// A track ended or was muted: if it was among the speakers, they are told anew without it.
+    pub(super) fn silence(&mut self, room: RoomId, track: TrackId) {
+        let Some(state) = self.rooms.find_mut(room) else { return };
+        let spoke = state.speakers.is_active(track) || state.speakers.dominant() == Some(track);
+        state.speakers.remove(track);
+        if spoke {
+            self.announce_speakers(room);
+        }
+    }
+
     fn announce_speakers(&mut self, room: RoomId) {
         let Some(state) = self.rooms.find(room) else { return };
         let dominant = state.speakers.dominant();

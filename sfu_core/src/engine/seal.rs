@@ -107,7 +107,8 @@ pub(crate) fn seal(
 }
 
 fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out: &mut [u8]) -> usize {
-    let mut writer = ExtensionWriter::new(out, stamp.two_byte);
+    let two_byte = stamp.two_byte || has_long_value(packet.stored.extensions);
+    let mut writer = ExtensionWriter::new(out, two_byte);
     let ids = &stamp.ids;
     if let Some(id) = ids.id(ExtensionKind::TransportCc) {
         writer.push_array(id, (leaving.transport_cc as u16).to_be_bytes());
@@ -135,6 +136,19 @@ fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
         rest = tail;
     }
     writer.finish()
+}
+
+/// Whether a value to pass on is longer than the one-byte form can say (RFC 8285 §4.2): the dependency descriptor of a
+/// keyframe is.
+#[inline]
+fn has_long_value(mut extensions: &[u8]) -> bool {
+    while let Some((&[_, len], tail)) = extensions.split_first_chunk::<2>() {
+        if len > 16 {
+            return true;
+        }
+        extensions = tail.get(usize::from(len)..).unwrap_or_default();
+    }
+    false
 }
 
 /// The offsets were found when the packet came in; they lie inside the payload that was stored with them.

@@ -1,7 +1,7 @@
 //! The state of everything, for a reader that missed events or was restarted.
 
 use super::Engine;
-use super::event::{DataSnapshot, PeerSnapshot, RosterSnapshot, Snapshot, TrackSnapshot};
+use super::event::{DataSnapshot, PeerSnapshot, PeerState, RosterSnapshot, Snapshot, TrackSnapshot};
 use super::path::flow_of;
 use crate::peer::Peer;
 use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
@@ -21,7 +21,7 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 peer,
                 room: member.room,
                 participant: member.participant,
-                connected: member.connected,
+                state: member.state,
             })
             .collect(),
         tracks: engine
@@ -50,7 +50,7 @@ pub(super) fn engine_stats(engine: &Engine) -> EngineStats {
     EngineStats {
         rooms: engine.rooms.len() as u64,
         peers: engine.peers.len() as u64,
-        connected_peers: engine.peers.iter().filter(|(_, member)| member.connected).count() as u64,
+        connected_peers: engine.peers.iter().filter(|(_, member)| member.state == PeerState::Connected).count() as u64,
         handshakes: engine.peers.iter().filter(|(_, member)| is_joining(member)).count() as u64,
         tracks: engine.tracks.len() as u64,
         edges: engine.gate.len() as u64,
@@ -66,7 +66,7 @@ fn is_joining(member: &Member) -> bool {
 /// The figures of one peer.
 pub(super) fn peer_stats(engine: &Engine, member: &Member, now: Instant) -> PeerStats {
     PeerStats {
-        connected: member.connected,
+        connected: member.state == PeerState::Connected,
         rtt_s: member.outbound.round_trip.map(|rtt| rtt.as_secs_f64()),
         estimate_bps: member.outbound.estimate.target.as_bps(),
         send_queue_s: member.outbound.pacer.oldest_wait(now).as_secs_f64(),

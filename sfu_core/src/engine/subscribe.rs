@@ -72,9 +72,11 @@ pub(super) fn detach(engine: &mut Engine, track: TrackId, subscriber: PeerId, se
         return;
     };
     let subscription = state.subscriptions.remove(place);
+    state.cancel_unneeded_keyframes();
     let Some(member) = engine.peers.find_mut(subscriber) else { return };
     if let Some(section) = member.outbound.send.get_mut(usize::from(send_index)) {
         section.track = None;
+        section.last_video = None;
         section.next_index = section.next_index.max(subscription.rewriter.next_sequence());
         section.last_timestamp = subscription.rewriter.last_timestamp();
     }
@@ -117,9 +119,14 @@ pub(super) fn revoke(engine: &mut Engine, track: TrackId, subscriber: PeerId) ->
     let (room, participant) = (member.room, member.participant);
     let was_live = engine.gate.revoke(Flow::Track(track), subscriber);
     engine.witness.withdrawn(track, subscriber);
-    if let Some(subscription) = engine.tracks.find_mut(track).and_then(|track| track.subscription_mut(subscriber)) {
-        subscription.edge = None;
-        subscription.selector.reset();
+    if let Some(state) = engine.tracks.find_mut(track) {
+        if let Some(subscription) = state.subscription_mut(subscriber) {
+            subscription.edge = None;
+            subscription.selector.reset();
+            // Nothing that went out before can be asked for again, even if the right comes back.
+            subscription.rewriter.forget();
+        }
+        state.cancel_unneeded_keyframes();
     }
     if was_live {
         engine.listener_lost(room, participant);

@@ -10,8 +10,13 @@ use crate::ids::ParticipantId;
 use crate::rtcp::RtcpPacket;
 use crate::session::MediaKind;
 
+mod clear;
 mod data;
+mod isolation;
+mod joins;
+mod limits;
 mod rig;
+mod told;
 
 use rig::{Rig, mid};
 

@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 /// A publisher asked more often than this spends its bitrate on keyframes alone.
 pub const MIN_PLI_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long the first of several people who join together waits for the others, so that one keyframe serves all.
-pub const JOIN_WINDOW: Duration = Duration::from_millis(200);
-
 /// How long an unanswered request waits before it is repeated: it or its answer was lost, or the encoder is slow.
 const RETRY_AFTER: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -18,23 +15,16 @@ pub struct KeyframeRequester {
     due: Option<Instant>,
     last_sent: Option<Instant>,
     unanswered: usize,
-    rtt: Duration,
 }
 
 impl KeyframeRequester {
     /// A subscriber cannot decode until the next keyframe.
     pub fn want(&mut self, now: Instant) {
-        self.want_at(now);
-    }
-
-    /// Someone joined a room in which many join at once: the request waits [`JOIN_WINDOW`] for others.
-    pub fn want_grouped(&mut self, now: Instant) {
-        self.want_at(now + JOIN_WINDOW);
-    }
-
-    /// The round trip to the publisher: no answer can come sooner.
-    pub fn set_rtt(&mut self, rtt: Duration) {
-        self.rtt = rtt.min(MIN_PLI_INTERVAL);
+        if self.unanswered > 0 {
+            return; // a request is on its way; its answer serves this subscriber too
+        }
+        let allowed = self.last_sent.map_or(now, |sent| now.max(sent + MIN_PLI_INTERVAL));
+        self.due = Some(self.due.map_or(allowed, |due| due.min(allowed)));
     }
 
     /// When [`poll_pli`](Self::poll_pli) next has something to send.
@@ -47,7 +37,7 @@ impl KeyframeRequester {
         if self.due.is_none_or(|due| due > now) {
             return false;
         }
-        let patience = RETRY_AFTER[self.unanswered.min(RETRY_AFTER.len() - 1)] + self.rtt;
+        let patience = RETRY_AFTER[self.unanswered.min(RETRY_AFTER.len() - 1)];
         self.unanswered += 1;
         self.last_sent = Some(now);
         self.due = Some(now + patience);
@@ -68,14 +58,6 @@ impl KeyframeRequester {
     /// Whether someone waits.
     pub fn is_wanted(&self) -> bool {
         self.due.is_some()
-    }
-
-    fn want_at(&mut self, wanted: Instant) {
-        if self.unanswered > 0 {
-            return; // a request is on its way; its answer serves this subscriber too
-        }
-        let allowed = self.last_sent.map_or(wanted, |sent| wanted.max(sent + MIN_PLI_INTERVAL));
-        self.due = Some(self.due.map_or(allowed, |due| due.min(allowed)));
     }
 }
 
@@ -149,19 +131,22 @@ mod tests {
     fn people_who_join_together_share_one_keyframe() {
         let plis = sent(400, |requester, ms, now| {
             if ms < 200 && ms % 10 == 0 {
-                requester.want_grouped(now);
+                requester.want(now);
+            }
+            if ms == 200 {
+                requester.satisfy();
             }
         });
-        assert_eq!(plis, [200]);
+        assert_eq!(plis, [0]);
     }
 
     #[test]
-    fn a_request_that_cannot_wait_overtakes_the_group() {
-        let plis = sent(200, |requester, ms, now| match ms {
-            0 => requester.want_grouped(now),
-            30 => requester.want(now),
+    fn what_nobody_waits_for_any_more_is_not_asked_for_again() {
+        let plis = sent(5_000, |requester, ms, now| match ms {
+            0 => requester.want(now),
+            100 => requester.cancel(),
             _ => {}
         });
-        assert_eq!(plis, [30]);
+        assert_eq!(plis, [0]);
     }
 }

@@ -59,6 +59,7 @@ impl Origin {
             codec: Codec::Vp8,
             marker: self.marker,
             keyframe: false,
+            may_be_keyframe: false,
             layer_sync: false,
             padding_only: false,
             tid: None,

@@ -218,7 +218,7 @@ impl Rewriter {
         self.current().offsets.timestamp
     }
 
-    /// The index that the next packet gets: padding of our own takes it by [`take_number`](Self::take_number).
+    /// The index that the next packet gets.
     pub fn next_sequence(&self) -> u64 {
         self.next
     }
@@ -226,11 +226,6 @@ impl Rewriter {
     /// The highest timestamp that went out.
     pub fn last_timestamp(&self) -> u32 {
         self.last_timestamp
-    }
-
-    /// Uses up one number for a packet of our own, such as padding. It cannot be sent again.
-    pub fn take_number(&mut self, now: Instant) -> u64 {
-        self.number(self.highest_in, State::Withheld, now)
     }
 
     #[inline]

@@ -40,6 +40,8 @@ pub struct Encoding {
     pub recovery: Recovery,
     /// Whether a keyframe of it is wanted.
     pub keyframes: KeyframeRequester,
+    /// Whether nothing that its sender leaves clear tells where its keyframes are.
+    pub hides_keyframes: bool,
     /// Its last sender report.
     pub clock: Option<SourceClock>,
 }
@@ -54,6 +56,7 @@ impl Encoding {
             reception: Reception::default(),
             recovery: Recovery::default(),
             keyframes: KeyframeRequester::default(),
+            hides_keyframes: false,
             clock: None,
         }
     }
@@ -231,6 +234,20 @@ impl Track {
     pub fn withhold(&mut self, facts: &PacketFacts, now: Instant) {
         for subscription in &mut self.subscriptions {
             subscription.rewriter.drop_packet(facts, now);
+        }
+    }
+
+    /// Stops asking for keyframes of encodings that nobody gets or waits for any more.
+    pub fn cancel_unneeded_keyframes(&mut self) {
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            let needs = |subscription: &Subscription| {
+                let selector = &subscription.selector;
+                let wanted = [selector.current(), selector.needs_keyframe()];
+                subscription.edge.is_some() && wanted.contains(&Some(index as u8))
+            };
+            if encoding.keyframes.is_wanted() && !self.subscriptions.iter().any(needs) {
+                encoding.keyframes.cancel();
+            }
         }
     }
 

@@ -60,11 +60,6 @@ impl Selector {
         self.temporal = self.temporal.min(target.temporal);
     }
 
-    /// Tells that the track now has `encodings` encodings (they appear one by one when they are named by RID only).
-    pub fn set_encodings(&mut self, encodings: u8) {
-        self.encodings = self.encodings.max(encodings);
-    }
-
     /// Forgets what went out: packets were withheld elsewhere, so that only a keyframe helps.
     pub fn reset(&mut self) {
         self.current = None;

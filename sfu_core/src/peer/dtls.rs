@@ -225,7 +225,6 @@ pub struct Dtls {
     silent_since: Option<Instant>,
     progress: Progress,
     pending: VecDeque<Vec<u8>>,
-    pending_since: Option<Instant>,
     second: Option<(Instant, u32)>,
     failed_attempts: u32,
     transmits: VecDeque<Vec<u8>>,
@@ -244,7 +243,6 @@ impl Dtls {
             silent_since: None,
             progress: Progress::Handshaking,
             pending: VecDeque::new(),
-            pending_since: None,
             second: None,
             failed_attempts: 0,
             transmits: VecDeque::new(),
@@ -303,7 +301,6 @@ impl Dtls {
             if stage == Stage::Connected {
                 self.feed(datagram, now);
             } else if self.pending.len() < MAX_PENDING_HANDSHAKE {
-                self.pending_since.get_or_insert(now);
                 self.pending.push_back(datagram.to_vec());
             }
         }
@@ -319,9 +316,6 @@ impl Dtls {
     /// Works off one waiting datagram of the handshake; `false` when there was none.
     pub fn advance(&mut self, now: Instant) -> bool {
         let Some(datagram) = self.pending.pop_front() else { return false };
-        if self.pending.is_empty() {
-            self.pending_since = None;
-        }
         // It may have been let in behind one that has since failed.
         let fresh = self.endpoint.is_none() && !self.is_client();
         if self.progress != Progress::Over && (!fresh || is_acceptable(&datagram, Stage::Fresh)) {
@@ -404,7 +398,6 @@ impl Dtls {
                     let version = endpoint.version();
                     self.progress = Progress::Connected;
                     self.pending.clear();
-                    self.pending_since = None;
                     self.events.push_back(DtlsEvent::Connected { profile, keys, version });
                 }
                 DtlsOutput::Application(payload) => {
@@ -428,7 +421,6 @@ impl Dtls {
         self.give_up_attempt(now);
         self.due = None;
         self.pending.clear();
-        self.pending_since = None;
         self.progress = Progress::Over;
         self.events.push_back(DtlsEvent::WrongCertificate);
     }
@@ -461,9 +453,10 @@ impl Dtls {
         self.events.pop_front()
     }
 
-    /// When to call [`Dtls::handle_timeout`], or [`Dtls::advance`].
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due.into_iter().chain(self.pending_since).min()
+    /// When to call [`Dtls::handle_timeout`]. What waits for [`Dtls::advance`] has no deadline: its owner shares out the
+    /// work.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
     }
 }
 

@@ -191,6 +191,11 @@ impl Ice {
         // An error is not read: 487 would make us controlling, and no other would change anything.
     }
 
+    /// Whether the STUN message `answer` answers a check under way.
+    pub fn asked(&self, answer: &[u8]) -> bool {
+        StunMessage::parse(answer).is_ok_and(|message| self.checks.find(message.trans_id()).is_some())
+    }
+
     fn on_request(&mut self, source: SocketAddr, destination: IpAddr, message: &StunMessage<'_>, now: Instant) {
         let Some(announced) = self.announced(source, destination) else { return };
         let seen = self.requests.look_up(message.trans_id(), source);

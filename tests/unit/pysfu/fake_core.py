@@ -84,7 +84,7 @@ class FakeCore:
                 for peer in [peer for (at, peer), state in self.peers.items() if (at, state.room) == (worker, room)]:
                     self.remove_peer(worker, peer)
             case messages.CreatePeer(room=room, participant=participant):
-                state = messages.PeerState(peer=self.next, room=room, participant=participant, connected=False)
+                state = messages.PeerState(peer=self.next, room=room, participant=participant, state="connecting")
                 self.peers[worker, self.next] = state
                 return messages.PeerReply(peer=self.next, local=LOCAL)
             case messages.RestartIce(peer=peer):

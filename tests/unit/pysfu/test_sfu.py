@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer
 
-from pysfu import Sfu, TransportState, errors, events, messages
+from pysfu import Sfu, errors, events, messages
 
 pytestmark = pytest.mark.asyncio
 
@@ -155,19 +156,22 @@ async def test_events_name_objects_and_every_reader_gets_them(cores: list[FakeCo
                 assert await anext(queue) == events.SpeakersChanged(room, ((alice.id, 30),))
 
 
-async def test_a_resync_takes_a_snapshot_and_then_tells(cores: list[FakeCore]) -> None:
+@pytest.mark.parametrize("state", ["connected", "disconnected", "failed", "closed"])
+async def test_a_resync_takes_a_snapshot_and_then_tells(
+    cores: list[FakeCore], state: Literal["connected", "disconnected", "failed", "closed"]
+) -> None:
     async with Sfu() as sfu:
         room = await sfu.create_room()
         transport = await (await room.add_participant()).answer(SENDS_BOTH)
         key = (0, transport.number)
-        state = cores[0].peers[key]
+        before = cores[0].peers[key]
         cores[0].peers[key] = messages.PeerState(
-            peer=state.peer, room=state.room, participant=state.participant, connected=True
+            peer=before.peer, room=before.room, participant=before.participant, state=state
         )
         with sfu.subscription() as queue:
             cores[0].tell(messages.Resync(version=9))
             assert await anext(queue) == events.Resynced()
-        assert transport.state is TransportState.CONNECTED
+        assert transport.state == state
 
 
 async def test_after_a_resync_the_roster_is_told_again(cores: list[FakeCore]) -> None:

@@ -58,6 +58,17 @@ fn lost_edges_become_one_word_with_the_version_to_catch_up_with() {
 }
 
 #[test]
+fn what_the_engine_lost_is_told_with_its_own_version() {
+    let (mut outlet, mut inlet) = ends();
+    outlet.event(edge(0));
+    outlet.event(Event::Resync { version: 70_000 });
+    outlet.publish();
+    assert_eq!(read(&mut inlet), [(1, edge(0)), (70_000, Event::Resync { version: 70_000 })]);
+    outlet.event(edge(1));
+    assert_eq!(read(&mut inlet), [(70_001, edge(1))]);
+}
+
+#[test]
 fn of_levels_the_latest_wins() {
     let (mut outlet, mut inlet) = ends();
     for slot in 0..MAX as u32 {

@@ -16,8 +16,8 @@ use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
 use crate::session::{
-    Codec, CongestionFeedback, DtlsRole, NegotiatedSession, PayloadType, ReceiveMedia, RemoteEncoding, RemoteTransport,
-    SendMedia,
+    Codec, CongestionFeedback, DtlsRole, LocalTransport, NegotiatedSession, PayloadType, ReceiveMedia, RemoteEncoding,
+    RemoteTransport, SendMedia,
 };
 use crate::units::NtpTime;
 
@@ -35,6 +35,8 @@ pub(super) struct Seen {
     pub(super) to: PeerId,
     pub(super) header: Header,
     pub(super) payload: Vec<u8>,
+    /// Extensions that are passed on, by kind.
+    pub(super) passed_on: Vec<(ExtensionKind, Vec<u8>)>,
 }
 
 struct Desk {
@@ -43,6 +45,7 @@ struct Desk {
     opens: SrtpInbound,
     transport_cc: u16,
     ssrc_base: u32,
+    extensions: ExtensionMap,
     feedback: FeedbackBuilder,
     /// Transport-wide numbers not yet acknowledged, and when they arrived in microseconds.
     arrived: BTreeMap<u16, u64>,
@@ -51,24 +54,28 @@ struct Desk {
 pub(super) struct Rig {
     begun: Instant,
     pub(super) engine: Engine,
+    /// How many groups the kernel takes of one batch.
+    pub(super) kernel_takes: usize,
     pub(super) room: RoomId,
     pub(super) now: Instant,
     desks: BTreeMap<PeerId, Desk>,
     sent: Vec<(SocketAddr, Vec<u8>, Instant)>,
     numbers: BTreeMap<PeerId, Vec<u16>>,
     rtcp: BTreeMap<PeerId, Vec<Vec<u8>>>,
+    /// What went to addresses that are nobody's on the desk.
+    pub(super) strays: Vec<(SocketAddr, Vec<u8>)>,
 }
 
-struct Tap<'a>(&'a mut Vec<(SocketAddr, Vec<u8>, Instant)>, Instant);
+struct Tap<'a>(&'a mut Vec<(SocketAddr, Vec<u8>, Instant)>, usize, Instant);
 
 impl Sink for Tap<'_> {
     fn transmit(&mut self, batch: &TransmitBatch) -> usize {
-        for group in &batch.groups {
+        for group in batch.groups.iter().take(self.1) {
             for datagram in batch.bytes[group.range.clone()].chunks(group.segment_size) {
-                self.0.push((group.destination, datagram.to_vec(), self.1));
+                self.0.push((group.destination, datagram.to_vec(), self.2));
             }
         }
-        batch.groups.len()
+        batch.groups.len().min(self.1)
     }
 
     fn deliver(&mut self, _bot: PeerId, _packet: &[u8]) {}
@@ -95,12 +102,14 @@ impl Rig {
         Self {
             begun: now,
             engine,
+            kernel_takes: usize::MAX,
             room,
             now,
             desks: BTreeMap::new(),
             sent: Vec::new(),
             numbers: empty(),
             rtcp: BTreeMap::new(),
+            strays: Vec::new(),
         }
     }
 
@@ -110,12 +119,18 @@ impl Rig {
     }
 
     pub(super) fn join(&mut self, participant: u64) -> PeerId {
+        self.join_with(participant, |_| {})
+    }
+
+    /// Someone with whom something else was agreed on.
+    pub(super) fn join_with(&mut self, participant: u64, change: impl FnOnce(&mut NegotiatedSession)) -> PeerId {
         let address: SocketAddr = ([198, 51, 100, participant as u8], 40_000).into();
         let profile = SrtpProfile::AeadAes128Gcm;
         let material: Vec<u8> = (0..56).map(|n| n ^ participant as u8).collect();
         let keys = SrtpKeys::new(profile, &material).expect("56 bytes");
         let ssrc_base = 0x1000 * participant as u32;
-        let session = session(ssrc_base);
+        let mut session = session(ssrc_base);
+        change(&mut session);
         let id = ParticipantId(participant);
         let peer =
             self.engine.create_keyed_peer(self.room, id, address, &keys, &session, self.now).expect("room for one");
@@ -125,6 +140,7 @@ impl Rig {
             opens: SrtpInbound::new(profile, &keys.server.key, &keys.server.salt),
             transport_cc: 0,
             ssrc_base,
+            extensions: session.extensions,
             feedback: FeedbackBuilder::new(Ssrc(1)),
             arrived: BTreeMap::new(),
         };
@@ -159,6 +175,7 @@ impl Rig {
             opens: SrtpInbound::new(keys.profile, &keys.server.key, &keys.server.salt),
             transport_cc: 0,
             ssrc_base: self.engine.peers.find(peer).expect("a peer").ssrc_base,
+            extensions: extensions(),
             feedback: FeedbackBuilder::new(Ssrc(1)),
             arrived: BTreeMap::new(),
         };
@@ -175,7 +192,11 @@ impl Rig {
     }
 
     pub(super) fn publish(&mut self, peer: PeerId, name: &str, source: TrackSource) -> TrackId {
-        let publish = Command::Publish { peer, mid: mid(name), source, encrypted: false };
+        self.publish_as(peer, name, source, false)
+    }
+
+    pub(super) fn publish_as(&mut self, peer: PeerId, name: &str, source: TrackSource, encrypted: bool) -> TrackId {
+        let publish = Command::Publish { peer, mid: mid(name), source, encrypted };
         let Ok(Reply::Track { track }) = self.command(publish) else { panic!("a track") };
         track
     }
@@ -189,7 +210,12 @@ impl Rig {
     }
 
     pub(super) fn move_to_another_path(&mut self, peer: PeerId) {
-        crate::engine::control::on_peer_event(&mut self.engine, peer, crate::peer::PeerEvent::PathChanged, self.now);
+        self.happens(peer, crate::peer::PeerEvent::PathChanged);
+    }
+
+    /// Something happens to the transport of a peer.
+    pub(super) fn happens(&mut self, peer: PeerId, event: crate::peer::PeerEvent) {
+        crate::engine::control::on_peer_event(&mut self.engine, peer, event, self.now);
     }
 
     pub(super) fn transport(&mut self, peer: PeerId) -> &mut crate::peer::Peer {
@@ -224,7 +250,7 @@ impl Rig {
         let end = self.now + span;
         loop {
             let next = self.engine.tick(self.now);
-            self.engine.flush(&mut Tap(&mut self.sent, self.now), self.now);
+            self.engine.flush(&mut Tap(&mut self.sent, self.kernel_takes, self.now), self.now);
             if next >= end {
                 break;
             }
@@ -254,10 +280,27 @@ impl Rig {
     }
 
     fn ingest(&mut self, from: PeerId, payload_type: u8, ssrc: u32, number: u16, timestamp: u32, payload: &[u8]) {
+        self.ingest_with(from, (payload_type, ssrc), number, timestamp, payload, &[]);
+    }
+
+    /// A packet of a payload type and SSRC with header extensions.
+    pub(super) fn ingest_with(
+        &mut self,
+        from: PeerId,
+        (payload_type, ssrc): (u8, u32),
+        number: u16,
+        timestamp: u32,
+        payload: &[u8],
+        extensions: &[(ExtensionKind, &[u8])],
+    ) {
         let Some(desk) = self.desks.get_mut(&from) else { return };
         let mut packet = vec![0; 1_500];
-        let mut writer = ExtensionWriter::new(&mut packet[Header::LEN..], false);
+        let two_byte = extensions.iter().any(|(_, value)| value.len() > 16);
+        let mut writer = ExtensionWriter::new(&mut packet[Header::LEN..], two_byte);
         writer.push(3, &desk.transport_cc.to_be_bytes());
+        for (kind, value) in extensions {
+            writer.push(desk.extensions.id(*kind).expect("it was agreed on"), value).expect("room for it");
+        }
         desk.transport_cc = desk.transport_cc.wrapping_add(1);
         let header_len = Header::LEN + writer.finish();
         let header = Header {
@@ -270,8 +313,60 @@ impl Rig {
         header.write(true, packet.first_chunk_mut().expect("room for a header"));
         packet[header_len..header_len + payload.len()].copy_from_slice(payload);
         let len = desk.seals.seal_rtp(&mut packet, header_len, payload.len(), u64::from(number));
-        let (source, destination) = (desk.address, [192, 0, 2, 1].into());
-        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
+        let source = desk.address;
+        self.datagram(source, &packet[..len]);
+    }
+
+    /// A datagram from anywhere.
+    pub(super) fn datagram(&mut self, source: SocketAddr, bytes: &[u8]) {
+        let (mut bytes, destination) = (bytes.to_vec(), [192, 0, 2, 1].into());
+        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut bytes }], self.now);
+    }
+
+    /// From here on the engine breaks whenever it serves `whom`.
+    pub(super) fn break_for(&mut self, whom: Served) {
+        self.engine.broken_for = Some(whom);
+    }
+
+    /// Something that looks like RTP or RTCP from the address of a peer.
+    pub(super) fn noise(&mut self, from: PeerId, second_byte: u8) {
+        let source = self.desks[&from].address;
+        self.datagram(source, &[&[0x80, second_byte][..], &[0; 40]].concat());
+    }
+
+    /// A datagram from the address of a peer.
+    pub(super) fn send_from(&mut self, from: PeerId, bytes: &[u8]) {
+        self.datagram(self.desks[&from].address, bytes);
+    }
+
+    /// What an engine hands to a bot and takes from it.
+    pub(super) fn join_bot(&mut self, participant: u64) -> PeerId {
+        let session = Box::new(session(0x1000 * participant as u32));
+        let create = Command::CreateBot { room: self.room, participant: ParticipantId(participant), session };
+        let Ok(Reply::Bot { peer }) = self.command(create) else { panic!("a bot") };
+        peer
+    }
+
+    pub(super) fn ingest_bot(&mut self, bot: PeerId, packet: &[u8]) {
+        self.engine.ingest_bot(bot, packet, self.now);
+    }
+
+    /// One turn of the worker: what is due, no more. Says when the next one is wanted.
+    pub(super) fn tick(&mut self) -> Instant {
+        self.engine.tick(self.now)
+    }
+
+    pub(super) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// A peer that will connect over the network, with what was agreed on with it.
+    pub(super) fn stranger(&mut self, participant: u64) -> (PeerId, LocalTransport) {
+        let create = Command::CreatePeer { room: self.room, participant: ParticipantId(participant) };
+        let Ok(Reply::Peer { peer, local }) = self.command(create) else { panic!("a peer") };
+        let session = Box::new(session(local.ssrc_base));
+        self.command(Command::Connect { peer, session }).expect("a negotiation");
+        (peer, local)
     }
 
     /// The peer tells that everything sent to it since the last time came 10 ms later.
@@ -289,10 +384,19 @@ impl Rig {
     }
 
     pub(super) fn nack(&mut self, from: PeerId, section: &str, number: u16) {
+        self.nack_all(from, section, &[number]);
+    }
+
+    pub(super) fn nack_all(&mut self, from: PeerId, section: &str, numbers: &[u16]) {
+        let media = Ssrc(self.desks[&from].ssrc_base + if section == "a" { 0 } else { 2 });
+        self.rtcp(from, |out| nack::write(Ssrc(1), media, numbers, out));
+    }
+
+    /// RTCP from a peer.
+    pub(super) fn rtcp(&mut self, from: PeerId, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
         let desk = self.desks.get_mut(&from).expect("a peer");
-        let media = Ssrc(desk.ssrc_base + if section == "a" { 0 } else { 2 });
-        let mut packet = vec![0; 200];
-        let len = nack::write(Ssrc(1), media, &[number], &mut packet).expect("it fits");
+        let mut packet = vec![0; 1_400];
+        let len = write(&mut packet).expect("it fits");
         let len = desk.seals.seal_rtcp(&mut packet, len);
         let (source, destination) = (desk.address, [192, 0, 2, 1].into());
         self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
@@ -313,11 +417,14 @@ impl Rig {
 
     /// What media left by now.
     pub(super) fn flush(&mut self) -> Vec<Seen> {
-        self.engine.flush(&mut Tap(&mut self.sent, self.now), self.now);
+        self.engine.flush(&mut Tap(&mut self.sent, self.kernel_takes, self.now), self.now);
         let mut seen = Vec::new();
         let epoch = Epoch { instant: self.begun, ntp: NtpTime(0) };
         for (destination, mut datagram, sent_at) in std::mem::take(&mut self.sent) {
-            let (to, desk) = self.desks.iter_mut().find(|(_, desk)| desk.address == destination).expect("a peer");
+            let Some((to, desk)) = self.desks.iter_mut().find(|(_, desk)| desk.address == destination) else {
+                self.strays.push((destination, datagram));
+                continue;
+            };
             if classify(&datagram) == DatagramKind::Rtcp {
                 let len = desk.opens.unprotect_rtcp(&mut datagram).expect("sealed for this peer");
                 self.rtcp.entry(*to).or_default().push(datagram[..len].to_vec());
@@ -325,11 +432,19 @@ impl Rig {
             }
             let len = desk.opens.unprotect_rtp(&mut datagram).expect("sealed for this peer, once");
             let packet = Packet::parse(&datagram[..len]).expect("a packet");
-            if let Some(number) = packet.extensions.read(&extensions()).transport_cc {
+            let read = packet.extensions.read(&desk.extensions);
+            if let Some(number) = read.transport_cc {
                 desk.arrived.insert(number, epoch.micros_at(sent_at) + 10_000);
             }
             self.numbers.entry(*to).or_default().push(packet.header.sequence_number);
-            seen.push(Seen { to: *to, header: packet.header, payload: packet.payload.to_vec() });
+            let passed_on = [
+                (ExtensionKind::AbsCaptureTime, read.abs_capture_time.map(<[u8]>::to_vec)),
+                (ExtensionKind::VideoOrientation, read.video_orientation.map(|byte| vec![byte])),
+                (ExtensionKind::PlayoutDelay, read.playout_delay.map(<[u8]>::to_vec)),
+                (ExtensionKind::DependencyDescriptor, read.dependency_descriptor.map(<[u8]>::to_vec)),
+            ];
+            let passed_on = passed_on.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect();
+            seen.push(Seen { to: *to, header: packet.header, payload: packet.payload.to_vec(), passed_on });
         }
         seen
     }
@@ -346,7 +461,16 @@ impl Rig {
 
 fn extensions() -> ExtensionMap {
     let mut extensions = ExtensionMap::default();
-    assert!(extensions.set(ExtensionKind::TransportCc, 3) && extensions.set(ExtensionKind::Mid, 4));
+    let kinds = [
+        (ExtensionKind::TransportCc, 3),
+        (ExtensionKind::Mid, 4),
+        (ExtensionKind::AudioLevel, 5),
+        (ExtensionKind::AbsCaptureTime, 6),
+        (ExtensionKind::VideoOrientation, 7),
+        (ExtensionKind::PlayoutDelay, 8),
+        (ExtensionKind::DependencyDescriptor, 9),
+    ];
+    assert!(kinds.into_iter().all(|(kind, id)| extensions.set(kind, id)));
     extensions
 }
 

@@ -17,6 +17,7 @@ fn video(timestamp: u32, tid: u8) -> PacketFacts {
         codec: Codec::Vp8,
         marker: true,
         keyframe: false,
+        may_be_keyframe: false,
         layer_sync: false,
         padding_only: false,
         tid: Some(tid),

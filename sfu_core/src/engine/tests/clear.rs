@@ -1,0 +1,119 @@
+//! What is read of a packet, and what is passed on of it.
+
+use super::rig::{Rig, VP8, VP8_RTX};
+use super::*;
+use crate::rtp::ext::{ExtensionKind, ExtensionMap};
+
+/// The dependency descriptor of a keyframe's first packet (with a template structure) and of any other frame's.
+const KEY: &[u8] = &[0x80, 0, 1, 0x80, 0x01, 0x02, 0x03];
+const DELTA: &[u8] = &[0xc0, 0, 2];
+
+/// A VP8 packet whose frame nobody here can read: a clear descriptor, then bytes that would mean a keyframe or not.
+fn sealed_frame(number: u16, first: u8) -> Vec<u8> {
+    let mut payload = vec![0x90, 0x80, 0x80 | (number >> 8) as u8, number as u8, first];
+    payload.resize(300, 0xa5);
+    payload
+}
+
+struct Call {
+    rig: Rig,
+    alice: PeerId,
+    bob: PeerId,
+}
+
+fn encrypted_call() -> Call {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish_as(alice, "v", TrackSource::Camera, true);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    Call { rig, alice, bob }
+}
+
+impl Call {
+    /// What Bob gets of a frame.
+    fn frame(&mut self, number: u16, first: u8, descriptor: Option<&[u8]>) -> Vec<Vec<u8>> {
+        let extensions: Vec<_> =
+            descriptor.map(|value| (ExtensionKind::DependencyDescriptor, value)).into_iter().collect();
+        let payload = sealed_frame(number, first);
+        self.rig.ingest_with(self.alice, (VP8, 2), number, u32::from(number) * 3_000, &payload, &extensions);
+        let seen = self.rig.flush();
+        assert!(seen.iter().all(|seen| seen.to == self.bob && seen.header.payload_type != VP8_RTX));
+        seen.into_iter().map(|seen| seen.payload).collect()
+    }
+}
+
+#[test]
+fn the_keyframe_of_an_encrypted_track_is_known_by_its_descriptor_and_by_nothing_in_the_frame() {
+    let mut call = encrypted_call();
+    // 0x00 would be a keyframe and 0x01 none, if the frame could be read.
+    assert!(call.frame(1, 0x00, Some(DELTA)).is_empty());
+    let [forwarded] = &call.frame(2, 0x01, Some(KEY))[..] else { panic!("the keyframe goes out") };
+    assert_eq!(forwarded[4..], sealed_frame(2, 0x01)[4..], "not a byte of the frame was touched");
+    assert_eq!(call.frame(3, 0x00, Some(DELTA)).len(), 1);
+}
+
+#[test]
+fn an_encrypted_track_without_descriptors_starts_with_any_frame_and_a_keyframe_is_asked_for_once() {
+    let mut call = encrypted_call();
+    let [forwarded] = &call.frame(1, 0x01, None)[..] else { panic!("any frame may be the first") };
+    assert_eq!(forwarded[4..], sealed_frame(1, 0x01)[4..]);
+    call.rig.advance(Duration::from_secs(10));
+    assert_eq!(call.rig.stats().keyframe_requests_out, 1, "whether it came cannot be known, so it is not repeated");
+    let mut middle = sealed_frame(2, 0x00);
+    middle[0] &= !0x10;
+    let mut late = encrypted_call();
+    late.rig.ingest_with(late.alice, (VP8, 2), 2, 6_000, &middle, &[]);
+    assert_eq!(late.rig.flush(), [], "the middle of a frame is no beginning");
+}
+
+#[test]
+fn a_track_in_the_clear_does_not_wait_for_a_descriptor() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    rig.ingest_video(alice, 0, false, 300);
+    assert_eq!(rig.flush(), []);
+    rig.ingest_video(alice, 1, true, 300);
+    assert_eq!(rig.flush().len(), 1);
+}
+
+/// The numbers of a subscriber that negotiated others than the publisher.
+fn other_numbers() -> ExtensionMap {
+    let mut numbers = ExtensionMap::default();
+    let kinds = [
+        (ExtensionKind::TransportCc, 1),
+        (ExtensionKind::PlayoutDelay, 6),
+        (ExtensionKind::AbsCaptureTime, 7),
+        (ExtensionKind::DependencyDescriptor, 11),
+        (ExtensionKind::VideoOrientation, 13),
+    ];
+    assert!(kinds.into_iter().all(|(kind, id)| numbers.set(kind, id)));
+    numbers
+}
+
+#[test]
+fn capture_time_playout_delay_orientation_and_dependency_descriptor_are_passed_on_under_the_subscribers_numbers() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join_with(2, |session| session.extensions = other_numbers()));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    // The descriptor of a keyframe is longer than the one-byte form can say.
+    let long = [KEY, &[7; 40]].concat();
+    for (number, descriptor) in [(1, &long[..]), (2, DELTA)] {
+        let values: [(ExtensionKind, &[u8]); 4] = [
+            (ExtensionKind::AbsCaptureTime, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+            (ExtensionKind::VideoOrientation, &[3]),
+            (ExtensionKind::PlayoutDelay, &[0, 1, 2]),
+            (ExtensionKind::DependencyDescriptor, descriptor),
+        ];
+        let payload = sealed_frame(number, u8::from(number != 1));
+        rig.ingest_with(alice, (VP8, 2), number, u32::from(number) * 3_000, &payload, &values);
+        let [seen] = &rig.flush()[..] else { panic!("packet {number} goes out") };
+        let expected: Vec<_> = values.iter().map(|(kind, value)| (*kind, value.to_vec())).collect();
+        assert_eq!(seen.passed_on, expected, "packet {number}");
+    }
+}

@@ -1,0 +1,157 @@
+//! A bug of ours while one room is served ends that room, tells so, and leaves every other as it was.
+
+use super::joins::{binding_request, client_hello};
+use super::rig::{OPUS, Rig, mid};
+use super::*;
+
+/// A call in the room under test and a call in another room, which must go on.
+struct Two {
+    rig: Rig,
+    broken: RoomId,
+    alice: PeerId,
+    bob: PeerId,
+    track: TrackId,
+    carol: PeerId,
+    dave: PeerId,
+}
+
+fn call(rig: &mut Rig, first: u64) -> (PeerId, PeerId, TrackId) {
+    let (publisher, subscriber) = (rig.join(first), rig.join(first + 1));
+    let track = rig.publish(publisher, "a", TrackSource::Microphone);
+    rig.subscribe(subscriber, "a", track);
+    rig.allow(track, subscriber);
+    (publisher, subscriber, track)
+}
+
+impl Two {
+    fn new() -> Self {
+        let mut rig = Rig::new();
+        let broken = rig.room;
+        let (alice, bob, track) = call(&mut rig, 1);
+        rig.new_room();
+        let (carol, dave, _) = call(&mut rig, 3);
+        rig.tick();
+        rig.flush();
+        rig.events();
+        Self { rig, broken, alice, bob, track, carol, dave }
+    }
+
+    /// The other room's packet was served just before: it must not be taken for the culprit.
+    fn serve_the_other_room(&mut self) {
+        assert_eq!(self.rig.send_audio(self.carol, 1, b"before"), [(self.dave, b"before".to_vec())]);
+    }
+
+    fn assert_only_the_broken_room_ended(mut self, step: &str) {
+        let failed: Vec<_> =
+            self.rig.events().into_iter().filter(|event| matches!(event, Event::RoomFailed { .. })).collect();
+        assert_eq!(failed, [Event::RoomFailed { room: self.broken }], "{step}");
+        let stats = self.rig.stats();
+        assert_eq!((stats.panics, stats.peers, stats.tracks, stats.edges), (1, 2, 1, 1), "{step}");
+        assert_eq!(self.rig.send_audio(self.carol, 2, b"after"), [(self.dave, b"after".to_vec())], "{step}");
+        let again = Command::CreatePeer { room: self.broken, participant: crate::ids::ParticipantId(9) };
+        assert_eq!(self.rig.command(again), Err(Refusal::RoomFailed), "{step}");
+    }
+}
+
+/// Breaks the engine whenever it serves Alice, does `act`, and expects her room and no other to end.
+fn breaks(step: &str, act: impl FnOnce(&mut Two)) {
+    let mut two = Two::new();
+    two.serve_the_other_room();
+    two.rig.break_for(Served::Peer(two.alice));
+    act(&mut two);
+    two.assert_only_the_broken_room_ended(step);
+}
+
+#[test]
+fn a_panic_while_a_datagram_is_taken_in_ends_the_room_of_its_sender() {
+    breaks("RTP", |two| two.rig.noise(two.alice, OPUS));
+    breaks("RTCP", |two| two.rig.noise(two.alice, 200));
+    breaks("DTLS", |two| {
+        let hello = client_hello(two.rig.now());
+        two.rig.send_from(two.alice, &hello[0]);
+    });
+}
+
+#[test]
+fn a_panic_in_a_turn_ends_the_room_of_the_peer_being_served() {
+    breaks("timer", |two| {
+        // Alice's reports come due.
+        two.rig.advance(Duration::from_secs(3));
+    });
+    let mut two = Two::new();
+    two.serve_the_other_room();
+    two.rig.break_for(Served::Peer(two.bob));
+    assert_eq!(two.rig.send_audio(two.alice, 1, b"to bob"), []);
+    two.assert_only_the_broken_room_ended("flush");
+}
+
+#[test]
+fn a_panic_over_a_request_or_a_handshake_ends_the_room_of_whom_it_names() {
+    for step in ["STUN", "handshake"] {
+        let mut rig = Rig::new();
+        let broken = rig.room;
+        let (peer, local) = rig.stranger(1);
+        rig.new_room();
+        let (carol, dave, _) = call(&mut rig, 3);
+        rig.tick();
+        let address = ([203, 0, 113, 1], 10_000).into();
+        let hello = client_hello(rig.now());
+        if step == "handshake" {
+            rig.datagram(address, &binding_request(&local, false));
+            rig.datagram(address, &hello[0]);
+        }
+        rig.flush();
+        rig.events();
+        rig.break_for(Served::Peer(peer));
+        if step == "STUN" {
+            rig.datagram(address, &binding_request(&local, false));
+        }
+        rig.tick();
+        assert!(rig.events().contains(&Event::RoomFailed { room: broken }), "{step}");
+        assert_eq!(rig.send_audio(carol, 2, b"on"), [(dave, b"on".to_vec())], "{step}");
+        assert_eq!(rig.stats().peers, 2, "{step}");
+    }
+}
+
+#[test]
+fn a_panic_over_the_packet_of_a_bot_ends_its_room() {
+    let mut rig = Rig::new();
+    let broken = rig.room;
+    let bot = rig.join_bot(1);
+    rig.new_room();
+    let (carol, dave, _) = call(&mut rig, 3);
+    rig.break_for(Served::Peer(bot));
+    rig.ingest_bot(bot, &[0x80, OPUS, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 1]);
+    assert!(rig.events().contains(&Event::RoomFailed { room: broken }));
+    assert_eq!(rig.send_audio(carol, 2, b"on"), [(dave, b"on".to_vec())]);
+}
+
+#[test]
+fn a_panic_inside_a_command_ends_the_room_that_it_concerns() {
+    let about = |two: &Two| {
+        [
+            Command::CreatePeer { room: two.broken, participant: crate::ids::ParticipantId(9) },
+            Command::Publish { peer: two.alice, mid: mid("v"), source: TrackSource::Camera, encrypted: false },
+            Command::Revoke { track: two.track, subscriber: two.bob },
+            Command::RemovePeer { peer: two.bob },
+            Command::RevokeData { publisher: two.alice, subscriber: two.bob },
+        ]
+    };
+    for number in 0..about(&Two::new()).len() {
+        let mut two = Two::new();
+        two.serve_the_other_room();
+        let command = about(&two)[number].clone();
+        two.rig.break_for(Served::Room(two.broken));
+        assert_eq!(two.rig.command(command.clone()), Err(Refusal::RoomFailed));
+        two.assert_only_the_broken_room_ended(&format!("{command:?}"));
+    }
+}
+
+#[test]
+fn a_room_that_was_ended_by_a_panic_can_still_be_removed() {
+    let mut two = Two::new();
+    two.rig.break_for(Served::Peer(two.alice));
+    two.rig.noise(two.alice, OPUS);
+    assert_eq!(two.rig.command(Command::RemoveRoom { room: two.broken }), Ok(Reply::Done));
+    assert_eq!(two.rig.stats().rooms, 1);
+}

@@ -1,0 +1,271 @@
+//! What is held back: repairs beyond the budget, the ninth voice, requests that nobody needs, work for every packet.
+
+use std::collections::BTreeMap;
+
+use super::rig::{OPUS, Rig, VP8_RTX, mid};
+use super::*;
+use crate::bwe::estimator::{Controller, Estimate, Limit};
+use crate::bwe::history::Feedback;
+use crate::ids::Ssrc;
+use crate::rtcp::remb::Remb;
+use crate::rtp::ext::ExtensionKind;
+use crate::session::{CongestionFeedback, LayerLimit, SendMedia};
+use crate::units::DataSize;
+
+/// Alice's camera at Bob's, with so many packets sent and gone out.
+fn watched(packets: u16) -> (Rig, PeerId, PeerId, Vec<u16>) {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    let mut numbers = Vec::new();
+    for n in 0..packets {
+        rig.ingest_video(alice, n, n == 0, 1_100);
+        rig.advance(Duration::from_millis(5));
+        numbers.extend(media_of(&mut rig));
+    }
+    assert_eq!(numbers.len(), usize::from(packets));
+    (rig, alice, bob, numbers)
+}
+
+/// The numbers of what left that is no retransmission.
+fn media_of(rig: &mut Rig) -> Vec<u16> {
+    let seen = rig.flush();
+    seen.iter().filter(|seen| seen.header.payload_type != VP8_RTX).map(|seen| seen.header.sequence_number).collect()
+}
+
+/// How many retransmissions leave within a second.
+fn repairs_of(rig: &mut Rig) -> usize {
+    rig.advance(Duration::from_secs(1));
+    rig.flush().iter().filter(|seen| seen.header.payload_type == VP8_RTX).count()
+}
+
+#[test]
+fn repairs_take_no_more_than_their_share_of_the_downlink() {
+    let (mut rig, _, bob, numbers) = watched(150);
+    for numbers in numbers.chunks(50) {
+        rig.nack_all(bob, "v", numbers);
+    }
+    let stats = rig.stats();
+    assert_eq!(stats.nacked_packets_in, 150);
+    // 25 % of 2 Mbit/s for half a second are 31 kB.
+    let repaired = repairs_of(&mut rig);
+    assert!((20..=30).contains(&repaired), "{repaired}");
+}
+
+#[test]
+fn a_packet_is_not_sent_again_twice_within_a_round_trip() {
+    let (mut rig, _, bob, numbers) = watched(5);
+    for _ in 0..10 {
+        rig.nack(bob, "v", numbers[2]);
+    }
+    assert_eq!(repairs_of(&mut rig), 1);
+    rig.nack(bob, "v", numbers[2]);
+    assert_eq!(repairs_of(&mut rig), 1, "a round trip later it may have been lost again");
+}
+
+#[test]
+fn of_nine_voices_the_eight_that_speak_are_heard() {
+    let mut rig = Rig::new();
+    let bob = rig.join_with(100, |session| {
+        let sound = session.send[0].clone();
+        session.send = (0..9).map(|n| SendMedia { mid: mid(&n.to_string()), ..nth(&sound, n) }).collect();
+    });
+    let voices: Vec<_> = (1..=9).map(|n| rig.join(n)).collect();
+    for (section, who) in voices.iter().enumerate() {
+        let track = rig.publish(*who, "a", TrackSource::Microphone);
+        rig.subscribe(bob, &section.to_string(), track);
+        rig.allow(track, bob);
+    }
+    let mut heard: BTreeMap<u8, Vec<u16>> = BTreeMap::new();
+    for n in 0..100u16 {
+        for (index, who) in voices.iter().enumerate() {
+            let level = if index == 3 { 110 } else { 0x94 + index as u8 };
+            let levels: [(ExtensionKind, &[u8]); 1] = [(ExtensionKind::AudioLevel, &[level])];
+            rig.ingest_with(*who, (OPUS, 1), n, u32::from(n) * 960, &[index as u8], &levels);
+        }
+        for seen in rig.flush().into_iter().filter(|_| n >= 50) {
+            heard.entry(seen.payload[0]).or_default().push(seen.header.sequence_number);
+        }
+        rig.advance(Duration::from_millis(20));
+    }
+    assert_eq!(heard.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 4, 5, 6, 7, 8]);
+    for (voice, numbers) in heard {
+        assert_eq!(numbers.len(), 50, "voice {voice}");
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "voice {voice}: {numbers:?}");
+    }
+}
+
+fn nth(media: &SendMedia, n: u32) -> SendMedia {
+    SendMedia { ssrc: Ssrc(media.ssrc.0 + 2 * n), ..media.clone() }
+}
+
+#[test]
+fn what_the_kernel_does_not_take_is_no_longer_in_flight_and_never_sealed_again() {
+    let (mut rig, alice, bob, before) = watched(3);
+    rig.acknowledge(bob);
+    let in_flight = |rig: &Rig| rig.engine.peers.find(bob).expect("bob is there").outbound.history.in_flight();
+    let known = in_flight(&rig);
+    rig.kernel_takes = 0;
+    rig.ingest_video(alice, 3, false, 1_100);
+    assert_eq!(media_of(&mut rig), []);
+    assert_eq!((rig.stats().drops.socket_full, in_flight(&rig)), (1, known));
+    rig.kernel_takes = usize::MAX;
+    rig.ingest_video(alice, 4, false, 1_100);
+    // Debug builds assert on every seal that no index is used twice.
+    let last = before[2];
+    assert_eq!(media_of(&mut rig), [last.wrapping_add(2)]);
+    assert!(in_flight(&rig) > known);
+    rig.nack(bob, "v", last.wrapping_add(1));
+    assert_eq!(repairs_of(&mut rig), 1, "what was dropped can be had as a retransmission, under a number of its own");
+}
+
+#[test]
+fn a_keyframe_that_nobody_waits_for_any_more_is_not_asked_for_again() {
+    let take_the_right = |rig: &mut Rig, track, bob| rig.revoke(track, bob);
+    let take_the_wire = |rig: &mut Rig, _, bob| {
+        rig.command(Command::Unsubscribe { peer: bob, mid: mid("v") }).expect("it is wired");
+    };
+    let take_the_peer = |rig: &mut Rig, _, bob| {
+        rig.command(Command::RemovePeer { peer: bob }).expect("bob is there");
+    };
+    let ways: [fn(&mut Rig, TrackId, PeerId); 3] = [take_the_right, take_the_wire, take_the_peer];
+    for (way, leave) in ways.into_iter().enumerate() {
+        let mut rig = Rig::new();
+        let (alice, bob) = (rig.join(1), rig.join(2));
+        let track = rig.publish(alice, "v", TrackSource::Camera);
+        rig.subscribe(bob, "v", track);
+        rig.allow(track, bob);
+        rig.ingest_video(alice, 0, false, 500);
+        rig.advance(Duration::from_millis(100));
+        assert_eq!(rig.stats().keyframe_requests_out, 1);
+        leave(&mut rig, track, bob);
+        rig.advance(Duration::from_secs(20));
+        assert_eq!(rig.stats().keyframe_requests_out, 1, "way {way}");
+    }
+}
+
+#[test]
+fn the_keyframe_of_a_layer_that_is_no_longer_the_target_is_not_asked_for_again() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    // The higher layer is there, but its keyframe never comes; the lower one is forwarded.
+    for n in 0..40 {
+        rig.ingest_video(alice, n, n == 0, 500);
+        rig.ingest_high(alice, n, false, 900);
+        rig.advance(Duration::from_millis(33));
+        rig.acknowledge(bob);
+    }
+    let asked = rig.stats().keyframe_requests_out;
+    assert!(asked > 1, "the higher layer was wanted");
+    let limit = LayerLimit { encoding: 0, temporal: u8::MAX };
+    rig.command(Command::LimitLayer { track, subscriber: bob, limit }).expect("bob watches");
+    rig.advance(Duration::from_secs(20));
+    assert_eq!(rig.stats().keyframe_requests_out, asked);
+}
+
+#[test]
+fn a_section_without_nack_causes_no_report_for_every_packet() {
+    let mut rig = Rig::new();
+    let alice = rig.join_with(1, |session| session.receive[1].nack = false);
+    rig.publish(alice, "v", TrackSource::Camera);
+    for n in [0, 2] {
+        rig.ingest_video(alice, n, n == 0, 500);
+    }
+    rig.advance(Duration::from_millis(500));
+    rig.ingest_video(alice, 3, false, 500);
+    rig.tick();
+    rig.ingest_video(alice, 4, false, 500);
+    let due = rig.engine.peers.find(alice).and_then(|member| member.inbound.report_at).expect("feedback is due");
+    assert!(due > rig.now(), "at once for a hole that is never asked for");
+}
+
+/// Believes every estimate of the receiver at once.
+#[derive(Debug)]
+struct Obeys(Bitrate);
+
+impl Controller for Obeys {
+    fn prefetch(&self) {}
+
+    fn on_sent(&mut self, _: DataSize, _: Instant) {}
+    fn on_feedback(&mut self, _: &Feedback<'_>, _: Instant) {}
+    fn on_rtt(&mut self, _: Duration, _: Instant) {}
+    fn on_loss_report(&mut self, _: u8, _: Instant) {}
+    fn on_remb(&mut self, told: Bitrate, _: Instant) {
+        self.0 = told;
+    }
+    fn on_route_change(&mut self, _: Instant) {}
+    fn set_desired(&mut self, _: Bitrate) {}
+    fn tick(&mut self, _: Instant) -> Estimate {
+        Estimate { target: self.0, pacing: self.0 * 2.0, padding_to: Bitrate::ZERO, limit: Limit::Remote }
+    }
+}
+
+#[test]
+fn the_receivers_estimates_choose_layers_no_more_often_than_feedback_would() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let bob = rig.join_with(2, |session| session.feedback = CongestionFeedback::Remb);
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    let believer = Box::new(Obeys(Bitrate::kbps(5_000)));
+    rig.engine.peers.find_mut(bob).expect("bob is there").outbound.controller = believer;
+    let remb = |rig: &mut Rig, kbps| {
+        let estimate = Remb { sender: Ssrc(1), bitrate: Bitrate::kbps(kbps), ssrcs: arrayvec::ArrayVec::new() };
+        rig.rtcp(bob, |out| estimate.write(out));
+    };
+    for n in 0..150 {
+        rig.ingest_video(alice, n, n % 10 == 0, 500);
+        rig.ingest_high(alice, n, n % 10 == 0, 1_000);
+        rig.advance(Duration::from_millis(33));
+    }
+    let changes =
+        |rig: &mut Rig| rig.events().into_iter().filter(|event| matches!(event, Event::LayerChanged { .. })).count();
+    changes(&mut rig);
+    remb(&mut rig, 4_000);
+    for _ in 0..30 {
+        remb(&mut rig, 150);
+    }
+    assert_eq!(changes(&mut rig), 0, "the layers were chosen a moment ago");
+    rig.advance(Duration::from_millis(210));
+    assert_eq!(changes(&mut rig), 1, "but the last word counts soon");
+}
+
+#[test]
+fn a_downlink_is_filled_up_with_what_still_flows_when_another_track_has_ended() {
+    let mut rig = Rig::new();
+    let bob = rig.join_with(3, |session| {
+        let picture = session.send[1].clone();
+        let rtx_ssrc = picture.rtx_ssrc.map(|ssrc| Ssrc(ssrc.0 + 2));
+        session.send.push(SendMedia { mid: mid("w"), rtx_ssrc, ..nth(&picture, 1) });
+    });
+    let (alice, carol) = (rig.join(1), rig.join(2));
+    let (lasting, ending) =
+        (rig.publish(alice, "v", TrackSource::Camera), rig.publish(carol, "v", TrackSource::Camera));
+    for (section, track) in [("v", ending), ("w", lasting)] {
+        rig.subscribe(bob, section, track);
+        rig.allow(track, bob);
+    }
+    rig.ingest_video(carol, 0, true, 500);
+    rig.advance(Duration::from_millis(100));
+    assert_eq!(rig.flush().len(), 1);
+    rig.revoke(ending, bob);
+    let (mut filled, mut number) = (0, 0);
+    for frame in 0..300u16 {
+        rig.ingest_video(alice, frame, frame % 30 == 0, 1_100);
+        for n in 0..11 {
+            rig.ingest_high(alice, number, n == 0 && frame % 30 == 0, 1_000);
+            number += 1;
+        }
+        filled += rig.flush().iter().filter(|seen| seen.header.payload_type == VP8_RTX).count();
+        rig.advance(Duration::from_millis(33));
+        rig.acknowledge(bob);
+    }
+    assert!(filled > 20, "{filled}");
+    assert!(rig.stats().drops.revoked <= 1, "what may not leave is tried once, not at every turn");
+}
