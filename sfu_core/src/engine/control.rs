@@ -282,6 +282,7 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         Limit::Loss if target >= lowest * REPAIRABLE => target.max(lowest),
         _ => target,
     };
+    member.outbound.promise(if estimate > target { estimate } else { Bitrate::ZERO });
     member.outbound.controller.set_desired(Allocator::desired(&demands));
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);

@@ -110,7 +110,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let send_index = member.outbound.section_of(media)?;
     let section = member.outbound.send.get(usize::from(send_index))?;
     section.rtx_ssrc?;
-    let repairs = member.outbound.estimate.target * section.repair_share();
+    let repairs = member.outbound.repaired_rate() * section.repair_share();
     let id = section.track?;
     let track = engine.tracks.find_mut(id)?;
     let subscription = track.subscription_mut(from)?;

@@ -23,6 +23,8 @@ const MAX_MID_PACKETS: u64 = 200;
 const RTX_SHARE: f64 = 0.25;
 /// The same for a subscriber who loses much.
 const MAX_RTX_SHARE: f64 = 0.5;
+/// What is sent beyond the estimate may leave this much faster than it is made, as keyframes are larger than other frames.
+const PROMISE_PACING: f64 = 1.25;
 /// A smaller change of the estimate changes no choice; each second the layers are chosen anew anyway.
 const ESTIMATE_MOVED: f64 = 0.05;
 /// Layers are chosen anew at most this often; every feedback would be too often.
@@ -116,6 +118,8 @@ pub(crate) struct Outbound {
     rtx_budget: RtxBudget,
     pub(crate) padding: PaddingCredit,
     pub(crate) recent_resends: RecentResends,
+    /// The pace of what is sent although it exceeds the estimate; zero when nothing is.
+    promised: Bitrate,
     /// When the layers were last chosen, and for which estimate.
     allocated: Option<(Instant, Estimate)>,
 }
@@ -146,6 +150,7 @@ impl Outbound {
             rtx_budget: RtxBudget::default(),
             padding: PaddingCredit::default(),
             recent_resends: RecentResends::default(),
+            promised: Bitrate::ZERO,
             allocated: None,
         }
     }
@@ -194,7 +199,19 @@ impl Outbound {
     /// Asks the controller what may be sent now.
     pub(crate) fn estimate_anew(&mut self, now: Instant) {
         self.estimate = self.controller.tick(now);
-        self.pacer.set_rate(self.estimate.pacing);
+        self.pacer.set_rate(self.estimate.pacing.max(self.promised));
+    }
+
+    /// What is sent although it exceeds the estimate, repairs included. It leaves at that pace: a picture held back until it
+    /// is too old is a broken picture, and as much on the wire.
+    pub(crate) fn promise(&mut self, rate: Bitrate) {
+        self.promised = rate * PROMISE_PACING;
+        self.pacer.set_rate(self.estimate.pacing.max(self.promised));
+    }
+
+    /// The rate of which repairs take their share.
+    pub(crate) fn repaired_rate(&self) -> Bitrate {
+        self.estimate.target.max(self.promised)
     }
 
     /// Whether the layers are to be chosen anew: the estimate has changed enough to matter.

@@ -148,3 +148,23 @@ fn what_a_path_without_a_queue_throws_away_is_no_radio_and_costs_the_picture_but
         assert!(heard >= 700, "{feedback:?}: {heard} of 750 packets of sound");
     }
 }
+
+#[test]
+fn a_picture_that_is_sent_although_the_estimate_is_still_low_is_sent_whole() {
+    let mut meeting = Meeting::new(9);
+    let (up, wide) = (LinkConfig::delayed(20 * MS), LinkConfig::delayed(20 * MS));
+    let narrow = LinkConfig::constant(Bitrate::kbps(150), 20 * MS, 500 * MS);
+    let video = VideoConfig { bitrate: Bitrate::kbps(900), frames_per_minute: 900, ..VideoConfig::default() };
+    let alice = Person::keyed(&mut meeting, 1, 1, video, Path::round_trip(20 * MS));
+    let bob = Person::keyed(&mut meeting, 2, 1, video, Path { up, down: narrow });
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_for(15_000 * MS);
+    let (now, down) = (meeting.now(), meeting.world.network.links_of(bob.id).1);
+    meeting.world.network.reconfigure(down, wide, now);
+    meeting.run_for(8_000 * MS);
+    let (decoded, missing) = (bob.sees(&meeting, &alice).decodable_frames(), bob.sees(&meeting, &alice).missing());
+    meeting.run_for(10_000 * MS);
+    let video = bob.sees(&meeting, &alice);
+    assert!(video.decodable_frames() >= decoded + 145, "{} of 150 frames", video.decodable_frames() - decoded);
+    assert_eq!(video.missing(), missing);
+}
