@@ -22,6 +22,9 @@ use super::{Engine, Served, data, flush};
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
 
+/// While loss leaves this share of what everything takes at its lowest, nothing is paused for it.
+const REPAIRABLE: f64 = 0.65;
+
 pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
     let peer = match engine.demux.peer_for_stun(datagram.bytes, datagram.source) {
         StunRoute::Request(peer, _) => peer,
@@ -247,11 +250,15 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         });
         sections.push(id);
     }
+    let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
     let estimate = match member.outbound.estimate.limit {
         // No sign that anything is too much: nobody is paused for what was only never tried.
-        Limit::None => member.outbound.estimate.target.max(lowest_of(&demands)),
-        _ => member.outbound.estimate.target,
+        Limit::None => target.max(lowest),
+        // Radio loses at any rate, and repairs make up for it.
+        Limit::Loss if target >= lowest * REPAIRABLE => target.max(lowest),
+        _ => target,
     };
+    member.outbound.promise(if estimate > target { estimate } else { Bitrate::ZERO });
     member.outbound.controller.set_desired(Allocator::desired(&demands));
     let reachable = member.is_reachable();
     let mut targets = std::mem::take(&mut member.outbound.targets);

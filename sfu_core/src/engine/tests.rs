@@ -141,17 +141,35 @@ fn a_publisher_is_asked_once_for_what_all_its_subscribers_lack() {
         rig.ingest_video(alice, n, n == 0, 500);
     }
     rig.advance(Duration::from_millis(20));
-    let asked: Vec<u16> = rig
-        .rtcp_to(alice)
-        .iter()
-        .flat_map(|datagram| crate::rtcp::packets(datagram).flatten().collect::<Vec<_>>())
-        .filter_map(|packet| match packet {
-            RtcpPacket::Nack(nack) => Some(nack.lost().collect::<Vec<_>>()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    assert_eq!(asked, [2]);
+    assert_eq!(asked(&mut rig, alice), [2]);
+}
+
+/// The packets that a publisher was asked for again.
+fn asked(rig: &mut Rig, publisher: PeerId) -> Vec<u16> {
+    let datagrams = rig.rtcp_to(publisher);
+    let packets = datagrams.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten().collect::<Vec<_>>());
+    let lost = packets.filter_map(|packet| match packet {
+        RtcpPacket::Nack(nack) => Some(nack.lost().collect::<Vec<_>>()),
+        _ => None,
+    });
+    lost.flatten().collect()
+}
+
+#[test]
+fn lost_sound_is_asked_for_where_that_was_agreed_and_goes_out_late_under_its_own_number() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.subscribe(bob, "a", track);
+    rig.allow(track, bob);
+    for n in [0, 1, 3] {
+        rig.send_audio(alice, n, b"sound");
+    }
+    rig.advance(Duration::from_millis(20));
+    assert_eq!(asked(&mut rig, alice), [2]);
+    assert_eq!(rig.send_audio(alice, 2, b"again"), [(bob, b"again".to_vec())]);
+    let numbers = rig.numbers(bob);
+    assert_eq!(numbers[2].wrapping_sub(numbers[3]), 1);
 }
 
 #[test]

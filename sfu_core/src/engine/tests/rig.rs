@@ -491,7 +491,7 @@ pub(super) fn session(ssrc_base: u32) -> NegotiatedSession {
         kind,
         payload_types: vec![payload.clone()],
         encodings: ssrcs.iter().copied().map(encoding).collect(),
-        nack: kind == MediaKind::Video,
+        nack: true,
         pli: kind == MediaKind::Video,
         fir: false,
     };
