@@ -13,7 +13,7 @@ use sfu_core::ids::{ParticipantId, PeerId, RoomId};
 use sfu_core::peer::srtp::{SrtpKeys, SrtpProfile};
 use sfu_core::session::NegotiatedSession;
 use sim::clock::Clock;
-use sim::server::{EngineServer, KeyedPeer, Recorder};
+use sim::server::{EngineServer, KeyedPeer, Meter, Recorder};
 
 /// The profile of the load's participants.
 const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;
@@ -103,14 +103,6 @@ impl<N: FnMut(Deed)> Recorder for Writer<N> {
     }
 }
 
-/// Told when the engine begins to work, and when it is done.
-pub(crate) trait Watch {
-    /// The engine works from here on.
-    fn enter(&mut self);
-    /// The engine is done.
-    fn leave(&mut self);
-}
-
 /// An engine to which deeds are done again.
 pub(crate) struct Replay {
     server: EngineServer,
@@ -135,21 +127,21 @@ impl Replay {
         stats.rtp_packets_out
     }
 
-    /// Does one deed. `watch` sees one span of work per turn: all that came since the last, the time, and the flush.
-    pub(crate) fn repeat(&mut self, (at, what): Deed, watch: &mut dyn Watch) {
+    /// Does one deed. `meter` sees one span of work per turn: all that came since the last, the time, and the flush.
+    pub(crate) fn repeat(&mut self, (at, what): Deed, meter: &mut dyn Meter) {
         let now = self.clock.start() + at;
         match what {
             What::Command(command) => {
-                watch.enter();
+                meter.enter();
                 self.server.command(command, now).expect("it could be done before");
-                watch.leave();
+                meter.leave();
             }
             What::KeyedPeer { room, participant, address, material, agreed } => {
                 let keys = &SrtpKeys::new(PROFILE, &material).expect("the keys are whole");
                 let peer = KeyedPeer { room, participant, address, keys, agreed: &agreed };
-                watch.enter();
+                meter.enter();
                 self.server.create_keyed_peer(&peer, now).expect("it could be made before");
-                watch.leave();
+                meter.leave();
             }
             What::Ingest(sealed) => {
                 for Sealed { source, bytes } in sealed {
@@ -157,7 +149,7 @@ impl Replay {
                     self.arrived.push((source, bytes.len()));
                 }
             }
-            What::Turn => self.turn(now, watch),
+            What::Turn => self.turn(now, meter),
             What::End { packets } => {
                 assert_eq!(self.packets_out(at), packets, "the same deeds have the same effect");
             }
@@ -166,7 +158,7 @@ impl Replay {
 
     /// By itself, so that a profiler can tell it from the rest of the program.
     #[inline(never)]
-    fn turn(&mut self, now: Instant, watch: &mut dyn Watch) {
+    fn turn(&mut self, now: Instant, meter: &mut dyn Meter) {
         let destination = SocketAddr::from(SERVER).ip();
         let mut rest = &mut self.arena[..];
         let mut datagrams = Vec::with_capacity(self.arrived.len());
@@ -176,13 +168,13 @@ impl Replay {
             rest = tail;
         }
         let engine = &mut self.server.engine;
-        watch.enter();
+        meter.enter();
         for batch in datagrams.chunks_mut(BATCH) {
             engine.ingest(batch, now);
         }
         engine.tick(now);
         engine.flush(&mut Nothing, now);
-        watch.leave();
+        meter.leave();
         engine.drain_events(&mut self.server.events);
         self.server.events.clear();
         self.arena.clear();

@@ -9,12 +9,12 @@ use sim::keyed::{Sends, Wishes};
 use sim::link::LinkConfig;
 use sim::media::{Camera, Microphone, VideoCodec, VideoConfig};
 use sim::meeting::{Meeting, Published};
-use sim::server::Recorder;
+use sim::server::{Meter, Recorder};
 use sim::world::{Path, RemoteId};
 
 use crate::allocations;
 use crate::cpu::SpanClock;
-use crate::deeds::{self, Deed, Replay, Watch, What};
+use crate::deeds::{self, Deed, Replay, What};
 use crate::shape::{DELAY, LOSS, PACKETS_PER_FRAME, PAYLOAD, SAMPLE, STEP, SUBSCRIBERS, WARM_UP};
 
 /// Of everything that is drawn.
@@ -128,7 +128,7 @@ impl Row {
 /// Looks at the clock and at the allocator when the engine works.
 struct Spans(SpanClock);
 
-impl Watch for Spans {
+impl Meter for Spans {
     fn enter(&mut self) {
         allocations::count(true);
         self.0.start();

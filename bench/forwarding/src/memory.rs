@@ -7,10 +7,10 @@ use std::io::{BufReader, Write};
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use sim::server::Recorder;
+use sim::server::{Meter, Recorder};
 
 use crate::allocations;
-use crate::deeds::{Deed, Replay, Watch, What, Writer};
+use crate::deeds::{Deed, Replay, What, Writer};
 use crate::engine_rows::{Load, SEED};
 
 /// Arguments that turn this program into one of the other two processes.
@@ -75,7 +75,7 @@ pub(crate) fn replay() {
 /// Counts what the engine allocates, and nothing else.
 struct CountAllocations;
 
-impl Watch for CountAllocations {
+impl Meter for CountAllocations {
     fn enter(&mut self) {
         allocations::count(true);
     }

@@ -54,8 +54,15 @@ fn source(number: u8) -> SocketAddr {
     }
 }
 
-/// What the table should hold: by number of the IPv4 address the owner, and whether it is proved.
-type Model = BTreeMap<u8, (PeerId, bool)>;
+/// What the table should hold, by number of the IPv4 address.
+type Model = BTreeMap<u8, Owner>;
+
+struct Owner {
+    peer: PeerId,
+    proved: bool,
+    /// Who asked last while another had it proved.
+    claimant: Option<PeerId>,
+}
 
 /// Does to a table and to its model what the bytes say.
 fn assert_table(mut choices: Choices<'_>) {
@@ -75,33 +82,36 @@ fn assert_table(mut choices: Choices<'_>) {
             }
             6 => {
                 demux.remove_of(source(number), peer);
-                if model.get(&place).is_some_and(|(owner, _)| *owner == peer) {
+                if model.get(&place).is_some_and(|owner| owner.peer == peer) {
                     model.remove(&place);
                 }
             }
             _ => {
                 demux.remove_peer(peer);
-                model.retain(|_, (owner, _)| *owner != peer);
+                model.retain(|_, owner| owner.peer != peer);
             }
         }
-        assert_eq!(demux.peer_at(source(number)), model.get(&place).map(|(owner, _)| *owner));
+        assert_eq!(demux.peer_at(source(number)), model.get(&place).map(|owner| owner.peer));
+        assert_eq!(demux.claimant_of(source(number)), model.get(&place).and_then(|owner| owner.claimant));
         assert_eq!((demux.len(), demux.is_empty()), (model.len(), model.is_empty()));
     }
 }
 
 fn put(model: &mut Model, place: u8, peer: PeerId, proved: bool) -> bool {
-    if let Some((owner, was_proved)) = model.get_mut(&place) {
-        if *owner == peer {
-            *was_proved |= proved;
+    if let Some(present) = model.get_mut(&place) {
+        if present.peer == peer {
+            present.proved |= proved;
             return true;
         }
-        if *was_proved {
+        let answers_its_own_claim = proved && present.claimant == Some(peer);
+        if present.proved && !answers_its_own_claim {
+            present.claimant = Some(peer);
             return false;
         }
     }
-    if model.values().filter(|(owner, _)| *owner == peer).count() >= MAX_ADDRESSES_PER_PEER {
+    if model.values().filter(|owner| owner.peer == peer).count() >= MAX_ADDRESSES_PER_PEER {
         return false;
     }
-    model.insert(place, (peer, proved));
+    model.insert(place, Owner { peer, proved, claimant: None });
     true
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use sfu_core::ids::Mid;
+use sfu_core::gate::{EdgeRef, Flow, Gate};
+use sfu_core::ids::{Mid, PeerId};
 use sfu_core::peer::sctp::dcep::MAX_NAME_BYTES;
+use sfu_core::peer::sctp::outbox::Origin;
 use sfu_core::peer::sctp::{DataEvent, DataTransport, MAX_DATAGRAM_SENT_BYTES, MAX_MESSAGE_BYTES, Reliability};
 use sfu_core::session::DataMedia;
 
@@ -28,10 +30,43 @@ const MAX_EVENTS_PER_STEP: usize = 4_096;
 /// Rounds in which two honest ends come to rest.
 const SETTLING_ROUNDS: usize = 16;
 
+/// Whose messages an end passes on, and to whom.
+const PUBLISHER: PeerId = PeerId::new(1, 0);
+const SUBSCRIBER: PeerId = PeerId::new(2, 0);
+
+/// One end with the right to what it passes on.
+struct End {
+    transport: DataTransport,
+    gate: Gate,
+    edge: EdgeRef,
+}
+
+impl End {
+    fn new(role_is_dtls_client: bool, now: Instant) -> Self {
+        let media = DataMedia { mid: Mid::new("0").expect("a name"), sctp_port: 5_000, max_message_size: 65_536 };
+        let mut gate = Gate::default();
+        let edge = gate.allow(Flow::Data(PUBLISHER), SUBSCRIBER).expect("the first edge");
+        Self { transport: DataTransport::new(role_is_dtls_client, media, now), gate, edge }
+    }
+
+    /// The right ends, and another begins.
+    fn revoke(&mut self) {
+        self.gate.revoke(Flow::Data(PUBLISHER), SUBSCRIBER);
+        self.transport.revoke(self.edge);
+        self.edge = self.gate.allow(Flow::Data(PUBLISHER), SUBSCRIBER).expect("an edge is free");
+    }
+
+    fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        let refused = self.transport.hand_over(&self.gate, |_| {});
+        assert_eq!(refused, 0, "what an ended right let wait was dropped with it");
+        self.transport.poll_transmit()
+    }
+}
+
 /// Our end, an honest other one, and what the honest one has under way to us.
 struct Bench {
-    ours: DataTransport,
-    theirs: DataTransport,
+    ours: End,
+    theirs: End,
     now: Instant,
     to_us: Vec<Vec<u8>>,
     to_them: Vec<Vec<u8>>,
@@ -65,11 +100,10 @@ fn run(input: &[u8]) -> Bench {
 impl Bench {
     fn new(options: u8) -> Self {
         let now = start();
-        let media = DataMedia { mid: Mid::new("0").expect("a name"), sctp_port: 5_000, max_message_size: 65_536 };
         let we_begin = options & 1 == 1;
         let mut bench = Self {
-            ours: DataTransport::new(we_begin, media, now),
-            theirs: DataTransport::new(!we_begin, media, now),
+            ours: End::new(we_begin, now),
+            theirs: End::new(!we_begin, now),
             now,
             to_us: Vec::new(),
             to_them: Vec::new(),
@@ -78,7 +112,7 @@ impl Bench {
             closed: 0,
             messages: 0,
         };
-        bench.theirs.open("chat", true, Reliability::Reliable).expect("the first channel");
+        bench.theirs.transport.open("chat", true, Reliability::Reliable).expect("the first channel");
         bench.drain();
         if options & 2 == 0 {
             for _ in 0..SETTLING_ROUNDS {
@@ -92,17 +126,17 @@ impl Bench {
     fn step(&mut self, choices: &mut Choices<'_>) {
         match choices.byte() & 7 {
             0 => self.exchange(),
-            1 => self.ours.on_datagram(choices.chunk(MAX_DATAGRAM), self.now),
-            2 => self.ours.on_datagram(&with_checksum(choices.chunk(MAX_DATAGRAM).to_vec()), self.now),
+            1 => self.ours.transport.on_datagram(choices.chunk(MAX_DATAGRAM), self.now),
+            2 => self.ours.transport.on_datagram(&with_checksum(choices.chunk(MAX_DATAGRAM).to_vec()), self.now),
             3 => {
                 let datagram = [&self.header[..], &[0; HEADER - TAG_END], choices.chunk(MAX_DATAGRAM)].concat();
-                self.ours.on_datagram(&with_checksum(datagram), self.now);
+                self.ours.transport.on_datagram(&with_checksum(datagram), self.now);
             }
             4 => self.damage(choices),
             5 => {
                 self.now += Duration::from_millis(u64::from(choices.byte()) * 40);
-                self.ours.handle_timeout(self.now);
-                self.theirs.handle_timeout(self.now);
+                self.ours.transport.handle_timeout(self.now);
+                self.theirs.transport.handle_timeout(self.now);
             }
             6 => act(&mut self.ours, choices),
             _ => act(&mut self.theirs, choices),
@@ -116,16 +150,16 @@ impl Bench {
         let place = place % datagram.len();
         datagram[place] ^= mask;
         datagram.truncate(datagram.len() - usize::from(cut).min(datagram.len() - HEADER));
-        self.ours.on_datagram(&with_checksum(datagram), self.now);
+        self.ours.transport.on_datagram(&with_checksum(datagram), self.now);
     }
 
     /// What is under way arrives.
     fn exchange(&mut self) {
         for datagram in std::mem::take(&mut self.to_us) {
-            self.ours.on_datagram(&datagram, self.now);
+            self.ours.transport.on_datagram(&datagram, self.now);
         }
         for datagram in std::mem::take(&mut self.to_them) {
-            self.theirs.on_datagram(&datagram, self.now);
+            self.theirs.transport.on_datagram(&datagram, self.now);
         }
         self.drain();
     }
@@ -136,7 +170,7 @@ impl Bench {
             self.header.copy_from_slice(&datagram[..TAG_END]);
             self.to_us.push(datagram);
         }
-        while self.theirs.poll_event().is_some() {}
+        while self.theirs.transport.poll_event().is_some() {}
         let mut sent = 0;
         while let Some(datagram) = self.ours.poll_transmit() {
             sent += 1;
@@ -147,7 +181,7 @@ impl Bench {
             self.to_them.push(datagram);
         }
         let mut events = 0;
-        while let Some(event) = self.ours.poll_event() {
+        while let Some(event) = self.ours.transport.poll_event() {
             events += 1;
             assert!(events <= MAX_EVENTS_PER_STEP);
             self.check(event);
@@ -170,22 +204,20 @@ impl Bench {
 }
 
 /// What the application of one end does.
-fn act(end: &mut DataTransport, choices: &mut Choices<'_>) {
+fn act(end: &mut End, choices: &mut Choices<'_>) {
     let kind = choices.byte();
     let label = ["chat", "pointer", "", "état"][usize::from(kind >> 3 & 3)];
+    let origin = if kind & 0x40 == 0 { Origin::Edge { edge: end.edge, publisher: PUBLISHER } } else { Origin::Server };
+    let transport = &mut end.transport;
     // All of these may be refused.
     let _ = match kind & 7 {
-        0 => end.open(label, kind & 0x20 == 0, Reliability::Reliable),
-        1 => end.open(label, kind & 0x20 == 0, Reliability::MaxRetransmits(u32::from(choices.byte()))),
-        2 => end.open(label, kind & 0x20 == 0, Reliability::MaxLifetimeMs(u32::from(choices.word()))),
-        3 | 4 => end.send(label, &vec![7; usize::from(choices.word())], kind & 0x20 == 0),
-        5 => end.send(label, b"", kind & 0x20 == 0),
-        6 => {
-            end.close(label);
-            Ok(())
-        }
+        0 => transport.open(label, kind & 0x20 == 0, Reliability::Reliable),
+        1 => transport.open(label, kind & 0x20 == 0, Reliability::MaxRetransmits(u32::from(choices.byte()))),
+        2 => transport.open(label, kind & 0x20 == 0, Reliability::MaxLifetimeMs(u32::from(choices.word()))),
+        3 | 4 => transport.send(label, vec![7; usize::from(choices.word())].into(), kind & 0x20 == 0, origin),
+        5 => transport.send(label, Vec::new().into(), kind & 0x20 == 0, origin),
         _ => {
-            end.reset_all();
+            end.revoke();
             Ok(())
         }
     };

@@ -261,8 +261,9 @@ mod tests {
     #[test]
     fn the_slope_from_sums_is_the_slope_of_the_points() {
         let mut line = Line::default();
-        let points: Vec<(f64, f64)> =
-            (0..1_000).map(|n| (f64::from(n) * 20.0 + f64::from(n * 7 % 13), 5_000.0 + f64::from(n * 31 % 17) * 0.3)).collect();
+        let points: Vec<(f64, f64)> = (0..1_000)
+            .map(|n| (f64::from(n) * 20.0 + f64::from(n * 7 % 13), 5_000.0 + f64::from(n * 31 % 17) * 0.3))
+            .collect();
         for (index, &point) in points.iter().enumerate() {
             line.push(point);
             let Some(slope) = line.slope() else { continue };

@@ -3,9 +3,9 @@
 
 use arrayvec::ArrayVec;
 
+use super::Engine;
 use super::member::Member;
 use super::transmit::Datagram;
-use super::Engine;
 use crate::demux::{DatagramKind, classify};
 use crate::ids::{PeerId, Ssrc, TrackId};
 use crate::prefetch::prefetch;
@@ -34,7 +34,8 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
             _ => continue,
         };
         let Some(publisher) = engine.demux.peer_at(datagram.source) else { continue };
-        let repeats = coming.last().is_some_and(|last| last.publisher == publisher && last.rtp.is_some() && rtp.is_some());
+        let repeats =
+            coming.last().is_some_and(|last| last.publisher == publisher && last.rtp.is_some() && rtp.is_some());
         if !repeats {
             coming.push(Coming { publisher, rtp });
         }

@@ -12,7 +12,7 @@ use crate::ids::TrackId;
 use crate::rtp::ext::{AudioLevel, ExtensionKind, Extensions};
 use crate::rtp::header::Packet;
 use crate::rtp::{av1, h264, red, vp8, vp9};
-use crate::session::Codec;
+use crate::session::{Codec, MediaKind};
 use crate::slots::Slots;
 use crate::units::{DataSize, Epoch};
 

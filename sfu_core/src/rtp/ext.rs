@@ -305,7 +305,8 @@ impl<'a> ExtensionWriter<'a> {
     #[inline]
     fn begin(&mut self, id: u8, len: usize) -> Option<&mut [u8]> {
         let head = if self.two_byte { 2 } else { 1 };
-        let sayable = if self.two_byte { id != 0 && len <= 255 } else { (1..=14).contains(&id) && (1..=16).contains(&len) };
+        let sayable =
+            if self.two_byte { id != 0 && len <= 255 } else { (1..=14).contains(&id) && (1..=16).contains(&len) };
         let end = self.len + head + len;
         // With room for the padding, and with a length that its 16 bits can hold.
         if !sayable || end.next_multiple_of(4) > self.out.len().min(Self::HEAD + 4 * 0xffff) {

@@ -21,7 +21,6 @@ const THEIRS: u8 = 7;
 const SEND: u8 = 3;
 const SEND_EMPTY: u8 = 5;
 const CLOSE: u8 = 6;
-const RESET_ALL: u8 = 7;
 /// The same with the label "pointer".
 const OPEN_POINTER: u8 = 1 | 1 << 3;
 
@@ -59,15 +58,22 @@ fn init(kind: u8) -> Vec<u8> {
 
 fn honest() -> Vec<(&'static str, Vec<u8>)> {
     let talk = [&[THEIRS, SEND, 0, 5][..], &[THEIRS, SEND_EMPTY], &[THEIRS, SEND, 0x0f, 0xff], &rounds(8)].concat();
-    let large = [&[THEIRS, SEND, 0xff, 0xff][..], &rounds(40)].concat();
+    let large = [&[THEIRS, SEND, 0xff, 0xff][..], &rounds(20), &WAIT, &rounds(20)].concat();
     let lossy = [&[THEIRS, OPEN_POINTER, 0][..], &rounds(4), &[THEIRS, SEND | 1 << 3, 4, 0, DAMAGED, 0, 13, 0, 0]];
     vec![
         ("messages", [&[MET][..], &talk].concat()),
         ("we_begin", [&[WE_BEGIN][..], &talk].concat()),
         ("message_of_the_largest_size", [&[MET][..], &large].concat()),
         ("both_speak", [&[MET][..], &[OURS, SEND, 9, 9], &talk, &[OURS, SEND, 0xff, 0], &rounds(6), &WAIT].concat()),
-        ("closed_by_them", [&[MET][..], &[THEIRS, CLOSE], &rounds(2), &WAIT, &rounds(4), &WAIT, &rounds(4)].concat()),
-        ("closed_by_us", [&[WE_BEGIN][..], &[OURS, RESET_ALL], &rounds(4), &[THEIRS, SEND, 0, 1], &rounds(4)].concat()),
+        (
+            "closed_by_them",
+            [&[MET][..], &[THEIRS, SEND, 3, 0, THEIRS, CLOSE], &rounds(2), &WAIT, &rounds(4), &WAIT, &rounds(4)]
+                .concat(),
+        ),
+        (
+            "closed_by_us",
+            [&[WE_BEGIN][..], &[OURS, SEND, 3, 0, OURS, CLOSE], &rounds(4), &[THEIRS, SEND, 0, 1], &rounds(4)].concat(),
+        ),
         ("lost_and_given_up", [&[MET][..], &lossy.concat(), &WAIT, &rounds(2), &WAIT, &rounds(4)].concat()),
         ("damaged_greeting", [&[STRANGERS][..], &[DAMAGED, 0, 20, 0xff, 0], &WAIT, &rounds(4)].concat()),
         ("damaged_data", [&[MET, THEIRS, SEND, 3, 0][..], &[DAMAGED, 0, 17, 0x40, 0], &rounds(3), &WAIT].concat()),

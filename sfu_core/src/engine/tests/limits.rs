@@ -194,7 +194,7 @@ impl Controller for Obeys {
     fn on_sent(&mut self, _: DataSize, _: Instant) {}
     fn on_feedback(&mut self, _: &Feedback<'_>, _: Instant) {}
     fn on_rtt(&mut self, _: Duration, _: Instant) {}
-    fn on_loss_report(&mut self, _: u8, _: Instant) {}
+    fn on_loss_report(&mut self, _: u32, _: u32, _: Instant) {}
     fn on_remb(&mut self, told: Bitrate, _: Instant) {
         self.0 = told;
     }
