@@ -12,6 +12,7 @@ import msgspec
 MediaKind = Literal["audio", "video"]
 Codec = Literal["opus", "red", "vp8", "vp9", "h264", "av1"]
 TrackSource = Literal["microphone", "camera", "screen", "screen_audio"]
+DtlsVersion = Literal["1.2", "1.3"]
 FailReason = Literal["ice", "dtls", "fingerprint", "room"]
 
 
@@ -688,6 +689,7 @@ class DriverConfig(Record, frozen=True, kw_only=True):
     receive_buffer_bytes: int
     send_buffer_bytes: int
     offload: bool
+    max_dtls_version: DtlsVersion
 
 
 class Counters(Record, frozen=True, kw_only=True):

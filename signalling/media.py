@@ -190,13 +190,22 @@ class MediaEngine(Protocol):
 class PysfuEngine:
     """The real engine, through pysfu's Python API."""
 
-    def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        workers: int,
+        announced_addresses: Sequence[str],
+        max_dtls_version: Literal["1.2", "1.3"] = "1.2",
+    ) -> None:
         # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
         bind = ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
         self._bind = bind
         self._port = port
         self._workers = workers
         self._announce = tuple(announced_addresses)
+        self._max_dtls_version = max_dtls_version
         self._sfu: Any = None
 
     async def __aenter__(self) -> Self:
@@ -204,7 +213,13 @@ class PysfuEngine:
         import pysfu
 
         with _translated():
-            config = pysfu.Config(bind=self._bind, port=self._port, workers=self._workers, announce=self._announce)
+            config = pysfu.Config(
+                bind=self._bind,
+                port=self._port,
+                workers=self._workers,
+                announce=self._announce,
+                max_dtls_version=self._max_dtls_version,
+            )
             self._sfu = await pysfu.Sfu(config).__aenter__()
         return self
 

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer
 
-from pysfu import Sfu, TransportState, errors, events, messages
+from pysfu import Sfu, errors, events, messages
 
 pytestmark = pytest.mark.asyncio
 

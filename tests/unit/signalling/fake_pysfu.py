@@ -22,6 +22,7 @@ class Config:
     port: int
     workers: int
     announce: tuple[str, ...]
+    max_dtls_version: str
 
 
 @dataclass(frozen=True)
