@@ -20,6 +20,8 @@ class Config:
         receive_buffer_bytes: what the kernel keeps for a worker to read.
         send_buffer_bytes: what the kernel keeps for the network to take.
         offload: whether the kernel may cut and join datagrams.
+        max_dtls_version: the highest version of DTLS spoken. With 1.3 the client's first encryption of media is taken,
+            which in Chromium costs four times what 1.2 agrees on.
     """
 
     bind: tuple[str, ...] = ("0.0.0.0", "::")
@@ -30,6 +32,7 @@ class Config:
     receive_buffer_bytes: int = 4 << 20
     send_buffer_bytes: int = 4 << 20
     offload: bool = True
+    max_dtls_version: messages.DtlsVersion = "1.2"
 
     def to_message(self) -> messages.DriverConfig:
         """Returns the engine's form of this."""
@@ -42,4 +45,5 @@ class Config:
             receive_buffer_bytes=self.receive_buffer_bytes,
             send_buffer_bytes=self.send_buffer_bytes,
             offload=self.offload,
+            max_dtls_version=self.max_dtls_version,
         )

@@ -95,6 +95,10 @@ class MediaSettings(_Section):
     announced_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses under which browsers reach us, if they differ from our own: behind 1:1 NAT or in a container."""
 
+    max_dtls_version: Literal["1.2", "1.3"] = "1.2"
+    """Highest version of DTLS. With "1.3" browsers choose how media is encrypted, and Chromium's first choice takes
+    four times the work."""
+
     @field_validator("announced_addresses")
     @classmethod
     def _reachable(cls, addresses: tuple[IPvAnyAddress, ...]) -> tuple[IPvAnyAddress, ...]:

@@ -173,11 +173,20 @@ class MediaEngine(Protocol):
 class PysfuEngine:
     """The real engine, through pysfu's Python API."""
 
-    def __init__(self, *, host: str, port: int, workers: int, announced_addresses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        workers: int,
+        announced_addresses: Sequence[str],
+        max_dtls_version: Literal["1.2", "1.3"] = "1.2",
+    ) -> None:
         self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
         self._port = port
         self._workers = workers
         self._announce = tuple(announced_addresses)
+        self._max_dtls_version = max_dtls_version
         self._sfu: Any = None
         self._known: dict[int, Any] = {}
 
@@ -186,7 +195,13 @@ class PysfuEngine:
         import pysfu
 
         with _translated():
-            config = pysfu.Config(bind=self._bind, port=self._port, workers=self._workers, announce=self._announce)
+            config = pysfu.Config(
+                bind=self._bind,
+                port=self._port,
+                workers=self._workers,
+                announce=self._announce,
+                max_dtls_version=self._max_dtls_version,
+            )
             self._sfu = await pysfu.Sfu(config).__aenter__()
         return self
 

@@ -66,6 +66,7 @@ def pysfu_engine(settings: Settings) -> MediaEngine:
         port=media.port,
         workers=media.workers,
         announced_addresses=[str(address) for address in media.announced_addresses],
+        max_dtls_version=media.max_dtls_version,
     )
 
 

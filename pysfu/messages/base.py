@@ -9,6 +9,7 @@ import msgspec
 MediaKind = Literal["audio", "video"]
 Codec = Literal["opus", "red", "vp8", "vp9", "h264", "av1"]
 TrackSource = Literal["microphone", "camera", "screen", "screen_audio"]
+DtlsVersion = Literal["1.2", "1.3"]
 FailReason = Literal["ice", "dtls", "fingerprint", "room"]
 
 

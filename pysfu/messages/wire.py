@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pysfu.messages.base import Message, Record
+from pysfu.messages.base import DtlsVersion, Message, Record
 from pysfu.messages.events import AnyEvent
 from pysfu.messages.replies import AnyReply
 from pysfu.messages.warnings import AnyWarning
@@ -55,3 +55,4 @@ class DriverConfig(Record, frozen=True, kw_only=True):
     receive_buffer_bytes: int
     send_buffer_bytes: int
     offload: bool
+    max_dtls_version: DtlsVersion

@@ -72,6 +72,8 @@ pub struct DriverConfig {
     pub send_buffer_bytes: usize,
     /// Whether the kernel may cut groups and join datagrams.
     pub offload: bool,
+    /// The highest version of DTLS that is spoken.
+    pub max_dtls_version: DtlsVersions,
 }
 
 impl Default for DriverConfig {
@@ -86,6 +88,7 @@ impl Default for DriverConfig {
             receive_buffer_bytes: 4 << 20,
             send_buffer_bytes: 4 << 20,
             offload: true,
+            max_dtls_version: DtlsVersions::default(),
         }
     }
 }
@@ -145,7 +148,7 @@ impl Driver {
         if config.workers == 0 || config.workers > MAX_WORKERS || config.bind.is_empty() {
             return Err(StartError::Config("there must be 1 to 64 workers and an address to bind"));
         }
-        let identity = Identity::generate(DtlsVersions::Only12).map_err(io::Error::other)?;
+        let identity = Identity::generate(config.max_dtls_version).map_err(io::Error::other)?;
         let bell = Arc::new(Wake::new()?);
         let mut warnings = Vec::new();
         let mut driver = Self { workers: Vec::new(), bell, warnings: Vec::new() };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dimpl::{DtlsCertificate, SrtpProfile};
+use serde::{Deserialize, Serialize};
 
 use self::records::{Stage, is_acceptable, is_application};
 use crate::session::{DtlsRole, Fingerprint};
@@ -121,13 +122,15 @@ impl DtlsEndpoint for dimpl::Dtls {
     }
 }
 
-/// Which versions are spoken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Which versions are spoken, named by the highest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DtlsVersions {
     /// Only 1.2, where the server chooses the SRTP profile and every browser then takes an AEAD.
     #[default]
+    #[serde(rename = "1.2")]
     Only12,
     /// 1.3 with whoever knows it, where the first profile of the client is taken.
+    #[serde(rename = "1.3")]
     UpTo13,
 }
 

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use sfu_core::engine::command::{Command, LayerLimit, Reply, TrackSource};
 use sfu_core::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
+use sfu_core::peer::dtls::DtlsVersions;
 use sfu_core::peer::srtp::SrtpProfile;
 use sfu_core::sdp::{AnswerPlan, Answered, MediaPolicy, SendPlan};
 use sfu_core::session::{LocalTransport, MediaKind, NegotiatedSession};
 use sfu_core::stats::{EngineStats, PeerStats};
+use str0m::config::DtlsVersion;
 
 use crate::browser::{Browser, BrowserConfig, Section};
 use crate::clock::Clock;
@@ -59,6 +61,8 @@ pub struct Meeting {
     pub permissions: Permissions,
     /// The room that [`join_browser`](Self::join_browser) and [`join_keyed`](Self::join_keyed) join.
     pub room: RoomId,
+    /// What DTLS the browsers speak that join from here on.
+    pub browsers_speak: DtlsVersion,
     seats: BTreeMap<RemoteId, Seat>,
     next_participant: u32,
     seed: u64,
@@ -67,14 +71,20 @@ pub struct Meeting {
 impl Meeting {
     /// An engine with one empty room.
     pub fn new(seed: u64) -> Self {
+        Self::speaking(DtlsVersions::Only12, seed)
+    }
+
+    /// The same with a choice of what DTLS the server speaks.
+    pub fn speaking(dtls: DtlsVersions, seed: u64) -> Self {
         let clock = Clock::new();
         let address = SocketAddr::from(SERVER);
-        let mut server = EngineServer::new(address, seed, clock.now());
+        let mut server = EngineServer::speaking(dtls, address, seed, clock.now());
         let room = make_room(&mut server, clock.now());
         Self {
             world: World::new(server, address, clock, seed),
             permissions: Permissions::default(),
             room,
+            browsers_speak: DtlsVersion::Dtls12,
             seats: BTreeMap::new(),
             next_participant: 0,
             seed,
@@ -101,7 +111,7 @@ impl Meeting {
     pub fn join_browser(&mut self, sections: &[Section], path: Path) -> RemoteId {
         let (start, now) = (self.world.start(), self.world.now());
         let participant = self.number();
-        let config = BrowserConfig::at(participant_address(participant));
+        let config = BrowserConfig { dtls: self.browsers_speak, ..BrowserConfig::at(participant_address(participant)) };
         let mut browser = Browser::new(&config, start, now);
         let (offer, mids) = browser.offer(sections);
         let command = Command::CreatePeer { room: self.room, participant: ParticipantId(u64::from(participant)) };

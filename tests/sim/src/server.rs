@@ -73,7 +73,12 @@ pub struct EngineServer {
 impl EngineServer {
     /// An engine whose randomness follows from `seed`, told to be reached at `address`.
     pub fn new(address: SocketAddr, seed: u64, now: Instant) -> Self {
-        Self { engine: Engine::new(config(address, seed, now), now), meter: None, recorder: None, events: Vec::new() }
+        Self::speaking(DtlsVersions::Only12, address, seed, now)
+    }
+
+    /// The same with a choice of what DTLS it speaks.
+    pub fn speaking(dtls: DtlsVersions, address: SocketAddr, seed: u64, now: Instant) -> Self {
+        Self { engine: Engine::new(config(dtls, address, seed, now), now), meter: None, recorder: None, events: Vec::new() }
     }
 
     /// Carries out a command.
@@ -184,8 +189,8 @@ impl std::fmt::Debug for EngineServer {
 }
 
 /// The only place that says what an engine is made with.
-fn config(address: SocketAddr, seed: u64, now: Instant) -> EngineConfig {
-    let identity = Identity::generate(DtlsVersions::Only12).expect("the library makes certificates");
+fn config(dtls: DtlsVersions, address: SocketAddr, seed: u64, now: Instant) -> EngineConfig {
+    let identity = Identity::generate(dtls).expect("the library makes certificates");
     EngineConfig {
         transport: TransportConfig { identity, candidates: vec![address], check_named: false },
         epoch: Epoch { instant: now, ntp: NtpTime(NTP_AT_START << 32) },

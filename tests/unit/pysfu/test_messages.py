@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import types
 import typing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import pytest
@@ -98,8 +99,10 @@ def test_the_outcome_of_a_test_call_comes_back_from_rust_as_it_went(kind: type[m
 
 
 def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
-    config = Config(bind=("127.0.0.1", "::1"), announce=("192.0.2.1",), workers=3, pin=True).to_message()
-    assert through_rust("config", config, messages.DriverConfig) == config
+    config = Config(bind=("127.0.0.1", "::1"), announce=("192.0.2.1",), workers=3, pin=True)
+    for version in get_args(messages.DtlsVersion):
+        message = replace(config, max_dtls_version=version).to_message()
+        assert through_rust("config", message, messages.DriverConfig) == message
 
 
 @pytest.mark.parametrize(

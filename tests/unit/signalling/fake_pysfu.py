@@ -24,6 +24,7 @@ class Config:
     port: int
     workers: int
     announce: tuple[str, ...]
+    max_dtls_version: str
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ from signalling.media import (
 @pytest.fixture
 async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PysfuEngine]:
     monkeypatch.setitem(sys.modules, "pysfu", fake_pysfu)
-    async with PysfuEngine(host="127.0.0.1", port=7882, workers=2, announced_addresses=["192.0.2.1"]) as engine:
+    async with PysfuEngine(
+        host="127.0.0.1", port=7882, workers=2, announced_addresses=["192.0.2.1"], max_dtls_version="1.3"
+    ) as engine:
         yield engine
 
 
@@ -37,7 +39,9 @@ def sfu() -> fake_pysfu.Sfu:
 
 
 async def test_the_configuration_reaches_the_engine(engine: PysfuEngine) -> None:
-    assert sfu().config == fake_pysfu.Config(bind=("127.0.0.1",), port=7882, workers=2, announce=("192.0.2.1",))
+    assert sfu().config == fake_pysfu.Config(
+        bind=("127.0.0.1",), port=7882, workers=2, announce=("192.0.2.1",), max_dtls_version="1.3"
+    )
 
 
 @pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
