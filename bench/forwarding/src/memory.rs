@@ -44,10 +44,11 @@ pub(crate) fn measure() -> Option<Memory> {
 
 /// The first process: simulates, and writes all deeds to stdout.
 pub(crate) fn record() {
-    let mut load = Load::rooms(ROOMS, |start| -> Box<dyn Recorder> { Box::new(Writer::new(start, write)) });
+    let mut load =
+        Load::rooms(ROOMS, |start| -> Box<dyn Recorder> { Box::new(Writer::new(start, |deed| write(&deed))) });
     load.run_for(MEDIA);
     let packets = load.packets_out();
-    write((MEDIA, What::End { packets }));
+    write(&(MEDIA, What::End { packets }));
 }
 
 /// The second process: does all deeds to an engine, and prints what [`measure`] reads.
@@ -85,8 +86,8 @@ impl Meter for CountAllocations {
     }
 }
 
-fn write(deed: Deed) {
-    let bytes = rmp_serde::to_vec(&deed).expect("a deed can be written");
+fn write(deed: &Deed) {
+    let bytes = rmp_serde::to_vec(deed).expect("a deed can be written");
     std::io::stdout().write_all(&bytes).expect("the other process reads");
 }
 
