@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -23,12 +24,15 @@ logger = logging.getLogger("pysfu")
 
 R = TypeVar("R", bound=messages.AnyReply)
 Undo = Callable[[Any], messages.Command]
-OnMessage = Callable[[int, messages.Event | messages.WorkerFailed], None]
+OnMessage = Callable[[int, messages.Event | messages.WorkerFailed | messages.Warned], None]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
 _decode_session = msgspec.msgpack.Decoder(messages.NegotiatedSession).decode
 _decode_answered = msgspec.msgpack.Decoder(messages.Answered).decode
+_decode_local = msgspec.msgpack.Decoder(messages.LocalTransport).decode
+_decode_outcome = msgspec.msgpack.Decoder(messages.EchoOutcome).decode
+_decode_warnings = msgspec.msgpack.Decoder(list[messages.AnyWarning]).decode
 _decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
 
 
@@ -37,6 +41,7 @@ class _Pending:
     future: asyncio.Future[messages.AnyReply]
     worker: int
     undo: Undo | None
+    insist: bool
 
 
 class Bridge:
@@ -47,7 +52,9 @@ class Bridge:
         self._on_message = on_message
         self._pending: dict[int, _Pending] = {}
         self._backlog: deque[tuple[int, bytes]] = deque()
+        self._failed: set[int] = set()
         self._next_id = 0
+        self.warnings: tuple[messages.AnyWarning, ...] = ()
         self._core: _core.Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -57,8 +64,7 @@ class Bridge:
             core = _core.Core(_encode(self._config))
         except (OSError, ValueError) as error:
             raise StartError(str(error)) from error
-        for warning in core.warnings:
-            logger.warning("%s", warning)
+        self.warnings = tuple(_decode_warnings(core.warnings))
         self._core, self._loop = core, loop
         loop.add_reader(core.event_fd, self._drain)
         return self
@@ -122,6 +128,12 @@ class Bridge:
             insist: whether to try again later, rather than refuse, when too many answers have not been read.
         """
         core = self.core
+        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
+        if worker in self._failed:
+            if not insist:
+                raise UnavailableError("the worker has failed")
+            future.set_result(messages.DoneReply())  # nothing flows there any more
+            return future
         self._next_id += 1
         number = self._next_id
         request = _encode(messages.Request(id=number, command=command))
@@ -133,8 +145,7 @@ class Bridge:
             if not insist:
                 raise UnavailableError("too many commands wait for an answer")
             self._backlog.append((worker, request))
-        future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
-        self._pending[number] = _Pending(future=future, worker=worker, undo=undo)
+        self._pending[number] = _Pending(future=future, worker=worker, undo=undo, insist=insist)
         return future
 
     def post(self, worker: int, command: messages.Command) -> None:
@@ -180,8 +191,24 @@ class Bridge:
                 waiting = self._pending.pop(number, None)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_exception(from_refusal(refusal))
-            case messages.Event() | messages.WorkerFailed():
+            case messages.WorkerFailed():
+                self._fail(worker)
                 self._on_message(worker, outgoing)
+            case messages.Event() | messages.Warned():
+                self._on_message(worker, outgoing)
+
+    def _fail(self, worker: int) -> None:
+        """Answers those who wait for a worker that will not: what should end has ended, nothing else was done."""
+        self._failed.add(worker)
+        self._backlog = deque(waiting for waiting in self._backlog if waiting[0] != worker)
+        for number in [number for number, waiting in self._pending.items() if waiting.worker == worker]:
+            waiting = self._pending.pop(number)
+            if waiting.future.done():
+                continue
+            if waiting.insist:
+                waiting.future.set_result(messages.DoneReply())
+            else:
+                waiting.future.set_exception(UnavailableError("the worker has failed"))
 
 
 async def all_done(
@@ -233,3 +260,21 @@ def accept(pending: bytes, answer: str) -> messages.NegotiatedSession:
         return _decode_session(_core.accept(pending, answer))
     except ValueError as error:
         raise InvalidSdpError(str(error)) from error
+
+
+class EchoCaller:
+    """The end that makes a test call; it needs nothing but the compiled module."""
+
+    def __init__(self) -> None:
+        self._caller = _core.EchoCaller()
+
+    @property
+    def local(self) -> messages.LocalTransport:
+        """What the offer must say of this end."""
+        return _decode_local(self._caller.local)
+
+    async def call(self, target: str, session: messages.NegotiatedSession, *, limit: timedelta) -> messages.EchoOutcome:
+        """Calls an address, `host:port`, which answered with `session`."""
+        data = await asyncio.to_thread(self._caller.call, target, _encode(session), limit.total_seconds())
+        outcome: messages.EchoOutcome = _decode_outcome(data)
+        return outcome

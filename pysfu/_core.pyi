@@ -2,7 +2,17 @@
 
 from typing import final
 
-__all__ = ["BotRing", "Core", "accept", "answer", "offer", "parse_fragment", "round_trip", "write_fragment"]
+__all__ = [
+    "BotRing",
+    "Core",
+    "EchoCaller",
+    "accept",
+    "answer",
+    "offer",
+    "parse_fragment",
+    "round_trip",
+    "write_fragment",
+]
 
 @final
 class Core:
@@ -29,8 +39,8 @@ class Core:
     def addresses(self) -> list[list[str]]:
         """The addresses that remotes are told, as `host:port`, worker by worker."""
     @property
-    def warnings(self) -> list[str]:
-        """What the kernel did not grant."""
+    def warnings(self) -> bytes:
+        """What the system did not grant."""
 
 @final
 class BotRing:
@@ -46,6 +56,17 @@ class BotRing:
     @property
     def dropped(self) -> int:
         """Packets that made room for newer ones."""
+
+@final
+class EchoCaller:
+    """The end that makes a test call."""
+
+    def __new__(cls) -> EchoCaller: ...
+    def call(self, target: str, session: bytes, limit_s: float) -> bytes:
+        """Calls an address, `host:port`, which answered with `session`; blocks for at most `limit_s`."""
+    @property
+    def local(self) -> bytes:
+        """What the offer must say of this end."""
 
 def answer(offer: str, plan: bytes) -> tuple[str, bytes]:
     """Answers an offer: the answer, and all of it with the negotiated session."""

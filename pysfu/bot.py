@@ -103,10 +103,11 @@ class Bot:
         self.dropped = 0
         self._ring = ring
         self._senders: dict[str, _Sender] = {}
-        self._queues: dict[int, asyncio.Queue[Packet]] = {}
+        self._queues: dict[int, asyncio.Queue[Packet | None]] = {}
         self._encoders: dict[str, Any] = {}
         self._resampler: Any = None
         self._fifo: Any = None
+        transport.when_ended(self._end)
 
     @classmethod
     async def join(
@@ -159,8 +160,8 @@ class Bot:
         if len(self._queues) == 1:
             loop.add_reader(self._ring.fd, self._drain)
         try:
-            while self.transport.state is TransportState.CONNECTED:
-                yield await queue.get()
+            while self.transport.state is TransportState.CONNECTED and (packet := await queue.get()) is not None:
+                yield packet
         finally:
             del self._queues[ssrc]
             if not self._queues:
@@ -258,6 +259,11 @@ class Bot:
             if self.transport.playing.get(section.mid) is track:
                 return section.ssrc
         raise NoFreeSectionError("this bot does not play that track")
+
+    def _end(self) -> None:
+        """Wakes the readers: nothing more comes."""
+        for queue in self._queues.values():
+            queue.put_nowait(None)
 
     def _drain(self) -> None:
         for data in self._ring.drain():

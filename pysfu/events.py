@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pysfu.messages import Codec, FailReason
     from pysfu.room import Room
     from pysfu.transport import Track, Transport
+    from pysfu.warning import EngineWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,20 @@ class RoomFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A bug ended a worker with its rooms, each of which is told too; new rooms are placed on the others."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """The engine goes on, but not as well as it could."""
+
+    warning: EngineWarning
+
+
+@dataclass(frozen=True, slots=True)
 class Resynced:
     """Events were lost because they were not read in time; look at `sfu.rooms` afresh: what they say is up to date."""
 
@@ -120,6 +135,8 @@ Event = (
     | LayerChanged
     | DataReceived
     | RoomFailed
+    | WorkerFailed
+    | Warned
     | Resynced
 )
 
@@ -135,18 +152,20 @@ def _level_key(event: Event) -> tuple[object, ...] | None:
 
 
 class EventQueue:
-    """One reader's events, bounded: when it is full, levels are merged and the rest become one `Resynced`."""
+    """One reader's events, bounded: when it is full, levels are merged and the rest become one `Resynced`.
+
+    What comes after a loss is told: with it a reader that looks at the state as it is then misses nothing.
+    """
 
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
         self._events: deque[Event] = deque()
         self._levels: dict[tuple[object, ...], Event] = {}
-        self._lost = False
         self._closed = False
         self._ready = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        """Adds an event, or notes that it was lost."""
+        """Adds an event; where there is no room, one `Resynced` stands for all before it."""
         key = _level_key(event)
         if key is not None:
             # The latest wins, and the number of keys is bounded by rooms and subscriptions.
@@ -154,12 +173,10 @@ class EventQueue:
             self._levels[key] = event
             if len(self._levels) > self._capacity:
                 self._levels.pop(next(iter(self._levels)))
-        elif isinstance(event, Resynced):
-            self._lost = True
-        elif len(self._events) >= self._capacity:
-            self._events.clear()
-            self._lost = True
-        elif not self._lost:
+        else:
+            if len(self._events) >= self._capacity:
+                self._events.clear()
+                self._events.append(Resynced())
             self._events.append(event)
         self._ready.set()
 
@@ -175,9 +192,6 @@ class EventQueue:
         while True:
             if self._events:
                 return self._events.popleft()
-            if self._lost:
-                self._lost = False
-                return Resynced()
             if self._levels:
                 return self._levels.pop(next(iter(self._levels)))
             if self._closed:

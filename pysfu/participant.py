@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pysfu import _bridge, messages
-from pysfu import transport as transports
 from pysfu.errors import UnknownPeerError, UnknownTrackError
 from pysfu.transport import Track, Transport, TransportState
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
     from pysfu.messages import TrackSource
     from pysfu.room import Room
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Right:
+    """One grant; another of the same thing is another one."""
+
+    echo: bool = False
 
 
 class PendingOffer:
@@ -62,8 +70,8 @@ class Participant:
         self.room = room
         self._number = number
         self._transports: list[Transport] = []
-        self._allowed: dict[Track, bool] = {}
-        self._data_from: list[Participant] = []
+        self._allowed: dict[Track, _Right] = {}
+        self._data_from: dict[Participant, _Right] = {}
         self._removed = False
 
     @property
@@ -90,6 +98,11 @@ class Participant:
     def allowed(self) -> frozenset[Track]:
         """What may flow to it."""
         return frozenset(self._allowed)
+
+    @property
+    def hears(self) -> frozenset[Participant]:
+        """Whose messages on data channels may flow to it."""
+        return frozenset(self._data_from)
 
     async def answer(
         self,
@@ -169,45 +182,39 @@ class Participant:
             track: which.
             echo: whether it may be the participant's own, for a test before a meeting.
         """
-        self._allowed[track] = echo
+        # Its own object, so that whoever gives up takes back only what they themselves asked for.
+        right = _Right(echo=echo)
+        self._allowed[track] = right
         try:
-            for transport in tuple(self._transports):
-                await transports.allow(transport, track, echo=echo)
+            await self._ask(self._allows(track, right, self._transports))
         except BaseException:
             # Half a right is none.
-            self._allowed.pop(track, None)
-            for transport in self._transports:
-                command = messages.Revoke(track=track.number, subscriber=transport.number)
-                self.room.bridge.post(self.room.worker, command)
+            if self._allowed.get(track) is right:
+                del self._allowed[track]
+                self._post(self._revokes(track))
             raise
 
     async def revoke(self, track: Track) -> None:
         """Ends that: no packet of the track leaves towards this participant after this returns."""
         self._allowed.pop(track, None)
-        revoked = [
-            transport.insist(messages.Revoke(track=track.number, subscriber=transport.number))
-            for transport in self._transports
-        ]
-        await _bridge.all_done(revoked, gone=(UnknownPeerError, UnknownTrackError))
+        await self._insist(self._revokes(track))
 
     async def allow_data(self, publisher: Participant) -> None:
         """Lets messages on data channels flow from another participant to this one."""
-        if publisher not in self._data_from:
-            self._data_from.append(publisher)
-        for ours in tuple(self._transports):
-            for theirs in tuple(publisher.transports):
-                await ours.done(messages.AllowData(publisher=theirs.number, subscriber=ours.number))
+        right = _Right()
+        self._data_from[publisher] = right
+        try:
+            await self._ask(self._data_allows(publisher, self._transports, publisher.transports))
+        except BaseException:
+            if self._data_from.get(publisher) is right:
+                del self._data_from[publisher]
+                self._post(self._data_revokes(publisher))
+            raise
 
     async def revoke_data(self, publisher: Participant) -> None:
-        """Ends that."""
-        if publisher in self._data_from:
-            self._data_from.remove(publisher)
-        revoked = [
-            ours.insist(messages.RevokeData(publisher=theirs.number, subscriber=ours.number))
-            for ours in self._transports
-            for theirs in publisher.transports
-        ]
-        await _bridge.all_done(revoked, gone=(UnknownPeerError,))
+        """Ends that: no message of it leaves towards this participant after this returns."""
+        self._data_from.pop(publisher, None)
+        await self._insist(self._data_revokes(publisher))
 
     async def remove(self) -> None:
         """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already."""
@@ -243,20 +250,63 @@ class Participant:
         if self._removed:
             self.abandon(transport)
             return
-        for track in tuple(self._allowed):
-            # A right may be revoked while another is being granted.
-            if track in self._allowed:
-                await transports.allow(transport, track, echo=self._allowed[track])
-        others = [participant for participant in self.room.participants if participant is not self]
-        for other in others:
-            await self._link_data(transport, other)
-
-    async def _link_data(self, transport: Transport, other: Participant) -> None:
-        for theirs in tuple(other.transports):
+        commands: list[messages.Command] = []
+        for track, right in self._allowed.items():
+            commands += self._allows(track, right, [transport])
+        for other in self.room.participants:
             if other in self._data_from:
-                await transport.done(messages.AllowData(publisher=theirs.number, subscriber=transport.number))
-            if self in other._data_from:
-                await transport.done(messages.AllowData(publisher=transport.number, subscriber=theirs.number))
+                commands += self._data_allows(other, [transport], other.transports)
+            if other is not self and self in other._data_from:
+                commands += other._data_allows(self, other.transports, [transport])
+        await self._ask(commands)
+
+    def forget_track(self, track: Track) -> None:
+        """Forgets the right to a track that ends."""
+        self._allowed.pop(track, None)
+
+    def forget_publisher(self, publisher: Participant) -> None:
+        """Forgets the right to the messages of a participant who leaves."""
+        self._data_from.pop(publisher, None)
+
+    @staticmethod
+    def _allows(track: Track, right: _Right, transports: Sequence[Transport]) -> list[messages.Command]:
+        return [messages.Allow(track=track.number, subscriber=ours.number, echo=right.echo) for ours in transports]
+
+    def _revokes(self, track: Track) -> list[messages.Command]:
+        return [messages.Revoke(track=track.number, subscriber=ours.number) for ours in self._transports]
+
+    @staticmethod
+    def _data_allows(
+        publisher: Participant, ours: Sequence[Transport], theirs: Sequence[Transport]
+    ) -> list[messages.Command]:
+        return [messages.AllowData(publisher=their.number, subscriber=our.number) for our in ours for their in theirs]
+
+    def _data_revokes(self, publisher: Participant) -> list[messages.Command]:
+        return [
+            messages.RevokeData(publisher=theirs.number, subscriber=ours.number)
+            for ours in self._transports
+            for theirs in publisher.transports
+        ]
+
+    async def _ask(self, commands: Sequence[messages.Command]) -> None:
+        """Grants, all handed over before this waits, so that no revocation comes in between."""
+        asked: list[asyncio.Future[messages.AnyReply]] = []
+        try:
+            for command in commands:
+                asked.append(self.room.bridge.ask(self.room.worker, command))  # noqa: PERF401 (those asked must be known)
+            await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
+        except BaseException:
+            for future in asked:
+                future.cancel()
+            raise
+
+    async def _insist(self, commands: Sequence[messages.Command]) -> None:
+        asked = [self.room.bridge.ask(self.room.worker, command, insist=True) for command in commands]
+        await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
+
+    def _post(self, commands: Sequence[messages.Command]) -> None:
+        for command in commands:
+            self.room.bridge.post(self.room.worker, command)
 
     def detach(self, transport: Transport) -> None:
         """Forgets a transport that ends."""
@@ -274,4 +324,6 @@ class Participant:
 
 
 def _send_plan(track: Track) -> messages.SendPlan:
-    return messages.SendPlan(kind=track.kind, stream=track.publisher.id, track=track.id)
+    return messages.SendPlan(
+        kind=track.kind, publisher=track.publisher.number, stream=track.publisher.id, track=track.id
+    )

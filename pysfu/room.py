@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Room:
-    """One room."""
+    """One room.
+
+    `listeners` are the ids of those who can hear or see anything in it; there is no hidden listener.
+    """
 
     def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int) -> None:
         self.sfu = sfu
@@ -32,6 +35,7 @@ class Room:
         self.transports: dict[int, Transport] = {}
         self.tracks: dict[int, Track] = {}
         self.failed = False
+        self.listeners: tuple[str, ...] = ()
         self._participants: dict[int, Participant] = {}
 
     @property
@@ -97,6 +101,14 @@ class Room:
     def forget(self, participant: Participant) -> None:
         """Forgets a participant who leaves."""
         self._participants.pop(participant.number, None)
+        for other in self._participants.values():
+            other.forget_publisher(participant)
+
+    def forget_track(self, track: Track) -> None:
+        """Forgets a track that ends, and with it every right to it."""
+        self.tracks.pop(track.number, None)
+        for participant in self._participants.values():
+            participant.forget_track(track)
 
     def name_of(self, number: int) -> str:
         """Returns the name of a participant by the engine's number."""

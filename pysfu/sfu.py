@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from pysfu import events as happenings
-from pysfu import messages
+from pysfu import messages, warning
 from pysfu._bridge import Bridge
 from pysfu.config import Config
 from pysfu.errors import PysfuError, RefusedError, UnavailableError
@@ -19,10 +19,14 @@ from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
+    from pysfu.warning import EngineWarning
+
 logger = logging.getLogger("pysfu")
+told = logging.getLogger("pysfu.told")  # What embedders can also take as values; those who do may silence it.
 
 
 class Sfu:
@@ -39,6 +43,8 @@ class Sfu:
 
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
+        for amiss in self.warnings:
+            told.warning("%s", amiss)
         return self
 
     async def __aexit__(
@@ -58,6 +64,11 @@ class Sfu:
     def rooms(self) -> tuple[Room, ...]:
         """All rooms."""
         return tuple(self._rooms.values())
+
+    @property
+    def warnings(self) -> tuple[EngineWarning, ...]:
+        """What the system did not grant at the start; later ones come as `Warned`."""
+        return tuple(warning.of(message) for message in self._bridge.warnings)
 
     @property
     def addresses(self) -> list[list[str]]:
@@ -101,19 +112,28 @@ class Sfu:
             self._queues.discard(queue)
             queue.close()
 
-    async def stats(self) -> SfuStats:
-        """Returns the figures of all workers."""
-        rims = self._bridge.counters()
-        engines = await asyncio.gather(*(self._engine_figures(worker) for worker in range(len(rims))))
+    def counters(self) -> list[messages.Counters]:
+        """Returns what each worker counts at its rim, at once: also those of one that hangs or has failed."""
+        return self._bridge.counters()
+
+    async def stats(self, *, timeout: timedelta | None = None) -> SfuStats:
+        """Returns the figures of all workers.
+
+        Args:
+            timeout: how long to wait for a worker; one that has not answered by then has no figures but its rim's.
+        """
+        rims = self.counters()
+        engines = await asyncio.gather(*(self._engine_figures(worker, timeout) for worker in range(len(rims))))
         pairs = zip(engines, rims, strict=True)
         return SfuStats(workers=tuple(WorkerStats(engine=engine, rim=rim) for engine, rim in pairs))
 
-    async def _engine_figures(self, worker: int) -> messages.EngineFigures | None:
+    async def _engine_figures(self, worker: int, timeout: timedelta | None) -> messages.EngineFigures | None:
         if worker in self._failed:
             return None
         try:
-            return (await self._bridge.call(worker, messages.Stats(), messages.StatsReply)).stats
-        except UnavailableError:
+            async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
+                return (await self._bridge.call(worker, messages.Stats(), messages.StatsReply)).stats
+        except (UnavailableError, TimeoutError):
             return None
 
     # --- for this package ---
@@ -131,10 +151,16 @@ class Sfu:
         for queue in self._queues:
             queue.put(event)
 
-    def _on_message(self, worker: int, message: messages.Event | messages.WorkerFailed) -> None:
+    def _on_message(self, worker: int, message: messages.Event | messages.WorkerFailed | messages.Warned) -> None:
+        if isinstance(message, messages.Warned):
+            amiss = warning.of(message.warning, worker=worker)
+            told.warning("worker %d: %s", worker, amiss)
+            self._emit(happenings.Warned(amiss))
+            return
         if isinstance(message, messages.WorkerFailed):
-            logger.error("worker %d failed: %s", worker, message.reason)
+            told.error("worker %d failed: %s", worker, message.reason)
             self._failed.add(worker)
+            self._emit(happenings.WorkerFailed(worker))
             for room in [room for room in self._rooms.values() if room.worker == worker]:
                 self._fail(room)
             return
@@ -165,15 +191,21 @@ class Sfu:
         finally:
             del self._resyncs[worker]
         self._emit(happenings.Resynced())
+        # Whoever keeps a roster has missed changes of it, and no later event repeats them.
+        for room in self._rooms.values():
+            if room.worker == worker:
+                self._emit(happenings.RosterChanged(room, room.listeners))
 
     def _apply(self, worker: int, state: messages.State) -> None:
         rooms = set(state.rooms)
         peers = {peer.peer: peer for peer in state.peers}
+        listeners = {roster.room: roster.listeners for roster in state.rosters}
         for room in [room for room in self._rooms.values() if room.worker == worker]:
             if room.number not in rooms:
                 room.failed = True
                 room.end()
                 continue
+            room.listeners = tuple(map(room.name_of, listeners.get(room.number, ())))
             for number, transport in tuple(room.transports.items()):
                 peer = peers.get(number)
                 if peer is None:
@@ -198,8 +230,10 @@ class Sfu:
                 return happenings.SpeakersChanged(room, levels) if room is not None else None
             case messages.Roster(room=number, listeners=listeners):
                 room = self._rooms.get((worker, number))
-                names = tuple(f"participant-{listener:x}" for listener in listeners)
-                return happenings.RosterChanged(room, names) if room is not None else None
+                if room is None:
+                    return None
+                room.listeners = tuple(map(room.name_of, listeners))
+                return happenings.RosterChanged(room, room.listeners)
             case messages.RoomFailed(room=number):
                 room = self._rooms.get((worker, number))
                 if room is not None:

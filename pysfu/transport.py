@@ -7,10 +7,10 @@ import enum
 from typing import TYPE_CHECKING
 
 from pysfu import _bridge, messages
-from pysfu.errors import NoFreeSectionError, TransportFailedError, UnknownPeerError, UnknownTrackError
+from pysfu.errors import MidInUseError, NoFreeSectionError, TransportFailedError, UnknownPeerError, UnknownTrackError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -103,6 +103,7 @@ class Transport:
         self._plan: tuple[messages.MediaPolicy, list[messages.SendPlan], bool] | None = None
         self._changed = asyncio.Event()
         self._negotiating = asyncio.Lock()
+        self._on_end: Callable[[], None] | None = None
 
     @property
     def id(self) -> str:
@@ -156,12 +157,15 @@ class Transport:
 
         Raises:
             NoFreeSectionError: none is left for its kind.
+            MidInUseError: the named one plays something, and goes on doing so.
         """
         sections = self.session.send if self.session is not None else []
         free = (section.mid for section in sections if section.kind == track.kind and section.mid not in self._playing)
         chosen = mid if mid is not None else next(free, None)
         if chosen is None:
             raise NoFreeSectionError(f"no free section for {track.kind}")
+        if chosen in self._playing:
+            raise MidInUseError("the media section is in use")
         self._playing[chosen] = track
         try:
             await self.done(messages.Subscribe(peer=self._number, mid=chosen, track=track.number))
@@ -264,19 +268,17 @@ class Transport:
         """Forgets a track that ends."""
         if track in self.tracks:
             self.tracks.remove(track)
-        self.participant.room.tracks.pop(track.number, None)
+        self.participant.room.forget_track(track)
 
     def set_state(self, state: TransportState) -> None:
         """Notes how far it is; an ended one stays ended."""
-        if self.state not in _ENDED:
-            self.state = state
-            self._changed.set()
+        if self.state in _ENDED:
+            return
+        self.state = state
+        self._changed.set()
+        if state in _ENDED and self._on_end is not None:
+            self._on_end()
 
-
-async def allow(transport: Transport, track: Track, *, echo: bool) -> None:
-    """Lets a track flow to a transport; harmless when either has gone meanwhile."""
-    try:
-        await transport.done(messages.Allow(track=track.number, subscriber=transport.number, echo=echo))
-    except UnknownPeerError:
-        if transport.state not in _ENDED:
-            raise
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called when the transport ends."""
+        self._on_end = tell

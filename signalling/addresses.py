@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -14,6 +15,18 @@ _BRIDGES = ("docker", "br-", "virbr", "veth", "cni", "podman", "lxc")
 _CONTAINER_NETWORK = ip_network("172.17.0.0/16")
 
 Address = IPv4Address | IPv6Address
+
+EVERYWHERE = (IPv4Address("0.0.0.0"), IPv6Address("::"))  # noqa: S104 - what each family calls it
+
+
+def to_bind(host: Address) -> tuple[Address, ...]:
+    """Lists what to bind for `host`: "all my addresses" in one family is meant for the other, too."""
+    return EVERYWHERE if host.is_unspecified else (host,)
+
+
+def is_family_missing(error: OSError) -> bool:
+    """Whether binding failed because this machine is without IPv6, or without IPv4: harmless while it has the other."""
+    return error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def outgoing_addresses() -> list[Address]:

@@ -43,7 +43,7 @@ def serve(config_path: ConfigPath = None) -> None:
     """Runs the server until SIGTERM or SIGINT."""
     settings = _load(config_path)
     logs.configure(level=settings.log.level)
-    _run(server.serve(settings, server.pysfu_engine))
+    _run(server.serve(settings, server.pysfu_engine, on_start=typer.echo))
 
 
 @app.command()
@@ -58,7 +58,12 @@ def demo(
     extension = server.Extension(routers=(routes(running),), page_prefix=PAGE_PREFIX)
     with tempfile.TemporaryDirectory(prefix="pysfu-demo-") as folder:
         settings = _lan_settings(Path(folder), port, media_port) if lan else _local_settings(port, media_port)
-        _run(server.serve(settings, server.pysfu_engine, extension, on_start=lambda: _print_links(settings, running)))
+
+        def on_start(started: server.Started) -> None:
+            typer.echo(started)
+            _print_links(settings, running)
+
+        _run(server.serve(settings, server.pysfu_engine, extension, on_start=on_start))
 
 
 @app.command()

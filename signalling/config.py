@@ -50,7 +50,8 @@ class HttpSettings(_Section):
     """Where the HTTP side listens."""
 
     host: IPvAnyAddress = Field(IPv4Address("127.0.0.1"))
-    """Address to listen on. Anything but a loopback address needs a certificate."""
+    """Address to listen on; "0.0.0.0" and "::" are every address of this machine, IPv4 and IPv6.
+    Anything but a loopback address needs a certificate."""
     port: Port = 8443
     """TCP port to listen on."""
     certificate: Path | None = None
@@ -86,7 +87,7 @@ class MediaSettings(_Section):
     """Where media goes in and out, over UDP."""
 
     host: IPvAnyAddress = Field(IPv4Address("0.0.0.0"))  # noqa: S104 - media must reach us from outside
-    """Address to listen on for media; "0.0.0.0" is every address of this machine, IPv6 too."""
+    """Address to listen on for media; "0.0.0.0" and "::" are every address of this machine, IPv4 and IPv6."""
     port: Port = 7882
     """First UDP port; each worker after the first uses the next one."""
     workers: int = Field(1, ge=1, le=64)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from ipaddress import ip_address
 from pathlib import Path
 
 from signalling.addresses import Address, interface_addresses, is_bridge, outgoing_addresses
 from signalling.certificate import CertificateError, read_certificate, tls_context
 from signalling.config import Settings, is_exposed
+from signalling.echo import ECHO_LIMIT, EchoCall, EchoTest, Failure, echo_test
+from signalling.media import EngineStartError
 
 WANTED_RECEIVE_BUFFER = 4 * 1024 * 1024  # 1 000 streams of 1.5 Mbit/s for 20 ms, the longest stall we mean to survive
 WANTED_OPEN_FILES = 4_096  # One per HTTP connection (2 000 by default), and room for the rest
 CERTIFICATE_WARNING = timedelta(days=14)
 EARLIEST_PLAUSIBLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # This program is younger than that.
-NOT_CHECKED = "a real call, and whether the announced addresses are reachable from outside, are not checked"
+NOT_CHECKED = "whether the announced addresses are reachable from outside"
 
 
 class Grade(IntEnum):
@@ -47,6 +51,7 @@ class Machine:
     outgoing: list[Address]
     kernel: Callable[[str], int | None]
     open_files: int | None
+    call: Callable[[Settings], EchoTest]
 
 
 def this_machine() -> Machine:
@@ -57,6 +62,7 @@ def this_machine() -> Machine:
         outgoing=outgoing_addresses(),
         kernel=_kernel_setting,
         open_files=_open_files(),
+        call=lambda settings: asyncio.run(echo_test(settings)),
     )
 
 
@@ -67,6 +73,7 @@ def examine(settings: Settings, machine: Machine) -> list[Finding]:
         *_certificate(settings, machine),
         *_ports(settings),
         *_announced(settings, machine),
+        *_echo(settings, machine),
         *_buffers(machine),
         *_files(machine),
         *_secrets(settings),
@@ -156,6 +163,49 @@ def _announced(settings: Settings, machine: Machine) -> Iterator[Finding]:
             yield Finding(check=check, grade=Grade.WARNING, text=text)
         else:
             yield Finding(check=check, grade=Grade.GOOD, text=f"{address} is an address of this machine")
+
+
+def _echo(settings: Settings, machine: Machine) -> Iterator[Finding]:
+    check = "echo call"
+    try:
+        test = machine.call(settings)
+    except EngineStartError as error:
+        text = f"the media engine does not start, so no call was made: {error}"
+        yield Finding(check=check, grade=Grade.BAD, text=text)
+        return
+    own = {*machine.interfaces.values(), *machine.outgoing}
+    for call in test.calls:
+        host = ip_address(call.address.rpartition(":")[0].strip("[]"))
+        if call.failure is None:
+            aside = f" (not port {settings.media.port}, which is in use)" if test.on_other_port else ""
+            sound = f"sound was back after {call.round_trip.total_seconds() * 1_000:.1f} ms"
+            yield Finding(check=check, grade=Grade.GOOD, text=f"{call.address}{aside}: {sound}, over {call.protection}")
+        else:
+            # From inside, a router need not send back in what goes to its outer address.
+            is_own = host in own or host.is_loopback
+            yield Finding(check=check, grade=Grade.BAD if is_own else Grade.WARNING, text=_remedy(call, is_own=is_own))
+
+
+def _remedy(call: EchoCall, *, is_own: bool) -> str:
+    """Says which step of a call failed, and what to do."""
+    elsewhere = "" if is_own else "; behind 1:1 NAT that may be so from inside only, then try from outside"
+    match call.failure:
+        case Failure.UNREACHABLE:
+            text = f"there is no way to it from here ({call.reason}): correct media.announced_addresses{elsewhere}"
+        case Failure.PORT_CLOSED:
+            text = f"the UDP port is closed there: correct media.announced_addresses, or pass the port on{elsewhere}"
+        case Failure.NO_ANSWER:
+            text = (
+                f"no answer on UDP within {ECHO_LIMIT.total_seconds():.0f} s: let the UDP port through the firewall,"
+                f" in and out{elsewhere}"
+            )
+        case Failure.NO_HANDSHAKE:
+            text = "answers, but DTLS did not finish: let UDP packets of 1200 bytes and more pass, in and out"
+        case Failure.WRONG_CERTIFICATE:
+            text = "another server answers there: give each its own address and UDP port"
+        case _:
+            text = "connects, but no sound came back: the firewall passes STUN and DTLS, let SRTP pass too"
+    return f"{call.address}: {text}"
 
 
 def _buffers(machine: Machine) -> Iterator[Finding]:

@@ -33,6 +33,14 @@ ALLOWED_FIELDS = frozenset(
         "dtls",
         "component",
         "listen",
+        "media",
+        "worker",
+        "remedy",
+        "granted",
+        "wanted",
+        "ip_version",
+        "processor",
+        "errno",
         "state",
         "seconds",
         "days_left",
@@ -64,6 +72,8 @@ def configure(*, level: str, output: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [_ForeignRecords(output or sys.stderr)]
     root.setLevel(max(number, logging.WARNING))
+    # pysfu tells this also as values, which are logged as such.
+    logging.getLogger("pysfu.told").propagate = False
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"

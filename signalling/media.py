@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
+
+from signalling.addresses import to_bind
+from signalling.domain.heartbeat import Beat
+from signalling.figures import MediaFigures, MediaWarning, WorkerFailed, figures_of
 
 MediaKind = Literal["audio", "video"]
 
 START_BITRATE_BPS = 1_200_000
 """What browsers are asked to begin with; left to itself, Chromium sends a single picture 320 pixels wide for 12 s."""
 
-COUNTERS = (
-    "rtp_packets_in",
-    "rtp_packets_out",
-    "rtp_bytes_in",
-    "rtp_bytes_out",
-    "rtx_packets_out",
-    "nacked_packets_in",
-    "nacked_packets_out",
-    "keyframe_requests_in",
-    "keyframe_requests_out",
-    "unauthorized_forwards",
-    "panics",
-    "layer_switches",
-)
-"""What the engine counts."""
-
-DROPS = (
-    "unknown_source",
-    "unauthenticated",
-    "replayed",
-    "malformed",
-    "not_published",
-    "rewrite_rejected",
-    "send_queue_full",
-    "revoked",
-    "socket_full",
-    "unknown_ufrag",
-    "rate_limited",
-)
-"""Why a datagram or packet went no further."""
+FIGURES_TIMEOUT = timedelta(seconds=1)
+"""How long figures may take; a worker answers within milliseconds, or hangs."""
 
 
 class MediaError(Exception):
@@ -94,26 +72,20 @@ class PeerConnected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReconnected:
+    """A participant's transport, not heard for a while, is back."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resynced:
     """Events were lost; these participants still exist, all others are gone."""
 
     peers: frozenset[str]
 
 
-MediaEvent = PeerConnected | PeerGone | RoomGone | Resynced
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaFigures:
-    """Counters and states of the engine. Drops are by reason, from a fixed set of words."""
-
-    rooms: int = 0
-    peers: int = 0
-    connected_peers: int = 0
-    tracks: int = 0
-    edges: int = 0
-    counters: dict[str, int] = field(default_factory=dict)
-    drops: dict[str, int] = field(default_factory=dict)
+MediaEvent = PeerConnected | PeerReconnected | PeerGone | RoomGone | Resynced | WorkerFailed | MediaWarning
 
 
 class MediaTrack(Protocol):
@@ -179,7 +151,18 @@ class MediaEngine(Protocol):
         """Yields what happens, until the engine stops."""
 
     async def figures(self) -> MediaFigures:
-        """Returns counters and states."""
+        """Returns counters and states, within a second or so."""
+
+    def beats(self) -> Sequence[Beat]:
+        """Returns, at once, what tells whether the workers go round."""
+
+    @property
+    def warnings(self) -> Sequence[MediaWarning]:
+        """What the system did not grant; once started."""
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where clients are told to send media, as `host:port`; once started."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
@@ -199,14 +182,13 @@ class PysfuEngine:
         announced_addresses: Sequence[str],
         max_dtls_version: Literal["1.2", "1.3"] = "1.2",
     ) -> None:
-        # "0.0.0.0" is how everyone writes "all my addresses"; nobody means to leave out IPv6 by it.
-        bind = ("0.0.0.0", "::") if host == "0.0.0.0" else (host,)  # noqa: S104 - configured so
-        self._bind = bind
+        self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
         self._port = port
         self._workers = workers
         self._announce = tuple(announced_addresses)
         self._max_dtls_version = max_dtls_version
         self._sfu: Any = None
+        self._known: dict[int, Any] = {}
 
     async def __aenter__(self) -> Self:
         """Starts the engine."""
@@ -242,10 +224,25 @@ class PysfuEngine:
                 yield known
 
     async def figures(self) -> MediaFigures:
-        """Returns counters and states."""
+        """Returns counters and states, within a second or so."""
         with _translated():
-            stats = await self._sfu.stats()
-        return _figures(stats)
+            stats = await self._sfu.stats(timeout=FIGURES_TIMEOUT)
+        return figures_of(stats.workers, self._known)
+
+    def beats(self) -> Sequence[Beat]:
+        """Returns, at once, what tells whether the workers go round."""
+        with _translated():
+            return [Beat(turns=rim.turns, failed=rim.failed != 0) for rim in self._sfu.counters()]
+
+    @property
+    def warnings(self) -> Sequence[MediaWarning]:
+        """What the system did not grant; once started."""
+        return [_warning(amiss) for amiss in self._sfu.warnings]
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where clients are told to send media, as `host:port`; once started."""
+        return [address for worker in self._sfu.addresses for address in worker]
 
 
 class _PysfuRoom:
@@ -344,12 +341,18 @@ def _event(event: Any, sfu: Any) -> MediaEvent | None:
             return PeerConnected(
                 peer=event.transport.participant.id, srtp_profile=event.srtp_profile, dtls_version=event.dtls_version
             )
+        case events.TransportReconnected():
+            return PeerReconnected(peer=event.transport.participant.id)
         case events.TransportFailed():
             return PeerGone(peer=event.transport.participant.id, reason=event.reason)
         case events.TransportClosed():
             return PeerGone(peer=event.transport.participant.id, reason="closed")
         case events.RoomFailed():
             return RoomGone(media_room=event.room.id)
+        case events.WorkerFailed():
+            return WorkerFailed(worker=event.worker)
+        case events.Warned():
+            return _warning(event.warning)
         case events.Resynced():
             return Resynced(peers=frozenset(_living(sfu)))
         case _:
@@ -364,13 +367,5 @@ def _living(sfu: Any) -> Iterator[str]:
                 yield participant.id
 
 
-def _figures(stats: Any) -> MediaFigures:
-    return MediaFigures(
-        rooms=stats.total("rooms"),
-        peers=stats.total("peers"),
-        connected_peers=stats.total("connected_peers"),
-        tracks=stats.total("tracks"),
-        edges=stats.total("edges"),
-        counters={name: stats.total(name) for name in COUNTERS},
-        drops={name: stats.dropped(name) for name in DROPS},
-    )
+def _warning(amiss: Any) -> MediaWarning:
+    return MediaWarning(code=amiss.code, remedy=amiss.remedy, worker=amiss.worker, figures=dict(amiss.figures))

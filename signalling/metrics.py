@@ -1,22 +1,25 @@
-"""Prometheus metrics. All names and labels are here; no label can say who or where somebody is."""
+"""Prometheus metrics, with `engine_metrics.py` all of them; no label can say who or where somebody is."""
 
 from __future__ import annotations
 
+import asyncio
 import platform
-from collections.abc import Iterator
+import time
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
+from signalling.domain.heartbeat import Trouble
+from signalling.engine_metrics import EngineCollector
+from signalling.figures import MediaWarning
 from signalling.media import (
     MediaEngine,
     MediaError,
     MediaEvent,
-    MediaFigures,
     PeerConnected,
     PeerGone,
+    PeerReconnected,
     Resynced,
     RoomGone,
 )
@@ -36,28 +39,9 @@ FORBIDDEN_LABELS = frozenset(
         "session",
     }
 )
+RENDER_TIMEOUT_S = 3.0  # The engine bounds itself at a second; collectors give up after ten.
 _HTTP_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LAG_BUCKETS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1.0)
-
-# Counter of the engine → name, help text and labels of the metric.
-_COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "rtp_packets_in": ("sfu_rtp_packets", "Authenticated RTP packets", {"dir": "in"}),
-    "rtp_packets_out": ("sfu_rtp_packets", "Authenticated RTP packets", {"dir": "out"}),
-    "rtp_bytes_in": ("sfu_rtp_bytes", "Bytes of those packets", {"dir": "in"}),
-    "rtp_bytes_out": ("sfu_rtp_bytes", "Bytes of those packets", {"dir": "out"}),
-    "rtx_packets_out": ("sfu_rtx_packets", "Packets sent again", {}),
-    "nacked_packets_in": ("sfu_rtp_nacked_packets", "Packets asked for again", {"dir": "in"}),
-    "nacked_packets_out": ("sfu_rtp_nacked_packets", "Packets asked for again", {"dir": "out"}),
-    "keyframe_requests_in": ("sfu_keyframe_requests", "Keyframe requests", {"dir": "in"}),
-    "keyframe_requests_out": ("sfu_keyframe_requests", "Keyframe requests", {"dir": "out"}),
-    "unauthorized_forwards": (
-        "sfu_unauthorized_forward",
-        "Packets that should not have passed: must be 0",
-        {},
-    ),
-    "panics": ("sfu_panics", "Rooms ended by a bug of ours", {}),
-    "layer_switches": ("sfu_layer_switches", "Switches of encoding", {}),
-}
 
 
 class Metrics:
@@ -65,13 +49,24 @@ class Metrics:
 
     def __init__(self, engine: MediaEngine, *, version: str) -> None:
         self._engine = engine
-        self._engine_figures = _EngineCollector()
+        self._engine_figures = EngineCollector()
         self.registry = CollectorRegistry()
         self.registry.register(self._engine_figures)
         ProcessCollector(registry=self.registry)
         build = Gauge("sfu_build_info", "Which build this is", ["version", "python"], registry=self.registry)
         build.labels(version, platform.python_version()).set(1)
         self._state = Gauge("sfu_node_state", "1 for the present state", ["state"], registry=self.registry)
+        started = Gauge("sfu_start_time_seconds", "When this process began to serve", registry=self.registry)
+        started.set(time.time())
+        self.participants = Gauge("sfu_participants", "People in rooms now", registry=self.registry)
+        self._workers = Gauge("sfu_worker_up", "1 while a media worker goes round", ["shard"], registry=self.registry)
+        self._warnings = Counter(
+            "sfu_warnings", "What works, but not as well as it could", ["code"], registry=self.registry
+        )
+        self._reconnects = Counter(
+            "sfu_reconnects", "Transports that came back, or restarted ICE", ["kind"], registry=self.registry
+        )
+        self.removals = Counter("sfu_removals", "Participants removed by an administrator", registry=self.registry)
         self._joins = Counter("sfu_joins", "Requests to publish or play", ["outcome"], registry=self.registry)
         self._ended = Counter(
             "sfu_transport_ends",
@@ -110,9 +105,9 @@ class Metrics:
     async def render(self) -> bytes:
         """Asks the engine and writes everything in Prometheus' text format."""
         try:
-            self._engine_figures.figures = await self._engine.figures()
-            self._engine_figures.up = True
-        except MediaError:
+            async with asyncio.timeout(RENDER_TIMEOUT_S):
+                self._engine_figures.show(await self._engine.figures())
+        except (MediaError, TimeoutError):
             self._engine_figures.up = False
         return generate_latest(self.registry)
 
@@ -130,6 +125,10 @@ class Metrics:
         match event:
             case PeerConnected():
                 self._profiles.labels(event.srtp_profile, event.dtls_version).inc()
+            case PeerReconnected():
+                self.on_reconnect("resume")
+            case MediaWarning():
+                self.on_warning(event)
             case PeerGone():
                 self._ended.labels(event.reason).inc()
             case Resynced():
@@ -137,41 +136,20 @@ class Metrics:
             case RoomGone():
                 self._ended.labels("room").inc()
 
+    def on_reconnect(self, kind: str) -> None:
+        """Counts a transport that came back: `resume`, or `ice_restart` when asked for."""
+        self._reconnects.labels(kind).inc()
+
+    def on_warning(self, warning: MediaWarning) -> None:
+        """Counts what is amiss."""
+        self._warnings.labels(warning.code).inc()
+
+    def on_workers(self, count: int, troubles: Mapping[int, Trouble]) -> None:
+        """Notes which workers go round."""
+        for worker in range(count):
+            self._workers.labels(str(worker)).set(0 if worker in troubles else 1)
+
     def on_state(self, state: str) -> None:
         """Notes the state of the node: starting, serving, draining or stopping."""
         for name in ("starting", "serving", "draining", "stopping"):
             self._state.labels(name).set(1 if name == state else 0)
-
-
-class _EngineCollector(Collector):
-    """Shows the figures last fetched from the engine."""
-
-    def __init__(self) -> None:
-        self.figures = MediaFigures()
-        self.up = False
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields one family per name."""
-        yield GaugeMetricFamily("sfu_engine_up", "Whether the engine answered", value=1 if self.up else 0)
-        figures = self.figures
-        yield GaugeMetricFamily("sfu_rooms", "Rooms now", value=figures.rooms)
-        yield GaugeMetricFamily("sfu_tracks", "Tracks now", value=figures.tracks)
-        yield GaugeMetricFamily("sfu_edges", "Live edges (track to subscriber) now", value=figures.edges)
-        connections = GaugeMetricFamily("sfu_transport_connections", "Transports now", labels=["state"])
-        connections.add_metric(["connected"], figures.connected_peers)
-        connections.add_metric(["connecting"], max(0, figures.peers - figures.connected_peers))
-        yield connections
-        yield from self._counters()
-
-    def _counters(self) -> Iterator[Metric]:
-        families: dict[str, CounterMetricFamily] = {}
-        for counter, (name, text, labels) in _COUNTERS.items():
-            family = families.setdefault(name, CounterMetricFamily(name, text, labels=list(labels)))
-            family.add_metric(list(labels.values()), self.figures.counters.get(counter, 0))
-        yield from families.values()
-        drops = CounterMetricFamily(
-            "sfu_dropped_packets", "Datagrams and packets that went no further", labels=["reason"]
-        )
-        for reason, count in sorted(self.figures.drops.items()):
-            drops.add_metric([reason], count)
-        yield drops

@@ -157,6 +157,10 @@ class Rooms:
         """Lists everyone who sends or receives anything in the room."""
         return roster(self._open_room(room).connections())
 
+    def people(self) -> int:
+        """Counts everyone in every room."""
+        return sum(len({c.participant for c in opened.connections()}) for opened in self._rooms.values())
+
     def connection(self, room: RoomId, resource: ResourceId) -> OpenConnection:
         """Returns the connection of that address.
 

@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv6Address
 
 import structlog
 import uvicorn
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
+from signalling.addresses import Address, is_family_missing, to_bind
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
+from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
-from signalling.media import EngineStartError, MediaEngine, MediaError, PysfuEngine
+from signalling.media import EngineStartError, MediaEngine, MediaError, MediaEvent, PysfuEngine
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
+BEAT_INTERVAL_S = 1.0  # Some looks within the time after which a worker counts as stalled.
 LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Where the server can be reached."""
+
+    listen: str
+    media: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Listening on TCP {self.listen}; clients are told to send media to UDP {', '.join(self.media)}."
+
 
 EngineFactory = Callable[[Settings], MediaEngine]
 
@@ -59,19 +76,26 @@ def bind(settings: Settings) -> socket.socket:
     Raises:
         ConfigError: the port is taken, or the address is not ours.
     """
-    host, port = str(settings.http.host), settings.http.port
-    family = socket.AF_INET6 if settings.http.host.version == 6 else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if settings.http.host.version == 6 and settings.http.host.is_unspecified:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" means IPv4 too
-        listening.bind((host, port))
-        listening.setblocking(False)
-    except OSError as error:
-        listening.close()
-        raise ConfigError([f"http.port: cannot listen on {host} port {port}: {error.strerror}"]) from error
-    return listening
+    http = settings.http
+    # One socket of IPv6 takes calls over IPv4 too, where this machine has IPv6 at all.
+    for address in reversed(to_bind(http.host)):
+        listening = None
+        try:
+            listening = socket.socket(_family(address), socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if address.version == 6 and address.is_unspecified:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listening.bind((str(address), http.port))
+            listening.setblocking(False)
+        except OSError as error:
+            if listening is not None:
+                listening.close()
+            if address == IPv6Address("::") and is_family_missing(error):
+                continue
+            fault = f"http.port: cannot listen on {http.host} port {http.port}: {error.strerror}"
+            raise ConfigError([fault]) from error
+        return listening
+    raise AssertionError("the last address is the only one that may not be passed over")
 
 
 def check_media_ports(settings: Settings) -> None:
@@ -81,14 +105,21 @@ def check_media_ports(settings: Settings) -> None:
         ConfigError: a port is taken, or the address is not ours.
     """
     media = settings.media
-    family = socket.AF_INET6 if media.host.version == 6 else socket.AF_INET
-    for port in range(media.port, media.port + media.workers):
-        with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
-            try:
-                probe.bind((str(media.host), port))
-            except OSError as error:
-                fault = f"media.port: cannot listen on {media.host} port {port} (UDP): {error.strerror}"
-                raise ConfigError([fault]) from error
+    for port, address in itertools.product(range(media.port, media.port + media.workers), to_bind(media.host)):
+        try:
+            with contextlib.closing(socket.socket(_family(address), socket.SOCK_DGRAM)) as probe:
+                if address.version == 6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((str(address), port))
+        except OSError as error:
+            if address.is_unspecified and is_family_missing(error):
+                continue
+            fault = f"media.port: cannot listen on {address} port {port} (UDP): {error.strerror}"
+            raise ConfigError([fault]) from error
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
 
 
 def tls(settings: Settings) -> LiveCertificate | None:
@@ -119,7 +150,7 @@ async def serve(
     make_engine: EngineFactory,
     extension: Extension | None = None,
     *,
-    on_start: Callable[[], None] = lambda: None,
+    on_start: Callable[[Started], object] = lambda _: None,
 ) -> None:
     """Runs the server until SIGTERM or SIGINT.
 
@@ -164,13 +195,14 @@ async def _run(
     http: _Uvicorn,
     listening: socket.socket,
     certificate: LiveCertificate | None,
-    on_start: Callable[[], None],
+    on_start: Callable[[Started], object],
 ) -> None:
     """Runs all tasks. When any of them ends or fails, all stop, in order."""
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(_follow_events(parts, engine), name="events"),
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
+            tasks.create_task(_follow_beats(parts, engine), name="beats"),
         ]
         if certificate is not None:
             parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
@@ -179,8 +211,11 @@ async def _run(
         with _signals(stop, http):
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
-            on_start()
-            log.info("server started", listen=f"{parts.settings.http.host}:{parts.settings.http.port}")
+            for warning in engine.warnings:
+                _heed(parts, warning)
+            started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
+            log.info("server started", listen=started.listen, media=started.media)
+            on_start(started)
             await _wait_for_end(stop, background, serving)
             await _drain(parts, stop)
             parts.enter(State.STOPPING)
@@ -189,6 +224,11 @@ async def _run(
             await parts.rooms.close_all()
             for task in background:
                 task.cancel()
+
+
+def _endpoint(settings: Settings) -> str:
+    host = settings.http.host
+    return f"[{host}]:{settings.http.port}" if host.version == 6 else f"{host}:{settings.http.port}"
 
 
 async def _wait_for_end(stop: asyncio.Event, background: list[asyncio.Task[None]], serving: asyncio.Task[None]) -> None:
@@ -211,11 +251,29 @@ async def _drain(parts: Parts, stop: asyncio.Event) -> None:
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
     async for event in engine.events():
-        parts.metrics.on_event(event)
+        _heed(parts, event)
         try:
             await parts.rooms.on_event(event)
         except MediaError as error:
             log.exception("event not followed", exc_info=error)
+
+
+def _heed(parts: Parts, event: MediaEvent) -> None:
+    """Counts an event, and tells the operator of what concerns the whole engine."""
+    parts.metrics.on_event(event)
+    match event:
+        case MediaWarning():
+            log.warning("media engine", code=event.code, worker=event.worker, remedy=event.remedy, **event.figures)
+        case WorkerFailed():
+            log.error("media worker failed: its rooms end; restart the server to have it back", worker=event.worker)
+
+
+async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
+    while True:
+        for worker, trouble in parts.heartbeat.observe(engine.beats(), now=parts.now()).items():
+            log.error("media worker does not go round", worker=worker, state=trouble.value)
+        parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.troubles)
+        await asyncio.sleep(BEAT_INTERVAL_S)
 
 
 async def _follow_certificate(parts: Parts, certificate: LiveCertificate) -> None:

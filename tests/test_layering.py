@@ -1,4 +1,4 @@
-"""Who may know whom, where import-linter cannot see: the compiled module is no Python source."""
+"""Who may know whom, where import-linter cannot see, and how long a module may be."""
 
 from __future__ import annotations
 
@@ -31,11 +31,21 @@ def test_only_the_bridge_imports_the_compiled_module() -> None:
     assert importers == {"pysfu/_bridge.py"}
 
 
-def test_only_media_metrics_and_server_import_pysfu() -> None:
-    allowed = {"signalling/media.py", "signalling/metrics.py", "signalling/server.py"}
+def test_only_media_metrics_echo_and_server_import_pysfu() -> None:
+    allowed = {"signalling/media.py", "signalling/metrics.py", "signalling/echo.py", "signalling/server.py"}
     importers = {
         str(path.relative_to(ROOT))
         for path in sources("signalling")
         if any(name == "pysfu" or name.startswith("pysfu.") for name in imports_of(path))
     }
     assert importers <= allowed
+
+
+def too_long(paths: list[Path], *, limit: int) -> list[str]:
+    assert len(paths) > 20
+    return [str(path.relative_to(ROOT)) for path in paths if len(path.read_text("utf-8").splitlines()) > limit]
+
+
+def test_no_module_is_too_long_to_be_read_in_one_go() -> None:
+    assert too_long(sources("pysfu", "signalling"), limit=400) == []
+    assert too_long(sorted((ROOT / "sfu_core" / "src").rglob("*.rs")), limit=500) == []

@@ -6,11 +6,14 @@
 pub mod addresses;
 pub mod bots;
 pub mod counters;
+#[cfg(any(test, feature = "python"))]
+pub mod echo_call;
 pub mod lanes;
 mod overtaking;
 pub mod ring;
 pub mod udp;
 pub mod wake;
+pub mod warning;
 pub mod wire;
 mod worker;
 
@@ -32,6 +35,7 @@ use self::lanes::{Busy, Submit};
 use self::ring::{Inlet, MAX_EVENTS};
 use self::udp::{UdpOptions, UdpPort};
 use self::wake::Wake;
+use self::warning::Warning;
 use self::wire::Outgoing;
 use self::worker::Worker;
 use crate::engine::command::Request;
@@ -125,7 +129,7 @@ struct Handle {
 pub struct Driver {
     workers: Vec<Handle>,
     bell: Arc<Wake>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Driver {
@@ -152,6 +156,7 @@ impl Driver {
             let ports = bind(config, index, &mut warnings)?;
             driver.workers.push(start_worker(config, index, ports, &driver.bell, &identity, &make)?);
         }
+        warnings.sort_unstable();
         warnings.dedup();
         driver.warnings = warnings;
         Ok(driver)
@@ -206,8 +211,8 @@ impl Driver {
         self.workers.iter().map(|worker| worker.addresses.clone()).collect()
     }
 
-    /// What the kernel did not grant.
-    pub fn warnings(&self) -> &[String] {
+    /// What the system did not grant.
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
@@ -235,7 +240,7 @@ impl Drop for Driver {
 use self::worker::Drive;
 
 /// Binds the addresses of one worker to one port number.
-fn bind(config: &DriverConfig, index: u16, warnings: &mut Vec<String>) -> Result<Vec<UdpPort>, StartError> {
+fn bind(config: &DriverConfig, index: u16, warnings: &mut Vec<Warning>) -> Result<Vec<UdpPort>, StartError> {
     let options = UdpOptions {
         receive_buffer: config.receive_buffer_bytes,
         send_buffer: config.send_buffer_bytes,
@@ -255,7 +260,7 @@ fn bind(config: &DriverConfig, index: u16, warnings: &mut Vec<String>) -> Result
             }
             // A host without IPv6 (or IPv4) is normal as long as the other family works.
             Err(error) if config.bind.len() > 1 && ip.is_unspecified() && is_family_missing(&error) => {
-                warnings.push(format!("{ip} is not available on this host: {error}"));
+                warnings.push(Warning::FamilyMissing { ip_version: if ip.is_ipv4() { 4 } else { 6 } });
             }
             Err(error) => return Err(StartError::Bind { address, error }),
         }

@@ -9,9 +9,11 @@ pub mod command;
 pub mod event;
 pub mod transmit;
 
+mod ahead;
 mod apply;
 mod batch;
 mod control;
+mod data;
 mod entropy;
 mod feedback;
 mod flush;
@@ -37,6 +39,7 @@ use std::time::Instant;
 use crate::demux::{DatagramKind, Demux, UfragKey, classify};
 use crate::forward::router::Track;
 use crate::gate::Gate;
+use crate::gate::data_witness::DataWitness;
 use crate::gate::witness::Witness;
 use crate::ids::{PeerId, RoomId, TrackId};
 use crate::peer::TransportConfig;
@@ -62,6 +65,8 @@ pub const MAX_ROOMS: usize = 4_096;
 pub const MAX_PEERS: usize = 16_384;
 /// Peers one room holds.
 pub const MAX_PEERS_PER_ROOM: usize = 2_000;
+/// Bots one engine holds: each may have 2 MB waiting in its rings.
+pub const MAX_BOTS: usize = 512;
 /// Events that wait to be drained; the rim drains after every turn, so this is reached only by a bug.
 pub const MAX_EVENTS: usize = 65_536;
 
@@ -105,6 +110,7 @@ pub struct Engine {
     tracks: Slots<TrackId, Track>,
     gate: Gate,
     witness: Witness,
+    data_witness: DataWitness,
     timers: Timers,
     pending: Pending,
     /// Scratch of [`flush`](Self::flush): the pending list of this turn.
@@ -153,6 +159,7 @@ impl Engine {
             tracks: Slots::with_cap(MAX_PEERS * 2),
             gate: Gate::default(),
             witness: Witness::default(),
+            data_witness: DataWitness::default(),
             timers: Timers::default(),
             pending: Pending::default(),
             flushing: Vec::new(),
@@ -171,8 +178,11 @@ impl Engine {
 
     /// Takes in what the network brought. Each datagram is decrypted in place.
     pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
-        let mut rest = batch.iter_mut();
-        while self.guarded(|engine| rest.by_ref().for_each(|datagram| engine.ingest_one(datagram, now))).is_none() {}
+        for group in batch.chunks_mut(ahead::GROUP) {
+            ahead::of_datagrams(self, group);
+            let mut rest = group.iter_mut();
+            while self.guarded(|engine| rest.by_ref().for_each(|next| engine.ingest_one(next, now))).is_none() {}
+        }
     }
 
     /// Takes in a clear RTP packet from a bot of this process.

@@ -4,11 +4,16 @@
 //! granted it; everything else is refused by default. A queue, a retransmission ring or a probe holds an [`EdgeRef`], never
 //! a right: when the edge is revoked its epoch is over, and every packet that still carries the old reference is refused.
 
+pub mod data_witness;
 pub mod witness;
 
 use std::collections::BTreeMap;
 
 use crate::ids::{PeerId, TrackId};
+use crate::prefetch::prefetch;
+
+/// Most live edges: a room of 1 000 in which everybody hears everybody. Each takes some 60 bytes.
+pub const MAX_EDGES: usize = 1 << 20;
 
 /// What flows along an edge. A right to one is no right to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +25,7 @@ pub enum Flow {
 }
 
 /// Names one life of an edge. Says nothing about whether that life is over; ask the [`Gate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EdgeRef {
     slot: u32,
     epoch: u32,
@@ -50,7 +55,7 @@ impl Edge {
     }
 }
 
-/// The table of edges. Its size is bounded by the caps on tracks and subscriptions.
+/// The table of edges, [`MAX_EDGES`] at most.
 #[derive(Debug, Default)]
 pub struct Gate {
     edges: Vec<Edge>,
@@ -60,10 +65,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Grants `flow` to `subscriber`. Granting twice is one edge.
-    pub fn allow(&mut self, flow: Flow, subscriber: PeerId) -> EdgeRef {
+    /// Grants `flow` to `subscriber`. Granting twice is one edge; `None` when there are [`MAX_EDGES`].
+    pub fn allow(&mut self, flow: Flow, subscriber: PeerId) -> Option<EdgeRef> {
         if let Some(edge) = self.find(flow, subscriber) {
-            return edge;
+            return Some(edge);
+        }
+        if self.live.len() >= MAX_EDGES {
+            return None;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.edges.push(Edge { epoch: 0 });
@@ -72,7 +80,7 @@ impl Gate {
         let edge = &mut self.edges[slot as usize];
         edge.epoch = edge.epoch.wrapping_add(1);
         self.live.insert((flow, subscriber), slot);
-        EdgeRef { slot, epoch: edge.epoch }
+        Some(EdgeRef { slot, epoch: edge.epoch })
     }
 
     /// Ends the edge and with it every reference handed out. Returns whether there was one.
@@ -109,6 +117,14 @@ impl Gate {
         (state.epoch == edge.epoch && state.is_live()).then_some(Allowed(packet))
     }
 
+    /// Fetches what [`admit`](Self::admit) looks at.
+    #[inline]
+    pub fn prefetch(&self, edge: EdgeRef) {
+        if let Some(edge) = self.edges.get(edge.slot as usize) {
+            prefetch(edge);
+        }
+    }
+
     /// The live edge from `flow` to `subscriber`.
     pub fn find(&self, flow: Flow, subscriber: PeerId) -> Option<EdgeRef> {
         let &slot = self.live.get(&(flow, subscriber))?;
@@ -120,6 +136,14 @@ impl Gate {
         let first = (flow, PeerId::new(0, 0));
         let last = (flow, PeerId::new(u32::MAX, u32::MAX));
         self.live.range(first..=last).map(|((_, subscriber), _)| *subscriber).collect()
+    }
+
+    /// Whose messages go to whom.
+    pub fn data_edges(&self) -> impl Iterator<Item = (PeerId, PeerId)> {
+        self.live.keys().filter_map(|(flow, subscriber)| match flow {
+            Flow::Data(publisher) => Some((*publisher, *subscriber)),
+            Flow::Track(_) => None,
+        })
     }
 
     /// Whether any edge leads to `subscriber`.
@@ -157,11 +181,11 @@ mod tests {
     #[test]
     fn a_reference_from_before_the_revocation_never_passes_again() {
         let mut gate = Gate::default();
-        let first = gate.allow(CAMERA, BOB);
+        let first = gate.allow(CAMERA, BOB).expect("room");
         assert!(gate.admit(first, ()).is_some());
         assert!(gate.revoke(CAMERA, BOB));
         assert!(gate.admit(first, ()).is_none());
-        let second = gate.allow(CAMERA, BOB);
+        let second = gate.allow(CAMERA, BOB).expect("room");
         assert!(gate.admit(first, ()).is_none(), "the slot is used again, the epoch is not");
         assert!(gate.admit(second, ()).is_some());
     }
@@ -169,8 +193,8 @@ mod tests {
     #[test]
     fn a_subscriber_that_leaves_loses_every_inbound_edge() {
         let mut gate = Gate::default();
-        let camera = gate.allow(CAMERA, BOB);
-        let data = gate.allow(Flow::Data(PeerId::new(3, 0)), BOB);
+        let camera = gate.allow(CAMERA, BOB).expect("room");
+        let data = gate.allow(Flow::Data(PeerId::new(3, 0)), BOB).expect("room");
         gate.revoke_subscriber(BOB);
         assert!(gate.admit(camera, ()).is_none() && gate.admit(data, ()).is_none());
         assert!(gate.is_empty() && !gate.has_inbound(BOB));
@@ -184,7 +208,7 @@ mod tests {
             for (track, peer, allow) in steps {
                 let (flow, peer) = (Flow::Track(TrackId::new(track, 0)), PeerId::new(peer, 0));
                 if allow {
-                    let edge = gate.allow(flow, peer);
+                    let edge = gate.allow(flow, peer).expect("room");
                     if !refs.iter().any(|(.., known, live)| *known == edge && *live) {
                         refs.push((flow, peer, edge, true));
                     }

@@ -1,6 +1,6 @@
 //! Names for things inside the engine. None of them can identify a person: they are slots, numbers or SDP labels.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,19 @@ slot_id!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ParticipantId(pub u64);
+
+/// The name of a sender in RTCP and SDP; see [`ParticipantId::cname`].
+pub type Cname = ArrayString<28>;
+
+impl ParticipantId {
+    /// The canonical name (RFC 3550 §6.5.1) of all that the participant sends, in our descriptions and in our RTCP alike:
+    /// receivers play what has one name in step, so the tracks of one participant share it and no two participants do.
+    pub fn cname(self) -> Cname {
+        let mut name = Cname::new();
+        write!(name, "participant-{:x}", self.0).expect("12 characters and 16 digits are 28");
+        name
+    }
+}
 
 /// A synchronisation source (RFC 3550 §3).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -204,6 +204,11 @@ impl Peer {
         }
     }
 
+    /// Whether a DTLS handshake is under way: the remote has an address and no keys yet.
+    pub fn is_joining(&self) -> bool {
+        !self.announced && !self.failed && self.ice.as_ref().is_some_and(|ice| ice.handshake_address().is_some())
+    }
+
     /// How many handshake datagrams wait.
     pub fn pending_handshake(&self) -> usize {
         self.dtls.as_ref().map_or(0, Dtls::pending)
@@ -295,12 +300,7 @@ impl Peer {
     }
 
     fn overdue(&self) -> FailReason {
-        let found = self.media_address().is_some();
-        match &self.dtls {
-            Some(dtls) if found && dtls.saw_wrong_certificate() => FailReason::Fingerprint,
-            _ if found => FailReason::Dtls,
-            _ => FailReason::Ice,
-        }
+        if self.media_address().is_some() { FailReason::Dtls } else { FailReason::Ice }
     }
 
     fn fail(&mut self, reason: FailReason) {

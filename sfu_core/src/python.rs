@@ -1,18 +1,22 @@
 //! The compiled module `pysfu._core`: conversions between Python and the driver, and no decisions.
 
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::driver::bots::BotLink;
+use crate::driver::echo_call::{EchoCaller, EchoOutcome};
 use crate::driver::wire::{decode, encode};
 use crate::driver::{Driver, DriverConfig, StartError};
 use crate::engine::command::Request;
 use crate::ids::PeerId;
 use crate::sdp;
+use crate::session::NegotiatedSession;
 
 /// Most messages of one worker per call of `drain`, so that the event loop comes round.
 const MAX_DRAIN: usize = 1_024;
@@ -91,10 +95,10 @@ impl Core {
         self.driver.addresses().into_iter().map(text).collect()
     }
 
-    /// What the kernel did not grant.
+    /// What the system did not grant.
     #[getter]
-    fn warnings(&self) -> Vec<String> {
-        self.driver.warnings().to_vec()
+    fn warnings<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &encode(&self.driver.warnings()))
     }
 }
 
@@ -127,6 +131,35 @@ impl BotRing {
     #[getter]
     fn dropped(&self) -> u64 {
         self.link.dropped()
+    }
+}
+
+/// The end that makes a test call.
+#[pyclass(frozen, module = "pysfu._core", name = "EchoCaller")]
+struct PyEchoCaller {
+    caller: EchoCaller,
+}
+
+#[pymethods]
+impl PyEchoCaller {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self { caller: EchoCaller::new()? })
+    }
+
+    /// What the offer must say of this end.
+    #[getter]
+    fn local<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &encode(self.caller.local()))
+    }
+
+    /// Calls an address, `host:port`, which answered with `session`; blocks for at most `limit_s`.
+    fn call<'py>(&self, py: Python<'py>, target: &str, session: &[u8], limit_s: f64) -> PyResult<Bound<'py, PyBytes>> {
+        let target: SocketAddr = target.parse().map_err(invalid)?;
+        let session: NegotiatedSession = decode(session).map_err(invalid)?;
+        let limit = Duration::try_from_secs_f64(limit_s).map_err(invalid)?;
+        let outcome = py.detach(|| self.caller.call(target, &session, limit));
+        Ok(PyBytes::new(py, &encode(&outcome)))
     }
 }
 
@@ -176,6 +209,7 @@ fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Boun
         "outgoing" => encode(&decode::<crate::driver::wire::Outgoing>(message).map_err(invalid)?),
         "answer_plan" => encode(&decode::<sdp::AnswerPlan>(message).map_err(invalid)?),
         "offer_plan" => encode(&decode::<sdp::OfferPlan>(message).map_err(invalid)?),
+        "echo_outcome" => encode(&decode::<EchoOutcome>(message).map_err(invalid)?),
         "config" => encode(&decode::<DriverConfig>(message).map_err(invalid)?),
         _ => return Err(invalid("no such kind of message")),
     };
@@ -185,5 +219,5 @@ fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Boun
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::{BotRing, Core, accept, answer, offer, parse_fragment, round_trip, write_fragment};
+    use super::{BotRing, Core, PyEchoCaller, accept, answer, offer, parse_fragment, round_trip, write_fragment};
 }

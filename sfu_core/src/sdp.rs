@@ -36,7 +36,7 @@ pub use self::error::SdpError;
 pub use self::fragment::{Fragment, parse_fragment, write_fragment};
 pub use self::offer::{Offered, PendingOffer, accept, offer};
 pub use self::plan::{AnswerPlan, MediaPolicy, OfferPlan, OfferSection, OpusPolicy, SendPlan};
-use crate::ids::Mid;
+use crate::ids::{Mid, ParticipantId};
 use crate::session::{Fingerprint, LocalTransport, MediaKind, NegotiatedSession};
 
 /// Largest description read (`reliability.md` A1.2); Chromium's offer of 64 sections is about 190 KB, of 20 about 60.
@@ -74,7 +74,8 @@ pub fn fuzz_answer(text: &[u8]) {
 /// Reads `text` as the answer to an offer of ours; for fuzzing.
 pub fn fuzz_accept(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
-    let send = |kind| SendPlan { kind, stream: "s".to_owned(), track: "t".to_owned(), mid: None };
+    let send =
+        |kind| SendPlan { kind, publisher: ParticipantId(1), stream: "s".to_owned(), track: "t".to_owned(), mid: None };
     let section = |kind| OfferSection::Media { kind, send: Some(send(kind)), receive: true };
     let AnswerPlan { local, policy, .. } = fuzz_answer_plan(None);
     let sections = vec![section(MediaKind::Audio), section(MediaKind::Video), OfferSection::Data];
@@ -93,7 +94,8 @@ pub fn fuzz_fragment(text: &[u8]) {
 }
 
 fn fuzz_answer_plan(previous: Option<Box<NegotiatedSession>>) -> AnswerPlan {
-    let send = |kind| SendPlan { kind, stream: "s".to_owned(), track: "t".to_owned(), mid: None };
+    let send =
+        |kind| SendPlan { kind, publisher: ParticipantId(1), stream: "s".to_owned(), track: "t".to_owned(), mid: None };
     AnswerPlan {
         local: LocalTransport {
             ufrag: "ufrag".to_owned(),

@@ -23,14 +23,89 @@ pub struct Drops {
     pub revoked: u64,
     /// The kernel took no more.
     pub socket_full: u64,
+    /// There was nowhere to send it: the subscriber has no address that it consents to, or no keys yet.
+    pub no_route: u64,
     /// STUN with an unknown or forged user name.
     pub unknown_ufrag: u64,
-    /// STUN or DTLS beyond the rate one source may send.
+    /// Messages on data channels beyond what one peer may say.
     pub rate_limited: u64,
 }
 
+/// From loopback to a satellite, in seconds.
+const RTT_BOUNDS_S: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
+/// From a wire to Wi-Fi at its end, in seconds.
+const JITTER_BOUNDS_S: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
+/// From what nobody notices to what nothing repairs, as a share.
+const LOSS_BOUNDS: [f64; 8] = [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
+/// From sound alone to several pictures, in bits per second.
+const BITRATE_BOUNDS: [f64; 9] = [64e3, 125e3, 250e3, 500e3, 1e6, 2e6, 4e6, 8e6, 16e6];
+/// From the pacer's step to what is dropped, in seconds.
+const QUEUE_BOUNDS_S: [f64; 7] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1.0];
+/// From loopback to a handshake that was lost and repeated, in seconds.
+const JOIN_BOUNDS_S: [f64; 8] = [0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+
+/// How a quantity was spread over all observations so far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The upper ends of the first buckets, rising.
+    pub bounds: Vec<f64>,
+    /// Observations in each bucket; one more than bounds, for what lies above.
+    pub counts: Vec<u64>,
+    /// All observations added up.
+    pub sum: f64,
+}
+
+impl Spread {
+    /// Nothing observed yet.
+    pub fn new(bounds: &[f64]) -> Self {
+        Self { bounds: bounds.to_vec(), counts: vec![0; bounds.len() + 1], sum: 0.0 }
+    }
+
+    /// Counts one observation.
+    pub fn observe(&mut self, value: f64) {
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+            self.sum += value;
+        }
+    }
+}
+
+/// How well it went, observed once a second for each stream or peer it is about, or once for each join.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// From the description of a remote to its media keys, in seconds.
+    pub join_s: Spread,
+    /// Round trips, in seconds.
+    pub rtt_s: Spread,
+    /// Interarrival jitter of what is published, in seconds.
+    pub jitter_s: Spread,
+    /// Share of what is published that was lost on the way to us.
+    pub loss_in: Spread,
+    /// Share of what we send that was lost, as receivers report.
+    pub loss_out: Spread,
+    /// What downlinks are taken to carry, in bits per second.
+    pub estimate_bps: Spread,
+    /// How long the oldest packet has waited for its turn, in seconds.
+    pub send_queue_s: Spread,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self {
+            join_s: Spread::new(&JOIN_BOUNDS_S),
+            rtt_s: Spread::new(&RTT_BOUNDS_S),
+            jitter_s: Spread::new(&JITTER_BOUNDS_S),
+            loss_in: Spread::new(&LOSS_BOUNDS),
+            loss_out: Spread::new(&LOSS_BOUNDS),
+            estimate_bps: Spread::new(&BITRATE_BOUNDS),
+            send_queue_s: Spread::new(&QUEUE_BOUNDS_S),
+        }
+    }
+}
+
 /// The figures of the whole engine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EngineStats {
     /// Rooms now.
     pub rooms: u64,
@@ -38,6 +113,8 @@ pub struct EngineStats {
     pub peers: u64,
     /// Peers with media keys now.
     pub connected_peers: u64,
+    /// Peers in the middle of a handshake now.
+    pub handshakes: u64,
     /// Tracks now.
     pub tracks: u64,
     /// Live edges now.
@@ -52,6 +129,10 @@ pub struct EngineStats {
     pub rtp_bytes_out: u64,
     /// Of those, retransmissions.
     pub rtx_packets_out: u64,
+    /// Packets of publishers that had not come when it was time to report.
+    pub lost_packets_in: u64,
+    /// Packets to subscribers that they reported lost.
+    pub lost_packets_out: u64,
     /// Packets asked for again by subscribers.
     pub nacked_packets_in: u64,
     /// Packets we asked publishers for again.
@@ -68,6 +149,22 @@ pub struct EngineStats {
     pub panics: u64,
     /// Switches of encoding.
     pub layer_switches: u64,
+    /// How well it went.
+    pub quality: Quality,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_observation_counts_up_to_its_bound_and_what_lies_above_all_bounds_counts_too() {
+        let mut spread = Spread::new(&[1.0, 2.0]);
+        for value in [0.0, 1.0, 1.5, 9.0] {
+            spread.observe(value);
+        }
+        assert_eq!((spread.counts, spread.sum), (vec![2, 1, 1], 11.5));
+    }
 }
 
 /// The figures of one received stream.

@@ -180,6 +180,42 @@ impl Epoch {
     }
 }
 
+/// Nanoseconds since a start. Remembers the last instant it was asked about: within one turn it is always the same, and
+/// subtracting instants is dear where it is done for every packet.
+#[derive(Debug, Clone, Copy)]
+pub struct SinceStart {
+    start: Instant,
+    last: Instant,
+    nanos: u64,
+}
+
+impl SinceStart {
+    /// Counts from `start`.
+    pub const fn new(start: Instant) -> Self {
+        Self { start, last: start, nanos: 0 }
+    }
+
+    /// From the start to `now`; zero for an instant before it.
+    #[inline]
+    pub fn nanos(&mut self, now: Instant) -> u64 {
+        if now != self.last {
+            self.last = now;
+            self.nanos = self.nanos_at(now);
+        }
+        self.nanos
+    }
+
+    /// The same without remembering.
+    pub fn nanos_at(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_nanos() as u64
+    }
+
+    /// The instant so many nanoseconds after the start.
+    pub fn instant(&self, nanos: u64) -> Instant {
+        self.start + Duration::from_nanos(nanos)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +225,18 @@ mod tests {
         assert_eq!(Bitrate::kbps(1_200).bytes_in(Duration::from_millis(5)), DataSize::bytes(750));
         assert_eq!(Bitrate::kbps(1_200).time_for(DataSize::bytes(750)), Duration::from_millis(5));
         assert_eq!(Bitrate::of(DataSize::bytes(750), Duration::from_millis(5)), Bitrate::kbps(1_200));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn time_since_a_start_is_the_same_whether_remembered_or_not() {
+        let start = Instant::now();
+        let mut clock = SinceStart::new(start);
+        for millis in [5, 5, 7, 6, 0] {
+            let now = start + Duration::from_millis(millis);
+            assert_eq!(clock.nanos(now), millis * 1_000_000);
+            assert_eq!(clock.instant(clock.nanos_at(now)), now);
+        }
     }
 
     #[test]

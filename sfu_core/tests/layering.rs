@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Lowest first. A module may use its own layer's modules and everything below.
 const LAYERS: &[&[&str]] = &[
-    &["units", "ids", "slots", "error"],
+    &["units", "ids", "slots", "error", "prefetch"],
     &["rtp", "rtcp"],
     &["session", "stats"],
     &["gate", "bwe"],

@@ -27,6 +27,9 @@ async def ready(request: Request) -> Response:
     state = parts_of(request).state
     if state is not State.SERVING:
         return problem("closing", f"the state is {state.value}")
+    refusal = parts_of(request).heartbeat.refusal()
+    if refusal is not None:
+        return problem("engine_unavailable", refusal)
     return JSONResponse({"status": "ready"})
 
 

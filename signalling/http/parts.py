@@ -10,6 +10,7 @@ from enum import StrEnum
 from fastapi import Request
 
 from signalling.config import Settings
+from signalling.domain.heartbeat import Heartbeat
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -34,6 +35,10 @@ class Parts:
     metrics: Metrics
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     state: State = State.STARTING
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+
+    def __post_init__(self) -> None:
+        self.metrics.participants.set_function(self.rooms.people)
 
     def enter(self, state: State) -> None:
         """Moves to another state."""

@@ -131,6 +131,7 @@ async def delete(request: Request, room: RoomPath) -> None:
 async def remove(request: Request, room: RoomPath, participant: RoomPath) -> None:
     """Removes a participant, who cannot come back into this room with the same id."""
     await parts_of(request).rooms.remove(RoomId(room), ParticipantId(participant))
+    parts_of(request).metrics.removals.inc()
 
 
 @router.post("/rooms/{room}/tokens", status_code=201, dependencies=[AdminOnly])

@@ -81,6 +81,7 @@ async def patch(request: Request, room: RoomPath, resource: SourcePath) -> Respo
 
 async def _restart(request: Request, opened: OpenConnection, fragment: Fragment) -> Response:
     answer = await parts_of(request).rooms.restart(opened, with_credentials(opened.offer, fragment))
+    parts_of(request).metrics.on_reconnect("ice_restart")
     return Response(fragment_of(answer), media_type=FRAGMENT, headers={"ETag": opened.ice_tag})
 
 

@@ -188,6 +188,10 @@ class Place:
     def whip(self) -> str:
         return f"{self.http.base_url}/whip/{self.room}".replace("//whip", "/whip")
 
+    def whep(self, source: str) -> str:
+        """Where a participant is played who was not published from a tab."""
+        return f"{self.whip.replace('/whip/', '/whep/')}/{source}"
+
     async def roster(self) -> list[dict[str, Any]]:
         return list((await self.http.get(f"/rooms/{self.room}")).json()["roster"])
 

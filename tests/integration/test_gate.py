@@ -65,6 +65,23 @@ async def test_after_a_revocation_returns_no_packet_arrives(sfu: pysfu.Sfu) -> N
                 await subscriber.allow(track)
 
 
+async def test_a_call_leaves_its_quality_in_the_figures(sfu: pysfu.Sfu) -> None:
+    async with meeting_of_two(sfu) as (sending, subscriber, _, _):
+        for track in sending.tracks:
+            await subscriber.allow(track)
+
+        async def observed() -> dict[str, int]:
+            (worker,) = (await sfu.stats()).workers
+            assert worker.engine is not None
+            quality = worker.engine.quality
+            return {name: sum(getattr(quality, name).counts) for name in quality.__struct_fields__}
+
+        async with asyncio.timeout(HANG_S):
+            while not all((await observed()).values()):
+                pass
+        assert (await observed())["join_s"] == 2
+
+
 async def test_a_subscriber_who_was_not_allowed_gets_nothing(sfu: pysfu.Sfu) -> None:
     async with meeting_of_two(sfu) as (sending, subscriber, caller, wire):
         await asyncio.sleep(A_WHILE_S)
@@ -174,3 +191,39 @@ async def test_a_message_crosses_data_channels_only_while_allowed(sfu: pysfu.Sfu
         await asyncio.sleep(A_WHILE_S)
         assert two.messages == [("chat", "hello"), ("chat", b"\x00\x01")]
         assert one.messages == []
+
+
+async def test_messages_that_wait_when_the_right_is_taken_away_never_arrive_and_the_channel_can_be_opened_again(
+    sfu: pysfu.Sfu,
+) -> None:
+    async with await sfu.create_room() as room, Caller() as one, Caller() as two:
+        participants = []
+        channels = []
+        for caller in (one, two):
+            participant = await room.add_participant()
+            channel = caller.connection.createDataChannel("chat")
+            channel.on("message", lambda message, caller=caller: caller.messages.append(("chat", message)))
+            transport = await participant.answer(await caller.offer(), data=True)
+            await caller.accept(transport.sdp)
+            await until(lambda channel=channel: channel.readyState == "open", "an open data channel")
+            participants.append(participant)
+            channels.append(channel)
+        await participants[1].allow_data(participants[0])
+        for number in range(60):
+            channels[0].send(bytes([number]) * 4_000)
+        await until(lambda: len(two.messages) >= 5, "the first messages")
+        await participants[1].revoke_data(participants[0])
+        await asyncio.sleep(0.1)  # what lies in the socket was sent before
+        before = len(two.messages)
+        assert before < 60
+        await asyncio.sleep(A_WHILE_S)
+        assert len(two.messages) == before
+
+        await until(lambda: channels[1].readyState == "closed", "a channel that is reset")
+        again = two.connection.createDataChannel("chat")
+        again.on("message", lambda message: two.messages.append(("again", message)))
+        await until(lambda: again.readyState == "open", "an open data channel")
+        await participants[1].allow_data(participants[0])
+        channels[0].send("hello again")
+        await until(lambda: two.messages[-1] == ("again", "hello again"), "a message on the new channel")
+        assert (await sfu.stats()).total("unauthorized_forwards") == 0

@@ -85,7 +85,7 @@ impl Row {
         let mut load = match kind {
             Kind::Video { tracks } => Load::video(tracks, SUBSCRIBERS, &mut make),
             Kind::Audio => Load::audio(&mut make),
-            Kind::Hospital => Load::rooms(ROOMS, make),
+            Kind::Hospital => Load::rooms(std::env::var("R").map_or(ROOMS, |r| r.parse().unwrap()), make),
         };
         let span = kind.warm_up() + kind.sample() * samples as u32;
         load.run_for(span);

@@ -11,6 +11,7 @@ mod demux;
 mod engine;
 mod rtcp;
 mod rtp;
+mod sctp;
 mod sdp;
 pub mod seeds;
 mod srtp;
@@ -25,6 +26,7 @@ pub use demux::demux;
 pub use engine::engine;
 pub use rtcp::{rtcp, twcc};
 pub use rtp::{av1, h264, red, rtp_extensions, rtp_packet, vp8, vp9};
+pub use sctp::sctp;
 pub use sdp::{sdp_accept, sdp_answer, sdp_fragment};
 pub use srtp::srtp;
 pub use stun_peer::stun_peer;
@@ -44,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rtcp", rtcp),
     ("rtp_extensions", rtp_extensions),
     ("rtp_packet", rtp_packet),
+    ("sctp", sctp),
     ("sdp_accept", sdp_accept),
     ("sdp_answer", sdp_answer),
     ("sdp_fragment", sdp_fragment),

@@ -4,6 +4,7 @@
 mod network;
 mod rtcp;
 mod rtp;
+mod sctp;
 mod signalling;
 
 /// One file of the corpus.
@@ -19,7 +20,7 @@ pub struct Seed {
 
 /// All of them, the same each time.
 pub fn all() -> Vec<Seed> {
-    [rtp::all(), rtcp::all(), network::all(), signalling::all()].concat()
+    [rtp::all(), rtcp::all(), network::all(), sctp::all(), signalling::all()].concat()
 }
 
 /// Seeds of one target.

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::prefetch::prefetch;
 use crate::units::{Bitrate, DataSize};
 
 /// Numbers remembered: at 10 Mbit/s with full packets, one second. A power of two.
@@ -94,6 +95,14 @@ impl ArrivalLog {
         if self.due.is_none() {
             let since = self.last_report.unwrap_or(now);
             self.due = Some((since + self.interval).max(now));
+        }
+    }
+
+    /// Fetches what the next packet touches.
+    #[inline]
+    pub fn prefetch(&self) {
+        if !self.arrivals.is_empty() {
+            prefetch(&self.arrivals[Self::place(self.end)]);
         }
     }
 

@@ -10,6 +10,7 @@ use super::aimd::{Aimd, MIN_RATE};
 use super::history::Feedback;
 use super::loss::LossWatch;
 use super::trendline::{Trendline, Usage};
+use crate::prefetch::prefetch;
 use crate::units::{Bitrate, DataSize};
 
 /// Never above: what one subscriber of a meeting can use.
@@ -28,8 +29,6 @@ const TIMEOUT_FACTOR: f64 = 0.8;
 const NO_PADDING_AFTER_OVERUSE: Duration = Duration::from_secs(5);
 /// A queue shorter than this is none.
 const QUEUE_SEEN: Duration = Duration::from_millis(30);
-/// Receiver reports come about once in a second: the packets that one is taken to cover.
-const REPORT_PACKETS: f64 = 100.0;
 
 /// What limits the rate.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +68,8 @@ pub trait Controller: Send {
     fn on_feedback(&mut self, feedback: &Feedback<'_>, now: Instant);
     /// A round trip was measured.
     fn on_rtt(&mut self, rtt: Duration, now: Instant);
-    /// A receiver report told the share of packets lost since the one before, in 256ths (RFC 3550 §6.4.1).
-    fn on_loss_report(&mut self, fraction_lost: u8, now: Instant);
+    /// A receiver report told what came and what was lost since the one before (RFC 3550 §6.4.1).
+    fn on_loss_report(&mut self, received: u32, lost: u32, now: Instant);
     /// The subscriber told its own estimate.
     fn on_remb(&mut self, limit: Bitrate, now: Instant);
     /// Packets now take another path.
@@ -79,6 +78,8 @@ pub trait Controller: Send {
     fn set_desired(&mut self, desired: Bitrate);
     /// What may be sent now; call it every 25 to 100 ms.
     fn tick(&mut self, now: Instant) -> Estimate;
+    /// Fetches what feedback touches.
+    fn prefetch(&self);
 }
 
 /// Estimates from transport-wide feedback.
@@ -169,6 +170,10 @@ impl DelayController {
 }
 
 impl Controller for DelayController {
+    fn prefetch(&self) {
+        prefetch(self);
+    }
+
     fn on_sent(&mut self, _size: DataSize, now: Instant) {
         self.waiting_since.get_or_insert(now);
     }
@@ -194,9 +199,9 @@ impl Controller for DelayController {
             self.limit = Limit::Delay;
             self.over_at = Some(now);
         }
-        let received = feedback.acknowledged.len() as u32;
-        if let Some(factor) = self.loss.on_feedback(received, feedback.lost, queue > QUEUE_SEEN, now) {
-            self.aimd.lower_to(self.aimd.rate() * factor, now);
+        let (received, queued) = (feedback.acknowledged.len() as u32, queue > QUEUE_SEEN);
+        if let Some(factor) = self.loss.on_feedback(received, feedback.lost, queued, now) {
+            self.aimd.lower_to(lowered_by_loss(self.aimd.rate(), factor, arrived, queued), now);
             self.limit = Limit::Loss;
             self.over_at = Some(now);
         }
@@ -207,7 +212,7 @@ impl Controller for DelayController {
         self.aimd.set_rtt(rtt);
     }
 
-    fn on_loss_report(&mut self, _fraction_lost: u8, _now: Instant) {
+    fn on_loss_report(&mut self, _received: u32, _lost: u32, _now: Instant) {
         // Transport-wide feedback tells the same, sooner.
     }
 
@@ -235,6 +240,13 @@ impl Controller for DelayController {
     }
 }
 
+/// What loss leaves of `rate`. Without a queue it never leaves less than what arrived in spite of it: the path carries that,
+/// and a radio that loses a fifth of everything loses a fifth of less, too.
+fn lowered_by_loss(rate: Bitrate, factor: f64, arrived: Option<Bitrate>, queued: bool) -> Bitrate {
+    let carried = arrived.filter(|_| !queued).unwrap_or(Bitrate::ZERO);
+    (rate * factor).max(carried.min(rate))
+}
+
 /// Follows the subscriber's own estimate and its receiver reports.
 ///
 /// A REMB below what is sent says one of two things: a queue grows, or the subscriber has not seen more yet, for it never
@@ -245,6 +257,7 @@ pub struct RembController {
     rate: Bitrate,
     remote: Option<Bitrate>,
     loss: LossWatch,
+    sent: SentRate,
     desired: Bitrate,
     ticked: Option<Instant>,
     lowered: Option<Instant>,
@@ -253,6 +266,27 @@ pub struct RembController {
     limit: Limit,
 }
 
+/// What left lately.
+#[derive(Debug, Clone, Default)]
+struct SentRate {
+    bytes: u64,
+    since: Option<Instant>,
+    last: Option<Bitrate>,
+}
+
+impl SentRate {
+    fn on_sent(&mut self, size: DataSize, now: Instant) {
+        let span = now.saturating_duration_since(*self.since.get_or_insert(now));
+        if span >= SENT_SPAN {
+            self.last = Some(Bitrate::of(DataSize::bytes(self.bytes), span));
+            (self.bytes, self.since) = (0, Some(now));
+        }
+        self.bytes += size.as_bytes();
+    }
+}
+
+/// What left is measured over this span: as long as receiver reports take.
+const SENT_SPAN: Duration = Duration::from_secs(1);
 /// Growth in a second while the subscriber reports no limit, and how long after a loss there is none.
 const REPORT_GROWTH: f64 = 1.08;
 const NO_GROWTH_AFTER_LOSS: Duration = Duration::from_secs(2);
@@ -269,6 +303,7 @@ impl RembController {
             rate: start.max(MIN_RATE),
             remote: None,
             loss: LossWatch::default(),
+            sent: SentRate::default(),
             desired: Bitrate::ZERO,
             ticked: None,
             lowered: None,
@@ -284,7 +319,13 @@ impl RembController {
 }
 
 impl Controller for RembController {
-    fn on_sent(&mut self, _size: DataSize, _now: Instant) {}
+    fn prefetch(&self) {
+        prefetch(self);
+    }
+
+    fn on_sent(&mut self, size: DataSize, now: Instant) {
+        self.sent.on_sent(size, now);
+    }
 
     fn on_feedback(&mut self, _feedback: &Feedback<'_>, _now: Instant) {}
 
@@ -294,10 +335,12 @@ impl Controller for RembController {
         self.queue_seen = (rtt > shortest + QUEUE_IN_RTT).then_some(now);
     }
 
-    fn on_loss_report(&mut self, fraction_lost: u8, now: Instant) {
+    fn on_loss_report(&mut self, received: u32, lost: u32, now: Instant) {
         self.limit = Limit::None;
-        if let Some(factor) = self.loss.on_report(f64::from(fraction_lost) / 256.0, REPORT_PACKETS) {
-            self.rate = (self.rate * factor).max(MIN_RATE);
+        let queued = self.is_queued(now);
+        if let Some(factor) = self.loss.on_feedback(received, lost, queued, now) {
+            let arrived = self.sent.last.map(|sent| sent * (1.0 - self.loss.last()));
+            self.rate = lowered_by_loss(self.rate, factor, arrived, queued).max(MIN_RATE);
             self.lowered = Some(now);
             self.limit = Limit::Loss;
         }

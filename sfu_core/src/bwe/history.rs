@@ -7,7 +7,8 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use crate::units::DataSize;
+use crate::prefetch::prefetch;
+use crate::units::{DataSize, SinceStart};
 
 /// Entries at first: half a second at 10 Mbit/s. 16 bytes each.
 pub const MIN_HISTORY: usize = 256;
@@ -24,7 +25,7 @@ const DELTA_MICROS: i64 = 250;
 /// The packets on their way to one subscriber.
 #[derive(Debug, Clone)]
 pub struct History {
-    start: Instant,
+    clock: SinceStart,
     next: u64,
     ring: Vec<Entry>,
     in_flight: DataSize,
@@ -65,7 +66,7 @@ impl History {
     /// Nothing sent yet; send times count from `now`.
     pub fn new(now: Instant) -> Self {
         Self {
-            start: now,
+            clock: SinceStart::new(now),
             next: 65_536, // so that no wrapped number is below zero
             ring: Vec::new(),
             in_flight: DataSize::ZERO,
@@ -96,6 +97,16 @@ impl History {
         self.in_flight += DataSize::bytes(u64::from(size));
         self.next = sequence + 1;
         sequence
+    }
+
+    /// Fetches what the next packet touches, and what the next feedback is likely to tell of.
+    #[inline]
+    pub fn prefetch(&self) {
+        const RECENT: usize = 32;
+        if !self.ring.is_empty() {
+            let place = self.place(self.next);
+            prefetch(&self.ring[place.saturating_sub(RECENT)..=place]);
+        }
     }
 
     /// The kernel did not take these: they are neither lost nor on their way.
@@ -190,8 +201,9 @@ impl History {
         reference
     }
 
-    fn micros(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.start).as_micros() as u64
+    #[inline]
+    fn micros(&mut self, now: Instant) -> u64 {
+        self.clock.nanos(now) / 1_000
     }
 
     #[inline]

@@ -43,11 +43,6 @@ impl LossWatch {
         self.judge(share, f64::from(count), queue_seen)
     }
 
-    /// Takes note of a receiver report's fraction lost (RFC 3550 §6.4.1), which covers about `count` packets.
-    pub fn on_report(&mut self, fraction_lost: f64, count: f64) -> Option<f64> {
-        self.judge(fraction_lost, count.max(1.0), false)
-    }
-
     /// The share of packets lost in the last window.
     pub fn last(&self) -> f64 {
         self.last

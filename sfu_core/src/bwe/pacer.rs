@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::units::Bitrate;
+use crate::units::{Bitrate, SinceStart};
 
 /// Most packets that wait: a keyframe of 250 kB and some frames.
 pub const MAX_QUEUED_PACKETS: usize = 512;
@@ -16,6 +16,7 @@ pub const MAX_QUEUED_BYTES: usize = 512 * 1_200;
 pub const MAX_QUEUE_AGE: Duration = Duration::from_millis(800);
 /// What leaves together: short against any queue on the way, long against the timer's resolution.
 pub const GROUP_SPAN: Duration = Duration::from_millis(5);
+const MAX_AGE_NANOS: u64 = MAX_QUEUE_AGE.as_nanos() as u64;
 const GROUP_NANOS: u64 = GROUP_SPAN.as_nanos() as u64;
 /// Below this rate (audio alone) pacing has no meaning.
 const MIN_RATE: Bitrate = Bitrate::kbps(10);
@@ -45,7 +46,7 @@ pub struct PacerDrops {
 /// The queue to one subscriber; `T` names a packet.
 #[derive(Debug, Clone)]
 pub struct Pacer<T> {
-    start: Instant,
+    clock: SinceStart,
     /// By [`PaceKind`].
     queues: [VecDeque<Queued<T>>; 3],
     packets: usize,
@@ -55,6 +56,8 @@ pub struct Pacer<T> {
     /// The current group takes no more once `drained_at` reaches this.
     group_ends: u64,
     nanos_per_byte: u64,
+    /// Nothing waits too long before this.
+    ages_at: u64,
     drops: PacerDrops,
 }
 
@@ -62,13 +65,14 @@ impl<T: Copy> Pacer<T> {
     /// An empty queue that sends at `rate`.
     pub fn new(rate: Bitrate, now: Instant) -> Self {
         let mut pacer = Self {
-            start: now,
+            clock: SinceStart::new(now),
             queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
             packets: 0,
             bytes: 0,
             drained_at: 0,
             group_ends: 0,
             nanos_per_byte: 0,
+            ages_at: u64::MAX,
             drops: PacerDrops::default(),
         };
         pacer.set_rate(rate);
@@ -83,7 +87,7 @@ impl<T: Copy> Pacer<T> {
     /// Whether a packet may leave at once, without the queue; when it may, it is counted as sent.
     #[inline]
     pub fn try_pass(&mut self, kind: PaceKind, size: u16, now: Instant) -> bool {
-        let now = self.nanos(now);
+        let now = self.clock.nanos(now);
         let nothing_before = kind == PaceKind::Audio || self.packets == 0;
         let passes = nothing_before && (self.is_open(now) || kind == PaceKind::Audio);
         if passes {
@@ -93,6 +97,7 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// Queues a packet. Returns false, and counts, when the queue is full.
+    #[inline]
     pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Instant) -> bool {
         let full = self.packets >= MAX_QUEUED_PACKETS || self.bytes + usize::from(size) > MAX_QUEUED_BYTES;
         if full {
@@ -101,24 +106,36 @@ impl<T: Copy> Pacer<T> {
         }
         self.packets += 1;
         self.bytes += usize::from(size);
-        let queued_at = self.nanos(now);
+        let queued_at = self.clock.nanos(now);
+        if kind != PaceKind::Audio {
+            self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
+        }
         self.queues[kind as usize].push_back(Queued { item, size, queued_at });
         true
     }
 
     /// The next packet to leave now; call until `None`.
+    #[inline]
     pub fn poll(&mut self, now: Instant) -> Option<T> {
         if self.packets == 0 {
             return None;
         }
-        let now = self.nanos(now);
-        self.drop_aged(now);
+        let now = self.clock.nanos(now);
+        if now > self.ages_at {
+            self.drop_aged(now);
+        }
         let open = self.is_open(now);
         let queue = if open { self.queues.iter_mut().find(|queue| !queue.is_empty())? } else { &mut self.queues[0] };
         let Queued { item, size, .. } = queue.pop_front()?;
         self.forget(size);
         self.charge(size, now);
         Some(item)
+    }
+
+    /// The most urgent of those that wait.
+    #[inline]
+    pub fn peek(&self) -> Option<&T> {
+        self.queues.iter().find_map(VecDeque::front).map(|queued| &queued.item)
     }
 
     /// When [`poll`](Self::poll) next has a packet; `None` when nothing waits. In the past when it has one already.
@@ -128,12 +145,12 @@ impl<T: Copy> Pacer<T> {
         }
         let open = !self.queues[PaceKind::Audio as usize].is_empty() || self.drained_at < self.group_ends;
         let due = if open { self.oldest() } else { self.drained_at };
-        Some(self.start + Duration::from_nanos(due))
+        Some(self.clock.instant(due))
     }
 
     /// How much padding may leave now, in bytes: the room of the current group when nothing waits.
     pub fn padding_room(&mut self, now: Instant) -> usize {
-        let now = self.nanos(now);
+        let now = self.clock.nanos(now);
         if self.packets > 0 || !self.is_open(now) {
             return 0;
         }
@@ -143,7 +160,7 @@ impl<T: Copy> Pacer<T> {
 
     /// Counts something that left without the queue, such as padding.
     pub fn on_padding(&mut self, size: u16, now: Instant) {
-        let now = self.nanos(now);
+        let now = self.clock.nanos(now);
         self.charge(size, now);
     }
 
@@ -190,8 +207,10 @@ impl<T: Copy> Pacer<T> {
         self.drained_at += (u64::from(size) * self.nanos_per_byte + half) >> FRACTION_BITS;
     }
 
+    #[cold]
     fn drop_aged(&mut self, now: u64) {
-        let Some(limit) = now.checked_sub(MAX_QUEUE_AGE.as_nanos() as u64) else { return };
+        let limit = now - MAX_AGE_NANOS;
+        self.ages_at = u64::MAX;
         for kind in [PaceKind::Retransmission, PaceKind::Video] {
             while let Some(&Queued { size, .. }) =
                 self.queues[kind as usize].front().filter(|queued| queued.queued_at < limit)
@@ -199,6 +218,9 @@ impl<T: Copy> Pacer<T> {
                 self.queues[kind as usize].pop_front();
                 self.forget(size);
                 self.drops.aged += 1;
+            }
+            if let Some(Queued { queued_at, .. }) = self.queues[kind as usize].front() {
+                self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
             }
         }
     }
@@ -213,16 +235,11 @@ impl<T: Copy> Pacer<T> {
         if self.packets == 0 {
             return Duration::ZERO;
         }
-        Duration::from_nanos(self.nanos(now).saturating_sub(self.oldest()))
+        Duration::from_nanos(self.clock.nanos_at(now).saturating_sub(self.oldest()))
     }
 
     fn oldest(&self) -> u64 {
         self.queues.iter().filter_map(VecDeque::front).map(|queued| queued.queued_at).min().unwrap_or(0)
-    }
-
-    #[inline]
-    fn nanos(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.start).as_nanos() as u64
     }
 }
 

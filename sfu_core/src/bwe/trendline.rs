@@ -4,8 +4,6 @@
 //! of a line through the last sums tells whether the queue grows. Beside the slope counts the queue itself: the delay
 //! above the lowest of the last seconds, because a queue that stands still has no slope.
 
-use std::collections::VecDeque;
-
 use super::history::Acknowledged;
 
 /// Packets that left within this are one group.
@@ -47,7 +45,7 @@ pub enum Usage {
 pub struct Trendline {
     group: Option<Group>,
     previous: Option<Group>,
-    points: VecDeque<(f64, f64)>,
+    line: Line,
     summed_ms: f64,
     smoothed_ms: f64,
     deltas: u32,
@@ -61,6 +59,8 @@ pub struct Trendline {
     base: [Option<i64>; BASE_SLICES],
     slice: usize,
     slice_ends: Option<i64>,
+    /// The lowest of all slices but the current one.
+    base_before: i64,
     queue_micros: i64,
 }
 
@@ -69,7 +69,7 @@ impl Default for Trendline {
         Self {
             group: None,
             previous: None,
-            points: VecDeque::with_capacity(WINDOW + 1),
+            line: Line::default(),
             summed_ms: 0.0,
             smoothed_ms: 0.0,
             deltas: 0,
@@ -82,6 +82,7 @@ impl Default for Trendline {
             base: [None; BASE_SLICES],
             slice: 0,
             slice_ends: None,
+            base_before: i64::MAX,
             queue_micros: 0,
         }
     }
@@ -127,10 +128,11 @@ impl Trendline {
             self.slice = (self.slice + 1) % BASE_SLICES;
             self.base[self.slice] = None;
             self.slice_ends = Some(packet.sent_micros + BASE_SLICE_MICROS);
+            self.base_before = self.base.iter().flatten().min().copied().unwrap_or(i64::MAX);
         }
-        let lowest = &mut self.base[self.slice];
-        *lowest = Some(lowest.map_or(delay, |lowest| lowest.min(delay)));
-        let base = self.base.iter().flatten().min().copied().unwrap_or(delay);
+        let lowest = self.base[self.slice].map_or(delay, |lowest| lowest.min(delay));
+        self.base[self.slice] = Some(lowest);
+        let base = self.base_before.min(lowest);
         // One late packet is no queue: the measure follows quickly, not at once.
         self.queue_micros += (delay.wrapping_sub(base) - self.queue_micros) / 4;
     }
@@ -143,11 +145,8 @@ impl Trendline {
         self.deltas = self.deltas.saturating_add(1);
         self.summed_ms += delta_ms;
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.summed_ms;
-        self.points.push_back(((arrived - self.first_arrival) as f64 / 1_000.0, self.smoothed_ms));
-        if self.points.len() > WINDOW {
-            self.points.pop_front();
-        }
-        let slope = if self.points.len() == WINDOW { slope(&self.points) } else { self.previous_slope };
+        self.line.push(((arrived - self.first_arrival) as f64 / 1_000.0, self.smoothed_ms));
+        let slope = self.line.slope().unwrap_or(self.previous_slope);
         self.detect(slope, arrived);
     }
 
@@ -179,17 +178,53 @@ impl Trendline {
     }
 }
 
-/// The slope of the line that fits the points best.
-fn slope(points: &VecDeque<(f64, f64)>) -> f64 {
-    let count = points.len() as f64;
-    let (sum_x, sum_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
-    let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    let (mut over, mut under) = (0.0, 0.0);
-    for (x, y) in points {
-        over += (x - mean_x) * (y - mean_y);
-        under += (x - mean_x) * (x - mean_x);
+/// The line that fits the last points best. What the slope is made of is kept as sums, so that a point costs the same
+/// however many there are; the sums are made anew each time round, before rounding could add up.
+#[derive(Debug, Clone, Default)]
+struct Line {
+    points: [(f64, f64); WINDOW],
+    pushed: usize,
+    /// Coordinates are summed up from here: small numbers lose less.
+    origin: (f64, f64),
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+}
+
+impl Line {
+    fn push(&mut self, point: (f64, f64)) {
+        let place = self.pushed % WINDOW;
+        if self.pushed >= WINDOW {
+            self.add(self.points[place], -1.0);
+        }
+        self.points[place] = point;
+        self.pushed += 1;
+        if place == 0 {
+            *self = Self { points: self.points, pushed: self.pushed, origin: point, ..Self::default() };
+            for index in 0..self.pushed.min(WINDOW) {
+                self.add(self.points[index], 1.0);
+            }
+        } else {
+            self.add(point, 1.0);
+        }
     }
-    if under == 0.0 { 0.0 } else { over / under }
+
+    fn add(&mut self, (x, y): (f64, f64), weight: f64) {
+        let (x, y) = (x - self.origin.0, y - self.origin.1);
+        self.x += weight * x;
+        self.y += weight * y;
+        self.xx += weight * x * x;
+        self.xy += weight * x * y;
+    }
+
+    /// Once there are [`WINDOW`] points. Zero when they lie above each other.
+    fn slope(&self) -> Option<f64> {
+        let count = WINDOW as f64;
+        let under = count * self.xx - self.x * self.x;
+        let slope = if under > 0.0 { (count * self.xy - self.x * self.y) / under } else { 0.0 };
+        (self.pushed >= WINDOW).then_some(slope)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -221,6 +256,24 @@ mod tests {
                 trendline.usage()
             })
             .collect()
+    }
+
+    #[test]
+    fn the_slope_from_sums_is_the_slope_of_the_points() {
+        let mut line = Line::default();
+        let points: Vec<(f64, f64)> = (0..1_000)
+            .map(|n| (f64::from(n) * 20.0 + f64::from(n * 7 % 13), 5_000.0 + f64::from(n * 31 % 17) * 0.3))
+            .collect();
+        for (index, &point) in points.iter().enumerate() {
+            line.push(point);
+            let Some(slope) = line.slope() else { continue };
+            let last = &points[index + 1 - WINDOW..=index];
+            let mean = |of: fn(&(f64, f64)) -> f64| last.iter().map(of).sum::<f64>() / WINDOW as f64;
+            let (mean_x, mean_y) = (mean(|point| point.0), mean(|point| point.1));
+            let over: f64 = last.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+            let under: f64 = last.iter().map(|(x, _)| (x - mean_x) * (x - mean_x)).sum();
+            assert!((slope - over / under).abs() < 1e-9, "{slope} at {index}");
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ counters! {
     bytes_in,
     /// Receive calls that brought something.
     receive_calls,
+    /// Receive calls that failed.
+    receive_errors,
     /// Datagrams dropped because they were larger than any we accept.
     truncated,
     /// Datagrams the kernel dropped because we did not read them in time.
@@ -88,6 +90,8 @@ counters! {
     events_coalesced,
     /// Edge-type events lost because nobody read them; a resync tells the reader.
     events_lost,
+    /// Messages of data channels that were not told because too much was waiting to be read.
+    messages_lost,
     /// Packets of or for bots dropped because they were not taken in time.
     bot_drops,
     /// 1 when the worker has failed.

@@ -102,7 +102,7 @@ impl Submit {
         let lane = match class {
             Class::Command => &self.commands,
             Class::Revocation => &self.revocations,
-            Class::Event | Class::Failure => return,
+            Class::Event | Class::Failure | Class::Warning => return,
         };
         lane.outstanding.0.fetch_sub(1, Ordering::AcqRel);
     }

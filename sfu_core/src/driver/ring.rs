@@ -10,13 +10,20 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use super::counters::Counters;
 use super::lanes::MAX_OUTSTANDING;
 use super::wake::Wake;
+use super::warning::Warning;
 use super::wire::Outgoing;
 use crate::engine::event::Event;
 
 /// Most events that wait in the ring: some seconds of a full worker (1 000 rooms, 4 events a second each).
 pub const MAX_EVENTS: usize = 16_384;
+/// Most bytes of messages among them: two seconds of 64 participants who say as much as they may. A message beyond is dropped
+/// and counted; it is nothing that a snapshot could tell.
+pub const MAX_MESSAGE_BYTES: usize = 8 << 20;
 /// Most level-type events kept aside: one per subscription of a full worker that all change before anyone reads.
 const MAX_LEVELS: usize = 16_384;
+
+/// Most warnings of one worker, each told once: it has two kinds.
+const MAX_WARNINGS: usize = 4;
 
 /// What makes two level-type events the same.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +53,8 @@ pub enum Class {
     Event,
     /// The last word of a worker.
     Failure,
+    /// One of at most [`MAX_WARNINGS`].
+    Warning,
 }
 
 /// What both ends see. All accesses are sequentially consistent: the worker raises `starved` and then looks at `events`,
@@ -54,6 +63,8 @@ pub enum Class {
 struct Shared {
     /// Events in the ring, so that they never take the room of replies.
     events: AtomicUsize,
+    /// Bytes of the messages among them.
+    message_bytes: AtomicUsize,
     /// Whether the worker holds something back until there is room.
     starved: AtomicBool,
 }
@@ -67,6 +78,7 @@ pub struct Outlet {
     counters: Arc<Counters>,
     max_events: usize,
     version: u64,
+    warnings: usize,
     lost: bool,
     levels: BTreeMap<LevelKey, Event>,
     pushed: bool,
@@ -83,7 +95,7 @@ pub struct Inlet {
 /// A ring from a worker to its reader, with a bell for each.
 pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: Arc<Counters>) -> (Outlet, Inlet) {
     // Every request has at most one reply; one place more is for the word that the worker has failed.
-    let (producer, consumer) = RingBuffer::new(MAX_OUTSTANDING + max_events + 1);
+    let (producer, consumer) = RingBuffer::new(MAX_OUTSTANDING + max_events + MAX_WARNINGS + 1);
     let shared = Arc::new(Shared::default());
     let outlet = Outlet {
         ring: producer,
@@ -92,6 +104,7 @@ pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: A
         counters,
         max_events,
         version: 0,
+        warnings: 0,
         lost: false,
         levels: BTreeMap::new(),
         pushed: false,
@@ -110,6 +123,14 @@ impl Outlet {
         self.push(Class::Failure, Outgoing::WorkerFailed { reason });
     }
 
+    /// Says that something is amiss.
+    pub fn warn(&mut self, warning: Warning) {
+        if self.warnings < MAX_WARNINGS {
+            self.warnings += 1;
+            self.push(Class::Warning, Outgoing::Warned { warning });
+        }
+    }
+
     /// Tells the reader something, now or when there is room.
     pub fn event(&mut self, event: Event) {
         if let Some(key) = LevelKey::of(&event) {
@@ -121,6 +142,14 @@ impl Outlet {
             return self.starve();
         }
         self.version += 1;
+        if let Event::DataReceived { payload, .. } = &event {
+            let bytes = self.shared.message_bytes.load(Ordering::SeqCst) + payload.len();
+            // Half of the places are not for messages: what else happens must not be lost for them.
+            let crowded = self.shared.events.load(Ordering::SeqCst) >= self.max_events / 2;
+            if self.lost || crowded || bytes > MAX_MESSAGE_BYTES {
+                return self.counters.messages_lost.add(1);
+            }
+        }
         if self.lost || self.is_full() {
             self.lost = true;
             self.counters.events_lost.add(1);
@@ -172,12 +201,13 @@ impl Outlet {
 
     fn push_event(&mut self, event: Event) {
         self.shared.events.fetch_add(1, Ordering::SeqCst);
+        self.shared.message_bytes.fetch_add(message_bytes(&event), Ordering::SeqCst);
         self.push(Class::Event, Outgoing::Event { version: self.version, event });
     }
 
     fn push(&mut self, class: Class, outgoing: Outgoing) {
         let fits = self.ring.push((class, outgoing)).is_ok();
-        debug_assert!(fits, "the ring holds every reply, {} events and one failure", self.max_events);
+        debug_assert!(fits, "the ring holds every reply, {} events, the warnings and one failure", self.max_events);
         self.pushed = true;
     }
 }
@@ -189,6 +219,9 @@ impl Inlet {
             let Ok((class, outgoing)) = self.ring.pop() else { break };
             if class == Class::Event {
                 self.shared.events.fetch_sub(1, Ordering::SeqCst);
+                if let Outgoing::Event { event, .. } = &outgoing {
+                    self.shared.message_bytes.fetch_sub(message_bytes(event), Ordering::SeqCst);
+                }
             }
             take(class, outgoing);
         }
@@ -197,6 +230,11 @@ impl Inlet {
         }
         !self.ring.is_empty()
     }
+}
+
+/// What a message takes of [`MAX_MESSAGE_BYTES`].
+fn message_bytes(event: &Event) -> usize {
+    if let Event::DataReceived { payload, .. } = event { payload.len() } else { 0 }
 }
 
 #[cfg(test)]

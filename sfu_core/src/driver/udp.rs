@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 
+use super::warning::Warning;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How to open sockets.
@@ -37,7 +38,7 @@ impl UdpPort {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn bind(address: SocketAddr, options: UdpOptions, warnings: &mut Vec<String>) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, options: UdpOptions, warnings: &mut Vec<Warning>) -> io::Result<Self> {
         let domain = Domain::for_address(address);
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
@@ -45,8 +46,10 @@ impl UdpPort {
             socket.set_only_v6(true)?;
         }
         let fd = socket.as_raw_fd();
-        size_buffer(fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.receive_buffer, "SO_RCVBUF", warnings)?;
-        size_buffer(fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.send_buffer, "SO_SNDBUF", warnings)?;
+        let capped = size_buffer(fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.receive_buffer)?;
+        warnings.extend(capped.map(|(granted, wanted)| Warning::ReceiveBufferCapped { granted, wanted }));
+        let capped = size_buffer(fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.send_buffer)?;
+        warnings.extend(capped.map(|(granted, wanted)| Warning::SendBufferCapped { granted, wanted }));
         set(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
         if address.is_ipv4() {
             set(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
@@ -59,7 +62,7 @@ impl UdpPort {
         let joined = options.offload && set(fd, libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
         let segmentation = options.offload && set(fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
         if options.offload && !(joined && segmentation) {
-            warnings.push("this kernel has no UDP segmentation offload: sending costs several times more".to_owned());
+            warnings.push(Warning::NoSegmentation);
         }
         socket.bind(&address.into())?;
         let local = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("bound to no IP address"))?;
@@ -99,14 +102,8 @@ fn read(fd: RawFd, level: i32, name: i32) -> io::Result<i32> {
     if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
-fn size_buffer(
-    fd: RawFd,
-    force: i32,
-    name: i32,
-    wanted: usize,
-    label: &str,
-    warnings: &mut Vec<String>,
-) -> io::Result<()> {
+/// Asks for a buffer; what was granted and what was wanted, when that is less.
+fn size_buffer(fd: RawFd, force: i32, name: i32, wanted: usize) -> io::Result<Option<(u64, u64)>> {
     let asked = i32::try_from(wanted).unwrap_or(i32::MAX / 2);
     // Forcing needs CAP_NET_ADMIN; without it net.core.rmem_max and wmem_max are the limit.
     if set(fd, libc::SOL_SOCKET, force, asked).is_err() {
@@ -114,11 +111,7 @@ fn size_buffer(
     }
     // The kernel doubles the figure for its own needs and tells the double.
     let granted = read(fd, libc::SOL_SOCKET, name)? as usize / 2;
-    if granted < wanted {
-        let limit = if name == libc::SO_RCVBUF { "net.core.rmem_max" } else { "net.core.wmem_max" };
-        warnings.push(format!("{label} is {granted} bytes instead of {wanted}: raise {limit}"));
-    }
-    Ok(())
+    Ok((granted < wanted).then_some((granted as u64, wanted as u64)))
 }
 
 #[cfg(test)]

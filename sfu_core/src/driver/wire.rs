@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::warning::Warning;
 use crate::engine::command::{Refusal, Reply};
 use crate::engine::event::Event;
 
@@ -37,6 +38,11 @@ pub enum Outgoing {
     WorkerFailed {
         /// The panic's message.
         reason: String,
+    },
+    /// The worker goes on, but not as well as it could.
+    Warned {
+        /// What is amiss.
+        warning: Warning,
     },
 }
 

@@ -15,6 +15,7 @@ use super::udp::UdpPort;
 use super::udp::receive::ReceiveArena;
 use super::udp::send::SendArena;
 use super::wake::Wake;
+use super::warning::Warning;
 use super::wire::Outgoing;
 use crate::engine::Engine;
 use crate::engine::command::{Command, Refusal, Reply, Request};
@@ -110,8 +111,8 @@ impl<E: Drive> Worker<E> {
 
     /// Runs until told to stop. After a panic the engine is never touched again; commands are refused.
     pub(super) fn run(&mut self, pin: Option<usize>) {
-        if let Some(processor) = pin {
-            pin_to(processor);
+        if let Some(processor) = pin.filter(|processor| !pin_to(*processor)) {
+            self.outlet.warn(Warning::NotPinned { processor: processor as u64 });
         }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
             let text = panic.downcast_ref::<&str>().copied();
@@ -195,7 +196,11 @@ impl<E: Drive> Worker<E> {
                 let received = match self.arena.receive(port, |batch| engine.ingest(batch, now)) {
                     Ok(received) => received,
                     Err(error) => {
-                        tracing::warn!(%error, "receiving failed");
+                        if self.counters.receive_errors.load() == 0 {
+                            let errno = error.raw_os_error().unwrap_or_default();
+                            self.outlet.warn(Warning::ReceiveFailed { errno });
+                        }
+                        self.counters.receive_errors.add(1);
                         break;
                     }
                 };
@@ -319,15 +324,12 @@ impl Sink for Rim {
     }
 }
 
-/// Keeps this thread on one processor; harmless where that is not allowed.
-fn pin_to(processor: usize) {
+/// Keeps this thread on one processor, where that is allowed.
+fn pin_to(processor: usize) -> bool {
     // SAFETY: `cpu_set_t` is an array of numbers; the macros write within it.
-    let pinned = unsafe {
+    unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(processor % libc::CPU_SETSIZE as usize, &mut set);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0
-    };
-    if !pinned {
-        tracing::warn!(processor, "cannot pin the worker");
     }
 }

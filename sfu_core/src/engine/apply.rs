@@ -8,11 +8,11 @@ use crate::peer::Peer;
 use crate::session::NegotiatedSession;
 
 use super::command::{Cap, Command, Refusal, Reply, Subject, TrackSource};
-use super::event::Event;
+use super::event::{Event, PeerState};
 use super::member::{Link, Member};
 use super::outbound::FirstNumbers;
 use super::room::Room;
-use super::{Engine, MAX_PEERS_PER_ROOM, Served, control, snapshot, subscribe};
+use super::{Engine, MAX_BOTS, MAX_PEERS_PER_ROOM, Served, control, data, snapshot, subscribe};
 use crate::forward::router::Track;
 
 /// The room that a command concerns, if it is about one: it ends should we break while we carry the command out.
@@ -44,11 +44,9 @@ pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Resu
         Command::Unsubscribe { peer, mid } => subscribe::unsubscribe(engine, peer, mid),
         Command::Allow { track, subscriber, echo } => subscribe::allow(engine, track, subscriber, echo, now),
         Command::Revoke { track, subscriber } => subscribe::revoke(engine, track, subscriber),
-        Command::AllowData { publisher, subscriber } => subscribe::allow_data(engine, publisher, subscriber),
-        Command::RevokeData { publisher, subscriber } => subscribe::revoke_data(engine, publisher, subscriber),
-        Command::SendData { peer, label, payload, binary } => {
-            control::send_data(engine, peer, &label, &payload, binary, now)
-        }
+        Command::AllowData { publisher, subscriber } => data::allow(engine, publisher, subscriber),
+        Command::RevokeData { publisher, subscriber } => data::revoke(engine, publisher, subscriber),
+        Command::SendData { peer, label, payload, binary } => data::send(engine, peer, &label, &payload, binary, now),
         Command::Mute { track, muted } => mute(engine, track, muted, now),
         Command::LimitLayer { track, subscriber, limit } => subscribe::limit(engine, track, subscriber, limit, now),
         Command::RequestKeyframe { track } => request_keyframe(engine, track, now),
@@ -119,6 +117,9 @@ fn create_bot(
     now: Instant,
 ) -> Result<Reply, Refusal> {
     admit_peer(engine, room)?;
+    if engine.peers.iter().filter(|(_, member)| matches!(member.link, Link::Bot)).count() >= MAX_BOTS {
+        return Err(Refusal::Full(Cap::Bots));
+    }
     let ssrc_base = session.send.first().map_or(0x100, |send| send.ssrc.0);
     let first = first_numbers(engine);
     let initial = engine.initial_bitrate;
@@ -157,6 +158,9 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
         return Err(Refusal::BadSession);
     }
     member.inbound.apply(session);
+    if member.state == PeerState::Connecting {
+        member.described_at.get_or_insert(now);
+    }
     if let Some(transport) = member.peer_mut() {
         transport.connect(&session.remote, session.data, now);
     }
@@ -173,13 +177,14 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
         unpublish(engine, track)?;
     }
     for subscriber in engine.gate.subscribers(Flow::Data(peer)) {
-        subscribe::revoke_data(engine, peer, subscriber)?;
+        data::revoke(engine, peer, subscriber)?;
     }
     let inbound = engine.gate.revoke_subscriber(peer);
     for _ in 0..inbound {
         engine.listener_lost(room, participant);
     }
     engine.witness.left(peer);
+    engine.data_witness.left(peer);
     for (_, track) in engine.tracks.iter_mut().filter(|(_, track)| track.room == room) {
         track.subscriptions.retain(|subscription| subscription.subscriber != peer);
         track.cancel_unneeded_keyframes();

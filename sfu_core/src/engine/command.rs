@@ -111,7 +111,7 @@ pub enum Command {
         /// Who receives.
         subscriber: PeerId,
     },
-    /// Ends that edge; the subscriber's streams of that publisher are reset.
+    /// Ends that edge. After the reply no message of it leaves; channels on which one was under way are reset.
     RevokeData {
         /// Who sends.
         publisher: PeerId,
@@ -337,6 +337,10 @@ pub enum Cap {
     SubscriptionsPerPeer,
     /// A data channel's buffer.
     DataBuffer,
+    /// `MAX_EDGES`
+    Edges,
+    /// `MAX_BOTS`
+    Bots,
 }
 
 impl fmt::Display for Cap {
@@ -348,6 +352,8 @@ impl fmt::Display for Cap {
             Self::TracksPerPeer => "tracks per peer",
             Self::SubscriptionsPerPeer => "subscriptions per peer",
             Self::DataBuffer => "data buffered",
+            Self::Edges => "edges",
+            Self::Bots => "bots",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What keeps a transport alive: STUN and DTLS in, what the transport tells, data channels, and the choice of layers.
+//! What keeps a transport alive: STUN and DTLS in, what the transport tells, and the choice of layers.
 
 use std::time::Instant;
 
@@ -7,22 +7,23 @@ use arrayvec::ArrayVec;
 use crate::bwe::allocator::{Allocator, Demand, Target, UP_SHARE};
 use crate::bwe::estimator::Limit;
 use crate::demux::StunRoute;
-use crate::gate::Flow;
 use crate::ids::PeerId;
 use crate::peer::PeerEvent;
-use crate::peer::sctp::{DataError, DataEvent};
 use crate::session::{LocalTransport, MAX_ENCODINGS, MediaKind, TrackSource};
 use crate::units::Bitrate;
 
-use super::command::{Cap, Refusal, Reply};
+use super::command::{Refusal, Reply};
 use super::event::{Event, PeerState};
 use super::member::Member;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::transmit::Datagram;
-use super::{Engine, Served, flush};
+use super::{Engine, Served, data, flush};
 
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
+
+/// While loss leaves this share of what everything takes at its lowest, nothing is paused for it.
+const REPAIRABLE: f64 = 0.65;
 
 pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant) {
     let peer = match engine.demux.peer_for_stun(datagram.bytes, datagram.source) {
@@ -79,8 +80,10 @@ pub(super) fn advance_handshakes(engine: &mut Engine, now: Instant) {
 }
 
 pub(super) fn on_timeout(engine: &mut Engine, peer: PeerId, now: Instant) {
-    let Some(transport) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()) else { return };
-    if transport.poll_timeout().is_some_and(|at| at <= now) {
+    let Some(member) = engine.peers.find_mut(peer) else { return };
+    if member.transport_due.is_some_and(|at| at <= now)
+        && let Some(transport) = member.peer_mut()
+    {
         transport.handle_timeout(now);
         settle(engine, peer, now);
     }
@@ -91,9 +94,14 @@ pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
     while let Some(event) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()?.poll_event()) {
         on_peer_event(engine, peer, event, now);
     }
+    data::hand_over(engine, peer);
     if let Some(member) = engine.peers.find_mut(peer) {
+        let before = member.is_reachable();
         member.note_transport();
         engine.pending.note(member);
+        if member.is_reachable() != before {
+            allocate(engine, peer, now);
+        }
     }
     engine.arm(peer);
 }
@@ -112,6 +120,10 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
         PeerEvent::Connected { profile, dtls_version } => {
             if let Some(member) = engine.peers.find_mut(peer) {
+                if let Some(at) = member.described_at.take() {
+                    let lasted = now.saturating_duration_since(at);
+                    engine.stats.quality.join_s.observe(lasted.as_secs_f64());
+                }
                 member.outbound.report_at = Some(now);
             }
             let srtp_profile = profile.name().to_owned();
@@ -131,7 +143,7 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
             }
             restart_subscriptions(engine, peer, now);
         }
-        PeerEvent::Data(event) => on_data(engine, peer, event, now),
+        PeerEvent::Data(event) => data::on_data(engine, peer, event, now),
     }
 }
 
@@ -165,72 +177,16 @@ fn restart_subscriptions(engine: &mut Engine, peer: PeerId, now: Instant) {
     }
 }
 
-fn on_data(engine: &mut Engine, peer: PeerId, event: DataEvent, now: Instant) {
-    let DataEvent::Message { label, payload, binary } = event else { return };
-    for subscriber in engine.gate.subscribers(Flow::Data(peer)) {
-        forward_message(engine, peer, subscriber, &label, &payload, binary, now);
-    }
-    engine.emit(Event::DataReceived { peer, label, payload, binary });
-}
-
-/// A message goes to a subscriber's channel of the same label, through the gate like everything else.
-fn forward_message(
-    engine: &mut Engine,
-    publisher: PeerId,
-    subscriber: PeerId,
-    label: &str,
-    payload: &[u8],
-    binary: bool,
-    now: Instant,
-) {
-    let Some(edge) = engine.gate.find(Flow::Data(publisher), subscriber) else { return };
-    let Some(allowed) = engine.gate.admit(edge, payload) else { return };
-    let Some(data) = engine.peers.find_mut(subscriber).and_then(|member| member.peer_mut()?.data.as_mut()) else {
-        return;
-    };
-    if data.send(label, allowed.into_inner(), binary).is_err() {
-        engine.stats.drops.send_queue_full += 1;
-    }
-    settle(engine, subscriber, now);
-}
-
-pub(super) fn send_data(
-    engine: &mut Engine,
-    peer: PeerId,
-    label: &str,
-    payload: &[u8],
-    binary: bool,
-    now: Instant,
-) -> Result<Reply, Refusal> {
-    let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
-    let data = member.peer_mut().and_then(|transport| transport.data.as_mut()).ok_or(Refusal::UnknownChannel)?;
-    data.send(label, payload, binary).map_err(|error| match error {
-        DataError::UnknownChannel => Refusal::UnknownChannel,
-        _ => Refusal::Full(Cap::DataBuffer),
-    })?;
-    settle(engine, peer, now);
-    Ok(Reply::Done)
-}
-
 /// Tells the remote that its transport closes (TLS `close_notify`), so that it need not find out by silence. What does not
 /// fit the batch is left unsaid.
 pub(super) fn say_goodbye(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     let Some(transport) = member.peer_mut() else { return };
+    // No message goes before it: whoever asked for the end will not have it that one leaves after.
+    transport.data = None;
     transport.close(now);
     member.transport_work = true;
     flush::flush_transport(member, &mut engine.writer);
-}
-
-/// What waits in the subscriber's channels may come from the publisher whose edge ended.
-pub(super) fn reset_data(engine: &mut Engine, subscriber: PeerId) {
-    if let Some(member) = engine.peers.find_mut(subscriber) {
-        if let Some(data) = member.peer_mut().and_then(|transport| transport.data.as_mut()) {
-            data.reset_all();
-        }
-        member.note_transport();
-        engine.pending.note(member);
-    }
 }
 
 /// Our half of the peer's transport, to be put into a description.
@@ -294,15 +250,22 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         });
         sections.push(id);
     }
+    let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
     let estimate = match member.outbound.estimate.limit {
         // No sign that anything is too much: nobody is paused for what was only never tried.
-        Limit::None => member.outbound.estimate.target.max(lowest_of(&demands)),
-        _ => member.outbound.estimate.target,
+        Limit::None => target.max(lowest),
+        // Radio loses at any rate, and repairs make up for it.
+        Limit::Loss if target >= lowest * REPAIRABLE => target.max(lowest),
+        _ => target,
     };
+    member.outbound.promise(if estimate > target { estimate } else { Bitrate::ZERO });
     member.outbound.controller.set_desired(Allocator::desired(&demands));
+    let reachable = member.is_reachable();
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
     for (&id, &target) in sections.iter().zip(&targets) {
+        // What cannot leave would only grow old in the queue; the keyframe to begin with is asked for once it can.
+        let target = if reachable { target } else { Target::PAUSED };
         retarget(engine, peer, id, target, now);
     }
     if let Some(member) = engine.peers.find_mut(peer) {

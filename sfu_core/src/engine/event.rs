@@ -157,6 +157,24 @@ pub struct TrackSnapshot {
     pub allowed: Vec<PeerId>,
 }
 
+/// Who can hear or see anything in one room, in a [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterSnapshot {
+    /// Where.
+    pub room: RoomId,
+    /// Every participant with an inbound edge, in order of id.
+    pub listeners: Vec<ParticipantId>,
+}
+
+/// One right to messages on data channels, in a [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSnapshot {
+    /// Who says them.
+    pub publisher: PeerId,
+    /// Who may receive them.
+    pub subscriber: PeerId,
+}
+
 /// The state of everything, for a reader that missed events or was restarted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -168,4 +186,8 @@ pub struct Snapshot {
     pub peers: Vec<PeerSnapshot>,
     /// All tracks.
     pub tracks: Vec<TrackSnapshot>,
+    /// The roster of every room that has listeners.
+    pub rosters: Vec<RosterSnapshot>,
+    /// All rights to messages.
+    pub data: Vec<DataSnapshot>,
 }

@@ -93,7 +93,7 @@ fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, no
 fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], now: Instant) {
     let Some(member) = engine.peers.find_mut(from) else { return };
     for block in blocks {
-        member.outbound.on_report_block(block, now);
+        member.outbound.on_report_block(block, &mut engine.stats, now);
     }
 }
 
@@ -113,6 +113,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let send_index = member.outbound.section_of(media)?;
     let section = member.outbound.send.get(usize::from(send_index))?;
     section.rtx_ssrc?;
+    let repairs = member.outbound.repaired_rate() * section.repair_share();
     let id = section.track?;
     let track = engine.tracks.find_mut(id)?;
     let subscription = track.subscription_mut(from)?;
@@ -127,9 +128,8 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
     let round_trip = member.outbound.round_trip.unwrap_or(Duration::from_millis(50));
-    let estimate = member.outbound.estimate.target;
     if !member.outbound.recent_resends.may(send_index, sequence, round_trip, now)
-        || !member.outbound.may_retransmit(len, estimate, now)
+        || !member.outbound.may_retransmit(len, repairs, now)
     {
         return None;
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::ahead;
 use super::batch::{BatchWriter, Route};
 use super::member::{Link, Member};
 use super::path::{self, Exit};
@@ -19,10 +20,13 @@ const IDLE: Duration = Duration::from_millis(500);
 pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
     let at = (now, abs_send_time(engine.epoch.micros_at(now)));
-    for &id in &flushing {
-        engine.serve(Served::Peer(id));
-        while flush_peer(engine, id, sink, at) {
-            transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
+    for group in flushing.chunks(ahead::GROUP) {
+        ahead::of_peers(engine, group);
+        for &id in group {
+            engine.serve(Served::Peer(id));
+            while flush_peer(engine, id, sink, at) {
+                transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
+            }
         }
     }
     engine.serving = Served::Nobody;
@@ -38,6 +42,7 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
 fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant, u32)) -> bool {
     let Some(member) = engine.peers.find_mut(id) else { return false };
     member.pending = false;
+    let transport_work = member.transport_work;
     let mut exit = Exit {
         tracks: &engine.tracks,
         gate: &engine.gate,
@@ -46,6 +51,12 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant
         scratch: &mut engine.scratch,
     };
     flush_member(&mut exit, member, &mut engine.writer, sink, at);
+    if transport_work {
+        // What just left may have to be repeated.
+        member.note_due();
+        let due = member.next_deadline();
+        engine.timers.arm(id, &mut member.armed, due);
+    }
     if engine.writer.is_full() {
         return true;
     }

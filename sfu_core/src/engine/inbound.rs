@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 
 use crate::bwe::arrival::ArrivalLog;
 use crate::ids::{Mid, Ssrc, TrackId};
+use crate::prefetch::prefetch;
 use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionMap, Extensions};
 use crate::session::{CongestionFeedback, NegotiatedSession, ReceiveMedia};
@@ -41,7 +42,6 @@ pub(crate) enum Resolved {
 pub(crate) struct Inbound {
     pub(crate) extensions: ExtensionMap,
     pub(crate) congestion: CongestionFeedback,
-    pub(crate) reduced_size_rtcp: bool,
     pub(crate) media: Vec<ReceiveMedia>,
     /// Published media sections.
     pub(crate) tracks: ArrayVec<(Mid, TrackId), MAX_TRACKS_PER_PEER>,
@@ -64,7 +64,6 @@ impl Inbound {
         Self {
             extensions: ExtensionMap::default(),
             congestion: CongestionFeedback::None,
-            reduced_size_rtcp: false,
             media: Vec::new(),
             tracks: ArrayVec::new(),
             sources: ArrayVec::new(),
@@ -80,8 +79,18 @@ impl Inbound {
     pub(crate) fn apply(&mut self, session: &NegotiatedSession) {
         self.extensions = session.extensions.clone();
         self.congestion = session.feedback;
-        self.reduced_size_rtcp = session.reduced_size_rtcp;
         self.media.clone_from(&session.receive);
+    }
+
+    /// Fetches what a packet of media touches.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.extensions);
+        prefetch(&self.last_hit);
+        prefetch(&self.sources[..self.sources.len().min(4)]);
+        prefetch(&self.arrivals);
+        prefetch(&self.report_at);
+        prefetch(&self.last_ssrc);
     }
 
     pub(crate) fn media(&self, mid: Mid) -> Option<&ReceiveMedia> {

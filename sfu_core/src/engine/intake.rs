@@ -94,7 +94,7 @@ pub(super) fn store(
         (true, [high, low, payload @ ..]) => (u16::from_be_bytes([*high, *low]), payload),
         (true, _) => return None, // padding on the retransmission's SSRC: a probe
     };
-    let kind = track.kind;
+    let recovers = track.recovers;
     let clock_rate = u64::from(track.payload_types.get(usize::from(payload_index))?.clock_rate_hz);
     let encoding = track.encodings.get_mut(usize::from(source.encoding))?;
     let sequence = encoding.unwrapper.unwrap(sequence_number);
@@ -123,7 +123,7 @@ pub(super) fn store(
     } else {
         encoding.reception.on_packet(sequence, packet.header.timestamp, payload.len(), arrival_ticks, now);
     }
-    if kind == MediaKind::Video {
+    if recovers {
         encoding.recovery.on_packet(sequence, now);
     }
     if facts.keyframe {

@@ -7,6 +7,7 @@ use crate::peer::Peer;
 use crate::units::Bitrate;
 
 use super::batch::Route;
+use super::data::Voice;
 use super::event::PeerState;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
@@ -20,29 +21,37 @@ pub(crate) enum Link {
     Bot,
 }
 
+/// In the order written: what every packet touches comes first and lies together, see `prefetch.rs`.
+#[repr(C)]
 pub(crate) struct Member {
     pub(crate) id: PeerId,
-    pub(crate) room: RoomId,
-    pub(crate) participant: ParticipantId,
     pub(crate) link: Link,
-    pub(crate) inbound: Inbound,
-    pub(crate) outbound: Outbound,
-    /// The one valid deadline among those in the timers.
-    pub(crate) armed: Option<Instant>,
     /// Whether it is on the list of those with something to send.
     pub(crate) pending: bool,
+    /// Whether the transport may have datagrams of its own to send.
+    pub(crate) transport_work: bool,
+    /// Where media goes now; noted whenever the transport was touched, so that a flush need not ask it.
+    pub(crate) route: Option<Route>,
+    /// Clear RTCP until the next flush.
+    pub(crate) rtcp: RtcpQueue,
+    /// The one valid deadline among those in the timers.
+    pub(crate) armed: Option<Instant>,
+    /// When the transport wants to be woken; noted whenever it was touched, because asking it reads much cold memory.
+    pub(crate) transport_due: Option<Instant>,
+    pub(crate) outbound: Outbound,
+    pub(crate) inbound: Inbound,
+    pub(crate) room: RoomId,
+    pub(crate) participant: ParticipantId,
     /// How many local ICE credentials it has had.
     pub(crate) ice_generation: u8,
     pub(crate) ssrc_base: u32,
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
     pub(crate) state: PeerState,
-    /// Where media goes now; noted whenever the transport was touched, so that a flush need not ask it.
-    pub(crate) route: Option<Route>,
-    /// Whether the transport may have datagrams of its own to send.
-    pub(crate) transport_work: bool,
-    /// Clear RTCP until the next flush.
-    pub(crate) rtcp: RtcpQueue,
+    /// When its remote was described first, until it is connected.
+    pub(crate) described_at: Option<Instant>,
+    /// How much it may say on data channels.
+    pub(crate) voice: Voice,
     /// Scratch for one control datagram.
     pub(crate) control: Vec<u8>,
 }
@@ -66,14 +75,17 @@ impl Member {
             inbound: Inbound::new(),
             outbound: Outbound::new(initial, now),
             armed: None,
+            transport_due: None,
             pending: false,
             ice_generation: 0,
             ice: (String::new(), String::new()),
             ssrc_base,
             state,
+            described_at: None,
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),
+            voice: Voice::new(now),
             control: Vec::new(),
         }
     }
@@ -90,6 +102,20 @@ impl Member {
         let media = self.peer().and_then(Peer::media_address);
         self.route = media.map(|(destination, source)| Route { peer: self.id, destination, source });
         self.transport_work = true;
+        self.note_due();
+    }
+
+    /// The transport may want to be woken at another time.
+    pub(crate) fn note_due(&mut self) {
+        self.transport_due = self.peer().and_then(Peer::poll_timeout);
+    }
+
+    /// Whether packets can reach it: it has keys, and an address that it consents to.
+    pub(crate) fn is_reachable(&self) -> bool {
+        match &self.link {
+            Link::Network(peer) => self.route.is_some() && peer.srtp.is_some(),
+            Link::Bot => true,
+        }
     }
 
     /// Whether RTCP or the transport's own datagrams wait for the next flush.
@@ -106,7 +132,6 @@ impl Member {
 
     /// When something of this member's own must be done, whether or not anything comes in.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let transport = self.peer().and_then(Peer::poll_timeout);
-        [transport, self.inbound.report_at, self.outbound.report_at].into_iter().flatten().min()
+        [self.transport_due, self.inbound.report_at, self.outbound.report_at].into_iter().flatten().min()
     }
 }

@@ -8,8 +8,10 @@ use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
+use crate::prefetch::prefetch;
 use crate::rtcp::sr::ReportBlock;
 use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType};
+use crate::stats::EngineStats;
 use crate::units::{Bitrate, NtpTime};
 
 use super::probe::PaddingCredit;
@@ -21,6 +23,10 @@ pub const MAX_SUBSCRIPTIONS_PER_PEER: usize = 50;
 const MAX_MID_PACKETS: u64 = 200;
 /// Share of the estimate that retransmissions may take (`media-core.md` 7: 20 to 30 %).
 const RTX_SHARE: f64 = 0.25;
+/// The same for a subscriber who loses much.
+const MAX_RTX_SHARE: f64 = 0.5;
+/// What is sent beyond the estimate may leave this much faster than it is made, as keyframes are larger than other frames.
+const PROMISE_PACING: f64 = 1.25;
 /// A smaller change of the estimate changes no choice; each second the layers are chosen anew anyway.
 const ESTIMATE_MOVED: f64 = 0.05;
 /// Layers are chosen anew at most this often; every feedback would be too often.
@@ -65,9 +71,13 @@ pub(crate) struct SendTrack {
     pub(crate) retransmitted: u64,
     /// What the subscriber last reported.
     pub(crate) loss: f64,
+    /// The most it has ever reported lost.
+    pub(crate) lost: u64,
     /// The last video packet that left: what the downlink is filled up with.
     pub(crate) last_video: Option<Queued>,
     acknowledged: bool,
+    /// The highest sequence number that the subscriber reported.
+    reported_to: Option<u16>,
 }
 
 impl SendTrack {
@@ -76,27 +86,46 @@ impl SendTrack {
     pub(crate) fn mid_to_write(&self) -> Option<Mid> {
         (!self.acknowledged && self.packets < MAX_MID_PACKETS).then_some(self.mid)
     }
+
+    /// How many packets a report says came and were lost since the report before.
+    fn reported(&mut self, block: &ReportBlock) -> (u32, u32) {
+        let highest = block.highest_sequence as u16; // some count no wraps
+        let since = self.reported_to.replace(highest).map_or(0, |before| highest.wrapping_sub(before));
+        let expected = if since < 1 << 15 { u32::from(since) } else { 0 };
+        let lost = (expected * u32::from(block.fraction_lost) + 128) / 256;
+        (expected - lost, lost)
+    }
+
+    /// The share of the estimate that repairs may take: what is lost has to come again, some of it more than once, or what
+    /// came is of no use.
+    pub(crate) fn repair_share(&self) -> f64 {
+        (2.0 * self.loss).clamp(RTX_SHARE, MAX_RTX_SHARE)
+    }
 }
 
+/// In the order written: what every packet touches comes first and lies together, see `prefetch.rs`.
+#[repr(C)]
 pub(crate) struct Outbound {
-    pub(crate) stamp: Stamp,
     pub(crate) pacer: Pacer<Queued>,
     pub(crate) history: History,
+    pub(crate) stamp: Stamp,
     pub(crate) controller: Box<dyn Controller>,
+    pub(crate) send: Vec<SendTrack>,
+    pub(crate) padding: PaddingCredit,
     /// What the controller said last.
     pub(crate) estimate: Estimate,
+    pub(crate) report_at: Option<Instant>,
+    pub(crate) round_trip: Option<Duration>,
     pub(crate) allocator: Allocator,
     /// Scratch of the allocator.
     pub(crate) targets: Vec<crate::bwe::allocator::Target>,
-    pub(crate) send: Vec<SendTrack>,
-    pub(crate) report_at: Option<Instant>,
-    pub(crate) round_trip: Option<Duration>,
     /// Our last sender reports, to read the round trip from what comes back: middle of the NTP time, and when it left.
     sent_reports: [(u32, Option<Instant>); SENT_REPORTS],
     next_sent_report: usize,
     rtx_budget: RtxBudget,
-    pub(crate) padding: PaddingCredit,
     pub(crate) recent_resends: RecentResends,
+    /// The pace of what is sent although it exceeds the estimate; zero when nothing is.
+    promised: Bitrate,
     /// When the layers were last chosen, and for which estimate.
     allocated: Option<(Instant, Estimate)>,
 }
@@ -105,6 +134,16 @@ pub(crate) struct Outbound {
 const SENT_REPORTS: usize = 32;
 
 impl Outbound {
+    /// Fetches what a packet that leaves touches.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.pacer);
+        prefetch(&self.history);
+        prefetch(&self.send);
+        prefetch(&self.padding);
+        prefetch(&self.estimate);
+    }
+
     pub(crate) fn new(initial: Bitrate, now: Instant) -> Self {
         Self {
             stamp: Stamp::default(),
@@ -127,6 +166,7 @@ impl Outbound {
             rtx_budget: RtxBudget::default(),
             padding: PaddingCredit::default(),
             recent_resends: RecentResends::default(),
+            promised: Bitrate::ZERO,
             allocated: None,
         }
     }
@@ -164,8 +204,10 @@ impl Outbound {
                 bytes: 0,
                 retransmitted: 0,
                 loss: 0.0,
+                lost: 0,
                 last_video: None,
                 acknowledged: false,
+                reported_to: None,
             });
         }
         true
@@ -174,7 +216,19 @@ impl Outbound {
     /// Asks the controller what may be sent now.
     pub(crate) fn estimate_anew(&mut self, now: Instant) {
         self.estimate = self.controller.tick(now);
-        self.pacer.set_rate(self.estimate.pacing);
+        self.pacer.set_rate(self.estimate.pacing.max(self.promised));
+    }
+
+    /// What is sent although it exceeds the estimate, repairs included. It leaves at that pace: a picture held back until it
+    /// is too old is a broken picture, and as much on the wire.
+    pub(crate) fn promise(&mut self, rate: Bitrate) {
+        self.promised = rate * PROMISE_PACING;
+        self.pacer.set_rate(self.estimate.pacing.max(self.promised));
+    }
+
+    /// The rate of which repairs take their share.
+    pub(crate) fn repaired_rate(&self) -> Bitrate {
+        self.estimate.target.max(self.promised)
     }
 
     /// Whether the layers are to be chosen anew: the estimate has changed enough to matter.
@@ -212,16 +266,23 @@ impl Outbound {
     }
 
     /// A receiver report block about one of our sections (RFC 3550 §6.4.1).
-    pub(crate) fn on_report_block(&mut self, block: &ReportBlock, now: Instant) {
+    pub(crate) fn on_report_block(&mut self, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
         let Some(index) = self.section_of(block.ssrc) else { return };
         let send = &mut self.send[usize::from(index)];
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
+        stats.quality.loss_out.observe(send.loss);
+        // Reports are the remote's to write: it cannot have lost more than was sent.
+        let lost_in_all = u64::try_from(block.cumulative_lost).unwrap_or(0).min(send.packets);
+        stats.lost_packets_out += lost_in_all.saturating_sub(send.lost);
+        send.lost = send.lost.max(lost_in_all);
+        let (received, lost) = send.reported(block);
         if let Some(round_trip) = self.round_trip_from(block.last_sr, block.delay_since_last_sr, now) {
             self.round_trip = Some(round_trip);
+            stats.quality.rtt_s.observe(round_trip.as_secs_f64());
             self.controller.on_rtt(round_trip, now);
         }
-        self.controller.on_loss_report(block.fraction_lost, now);
+        self.controller.on_loss_report(received, lost, now);
     }
 
     /// Notes a sender report, so that the round trip can be read from the reports that quote it.
@@ -230,9 +291,9 @@ impl Outbound {
         self.next_sent_report = (self.next_sent_report + 1) % SENT_REPORTS;
     }
 
-    /// Whether a retransmission of `bytes` fits the share of the estimate that repairs may take.
-    pub(crate) fn may_retransmit(&mut self, bytes: usize, estimate: Bitrate, now: Instant) -> bool {
-        self.rtx_budget.take(bytes, estimate * RTX_SHARE, now)
+    /// Whether a retransmission of `bytes` fits the rate that repairs may take.
+    pub(crate) fn may_retransmit(&mut self, bytes: usize, allowed: Bitrate, now: Instant) -> bool {
+        self.rtx_budget.take(bytes, allowed, now)
     }
 
     fn round_trip_from(&self, last_sender_report: u32, delay_65536ths: u32, now: Instant) -> Option<Duration> {

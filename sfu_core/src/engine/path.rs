@@ -198,7 +198,7 @@ pub(super) fn leave(
     let stamped = outbound.stamp.has_transport_cc();
     let len = match (&mut subscriber.link, route) {
         (Link::Network(peer), Some(route)) => {
-            let Some(srtp) = peer.srtp.as_mut() else { return };
+            let Some(srtp) = peer.srtp.as_mut() else { return exit.stats.drops.no_route += 1 };
             let out = writer.space();
             let Some(lengths) = seal::write(&outgoing, &outbound.stamp, leaving, out) else {
                 return exit.stats.drops.rewrite_rejected += 1;
@@ -214,7 +214,7 @@ pub(super) fn leave(
             sink.deliver(subscriber.id, &exit.scratch[..len]);
             len
         }
-        (Link::Network(_), None) => return exit.stats.drops.socket_full += 1,
+        (Link::Network(_), None) => return exit.stats.drops.no_route += 1,
     };
     exit.witness.observe(stored.origin.track, subscriber.id);
     if stamped {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use crate::ids::{PeerId, Ssrc, TrackId};
+use crate::ids::{Cname, PeerId, Ssrc, TrackId};
 use crate::rtcp::pli::Pli;
 use crate::rtcp::rr::ReceiverReport;
 use crate::rtcp::sr::{ReportBlock, ReportBlocks, SenderReport};
@@ -67,6 +67,10 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
             }
             soonest(encoding.keyframes.poll_timeout());
             if reports_due && let Some(report) = encoding.reception.report() {
+                let quality = &mut engine.stats.quality;
+                quality.loss_in.observe(f64::from(report.fraction_lost) / 256.0);
+                quality.jitter_s.observe(f64::from(report.jitter) / f64::from(track.clocks.clock_rate_hz.max(1)));
+                engine.stats.lost_packets_in += report.lost_lately;
                 let (last_sr, delay_since_last_sr) = encoding.last_sender_report(now);
                 let _ = blocks.try_push(ReportBlock {
                     ssrc,
@@ -121,35 +125,34 @@ fn transport_feedback(member: &mut Member, sender: Ssrc, now: Instant) {
 fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     for index in 0..member.outbound.send.len() {
-        let Some(report) = sender_report(&member.outbound.send[index], &engine.tracks, peer, now) else { continue };
-        let reduced = member.inbound.reduced_size_rtcp;
+        let Some((report, cname)) = sender_report(&member.outbound.send[index], &engine.tracks, peer, now) else {
+            continue;
+        };
         let ntp = report.ntp;
         let written = member.rtcp.push(|out| {
             let len = report.write(out)?;
-            if reduced {
-                return Some(len);
-            }
-            Some(len + sdes::write(report.sender, CNAME, &mut out[len..])?)
+            // Also where reduced size was agreed on: that is for feedback, not for regular reports (RFC 5506).
+            Some(len + sdes::write(report.sender, &cname, &mut out[len..])?)
         });
         if written {
             member.outbound.note_sender_report(ntp, now);
         }
     }
+    let quality = &mut engine.stats.quality;
+    quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
+    quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(now).as_secs_f64());
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
     member.outbound.estimate_anew(now);
     engine.pending.note(member);
     super::control::allocate(engine, peer, now);
 }
 
-/// All we send shares one clock; the description groups tracks by stream, so the name says nothing of who it is.
-const CNAME: &str = "pysfu";
-
 fn sender_report(
     send: &super::outbound::SendTrack,
     tracks: &crate::slots::Slots<TrackId, crate::forward::router::Track>,
     peer: PeerId,
     now: Instant,
-) -> Option<SenderReport> {
+) -> Option<(SenderReport, Cname)> {
     if send.packets == 0 {
         return None;
     }
@@ -158,12 +161,13 @@ fn sender_report(
     subscription.edge?;
     let encoding = track.encodings.get(usize::from(subscription.selector.current()?))?;
     let (ntp, source_timestamp) = encoding.clock_at(track.clocks.clock_rate_hz, now)?;
-    Some(SenderReport {
+    let report = SenderReport {
         sender: send.ssrc,
         ntp,
         timestamp: source_timestamp.wrapping_add(subscription.rewriter.timestamp_offset()),
         packets: send.packets as u32,
         octets: send.bytes as u32,
         reports: ReportBlocks::new(),
-    })
+    };
+    Some((report, track.participant.cname()))
 }

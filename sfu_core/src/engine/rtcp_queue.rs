@@ -8,6 +8,7 @@ pub(crate) const MAX_COMPOUND: usize = 1_150;
 /// A short queue in one buffer that is kept.
 #[derive(Debug, Default)]
 pub(crate) struct RtcpQueue {
+    /// Grows to what was once needed; what lies behind the last end means nothing.
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -15,13 +16,16 @@ pub(crate) struct RtcpQueue {
 impl RtcpQueue {
     /// Adds what `write` writes. Returns false, and adds nothing, when it writes nothing or there is no room.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
-        let start = self.bytes.len();
-        if start + MAX_COMPOUND > MAX_BYTES {
+        let start = self.ends.last().copied().unwrap_or(0);
+        let end = start + MAX_COMPOUND;
+        if end > MAX_BYTES {
             return false;
         }
-        self.bytes.resize(start + MAX_COMPOUND, 0);
-        let len = write(&mut self.bytes[start..]).filter(|len| (1..=MAX_COMPOUND).contains(len)).unwrap_or(0);
-        self.bytes.truncate(start + len);
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        let written = write(&mut self.bytes[start..end]);
+        let len = written.filter(|len| (1..=MAX_COMPOUND).contains(len)).unwrap_or(0);
         if len > 0 {
             self.ends.push(start + len);
         }
@@ -35,7 +39,6 @@ impl RtcpQueue {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
         self.ends.clear();
     }
 

@@ -111,20 +111,21 @@ fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
     let mut writer = ExtensionWriter::new(out, two_byte);
     let ids = &stamp.ids;
     if let Some(id) = ids.id(ExtensionKind::TransportCc) {
-        writer.push(id, &(leaving.transport_cc as u16).to_be_bytes());
+        writer.push_array(id, (leaving.transport_cc as u16).to_be_bytes());
     }
     if let Some(id) = ids.id(ExtensionKind::AbsSendTime) {
-        writer.push(id, &leaving.abs_send_time.to_be_bytes()[1..]);
+        let [_, time @ ..] = leaving.abs_send_time.to_be_bytes();
+        writer.push_array(id, time);
     }
     if let (Some(mid), Some(id)) = (&packet.mid, ids.id(ExtensionKind::Mid)) {
         writer.push(id, mid.as_str().as_bytes());
     }
     let origin = packet.stored.origin;
     if let (Some(level), Some(id)) = (origin.audio_level, ids.id(ExtensionKind::AudioLevel)) {
-        writer.push(id, &[level]);
+        writer.push_array(id, [level]);
     }
     if let (Some(orientation), Some(id)) = (origin.video_orientation, ids.id(ExtensionKind::VideoOrientation)) {
-        writer.push(id, &[orientation]);
+        writer.push_array(id, [orientation]);
     }
     let mut rest = packet.stored.extensions;
     while let Some((&[kind, len], tail)) = rest.split_first_chunk::<2>() {

@@ -1,8 +1,9 @@
 //! The state of everything, for a reader that missed events or was restarted.
 
 use super::Engine;
-use super::event::{PeerSnapshot, PeerState, Snapshot, TrackSnapshot};
+use super::event::{DataSnapshot, PeerSnapshot, PeerState, RosterSnapshot, Snapshot, TrackSnapshot};
 use super::path::flow_of;
+use crate::peer::Peer;
 use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
 use std::time::Instant;
 
@@ -34,6 +35,13 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 allowed: engine.gate.subscribers(flow_of(id)),
             })
             .collect(),
+        rosters: engine
+            .rooms
+            .iter()
+            .filter(|(_, state)| !state.listeners.is_empty())
+            .map(|(room, state)| RosterSnapshot { room, listeners: state.listeners.keys().copied().collect() })
+            .collect(),
+        data: engine.gate.data_edges().map(|(publisher, subscriber)| DataSnapshot { publisher, subscriber }).collect(),
     }
 }
 
@@ -43,11 +51,16 @@ pub(super) fn engine_stats(engine: &Engine) -> EngineStats {
         rooms: engine.rooms.len() as u64,
         peers: engine.peers.len() as u64,
         connected_peers: engine.peers.iter().filter(|(_, member)| member.state == PeerState::Connected).count() as u64,
+        handshakes: engine.peers.iter().filter(|(_, member)| is_joining(member)).count() as u64,
         tracks: engine.tracks.len() as u64,
         edges: engine.gate.len() as u64,
-        unauthorized_forwards: engine.witness.violations(),
+        unauthorized_forwards: engine.witness.violations() + engine.data_witness.violations(),
         ..engine.stats.clone()
     }
+}
+
+fn is_joining(member: &Member) -> bool {
+    member.peer().is_some_and(Peer::is_joining)
 }
 
 /// The figures of one peer.

@@ -98,7 +98,7 @@ pub(super) fn allow(
         return Err(Refusal::EchoNotAsked);
     }
     let known = engine.gate.find(Flow::Track(track), subscriber).is_some();
-    let edge = engine.gate.allow(Flow::Track(track), subscriber);
+    let edge = engine.gate.allow(Flow::Track(track), subscriber).ok_or(Refusal::Full(Cap::Edges))?;
     engine.witness.granted(track, subscriber);
     if !known {
         engine.listener_gained(subscriber);
@@ -129,30 +129,6 @@ pub(super) fn revoke(engine: &mut Engine, track: TrackId, subscriber: PeerId) ->
         state.cancel_unneeded_keyframes();
     }
     if was_live {
-        engine.listener_lost(room, participant);
-    }
-    Ok(Reply::Done)
-}
-
-pub(super) fn allow_data(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) -> Result<Reply, Refusal> {
-    let from = engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?.room;
-    let to = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?.room;
-    if from != to {
-        return Err(Refusal::OtherRoom);
-    }
-    if engine.gate.find(Flow::Data(publisher), subscriber).is_none() {
-        engine.gate.allow(Flow::Data(publisher), subscriber);
-        engine.listener_gained(subscriber);
-    }
-    Ok(Reply::Done)
-}
-
-pub(super) fn revoke_data(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) -> Result<Reply, Refusal> {
-    engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?;
-    let member = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?;
-    let (room, participant) = (member.room, member.participant);
-    if engine.gate.revoke(Flow::Data(publisher), subscriber) {
-        control::reset_data(engine, subscriber);
         engine.listener_lost(room, participant);
     }
     Ok(Reply::Done)

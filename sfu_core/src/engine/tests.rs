@@ -1,14 +1,17 @@
 //! The engine as a whole, with keyed peers on a desk: every datagram in and out is seen.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::command::{Command, Refusal, Reply, TrackSource};
 use super::event::Event;
 use super::*;
+use crate::ids::ParticipantId;
 use crate::rtcp::RtcpPacket;
 use crate::session::MediaKind;
 
 mod clear;
+mod data;
 mod isolation;
 mod joins;
 mod limits;
@@ -138,17 +141,35 @@ fn a_publisher_is_asked_once_for_what_all_its_subscribers_lack() {
         rig.ingest_video(alice, n, n == 0, 500);
     }
     rig.advance(Duration::from_millis(20));
-    let asked: Vec<u16> = rig
-        .rtcp_to(alice)
-        .iter()
-        .flat_map(|datagram| crate::rtcp::packets(datagram).flatten().collect::<Vec<_>>())
-        .filter_map(|packet| match packet {
-            RtcpPacket::Nack(nack) => Some(nack.lost().collect::<Vec<_>>()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    assert_eq!(asked, [2]);
+    assert_eq!(asked(&mut rig, alice), [2]);
+}
+
+/// The packets that a publisher was asked for again.
+fn asked(rig: &mut Rig, publisher: PeerId) -> Vec<u16> {
+    let datagrams = rig.rtcp_to(publisher);
+    let packets = datagrams.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten().collect::<Vec<_>>());
+    let lost = packets.filter_map(|packet| match packet {
+        RtcpPacket::Nack(nack) => Some(nack.lost().collect::<Vec<_>>()),
+        _ => None,
+    });
+    lost.flatten().collect()
+}
+
+#[test]
+fn lost_sound_is_asked_for_where_that_was_agreed_and_goes_out_late_under_its_own_number() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.subscribe(bob, "a", track);
+    rig.allow(track, bob);
+    for n in [0, 1, 3] {
+        rig.send_audio(alice, n, b"sound");
+    }
+    rig.advance(Duration::from_millis(20));
+    assert_eq!(asked(&mut rig, alice), [2]);
+    assert_eq!(rig.send_audio(alice, 2, b"again"), [(bob, b"again".to_vec())]);
+    let numbers = rig.numbers(bob);
+    assert_eq!(numbers[2].wrapping_sub(numbers[3]), 1);
 }
 
 #[test]
@@ -166,6 +187,49 @@ fn who_comes_back_on_another_path_gets_a_keyframe_without_asking() {
     rig.move_to_another_path(bob);
     rig.advance(Duration::from_millis(20));
     assert_eq!(rig.stats().keyframe_requests_out, before + 1);
+}
+
+#[test]
+fn nothing_waits_for_who_is_not_connected_yet_and_a_keyframe_is_asked_for_when_they_are() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.knock(2));
+    let (voice, face) =
+        (rig.publish(alice, "a", TrackSource::Microphone), rig.publish(alice, "v", TrackSource::Camera));
+    for (section, track) in [("a", voice), ("v", face)] {
+        rig.subscribe(bob, section, track);
+        rig.allow(track, bob);
+    }
+    for n in 0..50 {
+        rig.ingest_video(alice, n, n == 0, 500);
+        rig.send_audio(alice, n, b"hello");
+        rig.advance(Duration::from_millis(20));
+    }
+    assert_eq!(rig.waiting(bob), 0);
+    assert_eq!(rig.stats().keyframe_requests_out, 0, "nobody could use one");
+    rig.connect(bob);
+    rig.advance(Duration::from_millis(20));
+    assert_eq!(rig.stats().keyframe_requests_out, 1);
+    rig.ingest_video(alice, 50, false, 500);
+    rig.ingest_video(alice, 51, true, 600);
+    let seen: Vec<_> = rig.flush().iter().map(|seen| seen.payload.len()).collect();
+    assert_eq!(seen, [600], "from the keyframe on");
+    assert_eq!(rig.send_audio(alice, 52, b"hello"), [(bob, b"hello".to_vec())]);
+    let drops = rig.stats().drops;
+    assert_eq!((drops.no_route, drops.send_queue_full, drops.socket_full), (0, 0, 0));
+}
+
+#[test]
+fn what_waits_for_somebody_who_went_is_counted_as_without_a_route() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    rig.ingest_video(alice, 0, true, 500);
+    rig.lose_route(bob);
+    assert_eq!(rig.flush(), []);
+    let drops = rig.stats().drops;
+    assert_eq!((drops.no_route, drops.socket_full), (1, 0));
 }
 
 #[test]
@@ -193,6 +257,63 @@ fn a_publisher_hears_which_packets_came_and_how_many() {
     }
     assert!(statuses >= 90, "{statuses}");
     assert!((1..=3).contains(&reports), "{reports}");
+}
+
+#[test]
+fn sound_and_picture_of_one_participant_have_one_name_in_rtcp_and_no_other_has_it() {
+    let mut rig = Rig::new();
+    let (alice, carol, bob) = (rig.join(1), rig.join(0x1f), rig.join(2));
+    let mut names = Vec::new();
+    for publisher in [alice, carol] {
+        let tracks = [("a", TrackSource::Microphone), ("v", TrackSource::Camera)]
+            .map(|(section, source)| (section, rig.publish(publisher, section, source)));
+        for (section, track) in tracks {
+            rig.subscribe(bob, section, track);
+            rig.allow(track, bob);
+        }
+        for n in 0..100 {
+            rig.ingest_video(publisher, n, n == 0, 500);
+            rig.send_audio(publisher, n, b"hello");
+            if n == 10 {
+                rig.report(publisher, 1, 9_600);
+                rig.report(publisher, 2, 30_000);
+            }
+            rig.advance(Duration::from_millis(20));
+        }
+        let datagrams = rig.rtcp_to(bob);
+        let packets = datagrams.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten());
+        let told: BTreeSet<(u32, Vec<u8>)> = packets
+            .filter_map(|packet| if let RtcpPacket::Sdes(sdes) = packet { Some(sdes) } else { None })
+            .flat_map(|sdes| sdes.cnames().map(|(ssrc, name)| (ssrc.0, name.to_vec())).collect::<Vec<_>>())
+            .collect();
+        names.push(told);
+        for (section, _) in tracks {
+            rig.command(Command::Unsubscribe { peer: bob, mid: mid(section) }).expect("a subscription");
+        }
+    }
+    let named = |who: u64| {
+        let name = ParticipantId(who).cname().as_bytes().to_vec();
+        BTreeSet::from([(0x2000, name.clone()), (0x2002, name)])
+    };
+    assert_eq!(names, [named(1), named(0x1f)]);
+}
+
+#[test]
+fn what_a_publisher_lost_on_the_way_is_counted_and_spread_over_its_reports() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    rig.publish(alice, "a", TrackSource::Microphone);
+    for n in (0..100).filter(|n| n % 10 != 5) {
+        rig.send_audio(alice, n, b"x");
+        rig.advance(Duration::from_millis(20));
+    }
+    rig.advance(Duration::from_secs(2));
+    let stats = rig.stats();
+    assert_eq!(stats.lost_packets_in, 10);
+    let observed = |spread: &crate::stats::Spread| spread.counts.iter().sum::<u64>();
+    assert!(observed(&stats.quality.loss_in) >= 2);
+    assert!(stats.quality.loss_in.sum > 0.1, "{:?}", stats.quality.loss_in);
+    assert_eq!(observed(&stats.quality.jitter_s), observed(&stats.quality.loss_in));
 }
 
 #[test]

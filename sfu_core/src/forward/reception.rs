@@ -12,6 +12,8 @@ const RATE_WINDOW: Duration = Duration::from_millis(500);
 pub struct ReceptionReport {
     /// Share lost since the last report, in 256ths.
     pub fraction_lost: u8,
+    /// Packets lost since the last report.
+    pub lost_lately: u64,
     /// Packets lost since the beginning; negative when duplicates came.
     pub cumulative_lost: i32,
     /// Extended highest sequence number received.
@@ -78,6 +80,7 @@ impl Reception {
         let lost = expected as i64 - self.received as i64;
         Some(ReceptionReport {
             fraction_lost,
+            lost_lately: lost_now,
             cumulative_lost: lost.clamp(-0x80_0000, 0x7f_ffff) as i32,
             highest_sequence: self.highest_sequence as u32,
             jitter: (self.jitter_q4 >> 4) as u32,
@@ -146,6 +149,7 @@ mod tests {
         }
         let report = reception.report().expect("packets came");
         assert_eq!((report.fraction_lost, report.cumulative_lost, report.highest_sequence), (64, 25, 199));
+        assert_eq!(report.lost_lately, 25);
         for sequence in 200..210u64 {
             reception.on_packet(sequence, 0, 100, 0, now);
         }

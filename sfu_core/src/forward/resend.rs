@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{PacketFacts, Vp8Facts};
 use crate::ids::TrackId;
+use crate::prefetch::prefetch;
 use crate::session::{Codec, MediaKind};
 
 /// A subscriber may ask again for what is younger than this: two round trips of a bad path.
@@ -18,6 +19,9 @@ pub const MAX_RING_PACKETS: usize = 1024;
 pub const MAX_RING_BYTES: usize = 1 << 20;
 /// The largest payload with its passed-on extensions: what fits a datagram of an Ethernet path.
 pub const MAX_STORED_BYTES: usize = 1500;
+
+/// A full video packet.
+const USUAL_BYTES: usize = 1_200;
 
 /// First sizes: sound of 50 packets/s fits without growing, pictures grow by their rate.
 const AUDIO_PACKETS: usize = 64;
@@ -173,6 +177,14 @@ impl PacketRing {
             extensions: &self.arena[start..middle],
             payload: &self.arena[middle..end],
         })
+    }
+
+    /// Fetches where the packet with this number will be kept.
+    #[inline]
+    pub fn prefetch(&self, sequence_number: u16) {
+        prefetch(&self.entries[usize::from(sequence_number) & (self.entries.len() - 1)]);
+        let start = (self.written % self.arena.len() as u64) as usize;
+        prefetch(&self.arena[start..self.arena.len().min(start + USUAL_BYTES)]);
     }
 
     /// Whether the packet came already.

@@ -24,6 +24,7 @@
 use std::time::{Duration, Instant};
 
 use super::PacketFacts;
+use crate::prefetch::prefetch;
 use crate::session::MAX_ENCODINGS;
 use crate::units::NtpTime;
 
@@ -195,6 +196,14 @@ impl Rewriter {
         let last_in = if age == 0 { self.highest_in } else { last_in };
         let sequence = entry.full_sequence(last_in);
         Some(Source { encoding, sequence, sent: entry.state == State::Sent, index, epoch, offsets })
+    }
+
+    /// Fetches what the next packet touches.
+    #[inline]
+    pub fn prefetch(&self) {
+        if !self.ring.is_empty() {
+            prefetch(&self.ring[self.place(self.next)]);
+        }
     }
 
     /// Gives the ring's memory back while nothing goes out; numbers go on where they were.

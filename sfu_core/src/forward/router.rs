@@ -172,6 +172,8 @@ pub struct Track {
     pub muted: bool,
     /// Whether a packet of it came.
     pub started: bool,
+    /// Whether its publisher sends again what we say is lost (RFC 4585 §4.2, `nack`).
+    pub recovers: bool,
 }
 
 impl Track {
@@ -199,6 +201,7 @@ impl Track {
             encrypted: false,
             muted: false,
             started: false,
+            recovers: media.nack,
         }
     }
 

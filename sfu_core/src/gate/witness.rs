@@ -2,6 +2,7 @@
 //! after the gate let it pass. It stops nothing: it counts what should not have passed, so that a bug of the gate is seen.
 
 use crate::ids::{PeerId, TrackId};
+use crate::prefetch::prefetch;
 
 /// One bit per subscriber slot.
 const BITS: u32 = u64::BITS;
@@ -77,6 +78,15 @@ impl Witness {
         });
         if !granted {
             self.violations += 1;
+        }
+    }
+
+    /// Fetches what [`observe`](Self::observe) looks at.
+    #[inline]
+    pub fn prefetch(&self, track: TrackId, subscriber: PeerId) {
+        let row = self.rows.get(track.slot() as usize);
+        if let Some(word) = row.and_then(|row| row.subscribers.get((subscriber.slot() / BITS) as usize)) {
+            prefetch(word);
         }
     }
 

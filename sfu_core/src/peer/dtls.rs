@@ -19,8 +19,6 @@ pub const MAX_PENDING_HANDSHAKE: usize = 16;
 pub const MAX_HANDSHAKE_PER_SECOND: u32 = 40;
 /// Longest datagram looked at. Browsers send 1 408 bytes at most; this is what Ethernet carries.
 pub const MAX_DTLS_LEN: usize = 1_500;
-/// How often a wrong certificate is shown before that is the answer.
-pub const MAX_WRONG_CERTIFICATES: u32 = 3;
 /// Pause before the ClientHello of a new attempt.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// First retransmission of a lost flight. A browser starts at 50 ms; a call across the world takes 300 ms.
@@ -201,7 +199,8 @@ pub enum DtlsEvent {
         /// `1.2` or `1.3`
         version: &'static str,
     },
-    /// The remote shows another certificate than announced, and went on doing so.
+    /// The remote shows another certificate than announced. That is the end: whoever it is, another attempt would not make
+    /// it the one who was announced.
     WrongCertificate,
     /// SCTP.
     Application(Vec<u8>),
@@ -230,7 +229,6 @@ pub struct Dtls {
     progress: Progress,
     pending: VecDeque<Vec<u8>>,
     second: Option<(Instant, u32)>,
-    wrong_certificates: u32,
     failed_attempts: u32,
     transmits: VecDeque<Vec<u8>>,
     events: VecDeque<DtlsEvent>,
@@ -249,7 +247,6 @@ impl Dtls {
             progress: Progress::Handshaking,
             pending: VecDeque::new(),
             second: None,
-            wrong_certificates: 0,
             failed_attempts: 0,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -425,15 +422,10 @@ impl Dtls {
 
     fn refuse_certificate(&mut self, now: Instant) {
         self.give_up_attempt(now);
-        self.wrong_certificates += 1;
-        if self.wrong_certificates == MAX_WRONG_CERTIFICATES {
-            self.events.push_back(DtlsEvent::WrongCertificate);
-        }
-    }
-
-    /// Whether any attempt ended because of the certificate.
-    pub const fn saw_wrong_certificate(&self) -> bool {
-        self.wrong_certificates > 0
+        self.due = None;
+        self.pending.clear();
+        self.progress = Progress::Over;
+        self.events.push_back(DtlsEvent::WrongCertificate);
     }
 
     /// Sends application data; `false` when it cannot.

@@ -3,30 +3,34 @@
 //! Works on the plain datagrams inside DTLS. Nothing here reads the clock; the time is that of the latest call with
 //! `now`, so call [`DataTransport::handle_timeout`] before sending after a pause.
 
+mod abandoned;
 mod association;
 mod channel;
 pub mod dcep;
+pub mod outbox;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use sctp_proto::StreamEvent;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::gate::{EdgeRef, Gate};
+use crate::ids::PeerId;
 use crate::session::DataMedia;
 use association::{Link, Notice};
 use channel::{Channel, State};
 use dcep::{MAX_NAME_BYTES, Message};
+use outbox::{Origin, Outbox, Waiting};
 
 /// Most data channels of one transport. Our clients use about 4; each costs under 1 KiB.
 pub const MAX_CHANNELS: usize = 64;
 /// Largest message in either direction: what every endpoint takes by default (RFC 8841 §6.1).
 pub const MAX_MESSAGE_BYTES: usize = 65_536;
-/// Most bytes waiting to be sent on all channels together: 8 seconds at 1 Mbit/s.
-pub const MAX_BUFFERED_BYTES: usize = 1_048_576;
 /// Largest datagram that [`DataTransport::poll_transmit`] hands out, reached by many tiny messages at once. Only an
 /// acknowledgement that reports some 280 separate gaps is larger.
 pub const MAX_DATAGRAM_SENT_BYTES: usize = 1_160;
@@ -82,7 +86,7 @@ pub enum DataError {
     /// No channel of that label is open.
     #[error("unknown data channel")]
     UnknownChannel,
-    /// [`MAX_BUFFERED_BYTES`] are waiting: drop it, or try again later.
+    /// [`outbox::MAX_BUFFERED_BYTES`] are waiting: drop it, or try again later.
     #[error("send buffer full")]
     BufferFull,
     /// Larger than [`MAX_MESSAGE_BYTES`] or than the remote takes.
@@ -107,6 +111,11 @@ pub struct DataTransport {
     link: Link,
     channels: Vec<Channel>,
     events: VecDeque<DataEvent>,
+    outbox: Outbox,
+    /// The edges of which SCTP may still hold a message, by stream; forgotten when a stream has nothing left to deliver.
+    held: BTreeMap<u16, BTreeSet<EdgeRef>>,
+    /// How many messages SCTP took since it last held none.
+    held_messages: usize,
     max_send_bytes: usize,
     refusals: usize,
 }
@@ -128,6 +137,9 @@ impl DataTransport {
             link: Link::new(role_is_dtls_client, remote.sctp_port, max_send_bytes as u32, now),
             channels: Vec::new(),
             events: VecDeque::new(),
+            outbox: Outbox::default(),
+            held: BTreeMap::new(),
+            held_messages: 0,
             max_send_bytes,
             refusals: 0,
         }
@@ -182,43 +194,87 @@ impl DataTransport {
         Ok(())
     }
 
-    /// Sends a message on an open channel; it is whole at the other end or not there at all.
+    /// Takes a message for an open channel; it leaves after [`hand_over`](Self::hand_over), whole or not at all.
     ///
     /// # Errors
     /// When the channel is not open, the message is too large, or too much is waiting already.
-    pub fn send(&mut self, label: &str, payload: &[u8], binary: bool) -> Result<(), DataError> {
+    pub fn send(&mut self, label: &str, payload: Arc<[u8]>, binary: bool, origin: Origin) -> Result<(), DataError> {
         let channel = self.find(label).filter(|channel| channel.state == State::Open);
-        let id = channel.ok_or(DataError::UnknownChannel)?.id;
+        let stream = channel.and_then(|channel| channel.id).ok_or(DataError::UnknownChannel)?;
         if payload.len() > self.max_send_bytes {
             return Err(DataError::TooLarge);
         }
-        let waiting: usize = self.channels.iter().map(|channel| self.link.buffered_bytes(channel.id)).sum();
-        if waiting + payload.len().max(1) > MAX_BUFFERED_BYTES {
-            return Err(DataError::BufferFull);
-        }
-        if self.link.write(id, payload, binary) { Ok(()) } else { Err(DataError::UnknownChannel) }
+        let holds = self.held_bytes();
+        let message = Waiting { stream, payload, binary, origin };
+        if self.outbox.push(message, holds) { Ok(()) } else { Err(DataError::BufferFull) }
     }
 
-    /// Closes a channel: what was sent before still goes out, then the stream is reset (RFC 8831 §6.7).
-    /// [`DataEvent::Closed`] follows. Unknown labels are ignored.
-    pub fn close(&mut self, label: &str) {
-        if let Some(at) = self.channels.iter().position(|channel| channel.is_called(label)) {
-            self.close_at(at);
-            self.advance();
+    /// Gives SCTP what waits, as much as it can send soon, and only what the gate lets through at this moment. Tells `passed`
+    /// who said each message that came along an edge, and returns how many the gate kept back.
+    pub fn hand_over(&mut self, gate: &Gate, mut passed: impl FnMut(PeerId)) -> u64 {
+        let mut refused = 0;
+        let mut held_bytes = self.held_bytes();
+        if held_bytes == 0 {
+            self.held.clear();
+            self.held_messages = 0;
         }
+        while let Some(message) = self.outbox.pop(held_bytes, self.held_messages) {
+            let stream = message.stream;
+            if !self.channels.iter().any(|channel| channel.id == Some(stream) && channel.state == State::Open) {
+                continue;
+            }
+            let message = match message.origin {
+                Origin::Server => message,
+                Origin::Edge { edge, publisher } => {
+                    let Some(allowed) = gate.admit(edge, message) else {
+                        refused += 1;
+                        continue;
+                    };
+                    passed(publisher);
+                    self.held.entry(stream).or_default().insert(edge);
+                    allowed.into_inner()
+                }
+            };
+            held_bytes += message.payload.len().max(1);
+            self.held_messages += 1;
+            self.link.write(stream, &message.payload, message.binary);
+        }
+        refused
     }
 
-    /// Closes every channel.
-    pub fn reset_all(&mut self) {
-        for at in (0..self.channels.len()).rev() {
-            self.close_at(at);
+    /// The edge has ended: none of its messages leaves after this. Those that wait are dropped, and so is what SCTP holds of
+    /// them, for which their streams are reset (RFC 8831 §6.7); [`DataEvent::Closed`] follows. Returns how many were dropped
+    /// before SCTP had them.
+    pub fn revoke(&mut self, edge: EdgeRef) -> u64 {
+        let mut dropped = self.outbox.drop_edge(edge);
+        let (link, held) = (&mut self.link, &mut self.held);
+        held.retain(|stream, _| link.buffered_bytes(Some(*stream)) > 0);
+        let broken: Vec<u16> =
+            held.iter().filter(|(_, edges)| edges.contains(&edge)).map(|(stream, _)| *stream).collect();
+        for stream in broken {
+            dropped += self.give_up(stream);
+            if let Some(at) = self.channels.iter().position(|channel| channel.id == Some(stream)) {
+                self.close_at(at);
+            }
         }
         self.advance();
+        dropped
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.link.poll_timeout()
+    }
+
+    fn held_bytes(&mut self) -> usize {
+        self.channels.iter().map(|channel| self.link.buffered_bytes(channel.id)).sum()
+    }
+
+    /// Nothing more goes out on the stream as it is; says how many messages waited for it.
+    fn give_up(&mut self, stream: u16) -> u64 {
+        self.link.give_up(stream);
+        self.held.remove(&stream);
+        self.outbox.drop_stream(stream)
     }
 
     fn find(&self, label: &str) -> Option<&Channel> {
@@ -261,6 +317,7 @@ impl DataTransport {
                 }
             }
             Notice::Stream(StreamEvent::Finished { id }) => {
+                self.give_up(id); // nobody there reads it any more
                 self.link.reset(id);
                 self.remove(id);
             }

@@ -288,27 +288,38 @@ impl<'a> ExtensionWriter<'a> {
     /// into `out` or cannot be said in this form.
     #[inline]
     pub fn push(&mut self, id: u8, value: &[u8]) -> Option<usize> {
+        self.begin(id, value.len())?.copy_from_slice(value);
+        Some(self.len - value.len())
+    }
+
+    /// The same for a value whose length is known when we are compiled: nearly all are two or three bytes, and each packet
+    /// of each subscriber gets its own.
+    #[inline]
+    pub fn push_array<const LEN: usize>(&mut self, id: u8, value: [u8; LEN]) {
+        if let Some(space) = self.begin(id, LEN) {
+            space.copy_from_slice(&value);
+        }
+    }
+
+    /// Writes the head of an element and returns where its value belongs.
+    #[inline]
+    fn begin(&mut self, id: u8, len: usize) -> Option<&mut [u8]> {
         let head = if self.two_byte { 2 } else { 1 };
-        let end = self.len + head + value.len();
-        let sayable = if self.two_byte {
-            id != 0 && value.len() <= 255
-        } else {
-            (1..=14).contains(&id) && (1..=16).contains(&value.len())
-        };
+        let sayable =
+            if self.two_byte { id != 0 && len <= 255 } else { (1..=14).contains(&id) && (1..=16).contains(&len) };
+        let end = self.len + head + len;
         // With room for the padding, and with a length that its 16 bits can hold.
         if !sayable || end.next_multiple_of(4) > self.out.len().min(Self::HEAD + 4 * 0xffff) {
             return None;
         }
+        let (start, element) = (std::mem::replace(&mut self.len, end), &mut self.out[..end]);
         if self.two_byte {
-            self.out[self.len] = id;
-            self.out[self.len + 1] = value.len() as u8;
+            element[start] = id;
+            element[start + 1] = len as u8;
         } else {
-            self.out[self.len] = id << 4 | (value.len() - 1) as u8;
+            element[start] = id << 4 | (len - 1) as u8;
         }
-        let start = self.len + head;
-        self.out[start..end].copy_from_slice(value);
-        self.len = end;
-        Some(start)
+        Some(&mut element[start + head..])
     }
 
     /// Completes the block and returns its length; 0 when nothing was pushed: then there is no block.

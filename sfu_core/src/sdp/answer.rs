@@ -254,7 +254,11 @@ pub(super) fn announce(section: &mut Section, plan: &SendPlan, media: &SendMedia
     section.repairs.extend(rtx.map(|rtx| (media.ssrc.0, rtx.0)));
     section.ssrcs = std::iter::once(media.ssrc)
         .chain(rtx)
-        .map(|ssrc| SourceLine { ssrc: ssrc.0, cname: Some(plan.stream.clone()), msid: Some(msid.clone()) })
+        .map(|ssrc| SourceLine {
+            ssrc: ssrc.0,
+            cname: Some(plan.publisher.cname().to_string()),
+            msid: Some(msid.clone()),
+        })
         .collect();
     section.msid = Some(msid);
 }

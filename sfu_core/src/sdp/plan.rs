@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attribute::ice_characters;
 use super::error::SdpError;
-use crate::ids::Mid;
+use crate::ids::{Mid, ParticipantId};
 use crate::session::{Codec, LocalTransport, MAX_MEDIA, MediaKind, NegotiatedSession};
 use crate::units::Bitrate;
 
@@ -60,6 +60,8 @@ pub struct OpusPolicy {
 pub struct SendPlan {
     /// Sound or pictures.
     pub kind: MediaKind,
+    /// Who sends it: its canonical name, by which receivers play tracks in step.
+    pub publisher: ParticipantId,
     /// The first part of the msid: tracks of one stream are played in step. 1 to 64 visible ASCII characters.
     pub stream: String,
     /// The second part of the msid. 1 to 64 visible ASCII characters.

@@ -21,7 +21,7 @@ pub(super) fn local() -> LocalTransport {
 }
 
 pub(super) fn track(kind: MediaKind, track: &str) -> SendPlan {
-    SendPlan { kind, stream: "PA_1".to_owned(), track: track.to_owned(), mid: None }
+    SendPlan { kind, publisher: ParticipantId(0x2a), stream: "PA_1".to_owned(), track: track.to_owned(), mid: None }
 }
 
 pub(super) fn plan() -> AnswerPlan {

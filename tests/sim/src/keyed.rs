@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use sfu_core::ids::{Rid, Ssrc};
 use sfu_core::peer::srtp::{MAX_SRTCP_OVERHEAD, MAX_SRTP_OVERHEAD, SrtpInbound, SrtpKeys, SrtpOutbound, SrtpProfile};
 use sfu_core::rtcp::pli::Pli;
+use sfu_core::rtcp::remb::{MAX_REMB_SSRCS, Remb};
 use sfu_core::rtcp::rr::ReceiverReport;
 use sfu_core::rtcp::sr::ReportBlocks;
 use sfu_core::rtcp::{RtcpPacket, nack};
@@ -24,7 +25,7 @@ use sfu_core::rtp::header::Packet;
 use sfu_core::session::CongestionFeedback;
 use sfu_core::units::NtpTime;
 
-use self::feedback::Arrivals;
+use self::feedback::{Arrivals, Estimator};
 pub use self::negotiation::{Sends, Wishes};
 use self::receiving::Receiver;
 use self::sending::{MAX_PLAIN, Plain, Sender, Stamped};
@@ -66,6 +67,7 @@ pub struct Keyed {
     senders: Vec<Sender>,
     receivers: BTreeMap<u32, Receiver>,
     arrivals: Arrivals,
+    estimator: Estimator,
     next_transport_cc: u16,
     next_feedback: Instant,
     next_report: Instant,
@@ -101,6 +103,7 @@ impl Keyed {
             senders: Vec::new(),
             receivers: BTreeMap::new(),
             arrivals: Arrivals::new(wishes.own_ssrc(0, 0), start),
+            estimator: Estimator::new(now),
             next_transport_cc: random.next_u64() as u16,
             next_feedback: phase(&mut random, feedback::INTERVAL),
             next_report: phase(&mut random, REPORT_INTERVAL),
@@ -195,7 +198,7 @@ impl Keyed {
         }
         if self.next_feedback <= now {
             self.next_feedback = now + feedback::INTERVAL;
-            self.send_feedback();
+            self.send_feedback(now);
         }
         self.request_lost(now);
         if self.next_report <= now {
@@ -232,6 +235,9 @@ impl Keyed {
             (packet.header.ssrc.0, packet.header.sequence_number, packet.payload)
         };
         let recovers = packet.header.payload_type != negotiation::OPUS;
+        if recovers {
+            self.estimator.on_packet(packet.payload.len());
+        }
         let receiver = self.receivers.entry(ssrc).or_insert_with(|| Receiver::new(recovers));
         let Some((sequence, timestamp)) = receiver.on_packet(sequence, packet.header.timestamp, now) else {
             return Some(());
@@ -292,14 +298,24 @@ impl Keyed {
         self.send(bytes);
     }
 
-    fn send_feedback(&mut self) {
-        if self.wishes.feedback != CongestionFeedback::TransportCc {
-            return;
-        }
-        let media = self.receivers.keys().next().map_or(Ssrc(0), |&ssrc| Ssrc(ssrc));
+    fn send_feedback(&mut self, now: Instant) {
         let mut out = [0; MAX_RTCP];
-        while let Some(len) = self.arrivals.write(media, &mut out) {
-            self.send_rtcp(&out[..len]);
+        match self.wishes.feedback {
+            CongestionFeedback::TransportCc => {
+                let media = self.receivers.keys().next().map_or(Ssrc(0), |&ssrc| Ssrc(ssrc));
+                while let Some(len) = self.arrivals.write(media, &mut out) {
+                    self.send_rtcp(&out[..len]);
+                }
+            }
+            CongestionFeedback::Remb => {
+                let Some(bitrate) = self.estimator.poll(now) else { return };
+                let pictures = self.receivers.iter().filter(|(_, receiver)| receiver.recovers());
+                let ssrcs = pictures.map(|(&ssrc, _)| Ssrc(ssrc)).take(MAX_REMB_SSRCS).collect();
+                let estimate = Remb { sender: self.wishes.own_ssrc(0, 0), bitrate, ssrcs };
+                let len = estimate.write(&mut out).expect("the buffer holds an estimate");
+                self.send_rtcp(&out[..len]);
+            }
+            CongestionFeedback::None => {}
         }
     }
 

@@ -358,7 +358,10 @@ fn answer_plan(local: LocalTransport, sections: &[Section], previous: Option<Box
         Section::ReceiveVideo => Some(MediaKind::Video),
         _ => None,
     });
-    let plan = |(n, kind)| SendPlan { kind, stream: format!("stream{n}"), track: format!("track{n}"), mid: None };
+    let plan = |(n, kind)| {
+        let (stream, track) = (format!("stream{n}"), format!("track{n}"));
+        SendPlan { kind, publisher: ParticipantId(n as u64), stream, track, mid: None }
+    };
     let send = kinds.enumerate().map(plan).collect();
     AnswerPlan { local, policy: MediaPolicy::default(), send, data: true, previous }
 }

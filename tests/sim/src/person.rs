@@ -1,6 +1,6 @@
 //! A participant as meetings know them: with a camera and a microphone, and room for those of the others.
 
-use sfu_core::session::MediaKind;
+use sfu_core::session::{CongestionFeedback, MediaKind};
 
 use crate::browser::Section;
 use crate::keyed::{Sends, Wishes};
@@ -47,6 +47,20 @@ impl Person {
     /// A light participant joins, with room for so many others.
     pub fn keyed(meeting: &mut Meeting, number: u32, others: usize, video: VideoConfig, path: Path) -> Self {
         let id = meeting.join_keyed(|wishes| wishes_for(wishes, video.codec, &[], others), path);
+        Self::publish_keyed(meeting, id, number, &[video])
+    }
+
+    /// The same, telling what arrives by `feedback`.
+    pub fn keyed_with(
+        meeting: &mut Meeting,
+        number: u32,
+        others: usize,
+        video: VideoConfig,
+        path: Path,
+        feedback: CongestionFeedback,
+    ) -> Self {
+        let wishes = |wishes| Wishes { feedback, ..wishes_for(wishes, video.codec, &[], others) };
+        let id = meeting.join_keyed(wishes, path);
         Self::publish_keyed(meeting, id, number, &[video])
     }
 

@@ -23,6 +23,14 @@ const NTP_AT_START: u64 = 3_976_214_400;
 /// What a downlink is taken to carry at first: what a video call needs, as configured in the field.
 const INITIAL_BITRATE: Bitrate = Bitrate::kbps(3_000);
 
+/// Told when the engine begins to work on datagrams and time, and when it is done: a bench looks at its clocks then.
+pub trait Meter {
+    /// The engine works from here on.
+    fn enter(&mut self);
+    /// The engine is done.
+    fn leave(&mut self);
+}
+
 /// Told everything the engine is given, in order: enough to do the same to another engine.
 pub trait Recorder {
     /// A command.
@@ -54,6 +62,8 @@ pub struct KeyedPeer<'a> {
 pub struct EngineServer {
     /// The engine.
     pub engine: Engine,
+    /// Who wants to know when it works.
+    pub meter: Option<Box<dyn Meter>>,
     /// Who wants to know what it is given.
     pub recorder: Option<Box<dyn Recorder>>,
     /// All events so far.
@@ -68,7 +78,8 @@ impl EngineServer {
 
     /// The same with a choice of what DTLS it speaks.
     pub fn speaking(dtls: DtlsVersions, address: SocketAddr, seed: u64, now: Instant) -> Self {
-        Self { engine: Engine::new(config(dtls, address, seed, now), now), recorder: None, events: Vec::new() }
+        let engine = Engine::new(config(dtls, address, seed, now), now);
+        Self { engine, meter: None, recorder: None, events: Vec::new() }
     }
 
     /// Carries out a command.
@@ -79,7 +90,9 @@ impl EngineServer {
         if let Some(recorder) = &mut self.recorder {
             recorder.command(&command, now);
         }
+        enter(&mut self.meter);
         let reply = self.engine.command(command, now);
+        leave(&mut self.meter);
         self.engine.drain_events(&mut self.events);
         reply
     }
@@ -93,7 +106,10 @@ impl EngineServer {
             recorder.keyed_peer(peer, now);
         }
         let KeyedPeer { room, participant, address, keys, agreed } = *peer;
-        self.engine.create_keyed_peer(room, participant, address, keys, agreed, now)
+        enter(&mut self.meter);
+        let peer = self.engine.create_keyed_peer(room, participant, address, keys, agreed, now);
+        leave(&mut self.meter);
+        peer
     }
 
     /// The engine's figures.
@@ -110,21 +126,60 @@ impl Server for EngineServer {
         if let Some(recorder) = &mut self.recorder {
             recorder.ingest(batch, now);
         }
+        enter(&mut self.meter);
         self.engine.ingest(batch, now);
+        leave(&mut self.meter);
     }
 
     fn tick(&mut self, now: Instant) -> Instant {
         if let Some(recorder) = &mut self.recorder {
             recorder.turn(now);
         }
+        enter(&mut self.meter);
         let due = self.engine.tick(now);
+        leave(&mut self.meter);
         self.engine.drain_events(&mut self.events);
         due
     }
 
     fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
-        self.engine.flush(sink, now);
+        enter(&mut self.meter);
+        self.engine.flush(&mut Pausing { meter: &mut self.meter, sink }, now);
+        leave(&mut self.meter);
         self.engine.drain_events(&mut self.events);
+    }
+}
+
+/// A sink that does not count as the engine's work.
+struct Pausing<'a> {
+    meter: &'a mut Option<Box<dyn Meter>>,
+    sink: &'a mut dyn Sink,
+}
+
+impl Sink for Pausing<'_> {
+    fn transmit(&mut self, batch: &TransmitBatch) -> usize {
+        leave(self.meter);
+        let taken = self.sink.transmit(batch);
+        enter(self.meter);
+        taken
+    }
+
+    fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
+        leave(self.meter);
+        self.sink.deliver(bot, packet);
+        enter(self.meter);
+    }
+}
+
+fn enter(meter: &mut Option<Box<dyn Meter>>) {
+    if let Some(meter) = meter {
+        meter.enter();
+    }
+}
+
+fn leave(meter: &mut Option<Box<dyn Meter>>) {
+    if let Some(meter) = meter {
+        meter.leave();
     }
 }
 

@@ -17,10 +17,12 @@ const JOINS: usize = 200;
 
 /// Which versions of DTLS were agreed on, in the order of connecting.
 fn versions(meeting: &Meeting) -> Vec<&str> {
-    let told = |event| match event {
-        &Event::PeerConnected { ref dtls_version, .. } => Some(dtls_version.as_str()),
-        _ => None,
-    };
+    fn told(event: &Event) -> Option<&str> {
+        match event {
+            Event::PeerConnected { dtls_version, .. } => Some(dtls_version),
+            _ => None,
+        }
+    }
     meeting.world.server.events.iter().filter_map(told).collect()
 }
 

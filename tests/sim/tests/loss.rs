@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sfu_core::session::CongestionFeedback;
+use sfu_core::units::Bitrate;
 use sim::link::{GilbertElliott, LinkConfig, Loss};
 use sim::media::VideoConfig;
 use sim::meeting::Meeting;
@@ -92,4 +94,77 @@ fn loss_on_the_way_up_is_recovered_before_it_reaches_the_others() {
     assert!(in_time >= 0.98, "{in_time}");
     assert_eq!((video.repeated(), video.timestamps_going_back()), (0, 0));
     assert!(meeting.stats().nacked_packets_out > 50);
+}
+
+/// Frames a second that Bob can decode, in each ten seconds of a minute in which Alice's hop and his lose a fifth both ways.
+fn minute_of_heavy_loss(feedback: CongestionFeedback, kbps: u64, seed: u64) -> Vec<f64> {
+    let mut meeting = Meeting::new(seed);
+    let good = LinkConfig::delayed(5 * MS);
+    let video = VideoConfig { bitrate: Bitrate::kbps(kbps), frames_per_minute: 900, ..VideoConfig::default() };
+    let alice = Person::keyed(&mut meeting, 1, 1, video, Path::both(good.clone()));
+    let bob = Person::keyed_with(&mut meeting, 2, 1, video, Path::both(good.clone()), feedback);
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_until_connected();
+    meeting.run_for(2_000 * MS);
+    let now = meeting.now();
+    for id in [alice.id, bob.id] {
+        let (up, down) = meeting.world.network.links_of(id);
+        meeting.world.network.reconfigure(up, good.clone().losing(0.2), now);
+        meeting.world.network.reconfigure(down, good.clone().losing(0.2), now);
+    }
+    let mut decoded = bob.sees(&meeting, &alice).decodable_frames();
+    let mut rates = Vec::new();
+    for _ in 0..6 {
+        meeting.run_for(10_000 * MS);
+        let now = bob.sees(&meeting, &alice).decodable_frames();
+        rates.push((now - std::mem::replace(&mut decoded, now)) as f64 / 10.0);
+    }
+    rates
+}
+
+#[test]
+fn a_fifth_lost_on_every_hop_leaves_ten_frames_a_second_for_as_long_as_it_lasts() {
+    for feedback in [CongestionFeedback::TransportCc, CongestionFeedback::Remb, CongestionFeedback::None] {
+        for (kbps, seed) in [(200, 5), (600, 6), (1_200, 7)] {
+            let rates = minute_of_heavy_loss(feedback, kbps, seed);
+            assert!(rates.iter().all(|rate| *rate >= 10.0), "{feedback:?}, {kbps} kbit/s: {rates:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_path_without_a_queue_throws_away_is_no_radio_and_costs_the_picture_but_not_the_sound() {
+    for feedback in [CongestionFeedback::TransportCc, CongestionFeedback::Remb] {
+        let mut meeting = Meeting::new(8);
+        let up = LinkConfig::delayed(20 * MS);
+        let down = LinkConfig::constant(Bitrate::kbps(200), 20 * MS, 15 * MS);
+        let video = VideoConfig { bitrate: Bitrate::kbps(800), ..VideoConfig::default() };
+        let alice = Person::keyed(&mut meeting, 1, 1, video, Path::round_trip(20 * MS));
+        let bob = Person::keyed_with(&mut meeting, 2, 1, video, Path { up, down }, feedback);
+        Person::watch_each_other(&mut meeting, &[alice, bob]);
+        meeting.run_for(30_000 * MS);
+        let settled = meeting.ago(15_000 * MS);
+        let heard = bob.hears(&meeting, &alice).stamps_between(settled, meeting.now()).count();
+        assert!(heard >= 700, "{feedback:?}: {heard} of 750 packets of sound");
+    }
+}
+
+#[test]
+fn a_picture_that_is_sent_although_the_estimate_is_still_low_is_sent_whole() {
+    let mut meeting = Meeting::new(9);
+    let (up, wide) = (LinkConfig::delayed(20 * MS), LinkConfig::delayed(20 * MS));
+    let narrow = LinkConfig::constant(Bitrate::kbps(150), 20 * MS, 500 * MS);
+    let video = VideoConfig { bitrate: Bitrate::kbps(900), frames_per_minute: 900, ..VideoConfig::default() };
+    let alice = Person::keyed(&mut meeting, 1, 1, video, Path::round_trip(20 * MS));
+    let bob = Person::keyed(&mut meeting, 2, 1, video, Path { up, down: narrow });
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_for(15_000 * MS);
+    let (now, down) = (meeting.now(), meeting.world.network.links_of(bob.id).1);
+    meeting.world.network.reconfigure(down, wide, now);
+    meeting.run_for(8_000 * MS);
+    let (decoded, missing) = (bob.sees(&meeting, &alice).decodable_frames(), bob.sees(&meeting, &alice).missing());
+    meeting.run_for(10_000 * MS);
+    let video = bob.sees(&meeting, &alice);
+    assert!(video.decodable_frames() >= decoded + 145, "{} of 150 frames", video.decodable_frames() - decoded);
+    assert_eq!(video.missing(), missing);
 }

@@ -23,7 +23,7 @@ class FakeCore:
     """Carries out a bounded number of commands each time it is drained; revocations first, as the engine does."""
 
     workers = 2
-    warnings: tuple[str, ...] = ()
+    warnings = msgspec.msgpack.encode([])
     addresses = (["192.0.2.1:7882"], ["192.0.2.1:7883"])
 
     def __init__(self, config: bytes) -> None:
@@ -36,7 +36,9 @@ class FakeCore:
         self.peers: dict[tuple[int, int], messages.PeerState] = {}
         self.tracks: dict[tuple[int, int], int] = {}
         self.edges: set[tuple[int, int, int]] = set()
+        self.data_edges: set[tuple[int, int, int]] = set()
         self.held = False
+        self.silent = False
         self.busy = False
         self.refuse: dict[type, object] = {}
         self.next = 0
@@ -64,7 +66,8 @@ class FakeCore:
                 )
             else:
                 outgoing = messages.Refused(id=request.id, refusal=refusal)
-            self.out.append((worker, outgoing))
+            if not self.silent:
+                self.out.append((worker, outgoing))
         out, self.out = self.out, []
         return [(worker, msgspec.msgpack.encode(outgoing)) for worker, outgoing in out]
 
@@ -96,27 +99,51 @@ class FakeCore:
             case messages.Allow(track=track, subscriber=subscriber):
                 if (worker, subscriber) not in self.peers:
                     return "unknown_peer"
+                if (worker, track) not in self.tracks:
+                    return "unknown_track"
                 self.edges.add((worker, track, subscriber))
             case messages.Revoke(track=track, subscriber=subscriber):
                 self.edges.discard((worker, track, subscriber))
+            case messages.AllowData(publisher=publisher, subscriber=subscriber):
+                if not {(worker, publisher), (worker, subscriber)} <= self.peers.keys():
+                    return "unknown_peer"
+                self.data_edges.add((worker, publisher, subscriber))
+            case messages.RevokeData(publisher=publisher, subscriber=subscriber):
+                self.data_edges.discard((worker, publisher, subscriber))
             case messages.Stats():
                 return messages.StatsReply(stats=messages.EngineFigures(rooms=len(self.rooms)))
             case messages.Snapshot():
                 rooms = [room for at, room in self.rooms if at == worker]
                 peers = [state for (at, _), state in self.peers.items() if at == worker]
-                state = messages.State(version=1, rooms=rooms, peers=peers, tracks=[])
+                data = [messages.DataState(publisher=edge[1], subscriber=edge[2]) for edge in self.data_edges]
+                state = messages.State(
+                    version=1, rooms=rooms, peers=peers, tracks=[], rosters=self.rosters(worker), data=data
+                )
                 return messages.SnapshotReply(snapshot=state)
         return messages.DoneReply()
+
+    def rosters(self, worker: int) -> list[messages.RosterState]:
+        rosters: dict[int, set[int]] = {}
+        for at, _, subscriber in self.edges | self.data_edges:
+            if at == worker:
+                peer = self.peers[worker, subscriber]
+                rosters.setdefault(peer.room, set()).add(peer.participant)
+        return [messages.RosterState(room=room, listeners=sorted(who)) for room, who in rosters.items()]
 
     def remove_peer(self, worker: int, peer: int) -> None:
         del self.peers[worker, peer]
         gone = [key for key, publisher in self.tracks.items() if key[0] == worker and publisher == peer]
         for key in gone:
             del self.tracks[key]
+        self.data_edges = {edge for edge in self.data_edges if peer not in edge[1:]}
         self.edges = {edge for edge in self.edges if edge[2] != peer and (edge[0], edge[1]) in self.tracks}
 
-    def tell(self, event: messages.AnyEvent | messages.WorkerFailed, *, worker: int = 0) -> None:
-        outgoing = event if isinstance(event, messages.WorkerFailed) else messages.Event(version=1, event=event)
+    def tell(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned, *, worker: int = 0) -> None:
+        outgoing = (
+            event
+            if isinstance(event, messages.WorkerFailed | messages.Warned)
+            else messages.Event(version=1, event=event)
+        )
         self.out.append((worker, outgoing))
         os.eventfd_write(self.event_fd, 1)
 

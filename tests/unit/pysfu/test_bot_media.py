@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,6 +43,9 @@ class Transport:
         self.session = session
         self.playing = {"in0": track}
         self.tracks = [track]
+
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        pass
 
 
 class Track:

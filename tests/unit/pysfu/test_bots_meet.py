@@ -12,6 +12,8 @@ from pysfu import Config, Sfu, bot
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pysfu import Track
+
 pytestmark = pytest.mark.asyncio
 CONFIG = Config(bind=("127.0.0.1",))
 
@@ -48,3 +50,22 @@ async def test_a_bot_hears_another_once_allowed_and_no_more_once_revoked() -> No
             assert stats.total("rtp_packets_out") == before
             assert stats.total("unauthorized_forwards") == 0
             await packets.aclose()
+
+
+async def test_whoever_reads_a_bot_stops_when_the_bot_its_room_or_the_engine_ends() -> None:
+    async def read_to_the_end(reader: bot.Bot, track: Track) -> list[bot.Packet]:
+        return [packet async for packet in reader.packets(track)]
+
+    async with Sfu(CONFIG) as sfu:
+        room, other = await sfu.create_room(), await sfu.create_room()
+        async with room.bot(publish_audio=True) as alice, other.bot(publish_audio=True) as carol:
+            async with room.bot(play=alice.tracks) as bob:
+                readings = [asyncio.create_task(read_to_the_end(bob, alice.tracks[0]))]
+                await asyncio.sleep(0)
+            async with room.bot(play=alice.tracks) as bob, other.bot(play=carol.tracks) as dora:
+                readings.append(asyncio.create_task(read_to_the_end(bob, alice.tracks[0])))
+                readings.append(asyncio.create_task(read_to_the_end(dora, carol.tracks[0])))
+                await asyncio.sleep(0)
+                await room.close()
+                other.end()  # as `Sfu` does when it closes
+            assert await asyncio.wait_for(asyncio.gather(*readings), 5) == [[], [], []]

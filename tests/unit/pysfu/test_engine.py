@@ -49,3 +49,20 @@ async def test_datagrams_of_strangers_are_counted_and_harmless() -> None:
         while (await sfu.stats()).workers[0].rim.datagrams_in < 3:
             pass
         assert (await sfu.stats()).workers[0].rim.failed == 0
+
+
+async def test_tracks_have_the_name_of_their_publisher_in_descriptions() -> None:
+    async with (
+        Sfu(Config(bind=("127.0.0.1",))) as sfu,
+        await sfu.create_room() as room,
+        room.bot(publish_audio=True, publish_video=True) as first,
+        room.bot(publish_audio=True) as second,
+        await room.add_participant() as listener,
+    ):
+        offer = (await listener.offer(play=[*first.tracks, *second.tracks])).sdp
+    sections = [section.splitlines() for section in offer.split("m=")[1:]]
+    names = [{line.partition("cname:")[2] for line in section if "cname:" in line} for section in sections]
+    one, other = first.participant.id, second.participant.id
+    assert names == [{one}, {one}, {other}]
+    streams = [[line.split()[0] for line in section if line.startswith("a=msid:")] for section in sections]
+    assert streams == [[f"a=msid:{name}"] for name in (one, one, other)]

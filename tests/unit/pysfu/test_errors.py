@@ -18,7 +18,7 @@ def test_every_refusal_has_a_class_of_its_own() -> None:
     body = re.search(r"pub enum Refusal {\n(.*?)\n}", SOURCE.read_text(), re.DOTALL)
     assert body is not None
     names = re.findall(r"^    (\w+),", body[1], re.MULTILINE)
-    codes = [messages._snake(name) for name in names]
+    codes = [messages.snake(name) for name in names]
     assert "unknown_room" in codes
     for code in codes:
         error = errors.from_refusal(code)

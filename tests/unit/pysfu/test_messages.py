@@ -80,7 +80,7 @@ def test_an_event_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) ->
         assert through_rust("outgoing", message, messages.Outgoing) == message
 
 
-@pytest.mark.parametrize("kind", [messages.Refused, messages.WorkerFailed])
+@pytest.mark.parametrize("kind", [messages.Refused, messages.WorkerFailed, messages.Warned])
 def test_the_other_messages_come_back_from_rust_as_they_went(kind: type[msgspec.Struct]) -> None:
     for message in structs(kind):
         assert through_rust("outgoing", message, messages.Outgoing) == message
@@ -90,6 +90,12 @@ def test_the_other_messages_come_back_from_rust_as_they_went(kind: type[msgspec.
 def test_a_plan_comes_back_from_rust_as_it_went(name: str, kind: type[msgspec.Struct]) -> None:
     for plan in structs(kind):
         assert through_rust(name, plan, kind) == plan
+
+
+@pytest.mark.parametrize("kind", typing.get_args(messages.EchoOutcome), ids=lambda kind: kind.__name__)
+def test_the_outcome_of_a_test_call_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) -> None:
+    for outcome in structs(kind):
+        assert through_rust("echo_outcome", outcome, messages.EchoOutcome) == outcome
 
 
 def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
@@ -106,10 +112,12 @@ def test_a_configuration_comes_back_from_rust_as_it_went() -> None:
         ("engine/command.rs", "Reply", messages.AnyReply),
         ("engine/event.rs", "Event", messages.AnyEvent),
         ("driver/wire.rs", "Outgoing", messages.Outgoing),
+        ("driver/echo_call.rs", "EchoOutcome", messages.EchoOutcome),
+        ("driver/warning.rs", "Warning", messages.AnyWarning),
     ],
 )
 def test_python_knows_every_variant_of_rust(file: str, enum: str, union: Any) -> None:
     body = re.search(rf"pub enum {enum} {{\n(.*?)\n}}", (SOURCE / file).read_text(), re.DOTALL)
     assert body is not None
-    variants = {messages._snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
+    variants = {messages.snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
     assert variants == {kind.__struct_config__.tag for kind in typing.get_args(union)}

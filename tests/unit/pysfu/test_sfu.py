@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import Literal
 
+import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer
 
@@ -172,11 +174,29 @@ async def test_a_resync_takes_a_snapshot_and_then_tells(
         assert transport.state == state
 
 
+async def test_after_a_resync_the_roster_is_told_again(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room, other = await sfu.create_room(), await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        await alice.answer(SENDS_BOTH)
+        await bob.answer(TAKES_BOTH, publish=False)
+        await bob.allow_data(alice)
+        with sfu.subscription() as queue:
+            cores[0].tell(messages.Resync(version=9))
+            assert await anext(queue) == events.Resynced()
+            assert await anext(queue) == events.RosterChanged(room, (bob.id,))
+            assert (room.listeners, other.listeners) == ((bob.id,), ())
+            cores[0].tell(messages.Roster(room=room.number, listeners=[]))
+            assert await anext(queue) == events.RosterChanged(room, ())
+            assert room.listeners == ()
+
+
 async def test_a_failed_worker_ends_its_rooms_and_gets_no_new_ones(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         first, second = await sfu.create_room(), await sfu.create_room()
         with sfu.subscription() as queue:
             cores[0].tell(messages.WorkerFailed(reason="a bug"), worker=0)
+            assert await anext(queue) == events.WorkerFailed(0)
             assert await anext(queue) == events.RoomFailed(first)
         assert sfu.rooms == (second,)
         assert [(await sfu.create_room()).worker for _ in range(2)] == [1, 1]
@@ -245,9 +265,12 @@ async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_els
         async def life() -> None:
             bob = await room.add_participant()
             transport = await bob.answer(TAKES_BOTH, publish=False, play=tracks)
+            await bob.answer(TAKES_BOTH, publish=False, play=tracks)
             for track in tracks:
                 await bob.allow(track)
-            await bob.revoke(tracks[0])
+            await bob.allow_data(alice)
+            await asyncio.gather(bob.revoke(tracks[0]), bob.allow(tracks[1]))
+            await bob.revoke_data(alice)
             await transport.close()
             await bob.answer(SENDS_BOTH)
             await bob.answer(TAKES_BOTH, publish=False, play=tracks)
@@ -272,3 +295,120 @@ async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_els
             for track in participant.allowed
         }
         assert core.edges == allowed
+        said = {
+            (0, theirs.number, ours.number)
+            for participant in room.participants
+            for ours in participant.transports
+            for publisher in participant.hears
+            for theirs in publisher.transports
+        }
+        assert core.data_edges == said
+
+
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_after_revoke_returns_no_transport_has_the_edge_that_was_being_granted(
+    cores: list[FakeCore], turns: int
+) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        track = (await alice.answer(SENDS_BOTH)).tracks[0]
+        for _ in range(2):
+            await alice.answer(SENDS_BOTH)
+            await bob.answer(TAKES_BOTH, publish=False, play=[track])
+        granting = [asyncio.create_task(bob.allow(track)), asyncio.create_task(bob.allow_data(alice))]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await bob.revoke(track)
+        await bob.revoke_data(alice)
+        assert (cores[0].edges, cores[0].data_edges) == (set(), set())
+        await asyncio.gather(*granting)
+        await settle()
+        assert (cores[0].edges, cores[0].data_edges) == (set(), set())
+        assert (bob.allowed, bob.hears) == (frozenset(), frozenset())
+
+
+async def test_who_gives_up_granting_does_not_take_back_what_another_granted(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        track = (await alice.answer(SENDS_BOTH)).tracks[0]
+        transport = await bob.answer(TAKES_BOTH, publish=False, play=[track])
+        first = asyncio.create_task(bob.allow(track))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(bob.allow(track))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        await settle()
+        assert cores[0].edges == {(0, track.number, transport.number)}
+        assert bob.allowed == {track}
+
+
+async def test_a_track_that_ended_is_no_right_and_nobody_fails_over_it(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        track = (await alice.answer(SENDS_BOTH)).tracks[0]
+        await bob.allow(track)
+        await bob.allow_data(alice)
+        await alice.remove()
+        assert (bob.allowed, bob.hears) == (frozenset(), frozenset())
+        await bob.answer(TAKES_BOTH, publish=False)
+
+
+async def test_a_section_that_plays_something_goes_on_when_something_else_is_refused(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        track = (await alice.answer(SENDS_BOTH)).tracks[0]
+        other = (await alice.answer(SENDS_BOTH)).tracks[0]
+        transport = await bob.answer(TAKES_BOTH, publish=False, play=[track])
+        with pytest.raises(errors.MidInUseError):
+            await transport.play(other, mid="0")
+        await settle()
+        assert dict(transport.playing) == {"0": track}
+        assert not [command for _, command in cores[0].log if isinstance(command, messages.Unsubscribe)]
+
+
+async def test_who_waits_for_a_worker_that_fails_is_told(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        track = (await alice.answer(SENDS_BOTH)).tracks[0]
+        await bob.answer(TAKES_BOTH, publish=False, play=[track])
+        cores[0].silent = True
+        granting, taking = asyncio.create_task(bob.allow(track)), asyncio.create_task(bob.revoke(track))
+        await settle()
+        cores[0].tell(messages.WorkerFailed(reason="a bug"), worker=0)
+        with pytest.raises(errors.UnavailableError):
+            await granting
+        await taking
+        with pytest.raises(errors.UnavailableError):
+            await track.unmute()
+
+
+async def test_a_worker_that_hangs_has_no_figures_but_those_of_its_rim(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        cores[0].held = True
+        stats = await sfu.stats(timeout=timedelta(milliseconds=1))
+        assert [worker.engine for worker in stats.workers] == [None, None]
+        assert [worker.rim.turns for worker in stats.workers] == [0, 0]
+        assert sfu.counters() == [worker.rim for worker in stats.workers]
+
+
+async def test_what_the_system_does_not_grant_is_a_value_with_the_line_that_helps(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capped = messages.ReceiveBufferCapped(granted=212_992, wanted=4_194_304)
+    monkeypatch.setattr(FakeCore, "warnings", msgspec.msgpack.encode([capped]))
+    async with Sfu() as sfu:
+        (warning,) = sfu.warnings
+        assert (warning.code, warning.worker) == ("receive_buffer_capped", None)
+        assert warning.remedy == "sysctl -w net.core.rmem_max=4194304"
+        assert warning.figures == {"granted": 212_992, "wanted": 4_194_304}
+        with sfu.subscription() as queue:
+            cores[0].tell(messages.Warned(warning=messages.ReceiveFailed(errno=5)), worker=1)
+            happened = await anext(queue)
+            assert isinstance(happened, events.Warned)
+            assert (happened.warning.code, happened.warning.worker) == ("receive_failed", 1)

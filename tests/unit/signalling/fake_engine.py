@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from signalling.domain.heartbeat import Beat
+from signalling.figures import RIM, SPREADS, MediaFigures, MediaWarning, Spread
 from signalling.media import (
     EngineFullError,
     EngineUnavailableError,
     InvalidOfferError,
     MediaEvent,
-    MediaFigures,
     MediaGoneError,
     MediaKind,
     MediaTrack,
@@ -115,6 +116,9 @@ class FakeEngine:
         self.unavailable = False
         self.happened: asyncio.Queue[MediaEvent] = asyncio.Queue()
         self.closed = False
+        self.hung = False
+        self.workers = [Beat(turns=0)]
+        self.amiss: list[MediaWarning] = []
         self.at_pause: Callable[[], None] | None = None
 
     async def pause(self) -> None:
@@ -134,14 +138,29 @@ class FakeEngine:
         while True:
             yield await self.happened.get()
 
+    def beats(self) -> list[Beat]:
+        return self.workers
+
+    @property
+    def warnings(self) -> list[MediaWarning]:
+        return self.amiss
+
+    @property
+    def addresses(self) -> list[str]:
+        return ["192.0.2.1:7882", "[2001:db8::1]:7882"]
+
     async def figures(self) -> MediaFigures:
         if self.unavailable:
             raise EngineUnavailableError
+        if self.hung:
+            await asyncio.Event().wait()
         return MediaFigures(
             rooms=len(self.rooms),
             peers=len(self.peers()),
             counters={"rtp_packets_in": 7, "rtp_packets_out": 21, "unauthorized_forwards": 0},
             drops={"revoked": 3, "replayed": 1},
+            spreads={name: Spread(bounds=(0.1, 1.0), counts=(2, 1, 1), sum=3.5) for name in SPREADS},
+            rims=(dict.fromkeys(RIM, 1_000_000) | {"elapsed_us": 4_000_000, "segmentation": 0},),
         )
 
     def peers(self) -> list[FakePeer]:

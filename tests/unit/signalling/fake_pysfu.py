@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import ClassVar, Self
 
-from signalling.media import DROPS
+from signalling.figures import COUNTERS, DROPS, RIM, SPREADS
+from signalling.media import FIGURES_TIMEOUT
 
 
 class PysfuError(Exception):
@@ -33,6 +35,21 @@ class TransportConnected:
 
 
 @dataclass(frozen=True)
+class TransportReconnected:
+    transport: SimpleNamespace
+
+
+@dataclass(frozen=True)
+class WorkerFailed:
+    worker: int
+
+
+@dataclass(frozen=True)
+class Warned:
+    warning: SimpleNamespace
+
+
+@dataclass(frozen=True)
 class TransportFailed:
     transport: SimpleNamespace
     reason: str = "ice"
@@ -55,7 +72,10 @@ class Resynced:
 
 events = SimpleNamespace(
     TransportConnected=TransportConnected,
+    TransportReconnected=TransportReconnected,
     TransportFailed=TransportFailed,
+    WorkerFailed=WorkerFailed,
+    Warned=Warned,
     TransportClosed=TransportClosed,
     RoomFailed=RoomFailed,
     Resynced=Resynced,
@@ -130,6 +150,9 @@ class Sfu:
         self.rooms: list[Room] = []
         self.open = False
         self.made.append(self)
+        self.answers: list[SimpleNamespace | None] = [figures(1), figures(2)]
+        self.warnings = [SimpleNamespace(code="no_segmentation", remedy=None, worker=None, figures={})]
+        self.addresses = [[f"192.0.2.1:{config.port + worker}"] for worker in range(config.workers)]
 
     async def __aenter__(self) -> Self:
         self.open = True
@@ -151,18 +174,33 @@ class Sfu:
             TransportFailed(transport_of("participant-2")),
             TransportClosed(transport_of("participant-3")),
             RoomFailed(SimpleNamespace(id="room-4")),
+            TransportReconnected(transport_of("participant-5")),
+            WorkerFailed(1),
+            Warned(SimpleNamespace(code="receive_failed", remedy=None, worker=1, figures={"errno": 5})),
             Resynced(),
         ):
             yield event
 
-    async def stats(self) -> Stats:
-        return Stats()
+    async def stats(self, *, timeout: timedelta) -> Stats:
+        assert timeout == FIGURES_TIMEOUT
+        return Stats(*self.answers)
+
+    def counters(self) -> list[SimpleNamespace]:
+        return [RIM_FIGURES, SimpleNamespace(turns=7, failed=1)]
+
+
+def figures(value: int) -> SimpleNamespace:
+    spread = SimpleNamespace(bounds=[0.1], counts=[value, 1], sum=0.5)
+    return SimpleNamespace(
+        **dict.fromkeys(("rooms", "peers", "connected_peers", "handshakes", "tracks", "edges", *COUNTERS), value),
+        drops=SimpleNamespace(**dict.fromkeys(DROPS, 9)),
+        quality=SimpleNamespace(**dict.fromkeys(SPREADS, spread)),
+    )
+
+
+RIM_FIGURES = SimpleNamespace(**dict.fromkeys(RIM, 5), turns=6, failed=0)
 
 
 class Stats:
-    def total(self, name: str) -> int:
-        return {"rooms": 1, "connected_peers": 3}.get(name, 4)
-
-    def dropped(self, reason: str) -> int:
-        assert reason in DROPS
-        return 9
+    def __init__(self, *engines: SimpleNamespace | None) -> None:
+        self.workers = [SimpleNamespace(engine=engine, rim=RIM_FIGURES) for engine in engines]

@@ -9,14 +9,16 @@ from types import SimpleNamespace
 import fake_pysfu
 import pytest
 
+from signalling.domain.heartbeat import Beat
+from signalling.figures import DROPS, SPREADS, MediaWarning, Spread, WorkerFailed
 from signalling.media import (
-    DROPS,
     EngineFullError,
     EngineUnavailableError,
     InvalidOfferError,
     MediaError,
     PeerConnected,
     PeerGone,
+    PeerReconnected,
     PysfuEngine,
     Resynced,
     RoomGone,
@@ -42,6 +44,16 @@ async def test_the_configuration_reaches_the_engine(engine: PysfuEngine) -> None
     )
 
 
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+def test_all_addresses_of_one_family_mean_those_of_the_other_too_for_media(everywhere: str) -> None:
+    engine = PysfuEngine(host=everywhere, port=7882, workers=1, announced_addresses=[])
+    assert engine._bind == ("0.0.0.0", "::")
+
+
+async def test_what_clients_are_told_is_what_every_worker_announces(engine: PysfuEngine) -> None:
+    assert engine.addresses == ["192.0.2.1:7882", "192.0.2.1:7883"]
+
+
 async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(engine: PysfuEngine) -> None:
     room = await engine.create_room()
     alice, bob = await room.add_participant(), await room.add_participant()
@@ -64,14 +76,32 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         PeerGone(peer="participant-2", reason="ice"),
         PeerGone(peer="participant-3", reason="closed"),
         RoomGone(media_room="room-4"),
+        PeerReconnected(peer="participant-5"),
+        WorkerFailed(worker=1),
+        MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
         Resynced(peers=frozenset({"participant-5"})),
     ]
 
 
 async def test_figures_are_those_of_the_engine(engine: PysfuEngine) -> None:
     figures = await engine.figures()
-    assert (figures.rooms, figures.connected_peers, figures.counters["panics"]) == (1, 3, 4)
-    assert figures.drops == dict.fromkeys(DROPS, 9)
+    assert (figures.rooms, figures.connected_peers, figures.counters["panics"]) == (3, 3, 3)
+    assert figures.drops == dict.fromkeys(DROPS, 18)
+    assert figures.spreads == dict.fromkeys(SPREADS, Spread(bounds=(0.1,), counts=(3, 2), sum=1.0))
+    assert (len(figures.rims), figures.silent) == (2, ())
+
+
+async def test_what_a_worker_has_counted_stays_counted_when_it_no_longer_answers(engine: PysfuEngine) -> None:
+    await engine.figures()
+    sfu().answers[1] = None
+    figures = await engine.figures()
+    assert (figures.rooms, figures.counters["panics"], figures.silent) == (1, 3, (1,))
+    assert len(figures.rims) == 2
+
+
+async def test_the_workers_beats_and_the_first_warnings_are_values(engine: PysfuEngine) -> None:
+    assert engine.beats() == [Beat(turns=6), Beat(turns=7, failed=True)]
+    assert engine.warnings == [MediaWarning(code="no_segmentation")]
 
 
 async def test_refusals_of_the_engine_are_told_apart(engine: PysfuEngine) -> None:
@@ -90,7 +120,7 @@ async def test_refusals_of_the_engine_are_told_apart(engine: PysfuEngine) -> Non
 async def test_a_code_nobody_expected_is_still_an_error_of_the_engine(
     engine: PysfuEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def odd(_: object) -> None:
+    async def odd(_: object, **__: object) -> None:
         raise fake_pysfu.PysfuError("odd")
 
     monkeypatch.setattr(fake_pysfu.Sfu, "stats", odd)

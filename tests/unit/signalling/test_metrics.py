@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 import httpx
 import pytest
-from conftest import METRICS, Bench, settings
+from conftest import METRICS, NOW, Bench, settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from signalling import metrics
+from signalling import engine_metrics, metrics
+from signalling.domain.heartbeat import STALLED_AFTER, Beat, Heartbeat, Trouble
+from signalling.figures import COUNTERS, RIM, SPREADS, MediaWarning
 from signalling.http.parts import State
-from signalling.media import COUNTERS, PeerConnected, PeerGone
+from signalling.media import PeerConnected, PeerGone, PeerReconnected
 from signalling.metrics import FORBIDDEN_LABELS
 
 MAX_SERIES = 2_000
@@ -29,6 +34,9 @@ async def some_traffic(bench: Bench, rooms: int = 3) -> None:
             await alice.request("BREW", "/coffee")
     bench.parts.metrics.on_event(PeerConnected(peer="x", srtp_profile="AEAD_AES_256_GCM", dtls_version="1.2"))
     bench.parts.metrics.on_event(PeerGone(peer="x", reason="ice"))
+    bench.parts.metrics.on_event(PeerReconnected(peer="x"))
+    bench.parts.metrics.on_event(MediaWarning(code="no_segmentation"))
+    bench.parts.metrics.on_workers(1, {})
 
 
 async def test_no_label_and_no_value_can_say_who_or_where_somebody_is(bench: Bench) -> None:
@@ -67,17 +75,71 @@ async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> No
         'sfu_http_requests_total{code="2xx",method="POST",route="/whip/{room}"} 3.0',
         'sfu_http_requests_total{code="4xx",method="OTHER",route="unmatched"} 3.0',
         "sfu_engine_up 1.0",
+        "sfu_participants 3.0",
+        'sfu_reconnects_total{kind="resume"} 1.0',
+        'sfu_warnings_total{code="no_segmentation"} 1.0',
+        'sfu_worker_up{shard="0"} 1.0',
+        'sfu_rtt_seconds_bucket{le="1.0"} 3.0',
+        "sfu_rtt_seconds_count 4.0",
+        "sfu_rtt_seconds_sum 3.5",
+        'sfu_rtp_loss_ratio_bucket{dir="in",le="+Inf"} 4.0',
+        'sfu_join_duration_seconds_count{stage="connect"} 4.0',
+        'sfu_core_busy_ratio{shard="0"} 0.25',
+        'sfu_datagrams_total{dir="out"} 1e+06',
+        'sfu_socket_drops_total{reason="receive_buffer_full"} 1e+06',
+        "sfu_events_lost_total 1e+06",
+        'sfu_segmentation{shard="0"} 0.0',
     ):
         assert line in text
 
 
 def test_every_counter_of_the_engine_has_a_metric() -> None:
-    assert set(COUNTERS) == set(metrics._COUNTERS)
+    shown_per_worker = {"busy_us", "elapsed_us", "worst_lag_us", "segmentation"}
+    assert set(COUNTERS) == set(engine_metrics.COUNTERS)
+    assert set(SPREADS) == set(engine_metrics.SPREADS)
+    assert set(RIM) == set(engine_metrics.RIM_COUNTERS) | shown_per_worker
 
 
 async def test_an_engine_that_does_not_answer_is_shown_as_down(bench: Bench) -> None:
     bench.engine.unavailable = True
     assert "sfu_engine_up 0.0" in await scrape(bench)
+
+
+async def test_metrics_come_in_bounded_time_although_the_engine_hangs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "RENDER_TIMEOUT_S", 0.01)
+    bench.engine.hung = True
+    assert "sfu_engine_up 0.0" in await asyncio.wait_for(scrape(bench), 10)
+
+
+def test_a_worker_counts_as_stalled_only_after_it_has_not_gone_round_for_long() -> None:
+    heartbeat = Heartbeat()
+    assert heartbeat.observe([Beat(turns=4), Beat(turns=9)], now=NOW) == {}
+    late = NOW + STALLED_AFTER
+    assert heartbeat.observe([Beat(turns=4), Beat(turns=10)], now=late - timedelta(microseconds=1)) == {}
+    assert heartbeat.observe([Beat(turns=4), Beat(turns=11)], now=late) == {0: Trouble.STALLED}
+    assert heartbeat.observe([Beat(turns=4), Beat(turns=12)], now=late) == {}, "it is told once"
+    assert heartbeat.refusal() == "media worker 0 has stalled: restart the server"
+    heartbeat.observe([Beat(turns=5), Beat(turns=12)], now=late)
+    assert heartbeat.refusal() is None
+
+
+def test_a_worker_that_failed_is_told_at_once_and_stays_failed() -> None:
+    heartbeat = Heartbeat()
+    assert heartbeat.observe([Beat(turns=1, failed=True)], now=NOW) == {0: Trouble.FAILED}
+    heartbeat.observe([Beat(turns=1, failed=True)], now=NOW + 2 * STALLED_AFTER)
+    assert heartbeat.troubles == {0: Trouble.FAILED}
+
+
+@pytest.mark.parametrize("trouble", list(Trouble))
+async def test_a_node_with_a_worker_in_trouble_is_alive_but_not_ready(bench: Bench, trouble: Trouble) -> None:
+    async with bench.http() as http:
+        bench.parts.heartbeat.troubles[0] = trouble
+        assert (await http.get("/live")).status_code == 200
+        answer = await http.get("/ready")
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == f"media worker 0 has {trouble.value}: restart the server"
 
 
 @pytest.mark.parametrize(

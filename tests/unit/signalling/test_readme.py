@@ -10,6 +10,7 @@ from conftest import Bench
 from signalling import config
 from signalling.cli import app
 from signalling.config import Settings
+from signalling.engine_metrics import EngineCollector
 
 README = (Path(config.__file__).parent / "README.md").read_text(encoding="utf-8")
 
@@ -31,6 +32,27 @@ def test_every_command_the_readme_names_exists() -> None:
     }
     assert set(re.findall(r"(?:^|`)pysfu ([a-z-]+)", README, flags=re.MULTILINE)) <= commands
     assert commands == {"serve", "demo", "check-config", "sample-config", "doctor", "token"}
+
+
+def shown(bench: Bench) -> dict[str, frozenset[str]]:
+    """Lists all metrics of ours, as they are shown, with their labels."""
+    found = {}
+    for collector in bench.parts.metrics.registry._collector_to_names:
+        # Ours know their labels before there is a value; a family of the engine's collector does too.
+        families = collector.collect() if isinstance(collector, EngineCollector) else [collector]
+        for family in families:
+            if (name := getattr(family, "_name", None) or getattr(family, "name", "")).startswith("sfu_"):
+                kind = getattr(family, "_type", None) or family.type
+                found[name + "_total" * (kind == "counter")] = frozenset(family._labelnames)
+    return found
+
+
+def test_the_readme_lists_every_metric_with_its_labels_and_no_other(bench: Bench) -> None:
+    listed = {
+        name: frozenset(re.findall(r"[a-z]+", labels))
+        for name, labels in re.findall(r"^\| `(sfu_[a-z_]+)` \| ([a-z, ]*) ?\|", README, flags=re.MULTILINE)
+    }
+    assert listed == shown(bench)
 
 
 async def test_every_request_the_readme_names_is_in_the_published_description(bench: Bench) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import io
+import json
 import os
 import signal
 import socket
@@ -26,6 +29,8 @@ from signalling import certificate as certificates
 from signalling import server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
+from signalling.domain.heartbeat import Beat
+from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError, MediaEvent, RoomGone
 
@@ -46,7 +51,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, engine: FakeEngine) -> AsyncIterator[asyncio.Task[None]]:
     started = asyncio.Event()
-    serving = asyncio.ensure_future(server.serve(settings, lambda _: engine, on_start=started.set))
+    serving = asyncio.ensure_future(server.serve(settings, lambda _: engine, on_start=lambda _: started.set()))
     waiting = asyncio.ensure_future(started.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -84,6 +89,54 @@ async def test_a_call_goes_through_a_real_server_and_ends_with_it() -> None:
     assert engine.peers() == []
     assert engine.rooms[0].closed
     assert engine.closed
+
+
+async def test_the_start_up_line_says_where_it_listens_and_what_clients_are_told(logged: io.StringIO) -> None:
+    port, told = free_port(), asyncio.Queue[server.Started]()
+    serving = asyncio.ensure_future(
+        server.serve(settings(http={"port": port}), lambda _: FakeEngine(), on_start=told.put_nowait)
+    )
+    assert str(await told.get()) == (
+        f"Listening on TCP 127.0.0.1:{port}; clients are told to send media to UDP 192.0.2.1:7882, [2001:db8::1]:7882."
+    )
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    line = next(json.loads(line) for line in logged.getvalue().splitlines() if "server started" in line)
+    assert (line["listen"], line["media"]) == (f"127.0.0.1:{port}", ["192.0.2.1:7882", "[2001:db8::1]:7882"])
+
+
+async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
+    monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0.001)
+    engine, port = FakeEngine(), free_port()
+    async with (
+        running(settings(http={"port": port}), engine),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        assert (await http.get("/ready")).status_code == 200
+        engine.workers = [Beat(turns=1, failed=True)]
+        while (await http.get("/ready")).status_code == 200:
+            pass
+        assert 'sfu_worker_up{shard="0"} 0.0' in (await http.get("/metrics")).text
+    (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "go round" in line]
+    assert (line["worker"], line["state"], line["level"]) == (0, "failed", "error")
+
+
+async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(logged: io.StringIO) -> None:
+    engine, remedy = FakeEngine(), "sysctl -w net.core.rmem_max=4194304"
+    engine.amiss = [
+        MediaWarning(code="receive_buffer_capped", remedy=remedy, figures={"granted": 212_992, "wanted": 4_194_304})
+    ]
+    async with running(settings(http={"port": free_port()}), engine):
+        await engine.happened.put(WorkerFailed(worker=3))
+    lines = {line["event"]: line for line in map(json.loads, logged.getvalue().splitlines())}
+    warning = lines["media engine"]
+    assert (warning["code"], warning["remedy"], warning["level"]) == ("receive_buffer_capped", remedy, "warning")
+    assert (warning["granted"], warning["wanted"]) == (212_992, 4_194_304)
+    (failed,) = [line for event, line in lines.items() if event.startswith("media worker failed")]
+    assert failed["worker"] == 3
+    assert not any("dropped_fields" in line for line in lines.values())
 
 
 async def test_before_it_stops_the_server_drains_until_a_second_signal() -> None:
@@ -165,6 +218,48 @@ async def test_a_taken_port_is_one_clear_line() -> None:
     (line,) = caught.value.faults
     assert line.startswith("http.port: cannot listen on 127.0.0.1 port ")
     assert "in use" in line
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+def test_all_addresses_of_one_family_mean_those_of_the_other_too(tmp_path: Path, everywhere: str) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [])
+    http = {"host": everywhere, "port": free_port(), "certificate": certificate, "key": key}
+    with server.bind(settings(http=http)) as listening:
+        listening.listen()
+        for family, own in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family) as caller:
+                caller.connect((own, http["port"]))
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+@pytest.mark.parametrize(("family", "own"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_media_port_that_is_taken_in_either_family_is_one_clear_line(
+    everywhere: str, family: socket.AddressFamily, own: str
+) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as taken:
+        taken.bind((own, 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"^media\.port: cannot listen on \S+ port {port} \(UDP\): .*in use"):
+            server.check_media_ports(settings(media={"host": everywhere, "port": port}))
+
+
+@pytest.mark.parametrize("missing", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+def test_a_machine_without_ipv6_listens_on_ipv4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int) -> None:
+    class WithoutIpv6(socket.socket):
+        def bind(self, address: object) -> None:
+            if self.family == socket.AF_INET6:
+                raise OSError(missing, os.strerror(missing))
+            super().bind(address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server.socket, "socket", WithoutIpv6)
+    certificate, key = make_trial_certificate(tmp_path, [])
+    both = settings(
+        http={"host": "::", "port": free_port(), "certificate": certificate, "key": key},
+        media={"host": "::", "port": free_port(socket.SOCK_DGRAM)},
+    )
+    server.check_media_ports(both)
+    with server.bind(both) as listening:
+        assert listening.family == socket.AF_INET
 
 
 async def test_an_engine_that_cannot_start_says_why_in_one_clear_line() -> None:

@@ -94,7 +94,8 @@ fn local() -> LocalTransport {
 
 /// What we ourselves would answer to the offer the target makes.
 fn our_answers() -> Vec<Seed> {
-    let send = |kind| SendPlan { kind, stream: "s".to_owned(), track: "t".to_owned(), mid: None };
+    let send =
+        |kind| SendPlan { kind, publisher: ParticipantId(1), stream: "s".to_owned(), track: "t".to_owned(), mid: None };
     let section = |kind| OfferSection::Media { kind, send: Some(send(kind)), receive: true };
     let sections = vec![section(MediaKind::Audio), section(MediaKind::Video), OfferSection::Data];
     let plan = OfferPlan { local: local(), policy: MediaPolicy::default(), sections, version: 1 };

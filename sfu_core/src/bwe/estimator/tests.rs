@@ -249,9 +249,11 @@ fn loss_lowers_what_remb_allows() {
     let mut controller = RembController::new(Bitrate::kbps(300));
     controller.set_desired(Bitrate::kbps(5_000));
     controller.on_remb(Bitrate::kbps(2_000), start);
-    controller.on_loss_report(0, start);
-    controller.on_loss_report(77, start);
-    let estimate = controller.tick(start);
+    controller.on_loss_report(100, 0, start);
+    let later = start + Duration::from_secs(1);
+    controller.on_loss_report(100, 0, later);
+    controller.on_loss_report(70, 30, later + Duration::from_secs(1));
+    let estimate = controller.tick(later + Duration::from_secs(1));
     assert!(estimate.target < Bitrate::kbps(1_750) && estimate.target > Bitrate::kbps(1_600), "{estimate:?}");
     assert_eq!(estimate.limit, Limit::Loss);
 }
@@ -263,7 +265,7 @@ fn an_estimate_that_only_mirrors_a_low_rate_never_lowers_it() {
     for second in 0..60 {
         let now = start + Duration::from_secs(second);
         controller.on_rtt(Duration::from_millis(20 + second % 7 * 10), now);
-        controller.on_loss_report(0, now);
+        controller.on_loss_report(100, 0, now);
         controller.on_remb(Bitrate::kbps(28), now);
         assert!(controller.tick(now).target >= Bitrate::kbps(1_500));
     }
@@ -282,4 +284,22 @@ fn after_a_queue_is_gone_the_rate_grows_again_although_remb_stays_low() {
         controller.tick(start + Duration::from_secs(second));
     }
     assert!(controller.tick(start + Duration::from_secs(31)).target > Bitrate::kbps(700));
+}
+
+#[test]
+fn loss_without_a_queue_never_takes_what_arrives_in_spite_of_it() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(1_500));
+    for step in 0..60_000_u64 / 20 {
+        let now = start + Duration::from_millis(step * 20);
+        controller.on_sent(DataSize::bytes(1_000), now); // 400 kbit/s
+        if step % 50 == 0 {
+            controller.on_loss_report(30, 20, now);
+            controller.on_remb(Bitrate::kbps(200), now);
+            controller.tick(now);
+        }
+    }
+    let end = start + Duration::from_secs(60);
+    let rate = controller.tick(end).target;
+    assert!((Bitrate::kbps(230)..Bitrate::kbps(300)).contains(&rate), "{rate:?}");
 }

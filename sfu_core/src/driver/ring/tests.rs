@@ -33,6 +33,18 @@ fn read(inlet: &mut Inlet) -> Vec<(u64, Event)> {
 }
 
 #[test]
+fn a_warning_is_told_even_when_no_event_fits_and_there_are_never_many() {
+    let (mut outlet, mut inlet) = ends();
+    for slot in 0..9 {
+        outlet.event(edge(slot));
+        outlet.warn(Warning::NotPinned { processor: 1 });
+    }
+    let mut warnings = 0;
+    inlet.pop(usize::MAX, |_, outgoing| warnings += usize::from(matches!(outgoing, Outgoing::Warned { .. })));
+    assert_eq!(warnings, MAX_WARNINGS);
+}
+
+#[test]
 fn lost_edges_become_one_word_with_the_version_to_catch_up_with() {
     let (mut outlet, mut inlet) = ends();
     for slot in 0..7 {
@@ -68,6 +80,33 @@ fn of_levels_the_latest_wins() {
     read(&mut inlet);
     outlet.publish();
     assert_eq!(read(&mut inlet), [(4, speakers(0, 5))]);
+}
+
+#[test]
+fn a_reader_that_stalls_loses_messages_before_memory_and_before_anything_else_that_happens() {
+    let bell = || Arc::new(Wake::new().expect("a descriptor"));
+    let counters = Arc::<Counters>::default();
+    let (mut outlet, mut inlet) = ring(MAX_EVENTS, bell(), bell(), Arc::clone(&counters));
+    let message = |len| Event::DataReceived {
+        peer: PeerId::new(1, 0),
+        label: "chat".to_owned(),
+        payload: vec![0; len],
+        binary: true,
+    };
+    for _ in 0..MAX_MESSAGE_BYTES / 65_536 + 5 {
+        outlet.event(message(65_536));
+    }
+    for _ in 0..MAX_EVENTS {
+        outlet.event(message(0));
+    }
+    outlet.event(edge(7));
+    let events = read(&mut inlet);
+    let told = MAX_EVENTS / 2;
+    assert_eq!(events.len(), told + 1, "an edge is told however many messages wait");
+    assert_eq!(events.last().map(|(_, event)| event), Some(&edge(7)));
+    assert_eq!(counters.messages_lost.load(), (5 + MAX_MESSAGE_BYTES / 65_536 + MAX_EVENTS - told) as u64);
+    outlet.event(message(65_536));
+    assert_eq!(read(&mut inlet).len(), 1, "there is room again");
 }
 
 #[test]

@@ -189,10 +189,12 @@ fn a_section_without_nack_causes_no_report_for_every_packet() {
 struct Obeys(Bitrate);
 
 impl Controller for Obeys {
+    fn prefetch(&self) {}
+
     fn on_sent(&mut self, _: DataSize, _: Instant) {}
     fn on_feedback(&mut self, _: &Feedback<'_>, _: Instant) {}
     fn on_rtt(&mut self, _: Duration, _: Instant) {}
-    fn on_loss_report(&mut self, _: u8, _: Instant) {}
+    fn on_loss_report(&mut self, _: u32, _: u32, _: Instant) {}
     fn on_remb(&mut self, told: Bitrate, _: Instant) {
         self.0 = told;
     }

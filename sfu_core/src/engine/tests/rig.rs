@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::*;
+use crate::engine::member::Link;
 use crate::engine::transmit::TransmitBatch;
 use crate::ids::{Mid, ParticipantId, Ssrc};
+use crate::peer::Peer;
 use crate::peer::dtls::{DtlsVersions, Identity};
 use crate::peer::srtp::{SrtpInbound, SrtpKeys, SrtpOutbound, SrtpProfile};
 use crate::rtcp::nack;
+use crate::rtcp::sr::{ReportBlocks, SenderReport};
 use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
@@ -54,7 +57,7 @@ pub(super) struct Rig {
     /// How many groups the kernel takes of one batch.
     pub(super) kernel_takes: usize,
     pub(super) room: RoomId,
-    now: Instant,
+    pub(super) now: Instant,
     desks: BTreeMap<PeerId, Desk>,
     sent: Vec<(SocketAddr, Vec<u8>, Instant)>,
     numbers: BTreeMap<PeerId, Vec<u16>>,
@@ -145,6 +148,45 @@ impl Rig {
         peer
     }
 
+    /// Lets somebody in who has negotiated and is not connected yet.
+    pub(super) fn knock(&mut self, participant: u64) -> PeerId {
+        let create = Command::CreatePeer { room: self.room, participant: ParticipantId(participant) };
+        let Ok(Reply::Peer { peer, local }) = self.command(create) else { panic!("room for one") };
+        let session = Box::new(session(local.ssrc_base));
+        self.command(Command::Connect { peer, session }).expect("a session");
+        peer
+    }
+
+    /// What waits for `peer` to be sent.
+    pub(super) fn waiting(&self, peer: PeerId) -> usize {
+        self.engine.peers.find(peer).expect("a peer").outbound.pacer.len()
+    }
+
+    /// The handshakes of `peer` are done.
+    pub(super) fn connect(&mut self, peer: PeerId) {
+        let address = ([198, 51, 100, 99], 40_000).into();
+        let keys = SrtpKeys::new(SrtpProfile::AeadAes128Gcm, &[7; 56]).expect("56 bytes");
+        let link = Link::Network(Box::new(Peer::with_keys(address, &keys, DtlsRole::Server, self.now)));
+        self.engine.peers.find_mut(peer).expect("a peer").link = link;
+        crate::engine::control::settle(&mut self.engine, peer, self.now);
+        let desk = Desk {
+            address,
+            seals: SrtpOutbound::new(keys.profile, &keys.client.key, &keys.client.salt),
+            opens: SrtpInbound::new(keys.profile, &keys.server.key, &keys.server.salt),
+            transport_cc: 0,
+            ssrc_base: self.engine.peers.find(peer).expect("a peer").ssrc_base,
+            extensions: extensions(),
+            feedback: FeedbackBuilder::new(Ssrc(1)),
+            arrived: BTreeMap::new(),
+        };
+        self.desks.insert(peer, desk);
+    }
+
+    /// `peer` consents to no address any more, which nobody has noticed yet.
+    pub(super) fn lose_route(&mut self, peer: PeerId) {
+        self.engine.peers.find_mut(peer).expect("a peer").route = None;
+    }
+
     pub(super) fn command(&mut self, command: Command) -> Result<Reply, Refusal> {
         self.engine.command(command, self.now)
     }
@@ -174,6 +216,14 @@ impl Rig {
     /// Something happens to the transport of a peer.
     pub(super) fn happens(&mut self, peer: PeerId, event: crate::peer::PeerEvent) {
         crate::engine::control::on_peer_event(&mut self.engine, peer, event, self.now);
+    }
+
+    pub(super) fn transport(&mut self, peer: PeerId) -> &mut crate::peer::Peer {
+        self.engine.peers.find_mut(peer).and_then(Member::peer_mut).expect("a peer of the network")
+    }
+
+    pub(super) fn settle(&mut self, peer: PeerId) {
+        crate::engine::control::settle(&mut self.engine, peer, self.now);
     }
 
     pub(super) fn revoke(&mut self, track: TrackId, subscriber: PeerId) {
@@ -352,6 +402,19 @@ impl Rig {
         self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
     }
 
+    /// The peer tells what time it was at `timestamp` of its `ssrc`-th stream.
+    pub(super) fn report(&mut self, from: PeerId, ssrc: u32, timestamp: u32) {
+        let desk = self.desks.get_mut(&from).expect("a peer");
+        let sender = Ssrc(desk.ssrc_base + ssrc);
+        let ntp = NtpTime((1 << 40) + (u64::from(timestamp) << 10));
+        let report = SenderReport { sender, ntp, timestamp, packets: 1, octets: 1, reports: ReportBlocks::new() };
+        let mut packet = vec![0; 200];
+        let len = report.write(&mut packet).expect("it fits");
+        let len = desk.seals.seal_rtcp(&mut packet, len);
+        let (source, destination) = (desk.address, [192, 0, 2, 1].into());
+        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
+    }
+
     /// What media left by now.
     pub(super) fn flush(&mut self) -> Vec<Seen> {
         self.engine.flush(&mut Tap(&mut self.sent, self.kernel_takes, self.now), self.now);
@@ -412,7 +475,7 @@ fn extensions() -> ExtensionMap {
 }
 
 /// Sends and receives one audio and one video section.
-fn session(ssrc_base: u32) -> NegotiatedSession {
+pub(super) fn session(ssrc_base: u32) -> NegotiatedSession {
     let opus =
         PayloadType { number: OPUS, codec: Codec::Opus, clock_rate_hz: 48_000, rtx: None, format: String::new() };
     let vp8 = PayloadType {
@@ -428,7 +491,7 @@ fn session(ssrc_base: u32) -> NegotiatedSession {
         kind,
         payload_types: vec![payload.clone()],
         encodings: ssrcs.iter().copied().map(encoding).collect(),
-        nack: kind == MediaKind::Video,
+        nack: true,
         pli: kind == MediaKind::Video,
         fir: false,
     };

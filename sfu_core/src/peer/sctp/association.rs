@@ -10,6 +10,7 @@ use sctp_proto::{
     PayloadProtocolIdentifier as Ppi, ReliabilityType, ServerConfig, StreamEvent, Transmit, TransportConfig,
 };
 
+use super::abandoned::Abandoned;
 use super::{MAX_CHANNELS, MAX_MESSAGE_BYTES, Reliability};
 
 /// Payload of a DATA chunk. `sctp-proto` bundles chunks into 28 bytes more than this, but counts neither the last chunk's
@@ -45,6 +46,7 @@ pub(super) struct Link {
     /// The next stream number to try: even ones are the DTLS client's (RFC 8832 §6).
     next_stream: u16,
     outgoing: VecDeque<Vec<u8>>,
+    abandoned: Abandoned,
     max_send_bytes: u32,
     now: Instant,
 }
@@ -83,6 +85,7 @@ impl Link {
             state: LinkState::Connecting,
             next_stream: u16::from(!is_client),
             outgoing: VecDeque::new(),
+            abandoned: Abandoned::default(),
             max_send_bytes,
             now,
         };
@@ -112,6 +115,7 @@ impl Link {
         if bytes.len() > MAX_DATAGRAM_BYTES || self.state == LinkState::Lost {
             return;
         }
+        self.abandoned.on_datagram(bytes);
         let event: Option<(AssociationHandle, DatagramEvent)> =
             self.endpoint.handle(now, NO_ADDRESS, None, None, bytes.to_vec().into());
         match (event, &mut self.association) {
@@ -136,13 +140,18 @@ impl Link {
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        if self.outgoing.is_empty() {
-            let association = self.association.as_mut()?;
-            if let Some(Transmit { payload: Payload::RawEncode(datagrams), .. }) = association.poll_transmit(self.now) {
-                self.outgoing.extend(datagrams.iter().map(|datagram| datagram.to_vec()));
+        loop {
+            if self.outgoing.is_empty() {
+                let association = self.association.as_mut()?;
+                if let Some(Transmit { payload: Payload::RawEncode(made), .. }) = association.poll_transmit(self.now) {
+                    self.outgoing.extend(made.iter().map(|datagram| datagram.to_vec()));
+                }
+            }
+            let Some(datagram) = self.outgoing.pop_front() else { return self.abandoned.poll_skip() };
+            if let Some(kept) = self.abandoned.withhold(datagram) {
+                return Some(kept);
             }
         }
-        self.outgoing.pop_front()
     }
 
     pub(super) fn poll(&mut self) -> Option<Notice> {
@@ -197,6 +206,9 @@ impl Link {
         let Some(Ok(mut stream)) = self.association.as_mut().map(|association| association.stream(id)) else {
             return false;
         };
+        if stream.is_writable() {
+            self.abandoned.begin(id);
+        }
         let (kind, value) = match reliability {
             Reliability::Reliable => (ReliabilityType::Reliable, 0),
             Reliability::MaxRetransmits(count) => (ReliabilityType::Rexmit, count),
@@ -206,17 +218,21 @@ impl Link {
     }
 
     /// Queues a message; an empty one goes as one byte under a PPID of its own (RFC 8831 §6.6).
-    pub(super) fn write(&mut self, id: Option<u16>, payload: &[u8], binary: bool) -> bool {
-        let Some((association, id)) = self.association.as_mut().zip(id) else {
-            return false;
-        };
+    pub(super) fn write(&mut self, id: u16, payload: &[u8], binary: bool) {
+        let Some(association) = &mut self.association else { return };
         let (payload, ppi) = match (payload.is_empty(), binary) {
             (false, true) => (payload, Ppi::Binary),
             (false, false) => (payload, Ppi::String),
             (true, true) => (&[0][..], Ppi::BinaryEmpty),
             (true, false) => (&[0][..], Ppi::StringEmpty),
         };
-        association.stream(id).and_then(|mut stream| stream.write_with_ppi(payload, ppi)).is_ok()
+        let written = association.stream(id).and_then(|mut stream| stream.write_with_ppi(payload, ppi));
+        debug_assert!(written.is_ok(), "the channel is open and the message no larger than it may be");
+    }
+
+    /// None of what SCTP holds for the stream leaves any more.
+    pub(super) fn give_up(&mut self, id: u16) {
+        self.abandoned.give_up(id);
     }
 
     /// Takes a whole message from a stream.

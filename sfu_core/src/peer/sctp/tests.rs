@@ -1,10 +1,12 @@
 //! Two data transports against each other, in virtual time, over a link that loses and reorders.
 
 mod hostile;
+mod revoked;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::outbox::{MAX_BUFFERED_BYTES, MAX_HELD_BYTES};
 use super::*;
 use crate::ids::Mid;
 
@@ -19,6 +21,23 @@ fn media() -> DataMedia {
 
 const ONE_WAY: Duration = Duration::from_millis(20);
 
+impl DataTransport {
+    /// Says something as the server would.
+    pub(crate) fn say(&mut self, label: &str, payload: &[u8], binary: bool) -> Result<(), DataError> {
+        self.send(label, payload.into(), binary, Origin::Server)?;
+        self.hand_over(&Gate::default(), |_| ());
+        Ok(())
+    }
+
+    /// Closes a channel as a remote may: what SCTP has still goes out.
+    fn close(&mut self, label: &str) {
+        if let Some(at) = self.channels.iter().position(|channel| channel.is_called(label)) {
+            self.close_at(at);
+            self.advance();
+        }
+    }
+}
+
 /// A DTLS server (index 0), a client (index 1) and the datagrams between them, by arrival and number.
 struct Pair {
     ends: [DataTransport; 2],
@@ -30,6 +49,9 @@ struct Pair {
     lose_every: usize,
     /// One datagram in n arrives 30 ms late, scattered; 0 delays none.
     delay_every: usize,
+    gate: Gate,
+    /// What left the server, lost or not.
+    left: Vec<Vec<u8>>,
 }
 
 /// Whether `number` is among one in `n`: scattered, so that no rhythm of the protocol falls in with it.
@@ -43,7 +65,8 @@ impl Pair {
     fn new(lose_every: usize, delay_every: usize) -> Self {
         let now = start();
         let ends = [DataTransport::new(false, media(), now), DataTransport::new(true, media(), now)];
-        Self { ends, events: [vec![], vec![]], flying: BTreeMap::new(), now, sent: 0, lose_every, delay_every }
+        let (events, flying, gate) = ([vec![], vec![]], BTreeMap::new(), Gate::default());
+        Self { ends, events, flying, now, sent: 0, lose_every, delay_every, gate, left: Vec::new() }
     }
 
     fn connected(lose_every: usize, delay_every: usize) -> Self {
@@ -55,9 +78,13 @@ impl Pair {
 
     fn gather(&mut self) {
         for end in 0..2 {
+            self.ends[end].hand_over(&self.gate, |_| ());
             while let Some(datagram) = self.ends[end].poll_transmit() {
                 assert!(datagram.len() <= MAX_DATAGRAM_SENT_BYTES);
                 self.sent += 1;
+                if end == 0 {
+                    self.left.push(datagram.clone());
+                }
                 if one_in(self.lose_every, self.sent) {
                     continue;
                 }
@@ -135,7 +162,7 @@ fn text_bytes_and_emptiness_arrive_as_what_they_are() {
     let mut pair = Pair::connected(0, 0);
     for end in 0..2 {
         for (payload, binary) in [(&b"text"[..], false), (b"\x00\xff", true), (b"", false), (b"", true)] {
-            pair.ends[end].send("chat", payload, binary).expect("open");
+            pair.ends[end].say("chat", payload, binary).expect("open");
         }
     }
     pair.run(Duration::from_secs(1));
@@ -153,7 +180,7 @@ fn a_reliable_ordered_channel_survives_loss_and_reordering() {
         let mut pair = Pair::connected(lose_every, 4);
         let messages: Vec<Vec<u8>> = (0..60_u8).map(|n| vec![n; 1 + usize::from(n) * 97]).collect();
         for message in &messages {
-            pair.ends[0].send("chat", message, true).expect("open");
+            pair.ends[0].say("chat", message, true).expect("open");
         }
         pair.run(Duration::from_secs(600));
         assert!(pair.payloads(1) == messages, "{} of 60 with one of {lose_every} lost", pair.payloads(1).len());
@@ -169,14 +196,14 @@ fn an_unreliable_channel_gives_up_lost_messages_and_goes_on() {
         pair.lose_every = 4;
         for n in 0..100_u8 {
             pair.ends[1].handle_timeout(pair.now);
-            pair.ends[1].send("lossy", &[n; 900], true).expect("open");
+            pair.ends[1].say("lossy", &[n; 900], true).expect("open");
             pair.run(Duration::from_millis(30));
         }
         pair.lose_every = 0;
         pair.run(Duration::from_secs(30));
         let arrived = pair.payloads(0).len();
         assert!((40..100).contains(&arrived), "{arrived} with {reliability:?}");
-        pair.ends[1].send("lossy", b"last", true).expect("open");
+        pair.ends[1].say("lossy", b"last", true).expect("open");
         pair.run(Duration::from_secs(1));
         assert_eq!(pair.payloads(0).last().map(Vec::as_slice), Some(&b"last"[..]));
     }
@@ -186,18 +213,18 @@ fn an_unreliable_channel_gives_up_lost_messages_and_goes_on() {
 fn a_closed_channel_delivers_what_was_sent_and_can_be_opened_again() {
     for lose_every in [0, 4] {
         let mut pair = Pair::connected(lose_every, 0);
-        pair.ends[1].send("chat", b"farewell", false).expect("open");
+        pair.ends[1].say("chat", b"farewell", false).expect("open");
         pair.ends[1].close("chat");
-        assert_eq!(pair.ends[1].send("chat", b"x", false), Err(DataError::UnknownChannel));
+        assert_eq!(pair.ends[1].say("chat", b"x", false), Err(DataError::UnknownChannel));
         pair.run(Duration::from_secs(60));
         assert_eq!(pair.payloads(0), [b"farewell"]);
         assert_eq!([pair.events[0].last(), pair.events[1].last()], [Some(&closed("chat")), Some(&closed("chat"))]);
         pair.ends[0].open("chat", true, Reliability::Reliable).expect("the label is free again");
         pair.run(Duration::from_secs(60));
-        pair.ends[1].send("chat", b"again", false).expect("open");
+        pair.ends[1].say("chat", b"again", false).expect("open");
         pair.run(Duration::from_secs(60));
         assert_eq!(pair.payloads(0), [&b"farewell"[..], b"again"]);
-        pair.ends[0].reset_all();
+        pair.ends[0].close("chat");
         pair.run(Duration::from_secs(60));
         assert_eq!([pair.events[0].last(), pair.events[1].last()], [Some(&closed("chat")), Some(&closed("chat"))]);
     }
@@ -209,8 +236,8 @@ fn a_channel_without_a_name_is_closed_like_any_other_even_for_a_remote_that_take
     pair.ends[0] = DataTransport::new(false, DataMedia { max_message_size: 1, ..media() }, pair.now);
     pair.ends[0].open("", true, Reliability::Reliable).expect("room");
     pair.run(Duration::from_secs(1));
-    assert_eq!(pair.ends[0].send("", b"xy", true), Err(DataError::TooLarge));
-    pair.ends[0].send("", b"x", true).expect("one byte");
+    assert_eq!(pair.ends[0].say("", b"xy", true), Err(DataError::TooLarge));
+    pair.ends[0].say("", b"x", true).expect("one byte");
     pair.ends[0].close("");
     pair.run(Duration::from_secs(5));
     assert_eq!(pair.payloads(1), [b"x"]);

@@ -3,6 +3,7 @@
 use super::SrtpError;
 use super::wire::MAX_RTP_INDEX;
 use crate::ids::Ssrc;
+use crate::prefetch::prefetch;
 
 /// Most sources one remote may send from. A browser with camera and screen in three encodings each, retransmissions and
 /// sound uses about 14; the rest is room for sections that came and went.
@@ -112,6 +113,14 @@ impl Sources {
             return Some(self.last);
         }
         self.ssrcs.iter().position(|known| *known == ssrc)
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(&self.ssrcs[..]);
+        if let Some(source) = self.entries.get(self.last) {
+            prefetch(source);
+        }
     }
 
     pub(super) fn window(&self, place: usize) -> &Window<INBOUND_WORDS> {

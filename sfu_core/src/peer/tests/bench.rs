@@ -14,7 +14,7 @@ use crate::peer::dtls::{DtlsVersions, Identity};
 use crate::peer::ice::AwsHmac;
 use crate::peer::sctp::DataTransport;
 use crate::peer::{Peer, PeerEvent, TransportConfig};
-use crate::session::{DtlsRole, Fingerprint, RemoteTransport};
+use crate::session::{DtlsRole, FailReason, Fingerprint, RemoteTransport};
 
 static HMAC: AwsHmac = AwsHmac;
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate(DtlsVersions::Only12).expect("an identity"));
@@ -173,6 +173,14 @@ impl Bench {
 
     pub(super) fn is_connected(&self) -> bool {
         self.events.iter().any(|event| matches!(event, PeerEvent::Connected { .. }))
+    }
+
+    pub(super) fn failures(&self) -> Vec<FailReason> {
+        let failed = self.events.iter().filter_map(|event| match event {
+            PeerEvent::Failed(reason) => Some(*reason),
+            _ => None,
+        });
+        failed.collect()
     }
 
     pub(super) fn media(&self) -> Option<SocketAddr> {

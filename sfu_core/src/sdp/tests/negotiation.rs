@@ -25,6 +25,21 @@ fn a_later_offer_keeps_places_and_ssrcs_whatever_stops_between() {
 }
 
 #[test]
+fn sources_are_announced_by_the_name_of_their_publisher_that_rtcp_gives_them_too() {
+    let mut plan = plan();
+    let other = ParticipantId(7);
+    plan.send = vec![
+        track(MediaKind::Audio, "TR_a"),
+        SendPlan { publisher: other, stream: "PA_2".to_owned(), ..track(MediaKind::Video, "TR_v") },
+    ];
+    let sdp = answer(captured("chromium_play"), &plan).expect("an answer").sdp;
+    let named = |name: &str| sdp.lines().filter(|line| line.ends_with(&format!(" cname:{name}"))).count();
+    assert_eq!((named(&ParticipantId(0x2a).cname()), named(&other.cname())), (1, 2), "sound; picture and repairs");
+    assert_eq!(ParticipantId(0x2a).cname().as_str(), "participant-2a");
+    assert_eq!(ParticipantId(u64::MAX).cname().as_str(), "participant-ffffffffffffffff");
+}
+
+#[test]
 fn a_section_cannot_change_its_kind() {
     let mut plan = plan();
     let mut session = answered(captured("chromium_play")).session;

@@ -1,4 +1,5 @@
-//! What arrived, by transport-wide number (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+//! What arrived: by transport-wide number (draft-holmer-rmcat-transport-wide-cc-extensions-01), or as an estimate of one's own
+//! (draft-alvestrand-rmcat-remb-03).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,9 +7,41 @@ use std::time::{Duration, Instant};
 use sfu_core::ids::Ssrc;
 use sfu_core::rtcp::twcc::FeedbackBuilder;
 use sfu_core::rtp::seq::SequenceUnwrapper;
+use sfu_core::units::{Bitrate, DataSize};
 
 /// Between two feedbacks; Chromium sends one each 50 to 250 ms, depending on the rate.
 pub(super) const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Between two estimates; aiortc sends one as often.
+const ESTIMATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An estimate that sees no queue and no limit: somewhat more than what pictures arrive with, as aiortc makes it.
+#[derive(Debug)]
+pub(super) struct Estimator {
+    bytes: u64,
+    since: Instant,
+}
+
+impl Estimator {
+    pub(super) const fn new(start: Instant) -> Self {
+        Self { bytes: 0, since: start }
+    }
+
+    pub(super) const fn on_packet(&mut self, payload: usize) {
+        self.bytes += payload as u64;
+    }
+
+    /// The estimate, when it is time for one.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Bitrate> {
+        let span = now - self.since;
+        if span < ESTIMATE_INTERVAL {
+            return None;
+        }
+        let arrived = Bitrate::of(DataSize::bytes(self.bytes), span);
+        (self.bytes, self.since) = (0, now);
+        Some(arrived * 1.5 + Bitrate::kbps(10))
+    }
+}
 
 /// Arrivals not yet told.
 #[derive(Debug)]

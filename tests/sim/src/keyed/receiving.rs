@@ -55,6 +55,11 @@ impl Receiver {
         }
     }
 
+    /// Whether it asks for what was lost.
+    pub(super) const fn recovers(&self) -> bool {
+        self.recovers
+    }
+
     /// Takes the numbers of a packet; returns them unwrapped, or `None` when it came before.
     pub(super) fn on_packet(&mut self, sequence: u16, timestamp: u32, now: Instant) -> Option<(u64, u64)> {
         let sequence = self.sequences.unwrap(sequence);

@@ -137,6 +137,16 @@ impl Reception {
     /// Frames that cannot be decoded, because a packet of theirs or of a frame they refer to never came. A frame of a
     /// temporal layer refers to the frame before it in the layers up to its own. The latest frame may still be on its way.
     pub fn undecodable_frames(&self) -> usize {
+        self.judge_frames().1
+    }
+
+    /// Frames that can be decoded; the latest does not count yet.
+    pub fn decodable_frames(&self) -> usize {
+        self.judge_frames().0
+    }
+
+    /// How many frames can be decoded, and how many cannot.
+    fn judge_frames(&self) -> (usize, usize) {
         let mut frames: BTreeMap<u64, (Stamp, BTreeSet<u16>)> = BTreeMap::new();
         for (arrival, stamp) in self.arrivals.iter().filter_map(|arrival| Some((arrival, arrival.stamp?))) {
             frames.entry(arrival.timestamp).or_insert_with(|| (stamp, BTreeSet::new())).1.insert(stamp.index);
@@ -156,7 +166,7 @@ impl Reception {
                 good = None;
             }
         }
-        undecodable
+        (latest - undecodable, undecodable)
     }
 
     /// Packets of `source` that arrived within `delay` of their capture, each counted once.

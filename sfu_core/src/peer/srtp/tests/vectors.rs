@@ -84,13 +84,30 @@ fn gcm_rtp_packets_are_those_of_rfc_7714_16() {
 fn gcm_rtcp_packets_are_those_of_rfc_7714_17() {
     let with_128 = "81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda\
         4ce09b4686303ded0bb9275bc84aa45896cf4d2fc5abf87245d9eade800005d4";
-    let (cipher, plain) = (gcm(16), hex(REPORT));
-    let mut packet = plain.clone();
-    packet.resize(plain.len() + 20, 0);
-    let len = cipher.seal_rtcp(&mut packet, plain.len(), Ssrc(0x4d61_7273), 0x5d4);
-    assert_eq!(packet[..len], hex(with_128));
-    let word = cipher.rtcp_word(&packet).expect("long enough");
-    assert_eq!(word, [0x80, 0, 5, 0xd4]);
-    assert_eq!(cipher.open_rtcp(&mut packet, Ssrc(0x4d61_7273), 0x5d4, word), Ok(plain.len()));
-    assert_eq!(packet[..plain.len()], plain);
+    let with_256 = "81c8000d4d617273d50ae4d1f5ce5d304ba297e47d470c282c3ece5dbffe0a50a2eaa5c1110555be\
+        8415f658c61de0476f1b6fad1d1eb30c4446839f57ff6f6cb26ac3be800005d4";
+    for (key_len, expected) in [(16, with_128), (32, with_256)] {
+        let (cipher, plain) = (gcm(key_len), hex(REPORT));
+        let mut packet = plain.clone();
+        packet.resize(plain.len() + 20, 0);
+        let len = cipher.seal_rtcp(&mut packet, plain.len(), Ssrc(0x4d61_7273), 0x5d4);
+        assert_eq!(packet[..len], hex(expected));
+        let word = cipher.rtcp_word(&packet).expect("long enough");
+        assert_eq!(word, [0x80, 0, 5, 0xd4]);
+        assert_eq!(cipher.open_rtcp(&mut packet, Ssrc(0x4d61_7273), 0x5d4, word), Ok(plain.len()));
+        assert_eq!(packet[..plain.len()], plain);
+    }
+}
+
+/// RFC 7714 §17.3 and §17.4: tagged with these very keys, but in the clear, which WebRTC has not (RFC 8827 §6.5).
+#[test]
+fn rtcp_that_is_only_tagged_is_not_opened() {
+    for (key_len, tag) in [(16, "841dd9683dd78ec92ae58790125f62b3"), (32, "91db4afbfeee5a978fab4393ed2615fe")] {
+        let mut packet = [hex(REPORT), hex(tag), hex("000005d4")].concat();
+        let cipher = gcm(key_len);
+        let word = cipher.rtcp_word(&packet).expect("long enough");
+        assert_eq!(word, [0, 0, 5, 0xd4]);
+        let opened = cipher.open_rtcp(&mut packet, Ssrc(0x4d61_7273), 0x5d4, word);
+        assert_eq!(opened, Err(SrtpError::Unauthenticated));
+    }
 }

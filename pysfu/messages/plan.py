@@ -1,0 +1,76 @@
+"""How to offer and to answer (`sdp/plan.rs`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pysfu.messages.base import Codec, MediaKind, Message, Record
+from pysfu.messages.session import LocalTransport, NegotiatedSession
+
+
+class OpusPolicy(Record, frozen=True, kw_only=True):
+    """What to ask of Opus encoders."""
+
+    stereo: bool | None = None
+    dtx: bool | None = None
+    constant_bitrate: bool | None = None
+
+
+class MediaPolicy(Record, frozen=True, kw_only=True):
+    """What may be negotiated."""
+
+    audio: list[Codec] = msgspec.field(default_factory=lambda: ["opus", "red"])
+    video: list[Codec] = msgspec.field(default_factory=lambda: ["vp8", "h264", "vp9", "av1"])
+    start_bitrate: int | None = None
+    receive: bool = True
+    data: bool = True
+    opus: OpusPolicy = OpusPolicy()
+
+
+class SendPlan(Record, frozen=True, kw_only=True):
+    """A track that the remote is to receive."""
+
+    kind: MediaKind
+    publisher: int
+    stream: str
+    track: str
+    mid: str | None = None
+
+
+class AnswerPlan(Record, frozen=True, kw_only=True):
+    """How to answer."""
+
+    local: LocalTransport
+    policy: MediaPolicy
+    send: list[SendPlan] = msgspec.field(default_factory=list)
+    data: bool = False
+    previous: NegotiatedSession | None = None
+
+
+class Answered(Record, frozen=True, kw_only=True):
+    """An answer."""
+
+    sdp: str
+    session: NegotiatedSession
+    placed: list[str | None]
+
+
+class Media(Message, frozen=True, kw_only=True):
+    """A media section of an offer."""
+
+    kind: MediaKind
+    send: SendPlan | None = None
+    receive: bool = False
+
+
+class Data(Message, frozen=True, kw_only=True):
+    """The data section of an offer."""
+
+
+class OfferPlan(Record, frozen=True, kw_only=True):
+    """How to offer."""
+
+    local: LocalTransport
+    policy: MediaPolicy
+    sections: list[Media | Data]
+    version: int = 0

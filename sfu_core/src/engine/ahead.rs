@@ -1,0 +1,144 @@
+//! What the next few datagrams and peers will touch, fetched into the caches together, level after level: what a level
+//! finds is what the next one follows. Reads only; leaving it out changes nothing but the time.
+
+use arrayvec::ArrayVec;
+
+use super::Engine;
+use super::member::Member;
+use super::transmit::Datagram;
+use crate::demux::{DatagramKind, classify};
+use crate::ids::{PeerId, Ssrc, TrackId};
+use crate::prefetch::prefetch;
+use crate::rtp::header;
+
+/// Datagrams or peers looked at together: their lines fit the first-level cache beside the work.
+pub(super) const GROUP: usize = 8;
+/// Subscriptions of a track that are fetched: those of a small room. In a large one the caches learn the way by themselves.
+const SUBSCRIPTIONS: usize = 4;
+
+/// A packet on its way in, as far as it is known before it is opened.
+#[derive(Clone, Copy)]
+struct Coming {
+    publisher: PeerId,
+    /// `None` for RTCP.
+    rtp: Option<(Ssrc, u16)>,
+}
+
+/// Fetches what [`Engine::ingest_one`] will touch for each of `group`.
+pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
+    let mut coming: ArrayVec<Coming, GROUP> = ArrayVec::new();
+    for datagram in group.iter().take(GROUP) {
+        let rtp = match classify(datagram.bytes) {
+            DatagramKind::Rtp => header::peek(datagram.bytes).ok().map(|header| (header.ssrc, header.sequence_number)),
+            DatagramKind::Rtcp => None,
+            _ => continue,
+        };
+        let Some(publisher) = engine.demux.peer_at(datagram.source) else { continue };
+        let repeats =
+            coming.last().is_some_and(|last| last.publisher == publisher && last.rtp.is_some() && rtp.is_some());
+        if !repeats {
+            coming.push(Coming { publisher, rtp });
+        }
+    }
+    for next in &coming {
+        if let Some(member) = engine.peers.find(next.publisher) {
+            fetch_member(member, next.rtp.is_some());
+        }
+    }
+    let mut tracks: ArrayVec<(TrackId, u8, Coming), GROUP> = ArrayVec::new();
+    for &next in &coming {
+        let Some(member) = engine.peers.find(next.publisher) else { continue };
+        fetch_way_in(member, next.rtp.is_some());
+        let source = next.rtp.and_then(|(ssrc, _)| member.inbound.source_of(ssrc));
+        if let Some(source) = source
+            && let Some(track) = engine.tracks.find(source.track)
+        {
+            prefetch(&track.subscriptions);
+            prefetch(&track.payload_types);
+            if let Some(encoding) = track.encodings.get(usize::from(source.encoding)) {
+                prefetch(encoding);
+            }
+            tracks.push((source.track, source.encoding, next));
+        }
+    }
+    for &next in &coming {
+        if let Some(srtp) = engine.peers.find(next.publisher).and_then(|member| member.peer()?.srtp.as_ref()) {
+            srtp.inbound.prefetch(next.rtp.is_some());
+        }
+    }
+    for &(id, encoding, next) in &tracks {
+        let Some(track) = engine.tracks.find(id) else { continue };
+        prefetch(&track.payload_types[..track.payload_types.len().min(2)]);
+        for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
+            prefetch(subscription);
+        }
+        if let (Some(encoding), Some((_, sequence))) = (track.encodings.get(usize::from(encoding)), next.rtp) {
+            encoding.ring.prefetch(sequence);
+        }
+    }
+    for &(id, ..) in &tracks {
+        let Some(track) = engine.tracks.find(id) else { continue };
+        for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
+            subscription.rewriter.prefetch();
+            if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
+                prefetch(&subscriber.outbound.pacer);
+                prefetch(&subscriber.pending);
+            }
+        }
+    }
+}
+
+fn fetch_member(member: &Member, rtp: bool) {
+    prefetch(&member.link);
+    prefetch(&member.armed);
+    if rtp {
+        member.inbound.prefetch();
+    } else {
+        member.outbound.prefetch();
+    }
+}
+
+fn fetch_way_in(member: &Member, rtp: bool) {
+    if let Some(peer) = member.peer() {
+        prefetch(&peer.srtp);
+    }
+    if rtp {
+        member.inbound.arrivals.prefetch();
+    } else {
+        member.outbound.controller.prefetch();
+        member.outbound.history.prefetch();
+    }
+}
+
+/// Fetches what [`super::flush`] will touch for each of `peers`.
+pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
+    let members = || peers.iter().filter_map(|&id| engine.peers.find(id));
+    for member in members() {
+        prefetch(&member.link);
+        prefetch(&member.route);
+        prefetch(&member.rtcp);
+        member.outbound.prefetch();
+    }
+    for member in members() {
+        if let Some(srtp) = member.peer().and_then(|peer| peer.srtp.as_ref()) {
+            prefetch(&srtp.outbound);
+        }
+        member.outbound.history.prefetch();
+        if let Some(queued) = member.outbound.pacer.peek() {
+            prefetch(queued);
+        }
+        for send in member.outbound.send.iter().take(SUBSCRIPTIONS) {
+            prefetch(send);
+        }
+    }
+    for member in members() {
+        let Some(queued) = member.outbound.pacer.peek() else { continue };
+        engine.gate.prefetch(queued.edge);
+        engine.witness.prefetch(queued.track, member.id);
+        if let Some(track) = engine.tracks.find(queued.track)
+            && let Some(encoding) = track.encodings.get(usize::from(queued.encoding))
+        {
+            prefetch(&encoding.ring);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+"""What the media engine says of itself: figures, warnings, failures. No value says who or where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+COUNTERS = (
+    "rtp_packets_in",
+    "rtp_packets_out",
+    "rtp_bytes_in",
+    "rtp_bytes_out",
+    "rtx_packets_out",
+    "lost_packets_in",
+    "lost_packets_out",
+    "nacked_packets_in",
+    "nacked_packets_out",
+    "keyframe_requests_in",
+    "keyframe_requests_out",
+    "unauthorized_forwards",
+    "panics",
+    "layer_switches",
+)
+"""What the engine counts."""
+
+DROPS = (
+    "unknown_source",
+    "unauthenticated",
+    "replayed",
+    "malformed",
+    "not_published",
+    "rewrite_rejected",
+    "send_queue_full",
+    "revoked",
+    "socket_full",
+    "no_route",
+    "unknown_ufrag",
+    "rate_limited",
+)
+"""Why a datagram or packet went no further."""
+
+
+SPREADS = ("join_s", "rtt_s", "jitter_s", "loss_in", "loss_out", "estimate_bps", "send_queue_s")
+"""What the engine measures again and again."""
+
+RIM = (
+    "busy_us",
+    "elapsed_us",
+    "worst_lag_us",
+    "datagrams_in",
+    "datagrams_out",
+    "bytes_in",
+    "bytes_out",
+    "receive_calls",
+    "receive_errors",
+    "send_calls",
+    "truncated",
+    "kernel_drops",
+    "socket_full",
+    "unreachable",
+    "segmentation",
+    "commands",
+    "revocations",
+    "events_coalesced",
+    "events_lost",
+    "messages_lost",
+    "bot_drops",
+)
+"""What each worker counts where it meets sockets and Python."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How a quantity was spread: observations up to each bound, and, in one count more, those above all bounds."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+    def plus(self, other: Spread | None) -> Spread:
+        """Returns both together; they have the same bounds."""
+        if other is None:
+            return self
+        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+        return Spread(bounds=self.bounds, counts=counts, sum=self.sum + other.sum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFigures:
+    """Counters and states of the engine. Drops are by reason, from a fixed set of words.
+
+    Args:
+        rooms: now.
+        peers: now.
+        connected_peers: now.
+        handshakes: under way now.
+        tracks: now.
+        edges: now.
+        counters: those in `COUNTERS`.
+        drops: those in `DROPS`.
+        spreads: those in `SPREADS`.
+        rims: for each worker, those in `RIM`; there also when the worker hangs.
+        silent: workers that did not answer in time.
+    """
+
+    rooms: int = 0
+    peers: int = 0
+    connected_peers: int = 0
+    handshakes: int = 0
+    tracks: int = 0
+    edges: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+    drops: Mapping[str, int] = field(default_factory=dict)
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
+    rims: tuple[Mapping[str, int], ...] = ()
+    silent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaWarning:
+    """Something works, but not as well as it could."""
+
+    code: str
+    remedy: str | None = None
+    worker: int | None = None
+    figures: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFailed:
+    """A fault of its own ended a worker with all its rooms, each of which is told too."""
+
+    worker: int
+
+
+def figures_of(workers: Sequence[Any], known: dict[int, Any]) -> MediaFigures:
+    """Takes what the server shows from pysfu's figures.
+
+    Args:
+        workers: the figures of each worker.
+        known: the last figures of each worker, brought up to date here. What has been counted by a worker that does not
+            answer stays counted; what it held is not there.
+    """
+    known.update({number: worker.engine for number, worker in enumerate(workers) if worker.engine is not None})
+    present = [worker.engine for worker in workers if worker.engine is not None]
+
+    def now(name: str) -> int:
+        return sum(getattr(engine, name) for engine in present)
+
+    return MediaFigures(
+        rooms=now("rooms"),
+        peers=now("peers"),
+        connected_peers=now("connected_peers"),
+        handshakes=now("handshakes"),
+        tracks=now("tracks"),
+        edges=now("edges"),
+        counters={name: sum(getattr(engine, name) for engine in known.values()) for name in COUNTERS},
+        drops={name: sum(getattr(engine.drops, name) for engine in known.values()) for name in DROPS},
+        spreads=_spreads(engine.quality for engine in known.values()),
+        rims=tuple({name: getattr(worker.rim, name) for name in RIM} for worker in workers),
+        silent=tuple(number for number, worker in enumerate(workers) if worker.engine is None),
+    )
+
+
+def _spreads(measured: Iterable[Any]) -> dict[str, Spread]:
+    """Adds up what the workers measured."""
+    total: dict[str, Spread] = {}
+    for quality in measured:
+        for name in SPREADS:
+            theirs = getattr(quality, name)
+            spread = Spread(bounds=tuple(theirs.bounds), counts=tuple(theirs.counts), sum=theirs.sum)
+            total[name] = spread.plus(total.get(name))
+    return total
