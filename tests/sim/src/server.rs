@@ -78,12 +78,8 @@ impl EngineServer {
 
     /// The same with a choice of what DTLS it speaks.
     pub fn speaking(dtls: DtlsVersions, address: SocketAddr, seed: u64, now: Instant) -> Self {
-        Self {
-            engine: Engine::new(config(dtls, address, seed, now), now),
-            meter: None,
-            recorder: None,
-            events: Vec::new(),
-        }
+        let engine = Engine::new(config(dtls, address, seed, now), now);
+        Self { engine, meter: None, recorder: None, events: Vec::new() }
     }
 
     /// Carries out a command.

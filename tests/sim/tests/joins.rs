@@ -17,12 +17,13 @@ const JOINS: usize = 200;
 
 /// Which versions of DTLS were agreed on, in the order of connecting.
 fn versions(meeting: &Meeting) -> Vec<&str> {
-    let events = meeting.world.server.events.iter();
-    let connected = events.filter_map(|event| match event {
-        Event::PeerConnected { dtls_version, .. } => Some(dtls_version.as_str()),
-        _ => None,
-    });
-    connected.collect()
+    fn told(event: &Event) -> Option<&str> {
+        match event {
+            Event::PeerConnected { dtls_version, .. } => Some(dtls_version),
+            _ => None,
+        }
+    }
+    meeting.world.server.events.iter().filter_map(told).collect()
 }
 
 fn agreed(server: DtlsVersions, browser: DtlsVersion) -> String {

@@ -15,11 +15,12 @@ use crate::rtcp::sr::{ReportBlocks, SenderReport};
 use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
-use crate::session::{
-    Codec, CongestionFeedback, DtlsRole, LocalTransport, NegotiatedSession, PayloadType, ReceiveMedia, RemoteEncoding,
-    RemoteTransport, SendMedia,
-};
+use crate::session::{DtlsRole, LocalTransport, NegotiatedSession};
 use crate::units::NtpTime;
+
+mod agreed;
+
+pub(super) use agreed::session;
 
 pub(super) const OPUS: u8 = 111;
 pub(super) const VP8: u8 = 96;
@@ -175,7 +176,7 @@ impl Rig {
             opens: SrtpInbound::new(keys.profile, &keys.server.key, &keys.server.salt),
             transport_cc: 0,
             ssrc_base: self.engine.peers.find(peer).expect("a peer").ssrc_base,
-            extensions: extensions(),
+            extensions: agreed::extensions(),
             feedback: FeedbackBuilder::new(Ssrc(1)),
             arrived: BTreeMap::new(),
         };
@@ -456,66 +457,5 @@ impl Rig {
     pub(super) fn rtcp_to(&mut self, peer: PeerId) -> Vec<Vec<u8>> {
         self.flush();
         self.rtcp.remove(&peer).unwrap_or_default()
-    }
-}
-
-fn extensions() -> ExtensionMap {
-    let mut extensions = ExtensionMap::default();
-    let kinds = [
-        (ExtensionKind::TransportCc, 3),
-        (ExtensionKind::Mid, 4),
-        (ExtensionKind::AudioLevel, 5),
-        (ExtensionKind::AbsCaptureTime, 6),
-        (ExtensionKind::VideoOrientation, 7),
-        (ExtensionKind::PlayoutDelay, 8),
-        (ExtensionKind::DependencyDescriptor, 9),
-    ];
-    assert!(kinds.into_iter().all(|(kind, id)| extensions.set(kind, id)));
-    extensions
-}
-
-/// Sends and receives one audio and one video section.
-pub(super) fn session(ssrc_base: u32) -> NegotiatedSession {
-    let opus =
-        PayloadType { number: OPUS, codec: Codec::Opus, clock_rate_hz: 48_000, rtx: None, format: String::new() };
-    let vp8 = PayloadType {
-        number: VP8,
-        codec: Codec::Vp8,
-        clock_rate_hz: 90_000,
-        rtx: Some(VP8_RTX),
-        format: String::new(),
-    };
-    let encoding = |n| RemoteEncoding { ssrc: Some(Ssrc(ssrc_base + n)), ..RemoteEncoding::default() };
-    let receive = |name: &str, kind, payload: &PayloadType, ssrcs: &[u32]| ReceiveMedia {
-        mid: mid(name),
-        kind,
-        payload_types: vec![payload.clone()],
-        encodings: ssrcs.iter().copied().map(encoding).collect(),
-        nack: true,
-        pli: kind == MediaKind::Video,
-        fir: false,
-    };
-    let send = |name: &str, kind, payload: &PayloadType, n: u32| SendMedia {
-        mid: mid(name),
-        kind,
-        payload_types: vec![payload.clone()],
-        ssrc: Ssrc(ssrc_base + 2 * n),
-        rtx_ssrc: (kind == MediaKind::Video).then_some(Ssrc(ssrc_base + 2 * n + 1)),
-        nack: kind == MediaKind::Video,
-    };
-    NegotiatedSession {
-        remote: RemoteTransport {
-            ufrag: "u".into(),
-            pwd: "p".into(),
-            fingerprints: Vec::new(),
-            dtls_role: DtlsRole::Server,
-            candidates: Vec::new(),
-        },
-        extensions: extensions(),
-        feedback: CongestionFeedback::TransportCc,
-        receive: vec![receive("a", MediaKind::Audio, &opus, &[1]), receive("v", MediaKind::Video, &vp8, &[2, 3])],
-        send: vec![send("a", MediaKind::Audio, &opus, 0), send("v", MediaKind::Video, &vp8, 1)],
-        data: None,
-        reduced_size_rtcp: true,
     }
 }
