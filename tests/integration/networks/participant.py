@@ -121,10 +121,9 @@ class Participant:
         return float((last["frames"] - first["frames"]) / (last["at"] - first["at"]))
 
     def concealed_share(self, since: float, until: float) -> float:
-        """Returns which share of the sound was made up, from 0 to 1; silence between words does not count."""
+        """Returns which share of the sound was made up, from 0 to 1. Without DTX, made-up silence is an outage, too."""
         first, last = self._span("samples", since, until)
-        made_up = (last["concealed"] - first["concealed"]) - (last["silent"] - first["silent"])
-        return float(made_up / max(1, last["samples"] - first["samples"]))
+        return float((last["concealed"] - first["concealed"]) / max(1, last["samples"] - first["samples"]))
 
     def sound_rate(self, since: float, until: float) -> float:
         """Returns samples played per second."""
