@@ -121,7 +121,7 @@ class Participant:
         return float((last["frames"] - first["frames"]) / (last["at"] - first["at"]))
 
     def concealed_share(self, since: float, until: float) -> float:
-        """Returns what share of the sound was made up, from 0 to 1. Without DTX, silence is made up too."""
+        """Returns which share of the sound was made up, from 0 to 1. Without DTX, made-up silence is an outage, too."""
         first, last = self._span("samples", since, until)
         return float((last["concealed"] - first["concealed"]) / max(1, last["samples"] - first["samples"]))
 
