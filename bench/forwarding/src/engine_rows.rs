@@ -85,7 +85,7 @@ impl Row {
         let mut load = match kind {
             Kind::Video { tracks } => Load::video(tracks, SUBSCRIBERS, &mut make),
             Kind::Audio => Load::audio(&mut make),
-            Kind::Hospital => Load::rooms(std::env::var("R").map_or(ROOMS, |r| r.parse().unwrap()), make),
+            Kind::Hospital => Load::rooms(ROOMS, make),
         };
         let span = kind.warm_up() + kind.sample() * samples as u32;
         load.run_for(span);
@@ -210,8 +210,9 @@ impl Load {
         load
     }
 
-    /// RTP packets that left the engine so far.
+    /// Ends the recording, and says how many RTP packets left the engine.
     pub(crate) fn packets_out(&mut self) -> u64 {
+        self.meeting.world.server.recorder = None;
         self.meeting.stats().rtp_packets_out
     }
 
