@@ -22,6 +22,13 @@ pub fn prefetch<T: ?Sized>(value: &T) {
     }
 }
 
+/// Asks for the lines of the `T` that is at `place`, or would be: nothing is read that the program could see.
+#[inline]
+pub fn prefetch_place<T>(place: *const T) {
+    prefetch_line(place.cast());
+    prefetch_line(place.cast::<u8>().wrapping_add(size_of::<T>().saturating_sub(1)));
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn prefetch_line(line: *const u8) {

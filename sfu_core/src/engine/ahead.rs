@@ -22,6 +22,9 @@ struct Coming {
     publisher: PeerId,
     /// `None` for RTCP.
     rtp: Option<(Ssrc, u16)>,
+    /// How many of the same stream come one after the other, and their bytes.
+    packets: usize,
+    bytes: usize,
 }
 
 /// Fetches what [`Engine::ingest_one`] will touch for each of `group`.
@@ -34,10 +37,13 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
             _ => continue,
         };
         let Some(publisher) = engine.demux.peer_at(datagram.source) else { continue };
-        let repeats =
-            coming.last().is_some_and(|last| last.publisher == publisher && last.rtp.is_some() && rtp.is_some());
-        if !repeats {
-            coming.push(Coming { publisher, rtp });
+        let stream = rtp.map(|(ssrc, _)| ssrc);
+        let same = |last: &&mut Coming| last.publisher == publisher && last.rtp.map(|(ssrc, _)| ssrc) == stream;
+        if let Some(last) = coming.last_mut().filter(same) {
+            last.packets += 1;
+            last.bytes += datagram.bytes.len();
+        } else {
+            coming.push(Coming { publisher, rtp, packets: 1, bytes: datagram.bytes.len() });
         }
     }
     for next in &coming {
@@ -53,8 +59,7 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
         if let Some(source) = source
             && let Some(track) = engine.tracks.find(source.track)
         {
-            prefetch(&track.subscriptions);
-            prefetch(&track.payload_types);
+            track.prefetch();
             if let Some(encoding) = track.encodings.get(usize::from(source.encoding)) {
                 prefetch(encoding);
             }
@@ -73,7 +78,7 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
             prefetch(subscription);
         }
         if let (Some(encoding), Some((_, sequence))) = (track.encodings.get(usize::from(encoding)), next.rtp) {
-            encoding.ring.prefetch(sequence);
+            encoding.ring.prefetch(sequence, next.packets, next.bytes);
         }
     }
     for &(id, ..) in &tracks {
@@ -83,6 +88,14 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
             if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
                 prefetch(&subscriber.outbound.pacer);
                 prefetch(&subscriber.pending);
+            }
+        }
+    }
+    for &(id, ..) in &tracks {
+        let Some(track) = engine.tracks.find(id) else { continue };
+        for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
+            if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
+                subscriber.outbound.pacer.prefetch();
             }
         }
     }
@@ -138,6 +151,7 @@ pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
         if let Some(track) = engine.tracks.find(queued.track)
             && let Some(encoding) = track.encodings.get(usize::from(queued.encoding))
         {
+            track.prefetch();
             prefetch(&encoding.ring);
         }
     }

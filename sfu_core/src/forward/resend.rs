@@ -20,9 +20,6 @@ pub const MAX_RING_BYTES: usize = 1 << 20;
 /// The largest payload with its passed-on extensions: what fits a datagram of an Ethernet path.
 pub const MAX_STORED_BYTES: usize = 1500;
 
-/// A full video packet.
-const USUAL_BYTES: usize = 1_200;
-
 /// First sizes: sound of 50 packets/s fits without growing, pictures grow by their rate.
 const AUDIO_PACKETS: usize = 64;
 const AUDIO_BYTES: usize = 16 << 10;
@@ -179,12 +176,13 @@ impl PacketRing {
         })
     }
 
-    /// Fetches where the packet with this number will be kept.
+    /// Fetches where `count` packets from this number on will be kept, of `bytes` in all.
     #[inline]
-    pub fn prefetch(&self, sequence_number: u16) {
-        prefetch(&self.entries[usize::from(sequence_number) & (self.entries.len() - 1)]);
+    pub fn prefetch(&self, sequence_number: u16, count: usize, bytes: usize) {
+        let first = usize::from(sequence_number) & (self.entries.len() - 1);
+        prefetch(&self.entries[first..self.entries.len().min(first + count)]);
         let start = (self.written % self.arena.len() as u64) as usize;
-        prefetch(&self.arena[start..self.arena.len().min(start + USUAL_BYTES)]);
+        prefetch(&self.arena[start..self.arena.len().min(start + bytes)]);
     }
 
     /// Whether the packet came already.

@@ -14,6 +14,7 @@ use super::rewriter::{Rewriter, SwitchClocks};
 use super::selector::Selector;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, ParticipantId, PeerId, Rid, RoomId, Ssrc, TrackId};
+use crate::prefetch::prefetch;
 use crate::rtp::seq::SequenceUnwrapper;
 use crate::session::{
     Codec, LayerLimit, MAX_ENCODINGS, MAX_PAYLOAD_TYPES, MediaKind, PayloadType, ReceiveMedia, TrackSource,
@@ -141,42 +142,52 @@ pub struct Subscription {
     pub announced: Option<Option<u8>>,
 }
 
-/// What one participant publishes under one MID.
+/// What one participant publishes under one MID. In the order written: what every packet touches comes first, see
+/// `prefetch.rs`.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Track {
     /// Its id.
     pub id: TrackId,
     /// Where.
     pub room: RoomId,
+    /// Whether the server keeps it from everyone.
+    pub muted: bool,
+    /// Whether a packet of it came.
+    pub started: bool,
+    /// Whether only what the sender leaves clear may be read.
+    pub encrypted: bool,
+    /// Whether its publisher sends again what is asked for.
+    pub recovers: bool,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// What it shows.
+    pub source: TrackSource,
+    /// What it may be coded with.
+    pub payload_types: Vec<PayloadType>,
+    /// To whom it goes.
+    pub subscriptions: Vec<Subscription>,
+    /// Its simulcast streams, lowest quality first.
+    pub encodings: ArrayVec<Encoding, MAX_ENCODINGS>,
+    /// Their clocks, to join one encoding to another.
+    pub clocks: SwitchClocks,
     /// Who, as a peer.
     pub publisher: PeerId,
     /// Who, as a participant.
     pub participant: ParticipantId,
     /// In which media section.
     pub mid: Mid,
-    /// Sound or pictures.
-    pub kind: MediaKind,
-    /// What it may be coded with.
-    pub payload_types: Vec<PayloadType>,
-    /// Its simulcast streams, lowest quality first.
-    pub encodings: ArrayVec<Encoding, MAX_ENCODINGS>,
-    /// To whom it goes.
-    pub subscriptions: Vec<Subscription>,
-    /// What it shows.
-    pub source: TrackSource,
-    /// Their clocks, to join one encoding to another.
-    pub clocks: SwitchClocks,
-    /// Whether only what the sender leaves clear may be read.
-    pub encrypted: bool,
-    /// Whether the server keeps it from everyone.
-    pub muted: bool,
-    /// Whether a packet of it came.
-    pub started: bool,
-    /// Whether its publisher sends again what we say is lost (RFC 4585 §4.2, `nack`).
-    pub recovers: bool,
 }
 
 impl Track {
+    /// Fetches what every packet touches, whatever its encoding.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(&self.id);
+        prefetch(&self.payload_types);
+        prefetch(&self.subscriptions);
+    }
+
     /// A track of what `publisher` sends in `media`.
     pub fn new(id: TrackId, room: RoomId, publisher: PeerId, participant: ParticipantId, media: &ReceiveMedia) -> Self {
         let mut encodings = ArrayVec::new();

@@ -10,6 +10,8 @@ use crate::prefetch::prefetch;
 pub const MAX_INBOUND_SSRCS: usize = 128;
 /// How many authentic packets of other sources must have come before a silent source may be forgotten for a new one.
 pub(super) const MIN_SILENCE_PACKETS: u64 = 4_096;
+/// Sources of most remotes: camera and microphone, and the camera's retransmissions.
+const USUAL_SOURCES: usize = 3;
 /// Words of an inbound window: 1 024 packets, half a second of 20 Mbit/s (RFC 3711 §3.3.2 asks for 64 at least).
 pub(super) const INBOUND_WORDS: usize = 16;
 
@@ -118,9 +120,7 @@ impl Sources {
     #[inline]
     pub(super) fn prefetch(&self) {
         prefetch(&self.ssrcs[..]);
-        if let Some(source) = self.entries.get(self.last) {
-            prefetch(source);
-        }
+        prefetch(&self.entries[..self.entries.len().min(USUAL_SOURCES)]);
     }
 
     pub(super) fn window(&self, place: usize) -> &Window<INBOUND_WORDS> {
