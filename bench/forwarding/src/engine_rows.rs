@@ -25,8 +25,6 @@ const FRAMES_PER_MINUTE: u32 = 1_800;
 const TRACKS_PER_PUBLISHER: usize = 10;
 /// Who hears the sound of one publisher.
 const LISTENERS: usize = 100;
-/// The hospital: many small rooms.
-const ROOMS: u32 = 200;
 const PEOPLE_PER_ROOM: u32 = 3;
 /// So long that every subscriber has asked for something again, and every queue has had its first packet.
 const LONG_WARM_UP: Duration = Duration::from_secs(30);
@@ -43,17 +41,17 @@ pub(crate) enum Kind {
     Video { tracks: u32 },
     /// One microphone to [`LISTENERS`].
     Audio,
-    /// [`ROOMS`] of [`PEOPLE_PER_ROOM`], everybody with camera and microphone.
-    Hospital,
+    /// So many rooms of [`PEOPLE_PER_ROOM`], everybody with camera and microphone.
+    Hospital { rooms: u32 },
 }
 
 impl Kind {
     const fn warm_up(self) -> Duration {
-        if matches!(self, Self::Hospital) { WARM_UP } else { LONG_WARM_UP }
+        if matches!(self, Self::Hospital { .. }) { WARM_UP } else { LONG_WARM_UP }
     }
 
     const fn sample(self) -> Duration {
-        if matches!(self, Self::Hospital) { HOSPITAL_SAMPLE } else { SAMPLE }
+        if matches!(self, Self::Hospital { .. }) { HOSPITAL_SAMPLE } else { SAMPLE }
     }
 }
 
@@ -85,7 +83,7 @@ impl Row {
         let mut load = match kind {
             Kind::Video { tracks } => Load::video(tracks, SUBSCRIBERS, &mut make),
             Kind::Audio => Load::audio(&mut make),
-            Kind::Hospital => Load::rooms(ROOMS, make),
+            Kind::Hospital { rooms } => Load::rooms(rooms, make),
         };
         let span = kind.warm_up() + kind.sample() * samples as u32;
         load.run_for(span);

@@ -140,7 +140,8 @@ fn samplers(wanted: &dyn Fn(&str) -> bool, runs: usize, allocations: &Rc<Cell<f6
         ("engine/video-1x50-10-streams", Kind::Video { tracks: 10 }),
         ("engine/video-1x50-50-streams", Kind::Video { tracks: 50 }),
         ("engine/audio-1x100", Kind::Audio),
-        ("engine/rooms-200x3", Kind::Hospital),
+        ("engine/rooms-10x3", Kind::Hospital { rooms: 10 }),
+        ("engine/rooms-200x3", Kind::Hospital { rooms: 200 }),
     ];
     for (name, kind) in loads.into_iter().filter(|(name, _)| wanted(name)) {
         let (mut load, allocations) = (engine_rows::Row::warmed_up(kind, runs), Rc::clone(allocations));

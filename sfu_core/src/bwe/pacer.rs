@@ -86,18 +86,6 @@ impl<T: Copy> Pacer<T> {
         self.nanos_per_byte = (8_000_000_000 << FRACTION_BITS) / rate.max(MIN_RATE).as_bps();
     }
 
-    /// Whether a packet may leave at once, without the queue; when it may, it is counted as sent.
-    #[inline]
-    pub fn try_pass(&mut self, kind: PaceKind, size: u16, now: Instant) -> bool {
-        let now = self.clock.nanos(now);
-        let nothing_before = kind == PaceKind::Audio || self.packets == 0;
-        let passes = nothing_before && (self.is_open(now) || kind == PaceKind::Audio);
-        if passes {
-            self.charge(size, now);
-        }
-        passes
-    }
-
     /// Queues a packet. Returns false, and counts, when the queue is full.
     #[inline]
     pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Instant) -> bool {

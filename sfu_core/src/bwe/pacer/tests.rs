@@ -50,19 +50,10 @@ fn audio_never_waits_and_is_counted() {
     assert_eq!(drain(&mut pacer, start), [3], "its 10 ms fill the group");
     pacer.push(5, PaceKind::Audio, 120, start + MS);
     assert_eq!(drain(&mut pacer, start + MS), [5]);
-    assert!(pacer.try_pass(PaceKind::Audio, 120, start + MS));
+    pacer.push(6, PaceKind::Audio, 120, start + MS);
+    assert_eq!(drain(&mut pacer, start + MS), [6]);
     assert_eq!(pacer.next_due(), Some(start + MS * 30));
     assert_eq!(drain(&mut pacer, start + MS * 30), [4], "repairs go before video");
-}
-
-#[test]
-fn an_idle_path_lets_packets_pass_without_the_queue() {
-    let start = start();
-    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(4_800), start);
-    let passed = (0..5).filter(|_| pacer.try_pass(VIDEO, 1_200, start)).count();
-    assert_eq!(passed, 3);
-    assert!(pacer.push(0, VIDEO, 1_200, start));
-    assert!(!pacer.try_pass(VIDEO, 1_200, start + MS * 50), "what waits goes first");
 }
 
 #[test]
@@ -70,8 +61,10 @@ fn rest_earns_no_credit() {
     let start = start();
     let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(4_800), start);
     let later = start + Duration::from_secs(60);
-    let passed = (0..50).filter(|_| pacer.try_pass(VIDEO, 1_200, later)).count();
-    assert_eq!(passed, 3);
+    for item in 0..50 {
+        pacer.push(item, VIDEO, 1_200, later);
+    }
+    assert_eq!(drain(&mut pacer, later), [0, 1, 2]);
 }
 
 #[test]
@@ -95,4 +88,20 @@ fn padding_fills_the_group_and_no_more() {
     assert_eq!(pacer.padding_room(start), 400);
     pacer.on_padding(600, start);
     assert_eq!(pacer.padding_room(start), 0);
+}
+
+#[test]
+fn packets_leave_in_the_order_they_came_however_full_the_queue_gets() {
+    let start = start();
+    let mut pacer = Pacer::new(Bitrate::kbps(4_800), start);
+    let (mut pushed, mut left) = (0, Vec::new());
+    for step in 0..2_000 {
+        let now = start + MS * step;
+        for _ in 0..(step * 7 % 3).min(u32::from(step < 1_500) * 3) {
+            assert!(pacer.push(pushed, VIDEO, 200, now));
+            pushed += 1;
+        }
+        left.extend(drain(&mut pacer, now));
+    }
+    assert!(left.iter().copied().eq(0..pushed), "{} of {pushed}", left.len());
 }
