@@ -179,7 +179,7 @@ impl Engine {
     /// Takes in what the network brought. Each datagram is decrypted in place.
     pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
         for group in batch.chunks_mut(ahead::GROUP) {
-            ahead::of_datagrams(self, group);
+            self.guarded(|engine| ahead::of_datagrams(engine, group));
             let mut rest = group.iter_mut();
             while self.guarded(|engine| rest.by_ref().for_each(|next| engine.ingest_one(next, now))).is_none() {}
         }

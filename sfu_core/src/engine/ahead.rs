@@ -7,6 +7,7 @@ use super::Engine;
 use super::member::Member;
 use super::transmit::Datagram;
 use crate::demux::{DatagramKind, classify};
+use crate::forward::router::Track;
 use crate::ids::{PeerId, Ssrc, TrackId};
 use crate::prefetch::prefetch;
 use crate::rtp::header;
@@ -15,6 +16,8 @@ use crate::rtp::header;
 pub(super) const GROUP: usize = 8;
 /// Subscriptions of a track that are fetched: those of a small room. In a large one the caches learn the way by themselves.
 const SUBSCRIPTIONS: usize = 4;
+/// Payload types of a track that are fetched: those that its sender prefers.
+const USUAL_PAYLOAD_TYPES: usize = 2;
 
 /// A packet on its way in, as far as it is known before it is opened.
 #[derive(Clone, Copy)]
@@ -27,8 +30,40 @@ struct Coming {
     bytes: usize,
 }
 
+/// A packet of media whose track is known.
+#[derive(Clone, Copy)]
+struct Media {
+    track: TrackId,
+    encoding: u8,
+    sequence_number: u16,
+    coming: Coming,
+}
+
 /// Fetches what [`Engine::ingest_one`] will touch for each of `group`.
 pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
+    let coming = recognised(engine, group);
+    for next in &coming {
+        if let Some(member) = engine.peers.find(next.publisher) {
+            fetch_member(member, next.rtp.is_some());
+        }
+    }
+    let media = find_media(engine, &coming);
+    for next in &coming {
+        if let Some(srtp) = engine.peers.find(next.publisher).and_then(|member| member.peer()?.srtp.as_ref()) {
+            srtp.inbound.prefetch(next.rtp.is_some());
+        }
+    }
+    for fetch in [fetch_subscriptions, fetch_subscribers, fetch_queues] {
+        for next in &media {
+            if let Some(track) = engine.tracks.find(next.track) {
+                fetch(engine, track, next);
+            }
+        }
+    }
+}
+
+/// The packets of known senders, those of one stream that follow each other taken as one.
+fn recognised(engine: &Engine, group: &[Datagram<'_>]) -> ArrayVec<Coming, GROUP> {
     let mut coming: ArrayVec<Coming, GROUP> = ArrayVec::new();
     for datagram in group.iter().take(GROUP) {
         let rtp = match classify(datagram.bytes) {
@@ -46,57 +81,51 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
             coming.push(Coming { publisher, rtp, packets: 1, bytes: datagram.bytes.len() });
         }
     }
-    for next in &coming {
-        if let Some(member) = engine.peers.find(next.publisher) {
-            fetch_member(member, next.rtp.is_some());
+    coming
+}
+
+/// Fetches the transports of the senders, and finds and fetches the tracks of those who send media.
+fn find_media(engine: &Engine, coming: &[Coming]) -> ArrayVec<Media, GROUP> {
+    let mut media = ArrayVec::new();
+    for &coming in coming {
+        let Some(member) = engine.peers.find(coming.publisher) else { continue };
+        fetch_transport(member, coming.rtp.is_some());
+        let Some((ssrc, sequence_number)) = coming.rtp else { continue };
+        let Some(source) = member.inbound.source_of(ssrc) else { continue };
+        let Some(track) = engine.tracks.find(source.track) else { continue };
+        track.prefetch();
+        if let Some(encoding) = track.encodings.get(usize::from(source.encoding)) {
+            prefetch(encoding);
+        }
+        media.push(Media { track: source.track, encoding: source.encoding, sequence_number, coming });
+    }
+    media
+}
+
+fn fetch_subscriptions(_engine: &Engine, track: &Track, next: &Media) {
+    prefetch(&track.payload_types[..track.payload_types.len().min(USUAL_PAYLOAD_TYPES)]);
+    for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
+        prefetch(subscription);
+    }
+    if let Some(encoding) = track.encodings.get(usize::from(next.encoding)) {
+        encoding.ring.prefetch(next.sequence_number, next.coming.packets, next.coming.bytes);
+    }
+}
+
+fn fetch_subscribers(engine: &Engine, track: &Track, _next: &Media) {
+    for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
+        subscription.rewriter.prefetch();
+        if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
+            prefetch(&subscriber.outbound.pacer);
+            prefetch(&subscriber.pending);
         }
     }
-    let mut tracks: ArrayVec<(TrackId, u8, Coming), GROUP> = ArrayVec::new();
-    for &next in &coming {
-        let Some(member) = engine.peers.find(next.publisher) else { continue };
-        fetch_way_in(member, next.rtp.is_some());
-        let source = next.rtp.and_then(|(ssrc, _)| member.inbound.source_of(ssrc));
-        if let Some(source) = source
-            && let Some(track) = engine.tracks.find(source.track)
-        {
-            track.prefetch();
-            if let Some(encoding) = track.encodings.get(usize::from(source.encoding)) {
-                prefetch(encoding);
-            }
-            tracks.push((source.track, source.encoding, next));
-        }
-    }
-    for &next in &coming {
-        if let Some(srtp) = engine.peers.find(next.publisher).and_then(|member| member.peer()?.srtp.as_ref()) {
-            srtp.inbound.prefetch(next.rtp.is_some());
-        }
-    }
-    for &(id, encoding, next) in &tracks {
-        let Some(track) = engine.tracks.find(id) else { continue };
-        prefetch(&track.payload_types[..track.payload_types.len().min(2)]);
-        for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
-            prefetch(subscription);
-        }
-        if let (Some(encoding), Some((_, sequence))) = (track.encodings.get(usize::from(encoding)), next.rtp) {
-            encoding.ring.prefetch(sequence, next.packets, next.bytes);
-        }
-    }
-    for &(id, ..) in &tracks {
-        let Some(track) = engine.tracks.find(id) else { continue };
-        for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
-            subscription.rewriter.prefetch();
-            if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
-                prefetch(&subscriber.outbound.pacer);
-                prefetch(&subscriber.pending);
-            }
-        }
-    }
-    for &(id, ..) in &tracks {
-        let Some(track) = engine.tracks.find(id) else { continue };
-        for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
-            if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
-                subscriber.outbound.pacer.prefetch();
-            }
+}
+
+fn fetch_queues(engine: &Engine, track: &Track, _next: &Media) {
+    for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
+        if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
+            subscriber.outbound.pacer.prefetch();
         }
     }
 }
@@ -111,7 +140,7 @@ fn fetch_member(member: &Member, rtp: bool) {
     }
 }
 
-fn fetch_way_in(member: &Member, rtp: bool) {
+fn fetch_transport(member: &Member, rtp: bool) {
     if let Some(peer) = member.peer() {
         prefetch(&peer.srtp);
     }
