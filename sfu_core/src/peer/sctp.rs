@@ -223,21 +223,26 @@ impl DataTransport {
             if !self.channels.iter().any(|channel| channel.id == Some(stream) && channel.state == State::Open) {
                 continue;
             }
-            let message = match message.origin {
+            let origin = message.origin;
+            let message = match origin {
                 Origin::Server => message,
-                Origin::Edge { edge, publisher } => {
+                Origin::Edge { edge, .. } => {
                     let Some(allowed) = gate.admit(edge, message) else {
                         refused += 1;
                         continue;
                     };
-                    passed(publisher);
-                    self.held.entry(stream).or_default().insert(edge);
                     allowed.into_inner()
                 }
             };
+            if !self.link.write(stream, &message.payload, message.binary) {
+                continue;
+            }
             held_bytes += message.payload.len().max(1);
             self.held_messages += 1;
-            self.link.write(stream, &message.payload, message.binary);
+            if let Origin::Edge { edge, publisher } = origin {
+                passed(publisher);
+                self.held.entry(stream).or_default().insert(edge);
+            }
         }
         refused
     }

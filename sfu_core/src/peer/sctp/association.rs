@@ -217,9 +217,10 @@ impl Link {
         stream.write_with_ppi(dcep, Ppi::Dcep).is_ok() && stream.set_reliability_params(!ordered, kind, value).is_ok()
     }
 
-    /// Queues a message; an empty one goes as one byte under a PPID of its own (RFC 8831 §6.6).
-    pub(super) fn write(&mut self, id: u16, payload: &[u8], binary: bool) {
-        let Some(association) = &mut self.association else { return };
+    /// Queues a message; an empty one goes as one byte under a PPID of its own (RFC 8831 §6.6). `false` when it is not taken: the
+    /// remote has begun to end the stream, or the association (SHUTDOWN, RFC 9260 §9.2).
+    pub(super) fn write(&mut self, id: u16, payload: &[u8], binary: bool) -> bool {
+        let Some(association) = &mut self.association else { return false };
         let (payload, ppi) = match (payload.is_empty(), binary) {
             (false, true) => (payload, Ppi::Binary),
             (false, false) => (payload, Ppi::String),
@@ -227,7 +228,7 @@ impl Link {
             (true, false) => (&[0][..], Ppi::StringEmpty),
         };
         let written = association.stream(id).and_then(|mut stream| stream.write_with_ppi(payload, ppi));
-        debug_assert!(written.is_ok(), "the channel is open and the message no larger than it may be");
+        written.is_ok()
     }
 
     /// None of what SCTP holds for the stream leaves any more.
