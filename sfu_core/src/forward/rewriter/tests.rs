@@ -255,6 +255,8 @@ struct Play {
     stream: Stream,
     encoding: u8,
     source: u64,
+    /// By encoding: the highest number used. A publisher never counts back.
+    reached: [u64; 3],
     clock: u64,
     /// By index out: encoding, source number, what it was rewritten to.
     sent: BTreeMap<u64, (u8, PacketFacts, Rewritten)>,
@@ -287,6 +289,7 @@ impl Play {
         self.clock += 1;
         let (encoding, sequence) = (self.encoding, self.source);
         self.source += 1;
+        self.reached[usize::from(encoding)] = sequence;
         match step {
             Step::Come => self.send(encoding, sequence, false),
             Step::Lose => _ = self.never_in_order.insert((encoding, sequence)),
@@ -301,7 +304,8 @@ impl Play {
             Step::Switch(to) => {
                 self.encoding = to;
                 // Each encoding counts from elsewhere, and a keyframe comes some packets on.
-                self.source = if to == encoding { sequence + 5 } else { self.clock + u64::from(to) * 10_000 + 70_000 };
+                let elsewhere = self.clock + u64::from(to) * 10_000 + 70_000;
+                self.source = elsewhere.max(self.reached[usize::from(to)] + 5);
                 self.send(to, self.source, true);
                 self.source += 1;
             }
@@ -326,7 +330,7 @@ proptest! {
     #[test]
     fn gaps_are_losses_numbers_are_unique_and_time_goes_on(steps in steps()) {
         let stream = Stream::new();
-        let mut play = Play { stream, encoding: 0, source: 70_000, clock: 0, sent: BTreeMap::new(),
+        let mut play = Play { stream, encoding: 0, source: 70_000, reached: [0; 3], clock: 0, sent: BTreeMap::new(),
             never_in_order: BTreeSet::new(), late: Vec::new() };
         play.send(0, 69_999, true);
         for step in steps {
