@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from aiortc import RTCDataChannel
 from callers import HANG_S, SDP, Caller, Meeting, Wire, until
 from footage import Camera, Tone
 
@@ -161,19 +162,24 @@ async def test_a_wrong_fingerprint_never_connects(sfu: pysfu.Sfu) -> None:
         assert (await sfu.stats()).total("rtp_packets_in") == 0
 
 
+async def chatting(room: pysfu.Room, *callers: Caller) -> tuple[list[pysfu.Participant], list[RTCDataChannel]]:
+    """Lets the callers in, each with an open channel for messages."""
+    participants, channels = [], []
+    for caller in callers:
+        participant = await room.add_participant()
+        channel = caller.connection.createDataChannel("chat")
+        channel.on("message", lambda message, caller=caller: caller.messages.append(("chat", message)))
+        transport = await participant.answer(await caller.offer(), data=True)
+        await caller.accept(transport.sdp)
+        await until(lambda channel=channel: channel.readyState == "open", "an open data channel")
+        participants.append(participant)
+        channels.append(channel)
+    return participants, channels
+
+
 async def test_a_message_crosses_data_channels_only_while_allowed(sfu: pysfu.Sfu) -> None:
     async with await sfu.create_room() as room, Caller() as one, Caller() as two:
-        participants = []
-        channels = []
-        for caller in (one, two):
-            participant = await room.add_participant()
-            channel = caller.connection.createDataChannel("chat")
-            channel.on("message", lambda message, caller=caller: caller.messages.append(("chat", message)))
-            transport = await participant.answer(await caller.offer(), data=True)
-            await caller.accept(transport.sdp)
-            await until(lambda channel=channel: channel.readyState == "open", "an open data channel")
-            participants.append(participant)
-            channels.append(channel)
+        participants, channels = await chatting(room, one, two)
 
         with sfu.subscription() as events:
             channels[0].send("nobody may read this")
@@ -197,17 +203,7 @@ async def test_messages_that_wait_when_the_right_is_taken_away_never_arrive_and_
     sfu: pysfu.Sfu,
 ) -> None:
     async with await sfu.create_room() as room, Caller() as one, Caller() as two:
-        participants = []
-        channels = []
-        for caller in (one, two):
-            participant = await room.add_participant()
-            channel = caller.connection.createDataChannel("chat")
-            channel.on("message", lambda message, caller=caller: caller.messages.append(("chat", message)))
-            transport = await participant.answer(await caller.offer(), data=True)
-            await caller.accept(transport.sdp)
-            await until(lambda channel=channel: channel.readyState == "open", "an open data channel")
-            participants.append(participant)
-            channels.append(channel)
+        participants, channels = await chatting(room, one, two)
         fifth = asyncio.Event()
         channels[1].on("message", lambda _: fifth.set() if len(two.messages) >= 5 else None)
         await participants[1].allow_data(participants[0])
