@@ -36,6 +36,12 @@ impl SrtpOutbound {
         }
     }
 
+    /// Asks for the cache lines that sealing RTP needs.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.rtp.prefetch();
+    }
+
     /// Seals an RTP packet in place and returns its sealed length.
     ///
     /// `packet` begins with `header_len` bytes of header (CSRCs and extensions included) and `plain_len` bytes of
