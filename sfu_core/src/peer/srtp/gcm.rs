@@ -10,13 +10,16 @@ pub(super) use super::aead::TAG_LEN;
 /// One session key with its salt.
 pub(super) struct Gcm {
     key: Aead,
-    salt: [u8; 12],
+    /// Twelve bytes, in network order.
+    salt: u128,
 }
 
 impl Gcm {
     /// A session key of 16 or 32 bytes.
     pub(super) fn new(key: &[u8], salt: [u8; 12]) -> Self {
-        Self { key: Aead::new(key), salt }
+        let mut bytes = [0; 16];
+        bytes[4..].copy_from_slice(&salt);
+        Self { key: Aead::new(key), salt: u128::from_be_bytes(bytes) }
     }
 
     /// Asks for the cache lines of the key.
@@ -73,13 +76,9 @@ impl Gcm {
     /// `00 00 | SSRC | index` against the salt; for RTCP the index is `00 00 | 31 bits` (RFC 7714 §8.1, §9.1).
     #[inline]
     fn nonce(&self, ssrc: Ssrc, index: u64) -> [u8; 12] {
-        let mut nonce = [0; 12];
-        nonce[2..6].copy_from_slice(&ssrc.0.to_be_bytes());
-        nonce[6..].copy_from_slice(&index.to_be_bytes()[2..]);
-        for (byte, salt) in nonce.iter_mut().zip(self.salt) {
-            *byte ^= salt;
-        }
-        nonce
+        let nonce = self.salt ^ u128::from(ssrc.0) << 48 ^ u128::from(index);
+        let [_, _, _, _, bytes @ ..] = nonce.to_be_bytes();
+        bytes
     }
 }
 
