@@ -72,15 +72,12 @@ class PictureEncoder:
     def encode(self, frame: Any, *, keyframe: bool) -> list[list[bytes]]:
         """Returns the payloads of each coded picture."""
         picture = frame.reformat(width=self.shape.width, height=self.shape.height, format="yuv420p")
-        callers = frame.pts, frame.time_base, frame.pict_type  # nothing may have had to be reformatted
+        if picture is frame:  # nothing had to change; the caller's own must not
+            picture = av.VideoFrame.from_ndarray(frame.to_ndarray(), format="yuv420p")
         picture.pts, picture.time_base = self._count, self._context.time_base
         picture.pict_type = PictureType.I if keyframe else PictureType.NONE
         self._count += 1
-        try:
-            return [self._packetize(coded) for coded in self._context.encode(picture)]
-        finally:
-            frame.pts, frame.pict_type = callers[0], callers[2]
-            frame.time_base = callers[1] or frame.time_base
+        return [self._packetize(coded) for coded in self._context.encode(picture)]
 
     def _packetize(self, coded: Any) -> list[bytes]:
         data = bytes(coded)

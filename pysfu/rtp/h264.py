@@ -45,11 +45,9 @@ def depacketize(payload: bytes) -> Fragment:
         raise InvalidPayloadError("an H.264 unit is marked as damaged")
     kind = payload[0] & _TYPE
     if 1 <= kind <= _LAST_SINGLE:
-        return Fragment(_START_CODE + payload, may_begin=True, keyframe=_begins_keyframe(payload))
+        return _begun([payload])
     if kind == _STAP_A:
-        units = list(_aggregated(payload))
-        data = b"".join(_START_CODE + unit for unit in units)
-        return Fragment(data, may_begin=True, keyframe=any(map(_begins_keyframe, units)))
+        return _begun(list(_aggregated(payload)))
     if kind == _FU_A:
         return _fragment(payload)
     raise InvalidPayloadError(f"H.264 payloads of type {kind} belong to no packetization mode of ours")
@@ -61,7 +59,14 @@ def _fragment(payload: bytes) -> Fragment:
     if not payload[1] & _S:
         return Fragment(payload[2:], may_begin=False, keyframe=False)
     unit = bytes([payload[0] & _NRI | payload[1] & _TYPE]) + payload[2:]
-    return Fragment(_START_CODE + unit, may_begin=True, keyframe=_begins_keyframe(unit))
+    return _begun([unit])
+
+
+def _begun(units: list[bytes]) -> Fragment:
+    """A keyframe surely begins with its parameters only: before the first slice some may have been lost."""
+    data = b"".join(_START_CODE + unit for unit in units)
+    with_parameters = any(unit[0] & _TYPE == _SPS for unit in units)
+    return Fragment(data, True, with_parameters or any(map(_is_first_of_idr, units)), with_parameters)
 
 
 def _aggregated(payload: bytes) -> Iterator[bytes]:
@@ -76,9 +81,8 @@ def _aggregated(payload: bytes) -> Iterator[bytes]:
         raise InvalidPayloadError("an H.264 aggregate is empty")
 
 
-def _begins_keyframe(unit: bytes) -> bool:
-    kind = unit[0] & _TYPE
-    return kind == _SPS or (kind == _IDR and len(unit) > 1 and bool(unit[1] & _FIRST_MACROBLOCK))
+def _is_first_of_idr(unit: bytes) -> bool:
+    return unit[0] & _TYPE == _IDR and len(unit) > 1 and bool(unit[1] & _FIRST_MACROBLOCK)
 
 
 def packetize(access_unit: bytes) -> list[bytes]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pysfu.rtp.fragment import Fragment
+    from pysfu.rtp.packet import Packet
     from pysfu.rtp.window import Arrival
 
 MAX_PICTURE = 1_000_000  # bytes: what waits for a bot at most (`MAX_BOT_BYTES` of the engine)
@@ -43,6 +44,7 @@ class PictureAssembler:
         self._depacketize = depacketize
         self._clock = Clock()
         self._timestamp = 0
+        self._last: Packet | None = None  # just before the next one; None after a loss
         self._frames: list[bytearray] = []
 
     def push(self, arrival: Arrival) -> list[Picture]:
@@ -50,6 +52,8 @@ class PictureAssembler:
         packet = arrival.packet
         if arrival.after_loss:
             self.damage()
+            self._last = None
+        last, self._last = self._last, packet
         if not packet.payload:
             return []  # padding
         # A picture ends with a marker; of senders that set none, where the next one begins.
@@ -57,7 +61,8 @@ class PictureAssembler:
         pictures = self._finish() if ended else []
         self._timestamp = packet.timestamp
         try:
-            self._add(self._depacketize(packet.payload))
+            starts = last is not None and (last.marker or last.timestamp != packet.timestamp)
+            self._add(self._depacketize(packet.payload), starts=starts)
         except InvalidPayloadError:
             self.damage()
         return pictures + self._finish() if packet.marker else pictures
@@ -67,9 +72,9 @@ class PictureAssembler:
         self.waiting = True
         self._frames.clear()
 
-    def _add(self, fragment: Fragment) -> None:
+    def _add(self, fragment: Fragment, *, starts: bool) -> None:
         if not self._frames:
-            if self.waiting and not fragment.keyframe:
+            if self.waiting and not (fragment.keyframe and (starts or fragment.surely_begins)):
                 return
             if not fragment.may_begin:
                 self.damage()

@@ -28,7 +28,7 @@ def depacketize(payload: bytes) -> Fragment:
                 at += 2 if payload[at] & _M else 1
             at += bool(extended & _L) + bool(extended & (_T | _K))
         begins = payload[0] & (_S | _PARTITION) == _S
-        return Fragment(payload[at:], begins, begins and not payload[at] & _INTER_FRAME)
+        return Fragment(payload[at:], begins, begins and not payload[at] & _INTER_FRAME, begins)
     except IndexError:
         raise InvalidPayloadError("the VP8 payload descriptor is cut off") from None
 

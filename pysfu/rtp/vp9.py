@@ -44,7 +44,7 @@ def depacketize(payload: bytes) -> Fragment:
         raise InvalidPayloadError("the VP9 payload descriptor is cut off") from None
     begins = bool(flags & _B)
     lowest = begins and not spatial
-    return Fragment(payload[at:], lowest, lowest and not flags & _P, begins and not lowest)
+    return Fragment(payload[at:], lowest, lowest and not flags & _P, lowest, begins and not lowest)
 
 
 def _end_of_references(payload: bytes, at: int) -> int:
