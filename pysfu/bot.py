@@ -51,7 +51,8 @@ class _Sender:
 class Bot:
     """A participant that lives in this process. Made by `Room.bot`.
 
-    It hears Opus, with and without redundancy (RFC 2198), and sees VP8, VP9 and H.264; it sends Opus and one of those.
+    It hears Opus, with and without redundancy (RFC 2198), and sees VP8, VP9 and H.264, but not AV1. It sends Opus and
+    one of the three. Coding and decoding happen in the event loop, a few milliseconds a picture.
     """
 
     def __init__(self, participant: Participant, transport: Transport, ring: BotRing) -> None:

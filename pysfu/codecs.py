@@ -38,7 +38,9 @@ _TAKEN_VIDEO = [
     *(_video(number, "h264", form) for form, number in _H264_FORMS),
 ]
 _TAKEN_AUDIO = [OPUS, RED]
-_CODECS = {payload_type.number: payload_type.codec for payload_type in _TAKEN_AUDIO + _TAKEN_VIDEO}
+_CODECS: Mapping[int, messages.Codec] = {
+    payload_type.number: payload_type.codec for payload_type in [*_TAKEN_AUDIO, *_TAKEN_VIDEO]
+}
 
 
 def codec_of(payload_type: int) -> messages.Codec | None:

@@ -6,6 +6,7 @@ import fractions
 from typing import TYPE_CHECKING, Any
 
 import av
+from av.error import FFmpegError
 
 from pysfu.errors import InvalidPayloadError
 from pysfu.rtp import h264, opus, vp8, vp9
@@ -84,7 +85,7 @@ class PictureDecoder:
                 packet.pts, packet.time_base = picture.ticks, _VIDEO_CLOCK
                 decoded = self._context.decode(packet)
                 frames = decoded or frames  # of spatial layers the highest is shown
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             raise InvalidPayloadError("the decoder does not take the picture") from error
         if any(frame.is_corrupt for frame in frames):
             raise InvalidPayloadError("the picture lacks what it builds on")
@@ -121,7 +122,7 @@ class SoundDecoder:
         packet.pts, packet.time_base = sound.ticks, _AUDIO_CLOCK
         try:
             frames: list[Any] = self._context.decode(packet)
-        except av.FFmpegError:
+        except FFmpegError:
             return []
         if not frames:
             return []
