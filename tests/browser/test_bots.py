@@ -98,4 +98,6 @@ async def test_a_bot_sees_and_hears_a_browser(
     assert 0.5 < (times[-1] - times[0]) / 90_000 < 2 * PATIENCE_S
     assert all(frame.to_ndarray(format="gray").std() > 1 for frame in pictures)
     assert np.abs(np.concatenate([frame.to_ndarray()[0] for frame in sounds])).max() > 0.01
-    assert all(later.pts == earlier.pts + earlier.samples for earlier, later in itertools.pairwise(sounds))
+    # Where Opus changes its mode a packet sounds up to half a millisecond longer or shorter than it says.
+    holes = [later.pts - earlier.pts - earlier.samples for earlier, later in itertools.pairwise(sounds)]
+    assert max(map(abs, holes)) <= 24

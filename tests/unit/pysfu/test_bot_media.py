@@ -11,15 +11,24 @@ from typing import Any
 import pytest
 
 from pysfu import TransportState, bot, codecs
-from pysfu.errors import UnsuitablePictureError
+from pysfu.errors import InvalidPayloadError, UnsuitablePictureError
 from pysfu.rtp import packet as rtp
+from pysfu.rtp.picture import Picture
+from pysfu.rtp.sound import Sound
 
 av = pytest.importorskip("av")
 np = pytest.importorskip("numpy")
+decoding = pytest.importorskip("pysfu.decoding")
 
 pytestmark = pytest.mark.asyncio
 VIDEO: list[codecs.VideoCodec] = ["vp8", "vp9", "h264"]
 PLI = bytes([0x81, 206, 0, 2, 0, 0, 0, 1])
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks again, however long an encoder takes."""
+    monkeypatch.setattr(bot, "_ASK_AGAIN_S", 3_600.0)
 
 
 class Ring:
@@ -172,6 +181,19 @@ async def test_lost_sound_that_came_along_later_is_put_back() -> None:
     await frames.aclose()
 
 
+async def test_sound_is_nothing_or_some_whatever_the_bytes_are() -> None:
+    decoder, rng = decoding.SoundDecoder(), np.random.default_rng(3)
+    assert [frame.samples for frame in decoder.decode(Sound(0, b"\x78"))] == [960], "with DTX a packet may be one byte"
+    for number in range(1, 500):
+        decoder.decode(Sound(960 * number, rng.bytes(int(rng.integers(1, 60)))))
+
+
+async def test_a_keyframe_does_not_decide_how_much_memory_is_taken() -> None:
+    side = (0x3FFF).to_bytes(2, "little")
+    with pytest.raises(InvalidPayloadError):
+        decoding.PictureDecoder("vp8").decode(Picture(0, (b"\x10\x02\x00\x9d\x01\x2a" + side + side + bytes(200),)))
+
+
 @pytest.mark.parametrize("codec", VIDEO)
 async def test_pictures_come_back_as_pictures(codec: codecs.VideoCodec) -> None:
     player, track, _ = looped("video", codec)
@@ -304,5 +326,5 @@ async def test_bytes_that_no_encoder_made_are_left_out_and_a_keyframe_asked_for(
     await player.send_video(shade(150))
     while abs(mean(await second) - 150) >= 12:  # a decoder may make something of anything
         second = asyncio.ensure_future(anext(frames))
-    assert track.keyframes <= 2
+    assert track.keyframes in (1, 2)
     await frames.aclose()
