@@ -256,7 +256,13 @@ impl Engine {
     }
 
     fn work_due(&mut self, now: Instant) {
+        let mut fetched = 0;
         while let Some((id, at)) = self.timers.pop_due() {
+            if fetched == 0 {
+                fetched = ahead::GROUP;
+                ahead::of_timers(self, id);
+            }
+            fetched -= 1;
             let Some(member) = self.peers.find_mut(id) else { continue };
             if member.armed != Some(at) {
                 continue;

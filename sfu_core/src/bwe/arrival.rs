@@ -106,6 +106,16 @@ impl ArrivalLog {
         }
     }
 
+    /// Fetches what the next report tells of.
+    #[inline]
+    pub fn prefetch_report(&self) {
+        const USUAL: usize = 32;
+        if !self.arrivals.is_empty() {
+            let (first, count) = (Self::place(self.base), (self.end - self.base) as usize);
+            prefetch(&self.arrivals[first..self.arrivals.len().min(first + count.min(USUAL))]);
+        }
+    }
+
     /// When the next report is due; `None` while there is nothing to report.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.due

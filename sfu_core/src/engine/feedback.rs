@@ -22,6 +22,9 @@ use super::seal::DescriptorPatch;
 /// Packets one NACK may ask for: more than anyone can use at once, and a bound on what a hostile one costs.
 const MAX_NACKED: usize = 200;
 
+/// For so many round trips packets are kept: lost, asked for, lost again, asked for again.
+const KEPT_ROUND_TRIPS: u32 = 4;
+
 /// One authenticated or forged RTCP datagram from an address that `from` has proved to own.
 pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
     let Some(srtp) = engine.peers.find_mut(from).and_then(|member| member.peer_mut()?.srtp.as_mut()) else {
@@ -91,6 +94,12 @@ fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], n
     let Some(member) = engine.peers.find_mut(from) else { return };
     for block in blocks {
         member.outbound.on_report_block(block, &mut engine.stats, now);
+    }
+    let Some(round_trip) = member.outbound.round_trip else { return };
+    for track in member.outbound.send.iter().filter_map(|send| send.track) {
+        if let Some(track) = engine.tracks.find_mut(track) {
+            track.keep_for(round_trip * KEPT_ROUND_TRIPS);
+        }
     }
 }
 

@@ -109,6 +109,8 @@ pub(crate) struct Outbound {
     pub(crate) pacer: Pacer<Queued>,
     pub(crate) history: History,
     pub(crate) stamp: Stamp,
+    /// Whether the controller counts what leaves.
+    pub(crate) counts_sent: bool,
     pub(crate) controller: Box<dyn Controller>,
     pub(crate) send: Vec<SendTrack>,
     pub(crate) padding: PaddingCredit,
@@ -149,6 +151,7 @@ impl Outbound {
             stamp: Stamp::default(),
             pacer: Pacer::new(initial * 2.5, now),
             history: History::new(now),
+            counts_sent: false,
             controller: Box::new(DelayController::new(initial)),
             estimate: Estimate {
                 target: initial,
@@ -183,6 +186,7 @@ impl Outbound {
         }
         if self.send.is_empty() && session.feedback != CongestionFeedback::TransportCc {
             self.controller = Box::new(RembController::new(initial));
+            self.counts_sent = self.controller.counts_sent();
         }
         self.stamp = Stamp::new(&session.extensions);
         for (known, media) in self.send.iter_mut().zip(&session.send) {
@@ -215,7 +219,7 @@ impl Outbound {
 
     /// Asks the controller what may be sent now.
     pub(crate) fn estimate_anew(&mut self, now: Instant) {
-        self.estimate = self.controller.tick(now);
+        self.estimate = self.controller.tick(self.history.waiting_since(), now);
         self.pacer.set_rate(self.estimate.pacing.max(self.promised));
     }
 

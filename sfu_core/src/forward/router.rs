@@ -1,7 +1,7 @@
 //! Who wants a packet: a track with its encodings and its subscriptions. The engine walks a track's subscriptions in the
 //! order in which they were made.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
@@ -186,6 +186,13 @@ impl Track {
         prefetch(&self.id);
         prefetch(&self.payload_types);
         prefetch(&self.subscriptions);
+    }
+
+    /// Somebody who receives it may ask for packets that are `span` old.
+    pub fn keep_for(&mut self, span: Duration) {
+        for encoding in &mut self.encodings {
+            encoding.ring.keep_for(span);
+        }
     }
 
     /// A track of what `publisher` sends in `media`.
