@@ -134,7 +134,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
     let round_trip = member.outbound.round_trip.unwrap_or(Duration::from_millis(50));
-    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, now)
+    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, engine.epoch.micros_at(now))
         || !member.outbound.may_retransmit(len, repairs, now)
     {
         return None;

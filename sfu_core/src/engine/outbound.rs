@@ -348,7 +348,15 @@ const RESEND_PLACES: usize = 256;
 /// Which packets were sent again lately: not again within a round trip.
 #[derive(Debug)]
 pub(crate) struct RecentResends {
-    places: Box<[Option<(u8, u16, Instant)>; RESEND_PLACES]>,
+    places: Box<[Option<Resend>; RESEND_PLACES]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Resend {
+    section: u8,
+    sequence: u16,
+    /// The low bits of milliseconds: what was sent 49 days ago is taken for new, which costs one round trip.
+    millis: u32,
 }
 
 impl Default for RecentResends {
@@ -358,14 +366,16 @@ impl Default for RecentResends {
 }
 
 impl RecentResends {
-    /// Whether the packet may be sent again now; notes that it is.
-    pub(crate) fn may(&mut self, section: u8, sequence: u16, round_trip: Duration, now: Instant) -> bool {
+    /// Whether the packet may be sent again now, so many microseconds after the engine began; notes that it is.
+    pub(crate) fn may(&mut self, section: u8, sequence: u16, round_trip: Duration, now_micros: u64) -> bool {
+        let millis = (now_micros / 1_000) as u32;
         let place = &mut self.places[(usize::from(sequence) ^ (usize::from(section) << 4)) % RESEND_PLACES];
-        let too_soon = place.is_some_and(|(known_section, known, at)| {
-            known_section == section && known == sequence && now.saturating_duration_since(at) < round_trip
+        let too_soon = place.is_some_and(|last| {
+            let since = Duration::from_millis(u64::from(millis.wrapping_sub(last.millis)));
+            last.section == section && last.sequence == sequence && since < round_trip
         });
         if !too_soon {
-            *place = Some((section, sequence, now));
+            *place = Some(Resend { section, sequence, millis });
         }
         !too_soon
     }
