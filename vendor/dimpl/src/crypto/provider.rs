@@ -301,6 +301,30 @@ pub trait SignatureVerifier: CryptoSafe {
         hash_alg: HashAlgorithm,
         sig_alg: SignatureAlgorithm,
     ) -> Result<(), CryptoError>;
+
+    /// Whether [`verify_rsa_pkcs1`](Self::verify_rsa_pkcs1) is implemented.
+    ///
+    /// If so, DTLS 1.2 servers accept client certificates with RSA keys.
+    fn supports_rsa_pkcs1(&self) -> bool {
+        false
+    }
+
+    /// Verify an RSASSA-PKCS1-v1_5 signature, using a DER-encoded X.509 certificate.
+    ///
+    /// Separate from [`verify_signature`](Self::verify_signature) because it is for DTLS 1.2
+    /// only: RFC 8446 §4.4.3 forbids this scheme, and DTLS 1.3 maps RSA-PSS to
+    /// [`SignatureAlgorithm::RSA`].
+    fn verify_rsa_pkcs1(
+        &self,
+        _cert_der: &[u8],
+        _data: &[u8],
+        _signature: &[u8],
+        _hash_alg: HashAlgorithm,
+    ) -> Result<(), CryptoError> {
+        Err(CryptoError::UnsupportedSignatureAlgorithm(
+            SignatureAlgorithm::RSA,
+        ))
+    }
 }
 
 /// Allow-list of supported (signature, hash, curve) combinations for

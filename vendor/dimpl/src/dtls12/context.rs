@@ -608,6 +608,22 @@ impl CryptoContext {
             signature.algorithm.signature,
         )
     }
+
+    /// Verify a client's RSASSA-PKCS1-v1_5 signature against its certificate's public key.
+    pub fn verify_rsa_pkcs1(
+        &self,
+        data: &Buf,
+        signature: &DigitallySigned,
+        signature_buf: &[u8],
+        cert_der: &[u8],
+    ) -> Result<(), CryptoError> {
+        self.provider().signature_verification.verify_rsa_pkcs1(
+            cert_der,
+            data,
+            signature.signature(signature_buf),
+            signature.algorithm.hash,
+        )
+    }
 }
 
 #[cfg(test)]

@@ -645,11 +645,17 @@ impl State {
             "CertificateRequest will advertise {} signature algorithms",
             sig_algs.len()
         );
+        let rsa = server
+            .engine
+            .config()
+            .crypto_provider()
+            .signature_verification
+            .supports_rsa_pkcs1();
 
         server
             .engine
             .create_handshake(MessageType::CertificateRequest, move |body, _| {
-                handshake_serialize_certificate_request(body, &sig_algs)
+                handshake_serialize_certificate_request(body, &sig_algs, rsa)
             })?;
 
         Ok(Self::SendServerHelloDone)
@@ -932,16 +938,14 @@ impl State {
             signature_range: 0..signature_bytes.len(),
         };
 
-        server
-            .engine
-            .crypto_context()
-            .verify_signature(
-                &data,
-                &temp_signed,
-                signature_bytes,
-                &server.client_certificates[0],
-            )
-            .map_err(Error::CryptoError)?;
+        let certificate = &server.client_certificates[0];
+        let crypto_context = server.engine.crypto_context();
+        if signature_algorithm.signature == SignatureAlgorithm::RSA {
+            crypto_context.verify_rsa_pkcs1(&data, &temp_signed, signature_bytes, certificate)
+        } else {
+            crypto_context.verify_signature(&data, &temp_signed, signature_bytes, certificate)
+        }
+        .map_err(Error::CryptoError)?;
 
         debug!("Client CertificateVerify verified successfully");
 
@@ -1320,14 +1324,14 @@ fn handshake_create_server_key_exchange(
 fn handshake_serialize_certificate_request(
     body: &mut Buf,
     sig_algs: &SignatureAndHashAlgorithmVec,
+    rsa: bool,
 ) -> Result<(), Error> {
-    // Only advertise ECDSA_SIGN (the only supported client cert type)
     let mut cert_types = CertificateTypeVec::new();
     cert_types.push(ClientCertificateType::ECDSA_SIGN);
 
     // If intersection is empty (e.g., client didn't advertise), fall back to our supported set
     // Build the selected list with the capacity expected by CertificateRequest
-    let mut selected = SignatureAndHashAlgorithmVec::new();
+    let mut selected = ArrayVec::new();
     if sig_algs.is_empty() {
         let fallback = SignatureAndHashAlgorithm::supported();
         for alg in fallback.iter() {
@@ -1337,6 +1341,11 @@ fn handshake_serialize_certificate_request(
         for alg in sig_algs.iter() {
             selected.push(*alg);
         }
+    }
+
+    if rsa {
+        cert_types.push(ClientCertificateType::RSA_SIGN);
+        selected.extend(SignatureAndHashAlgorithm::RSA_PKCS1);
     }
 
     let cert_auths: ArrayVec<DistinguishedName, 32> = ArrayVec::new();

@@ -7,6 +7,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, UnparsedPublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1};
 use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA512, RsaParameters};
 use der::{Decode, Encode};
 use spki::ObjectIdentifier;
 use x509_cert::Certificate as X509Certificate;
@@ -178,6 +180,9 @@ impl KeyProvider for AwsLcKeyProvider {
     }
 }
 
+/// Longest RSA modulus accepted, in bytes. A signature is as long as the modulus.
+const MAX_RSA_LEN: usize = 4096 / 8;
+
 /// Signature verifier implementation.
 #[derive(Debug)]
 pub(super) struct AwsLcSignatureVerifier;
@@ -244,6 +249,55 @@ impl SignatureVerifier for AwsLcSignatureVerifier {
                 hash: hash_alg,
                 group,
             })
+    }
+
+    fn supports_rsa_pkcs1(&self) -> bool {
+        true
+    }
+
+    fn verify_rsa_pkcs1(
+        &self,
+        cert_der: &[u8],
+        data: &[u8],
+        signature: &[u8],
+        hash_alg: HashAlgorithm,
+    ) -> Result<(), CryptoError> {
+        // These refuse keys below 2048 bits.
+        let algorithm: &RsaParameters = match hash_alg {
+            HashAlgorithm::SHA256 => &RSA_PKCS1_2048_8192_SHA256,
+            HashAlgorithm::SHA384 => &RSA_PKCS1_2048_8192_SHA384,
+            HashAlgorithm::SHA512 => &RSA_PKCS1_2048_8192_SHA512,
+            _ => {
+                return Err(CryptoError::UnsupportedSignaturePair {
+                    signature: SignatureAlgorithm::RSA,
+                    hash: hash_alg,
+                });
+            }
+        };
+
+        if signature.len() > MAX_RSA_LEN {
+            return Err(CryptoError::InvalidSignatureFormat);
+        }
+
+        let cert =
+            X509Certificate::from_der(cert_der).map_err(|_| CryptoError::CertificateParseFailed)?;
+        let spki = cert.tbs_certificate().subject_public_key_info();
+
+        const OID_RSA_ENCRYPTION: ObjectIdentifier =
+            ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+        if spki.algorithm.oid != OID_RSA_ENCRYPTION {
+            return Err(CryptoError::UnsupportedPublicKeyAlgorithm);
+        }
+
+        let pubkey_bytes = spki
+            .subject_public_key
+            .as_bytes()
+            .ok_or(CryptoError::InvalidSubjectPublicKey)?;
+
+        UnparsedPublicKey::new(algorithm, pubkey_bytes)
+            .verify(data, signature)
+            .map_err(|_| CryptoError::OperationFailed(CryptoOperation::VerifySignature))
     }
 }
 

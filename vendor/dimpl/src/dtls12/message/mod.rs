@@ -237,8 +237,9 @@ pub enum KeyExchangeAlgorithm {
     Unknown,
 }
 
+/// What a client can show, and RSA_SIGN, which a server can ask for.
 pub type CertificateTypeVec =
-    ArrayVec<ClientCertificateType, { ClientCertificateType::supported().len() }>;
+    ArrayVec<ClientCertificateType, { ClientCertificateType::supported().len() + 1 }>;
 
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -310,6 +311,12 @@ impl fmt::Debug for ClientCertificateType {
 pub type SignatureAndHashAlgorithmVec =
     ArrayVec<SignatureAndHashAlgorithm, { SignatureAndHashAlgorithm::supported().len() }>;
 
+/// What a server can ask a client to sign with.
+pub type RequestedSignatureAlgorithmVec = ArrayVec<
+    SignatureAndHashAlgorithm,
+    { SignatureAndHashAlgorithm::supported().len() + SignatureAndHashAlgorithm::RSA_PKCS1.len() },
+>;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SignatureAndHashAlgorithm {
     pub hash: HashAlgorithm,
@@ -358,6 +365,13 @@ impl SignatureAndHashAlgorithm {
 
         SUPPORTED
     }
+
+    /// RSASSA-PKCS1-v1_5 combinations. These are only verified for client certificates.
+    pub const RSA_PKCS1: [SignatureAndHashAlgorithm; 3] = [
+        SignatureAndHashAlgorithm::new(HashAlgorithm::SHA256, SignatureAlgorithm::RSA),
+        SignatureAndHashAlgorithm::new(HashAlgorithm::SHA384, SignatureAlgorithm::RSA),
+        SignatureAndHashAlgorithm::new(HashAlgorithm::SHA512, SignatureAlgorithm::RSA),
+    ];
 
     /// Returns true if this signature+hash combination is supported.
     pub fn is_supported(&self) -> bool {
