@@ -16,7 +16,7 @@ mod records;
 /// Most handshake datagrams of one peer that wait for their turn. A ClientHello is two, a whole flight of a browser four,
 /// one with an RSA certificate of 4096 bits 13 where OpenSSL cuts it into 256 bytes each.
 pub const MAX_PENDING_HANDSHAKE: usize = 16;
-/// Most handshake datagrams of one peer in a second; a handshake without loss takes six.
+/// Most handshake datagrams of one peer in a second; a handshake without loss takes six, that one 14.
 pub const MAX_HANDSHAKE_PER_SECOND: u32 = 40;
 /// Longest datagram looked at. Browsers send 1 408 bytes at most; this is what Ethernet carries.
 pub const MAX_DTLS_LEN: usize = 1_500;
