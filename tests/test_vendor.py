@@ -1,4 +1,4 @@
-"""What is kept of others in `vendor/` is as they published it, but for the patch that lies beside it."""
+"""What is kept of others in `sfu_core/vendor/` is as they published it, but for the patch that lies beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-VENDOR = Path(__file__).parents[1] / "vendor"
+VENDOR = Path(__file__).parents[1] / "sfu_core" / "vendor"
 CRATES = Path.home() / ".cargo" / "registry" / "cache"
 
 
