@@ -220,7 +220,10 @@ impl Engine {
 
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
-        while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {}
+        while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {
+            // What was about to leave is lost, as it may be on the way: else it might break every further try.
+            self.writer.clear();
+        }
     }
 
     /// Moves what happened to `into`.

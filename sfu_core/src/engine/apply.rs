@@ -1,5 +1,6 @@
 //! Carrying out commands. Each either does the whole of what it says or refuses and changes nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::gate::Flow;
@@ -273,7 +274,7 @@ fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result
     Ok(Reply::Done)
 }
 
-/// A bug of ours while serving somebody ends that room and nothing else.
+/// A bug of ours while serving somebody ends that room and nothing else, even when it breaks again while it is cleared.
 pub(super) fn fail_room(engine: &mut Engine, serving: Served) {
     engine.stats.panics += 1;
     let room = match serving {
@@ -282,18 +283,46 @@ pub(super) fn fail_room(engine: &mut Engine, serving: Served) {
         Served::Room(room) => Some(room),
     };
     if let Some(room) = room.filter(|room| engine.rooms.find(*room).is_some()) {
-        // Those that a command was about to let in are there although the room does not list them yet.
-        let peers: Vec<PeerId> =
-            engine.peers.iter().filter(|(_, member)| member.room == room).map(|(peer, _)| peer).collect();
-        for peer in peers {
-            // Nothing more can be done for a peer that cannot even be removed.
-            let _ = remove_peer(engine, peer);
-        }
-        if let Some(room) = engine.rooms.find_mut(room) {
-            room.failed = true;
-        }
+        clear_failed(engine, room);
         engine.emit(Event::RoomFailed { room });
     }
     // The turn that broke took its list along.
     engine.pending.peers = engine.peers.iter().filter(|(_, member)| member.pending).map(|(id, _)| id).collect();
+}
+
+/// Takes everyone and everything out of a room that failed: in order as far as that works, the rest by force.
+fn clear_failed(engine: &mut Engine, room: RoomId) {
+    // Those that a command was about to let in are there although the room does not list them yet.
+    for peer in peers_of(engine, room) {
+        // What this leaves is taken below.
+        let _ = attempt(engine, |engine| remove_peer(engine, peer));
+    }
+    let tracks: Vec<TrackId> =
+        engine.tracks.iter().filter(|(_, track)| track.room == room).map(|(track, _)| track).collect();
+    for track in tracks {
+        attempt(engine, |engine| engine.gate.revoke_flow(Flow::Track(track)));
+        attempt(engine, |engine| engine.witness.ended(track));
+        attempt(engine, |engine| engine.tracks.remove(track));
+    }
+    for peer in peers_of(engine, room) {
+        attempt(engine, |engine| engine.gate.revoke_flow(Flow::Data(peer)));
+        attempt(engine, |engine| engine.gate.revoke_subscriber(peer));
+        attempt(engine, |engine| engine.witness.left(peer));
+        attempt(engine, |engine| engine.data_witness.left(peer));
+        attempt(engine, |engine| engine.demux.remove_peer(peer));
+        attempt(engine, |engine| engine.peers.remove(peer));
+    }
+    if let Some(room) = engine.rooms.find_mut(room) {
+        *room = Room::new();
+        room.failed = true;
+    }
+}
+
+fn peers_of(engine: &Engine, room: RoomId) -> Vec<PeerId> {
+    engine.peers.iter().filter(|(_, member)| member.room == room).map(|(peer, _)| peer).collect()
+}
+
+/// One step of clearing, so that a table that is broken keeps nobody in another.
+fn attempt<R>(engine: &mut Engine, step: impl FnOnce(&mut Engine) -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(|| step(engine))).ok()
 }
