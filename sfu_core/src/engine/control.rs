@@ -140,6 +140,7 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         PeerEvent::PathChanged => {
             if let Some(member) = engine.peers.find_mut(peer) {
                 member.outbound.controller.on_route_change(now);
+                member.outbound.round_trip = None;
             }
             restart_subscriptions(engine, peer, now);
         }

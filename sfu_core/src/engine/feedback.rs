@@ -110,6 +110,7 @@ fn on_nack(engine: &mut Engine, from: PeerId, nack: &Nack<'_>, now: Instant) {
 
 fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: Instant) -> Option<()> {
     let member = engine.peers.find_mut(from)?;
+    let round_trip = member.round_trip().unwrap_or(Duration::from_millis(50));
     let send_index = member.outbound.section_of(media)?;
     let section = member.outbound.send.get(usize::from(send_index))?;
     section.rtx_ssrc?;
@@ -127,7 +128,6 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
-    let round_trip = member.outbound.round_trip.unwrap_or(Duration::from_millis(50));
     if !member.outbound.recent_resends.may(send_index, sequence, round_trip, now)
         || !member.outbound.may_retransmit(len, repairs, now)
     {

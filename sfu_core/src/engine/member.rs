@@ -1,6 +1,6 @@
 //! A peer as a member of a room: its transport, what it sends, what it gets.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::{ParticipantId, PeerId, RoomId};
 use crate::peer::Peer;
@@ -121,6 +121,12 @@ impl Member {
     /// Whether RTCP or the transport's own datagrams wait for the next flush.
     pub(crate) fn has_control(&self) -> bool {
         !self.rtcp.is_empty() || self.transport_work
+    }
+
+    /// There and back: as its reports on what we send say, else as its answers to our checks do. A peer that only publishes
+    /// has no reports to make.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.outbound.round_trip.or_else(|| self.peer()?.round_trip())
     }
 
     pub(crate) fn peer(&self) -> Option<&Peer> {

@@ -285,8 +285,12 @@ impl Ice {
         if self.addresses.proved(source, now) {
             self.events.push_back(IceEvent::Proved(source));
         }
-        self.renew_consent(source, check.sent, now);
+        self.renew_consent(source, now);
         self.settle(&check, by_former, now);
+        if self.consent.is_some_and(|consent| consent.address == source) {
+            // The agent draws a transaction for every try, so that it is clear which one was answered.
+            self.round_trip = Some(now.saturating_duration_since(check.sent));
+        }
         self.drain(now);
     }
 
@@ -320,10 +324,9 @@ impl Ice {
         None
     }
 
-    fn renew_consent(&mut self, source: SocketAddr, sent: Instant, now: Instant) {
+    fn renew_consent(&mut self, source: SocketAddr, now: Instant) {
         let Some(consent) = self.consent.as_mut().filter(|consent| consent.address == source) else { return };
         consent.answered = now;
-        self.round_trip = Some(now.saturating_duration_since(sent));
         if std::mem::take(&mut consent.quiet) {
             self.events.push_back(IceEvent::Back);
         }
