@@ -265,8 +265,8 @@ def accept(pending: bytes, answer: str) -> messages.NegotiatedSession:
 class EchoCaller:
     """The end that makes a test call; it needs nothing but the compiled module."""
 
-    def __init__(self) -> None:
-        self._caller = _core.EchoCaller()
+    def __init__(self, *, max_dtls_version: messages.DtlsVersion) -> None:
+        self._caller = _core.EchoCaller(_encode(max_dtls_version))
 
     @property
     def local(self) -> messages.LocalTransport:

@@ -61,7 +61,7 @@ class BotRing:
 class EchoCaller:
     """The end that makes a test call."""
 
-    def __new__(cls) -> EchoCaller: ...
+    def __new__(cls, max_dtls_version: bytes) -> EchoCaller: ...
     def call(self, target: str, session: bytes, limit_s: float) -> bytes:
         """Calls an address, `host:port`, which answered with `session`; blocks for at most `limit_s`."""
     @property

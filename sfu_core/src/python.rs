@@ -143,8 +143,8 @@ struct PyEchoCaller {
 #[pymethods]
 impl PyEchoCaller {
     #[new]
-    fn new() -> PyResult<Self> {
-        Ok(Self { caller: EchoCaller::new()? })
+    fn new(max_dtls_version: &[u8]) -> PyResult<Self> {
+        Ok(Self { caller: EchoCaller::new(decode(max_dtls_version).map_err(invalid)?)? })
     }
 
     /// What the offer must say of this end.

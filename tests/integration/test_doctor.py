@@ -52,6 +52,12 @@ async def test_sound_comes_back_from_every_worker_with_dtls_and_srtp() -> None:
         assert call.protection == "DTLS 1.2, SRTP_AEAD_AES_256_GCM"
 
 
+async def test_the_call_speaks_the_version_of_dtls_that_is_configured() -> None:
+    (call,) = (await echo_test(settings(max_dtls_version="1.3"))).calls
+    assert call.failure is None, call
+    assert call.protection.startswith("DTLS 1.3, ")
+
+
 async def test_a_call_goes_over_ipv6_too() -> None:
     (call,) = (await echo_test(settings(host="::1"))).calls
     assert call.address.startswith("[::1]:")

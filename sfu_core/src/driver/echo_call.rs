@@ -84,8 +84,8 @@ impl EchoCaller {
     /// # Errors
     /// When the cryptographic library lacks something.
     #[allow(clippy::disallowed_methods)]
-    pub fn new() -> io::Result<Self> {
-        let identity = Identity::generate(DtlsVersions::Only12).map_err(io::Error::other)?;
+    pub fn new(versions: DtlsVersions) -> io::Result<Self> {
+        let identity = Identity::generate(versions).map_err(io::Error::other)?;
         let (mut token, mut name, mut secret) = ([0; TOKEN_LEN], [0; 4], [0; 16]);
         for bytes in [&mut token[..], &mut name[..], &mut secret[..]] {
             aws_lc_rs::rand::fill(bytes).map_err(|_| io::Error::other("no randomness"))?;
