@@ -55,6 +55,7 @@ class Bridge:
         self._failed: set[int] = set()
         self._next_id = 0
         self.warnings: tuple[messages.AnyWarning, ...] = ()
+        self.left_behind: tuple[int, ...] = ()
         self._core: _core.Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -77,8 +78,9 @@ class Bridge:
             return
         loop.remove_reader(core.event_fd)
         self._core = None
-        # Joining the workers takes a turn of theirs at most; a cancelled caller must not leave them running.
-        core.close()
+        # Joining the workers takes a turn of theirs; one that hangs is left behind after two seconds. A cancelled caller
+        # must not leave them running.
+        self.left_behind = tuple(core.close())
         pending, self._pending = self._pending, {}
         for waiting in pending.values():
             if not waiting.future.done():

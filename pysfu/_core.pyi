@@ -27,8 +27,8 @@ class Core:
         """Returns the ring of a bot."""
     def counters(self) -> bytes:
         """Returns every worker's counters."""
-    def close(self) -> None:
-        """Ends the workers and waits for them."""
+    def close(self) -> list[int]:
+        """Ends the workers and waits for them a while; returns those that hang and were left behind."""
     @property
     def event_fd(self) -> int:
         """Readable while there is something to drain."""

@@ -79,7 +79,7 @@ pub struct EchoCaller {
 }
 
 impl EchoCaller {
-    /// Draws certificate, credentials and token.
+    /// Draws certificate, credentials and token. Speaks DTLS up to a version, as the browsers do that the engine is for.
     ///
     /// # Errors
     /// When the cryptographic library lacks something.

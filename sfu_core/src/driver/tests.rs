@@ -232,6 +232,37 @@ fn closing_refuses_what_was_not_carried_out_and_ends_the_threads() {
 fn a_configuration_that_contradicts_itself_is_refused() {
     let none = DriverConfig { workers: 0, ..config() };
     assert!(matches!(Driver::start(&none), Err(StartError::Config(_))));
+#[test]
+fn a_worker_that_hangs_is_left_behind_when_the_driver_closes() {
+    let (release, held) = mpsc::channel::<Infallible>();
+    let (reached, hanging) = mpsc::channel::<()>();
+    struct Hangs(Stand, Arc<Mutex<Receiver<Infallible>>>, mpsc::Sender<()>);
+    impl Drive for Hangs {
+        fn ingest(&mut self, _batch: &mut [Datagram<'_>], _now: Instant) {}
+        fn ingest_bot(&mut self, _bot: PeerId, _packet: &[u8], _now: Instant) {}
+        fn tick(&mut self, now: Instant) -> Instant {
+            self.0.tick(now)
+        }
+        fn flush(&mut self, _sink: &mut dyn Sink, _now: Instant) {}
+        fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+            if command == Command::CreateRoom {
+                self.2.send(()).expect("the test waits");
+                let _until_released = self.1.lock().expect("not poisoned").recv();
+            }
+            self.0.command(command, now)
+        }
+        fn drain_events(&mut self, _into: &mut Vec<Event>) {}
+    }
+    let held = Arc::new(Mutex::new(held));
+    let driver = Driver::start_with(&config(), |_, _| Hangs(Stand::default(), Arc::clone(&held), reached.clone()))
+        .expect("it starts");
+    driver.submit(0, Request { id: 1, command: Command::CreateRoom }).expect("not busy");
+    hanging.recv().expect("the worker hangs");
+    assert_eq!(driver.close(Duration::from_millis(50)), [0], "only the one that hangs");
+    assert!(driver.close(CLOSE_PATIENCE).is_empty(), "nobody waits for it twice");
+    drop(release);
+}
+
     let beyond = DriverConfig { port: u16::MAX, ..config() };
     assert!(Driver::start(&beyond).is_err());
 }

@@ -42,6 +42,7 @@ class FakeCore:
         self.busy = False
         self.refuse: dict[type, object] = {}
         self.next = 0
+        self.hangs: list[int] = []
 
     def submit(self, worker: int, request: bytes) -> bool:
         if self.busy:
@@ -158,6 +159,7 @@ class FakeCore:
     def close(self) -> None:
         os.close(self.event_fd)
 
+        return self.hangs
 
 _HEADER = """v=0
 o=- 1 2 IN IP4 127.0.0.1

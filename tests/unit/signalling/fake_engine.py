@@ -103,6 +103,9 @@ class FakeRoom:
 
     async def close(self) -> None:
         self.closed = True
+        if self.engine.hangs:
+            await self.engine.stopped.wait()
+            raise EngineUnavailableError
         for peer in self.peers:
             await peer.remove()
 
@@ -117,6 +120,8 @@ class FakeEngine:
         self.happened: asyncio.Queue[MediaEvent] = asyncio.Queue()
         self.closed = False
         self.hung = False
+        self.hangs: list[int] = []
+        self.stopped = asyncio.Event()
         self.workers = [Beat(turns=0)]
         self.amiss: list[MediaWarning] = []
         self.at_pause: Callable[[], None] | None = None
@@ -137,6 +142,10 @@ class FakeEngine:
     async def events(self) -> AsyncIterator[MediaEvent]:
         while True:
             yield await self.happened.get()
+
+    @property
+    def left_behind(self) -> list[int]:
+        return self.hangs if self.closed else []
 
     def beats(self) -> list[Beat]:
         return self.workers
@@ -176,3 +185,4 @@ class FakeEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.closed = True
+        self.stopped.set()

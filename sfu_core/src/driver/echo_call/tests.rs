@@ -46,13 +46,12 @@ fn address(text: &str) -> SocketAddr {
 }
 
 impl Bench {
-    #[allow(clippy::disallowed_methods)]
+    fn new() -> Self {
         Self::speaking(DtlsVersions::Only12)
     }
 
     #[allow(clippy::disallowed_methods)]
     fn speaking(versions: DtlsVersions) -> Self {
-    fn new() -> Self {
         let now = Instant::now();
         let identity = Identity::generate(versions).expect("a certificate");
         let transport = TransportConfig { identity, candidates: vec![address(SERVER)], check_named: false };
@@ -129,13 +128,13 @@ fn what_is_said_to_an_engine_comes_back_over_its_echo_edge() {
     assert!((30_000..33_000).contains(&round_trip_us), "{round_trip_us}");
     assert_eq!((srtp_profile.as_str(), dtls_version.as_str()), ("SRTP_AEAD_AES_256_GCM", "1.2"));
 }
+
 #[test]
 fn a_call_is_made_with_the_version_of_dtls_that_is_spoken() {
     let outcome = Bench::speaking(DtlsVersions::UpTo13).run();
     let EchoOutcome::Echoed { dtls_version, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(dtls_version, "1.3");
 }
-
 
 #[test]
 fn the_step_that_fails_is_named() {
