@@ -17,6 +17,7 @@ mod data;
 mod entropy;
 mod feedback;
 mod flush;
+mod hearing;
 mod inbound;
 mod intake;
 #[cfg(any(test, feature = "simulation"))]
@@ -40,7 +41,7 @@ use crate::demux::{DatagramKind, Demux, UfragKey, classify};
 use crate::forward::router::Track;
 use crate::gate::Gate;
 use crate::gate::data_witness::DataWitness;
-use crate::gate::witness::Witness;
+use crate::gate::witness::{MAX_COLUMNS, MAX_ROWS, Witness};
 use crate::ids::{PeerId, RoomId, TrackId};
 use crate::peer::TransportConfig;
 use crate::slots::Slots;
@@ -52,6 +53,7 @@ use command::{Command, Refusal, Reply};
 use entropy::Entropy;
 use event::Event;
 use member::Member;
+use hearing::{Heard, Hearing};
 use room::Room;
 use timers::Timers;
 use transmit::{Datagram, Sink};
@@ -73,6 +75,8 @@ pub const MAX_EVENTS: usize = 65_536;
 /// What an engine is made with.
 pub struct EngineConfig {
     /// Certificate, announced addresses, DTLS versions.
+const _: () = assert!(MAX_TRACKS <= MAX_ROWS && MAX_PEERS <= MAX_COLUMNS, "the witness has a place for everyone");
+
     pub transport: TransportConfig,
     /// Ties the monotonic clock to the wall clock.
     pub epoch: Epoch,
@@ -114,6 +118,8 @@ pub struct Engine {
     timers: Timers,
     pending: Pending,
     /// Scratch of [`flush`](Self::flush): the pending list of this turn.
+    /// What both are told.
+    hearing: Hearing,
     flushing: Vec<PeerId>,
     writer: BatchWriter,
     /// Peers with DTLS handshake work, first come first served.
@@ -163,6 +169,7 @@ impl Engine {
             timers: Timers::default(),
             pending: Pending::default(),
             flushing: Vec::new(),
+            hearing: Hearing::default(),
             writer: BatchWriter::new(),
             handshakes: std::collections::VecDeque::new(),
             scratch: vec![0; batch::MAX_DATAGRAM],
@@ -204,8 +211,11 @@ impl Engine {
         let carry_out = |engine: &mut Self| {
             engine.serve(concerned);
             apply::apply(engine, command, now)
+        let heard = Heard::of(&command);
         };
-        self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed))
+        let answer = self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed));
+        self.hearing.hear(heard, &answer, (&mut self.witness, &mut self.data_witness));
+        answer
     }
 
     /// Does what has come due and says when there is something to do next.

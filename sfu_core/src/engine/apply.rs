@@ -184,8 +184,6 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
     for _ in 0..inbound {
         engine.listener_lost(room, participant);
     }
-    engine.witness.left(peer);
-    engine.data_witness.left(peer);
     for (_, track) in engine.tracks.iter_mut().filter(|(_, track)| track.room == room) {
         track.subscriptions.retain(|subscription| subscription.subscriber != peer);
         track.cancel_unneeded_keyframes();
@@ -233,7 +231,6 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
     for subscriber in engine.gate.subscribers(Flow::Track(track)) {
         subscribe::revoke(engine, track, subscriber)?;
     }
-    engine.witness.ended(track);
     let subscriptions: Vec<(PeerId, u8)> = engine.tracks.find(track).map_or_else(Vec::new, |track| {
         track.subscriptions.iter().map(|subscription| (subscription.subscriber, subscription.send_index)).collect()
     });
@@ -301,14 +298,11 @@ fn clear_failed(engine: &mut Engine, room: RoomId) {
         engine.tracks.iter().filter(|(_, track)| track.room == room).map(|(track, _)| track).collect();
     for track in tracks {
         attempt(engine, |engine| engine.gate.revoke_flow(Flow::Track(track)));
-        attempt(engine, |engine| engine.witness.ended(track));
         attempt(engine, |engine| engine.tracks.remove(track));
     }
     for peer in peers_of(engine, room) {
         attempt(engine, |engine| engine.gate.revoke_flow(Flow::Data(peer)));
         attempt(engine, |engine| engine.gate.revoke_subscriber(peer));
-        attempt(engine, |engine| engine.witness.left(peer));
-        attempt(engine, |engine| engine.data_witness.left(peer));
         attempt(engine, |engine| engine.demux.remove_peer(peer));
         attempt(engine, |engine| engine.peers.remove(peer));
     }
@@ -316,6 +310,7 @@ fn clear_failed(engine: &mut Engine, room: RoomId) {
         *room = Room::new();
         room.failed = true;
     }
+    engine.hearing.close(room, &mut engine.witness, &mut engine.data_witness);
 }
 
 fn peers_of(engine: &Engine, room: RoomId) -> Vec<PeerId> {
