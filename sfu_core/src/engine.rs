@@ -66,6 +66,8 @@ pub const MAX_ROOMS: usize = 4_096;
 /// Peers one engine holds: each takes about 100 KiB with its rings.
 pub const MAX_PEERS: usize = 16_384;
 /// Peers one room holds.
+/// Tracks one engine holds: a camera and a microphone of everyone, or a few with screens and many who only watch.
+pub const MAX_TRACKS: usize = 2 * MAX_PEERS;
 pub const MAX_PEERS_PER_ROOM: usize = 2_000;
 /// Bots one engine holds: each may have 2 MB waiting in its rings.
 pub const MAX_BOTS: usize = 512;
@@ -73,10 +75,10 @@ pub const MAX_BOTS: usize = 512;
 pub const MAX_EVENTS: usize = 65_536;
 
 /// What an engine is made with.
-pub struct EngineConfig {
-    /// Certificate, announced addresses, DTLS versions.
 const _: () = assert!(MAX_TRACKS <= MAX_ROWS && MAX_PEERS <= MAX_COLUMNS, "the witness has a place for everyone");
 
+pub struct EngineConfig {
+    /// Certificate, announced addresses, DTLS versions.
     pub transport: TransportConfig,
     /// Ties the monotonic clock to the wall clock.
     pub epoch: Epoch,
@@ -162,7 +164,7 @@ impl Engine {
             demux: Demux::new(UfragKey::new(key)),
             rooms: Slots::with_cap(MAX_ROOMS),
             peers: Slots::with_cap(MAX_PEERS),
-            tracks: Slots::with_cap(MAX_PEERS * 2),
+            tracks: Slots::with_cap(MAX_TRACKS),
             gate: Gate::default(),
             witness: Witness::default(),
             data_witness: DataWitness::default(),

@@ -24,6 +24,9 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the remote may stay away after consent expired; long enough for a lift, a tunnel or a restarted router.
 pub const MAX_ABSENCE: Duration = Duration::from_secs(120);
 
+/// Most things to tell that wait; the engine takes them after every call, which makes a few.
+const MAX_EVENTS: usize = 128;
+
 /// What all peers have in common.
 #[derive(Clone)]
 pub struct TransportConfig {
@@ -324,6 +327,7 @@ impl Peer {
         match event {
             IceEvent::Heard(address) => {
                 self.events.push_back(PeerEvent::AddressHeard(address));
+        self.events.truncate(MAX_EVENTS);
                 if let Some(dtls) = &mut self.dtls {
                     dtls.start(now);
                 }

@@ -121,6 +121,9 @@ fn create_bot(
     if engine.peers.iter().filter(|(_, member)| matches!(member.link, Link::Bot)).count() >= MAX_BOTS {
         return Err(Refusal::Full(Cap::Bots));
     }
+    if !session.is_within_caps() {
+        return Err(Refusal::BadSession);
+    }
     let ssrc_base = session.send.first().map_or(0x100, |send| send.ssrc.0);
     let first = first_numbers(engine);
     let initial = engine.initial_bitrate;
@@ -154,6 +157,9 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
     let initial = engine.initial_bitrate;
     let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
     let base = member.ssrc_base;
+    if !session.is_within_caps() {
+        return Err(Refusal::BadSession);
+    }
     let in_our_numbers = session.send.iter().enumerate().all(|(n, media)| media.ssrc.0 == base + 2 * n as u32);
     if !in_our_numbers || !member.outbound.apply(session, first, initial) {
         return Err(Refusal::BadSession);

@@ -22,6 +22,9 @@ use super::{Engine, Served, data, flush};
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
 
+/// Peers whose handshake waits for its turn: all there are. Whoever finds no place is heard when the remote repeats itself.
+pub(super) const MAX_WAITING_HANDSHAKES: usize = 16_384;
+
 /// While loss leaves this share of what everything takes at its lowest, nothing is paused for it.
 const REPAIRABLE: f64 = 0.65;
 
@@ -59,7 +62,8 @@ pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
         return engine.stats.drops.unknown_source += 1;
     };
     transport.on_dtls(datagram.source, datagram.bytes, now);
-    if transport.pending_handshake() > 0 && !engine.handshakes.contains(&peer) {
+    let has_place = engine.handshakes.len() < MAX_WAITING_HANDSHAKES;
+    if transport.pending_handshake() > 0 && has_place && !engine.handshakes.contains(&peer) {
         engine.handshakes.push_back(peer);
     }
     settle(engine, peer, now);
@@ -288,6 +292,31 @@ fn lowest_of(demands: &[Demand]) -> Bitrate {
 /// Lets one subscription go for its new target; a changed encoding is an event.
 fn retarget(engine: &mut Engine, peer: PeerId, id: crate::ids::TrackId, target: Target, now: Instant) {
     let Some(track) = engine.tracks.find_mut(id) else { return };
+/// Leaves an encoding that is kept as the only choice while it flows, or nothing does: a screen may be still. When it has
+/// ended and others go on, one of them is chosen, for its picture stands anyway.
+fn keep_only(current: u8, rates: &mut [Option<Bitrate>; MAX_ENCODINGS]) {
+    let place = usize::from(current);
+    let flows = rates.get(place).is_some_and(Option::is_some);
+    if flows || rates.iter().all(Option::is_none) {
+        let kept = rates.get(place).copied().flatten().unwrap_or(Bitrate::kbps(1));
+        *rates = [None; MAX_ENCODINGS];
+        if let Some(rate) = rates.get_mut(place) {
+            *rate = Some(kept);
+        }
+    }
+}
+
+/// Chooses anew for everyone who receives a track of which it was not known before its first packet how to choose.
+pub(super) fn choose_anew(engine: &mut Engine, id: crate::ids::TrackId, now: Instant) {
+    let Some(track) = engine.tracks.find(id).filter(|track| track.encrypted && track.encodings.len() > 1) else {
+        return;
+    };
+    let subscribers: Vec<PeerId> = track.subscriptions.iter().map(|subscription| subscription.subscriber).collect();
+    for subscriber in subscribers {
+        allocate(engine, subscriber, now);
+    }
+}
+
     let publisher = track.publisher;
     let kind = track.kind;
     let Some(subscription) = track.subscription_mut(peer) else { return };

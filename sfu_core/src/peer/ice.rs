@@ -30,6 +30,8 @@ pub const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
 pub const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// How long the credentials before a restart keep answering; as long as a consent that they gave.
 const RESTART_OVERLAP: Duration = CONSENT_LIFETIME;
+/// Most things to tell that have happened in one call; a call can lose every address of the remote and find one.
+const MAX_EVENTS: usize = 64;
 /// Most STUN messages waiting to be sent; a tick makes one or two.
 const MAX_TRANSMITS: usize = 32;
 /// After this many remote candidates, which the agent never forgets, it is made anew: the named ones and as many found.
@@ -454,6 +456,7 @@ impl Ice {
         for agent in self.former.as_mut().map(|(former, _)| former).into_iter().chain([&mut self.current]) {
             while agent.agent.poll_event().is_some() {}
             while let Some(transmit) = agent.agent.poll_transmit() {
+        self.events.truncate(MAX_EVENTS);
                 // What does not fit is lost, as it may be on the way.
                 let _ = made.try_push((transmit.destination, transmit.contents.to_vec()));
             }
