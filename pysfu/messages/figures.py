@@ -129,6 +129,7 @@ class TrackState(Record, frozen=True, kw_only=True):
 
 class RosterState(Record, frozen=True, kw_only=True):
     """Who can hear or see anything in one room, in a snapshot."""
+    holds_encodings: bool
 
     room: int
     listeners: list[int]

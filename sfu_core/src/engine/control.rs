@@ -250,12 +250,16 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
             key: id.as_u64(),
             kind: track.kind,
             priority: priority(track.source),
-            limit: subscription.edge.map(|_| subscription.limit.encoding.min(highest)),
+            limit: may_flow.then(|| subscription.limit.encoding.min(highest)),
             rates,
         });
         sections.push(id);
     }
     let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
+        if let Some(current) = subscription.selector.current().filter(|_| track.holds_encodings()) {
+            keep_only(current, &mut rates);
+        }
+        let may_flow = subscription.edge.is_some() && !track.awaits_choice(now);
     let estimate = match member.outbound.estimate.limit {
         // No sign that anything is too much: nobody is paused for what was only never tried.
         Limit::None => target.max(lowest),
@@ -329,9 +333,13 @@ pub(super) fn choose_anew(engine: &mut Engine, id: crate::ids::TrackId, now: Ins
     }
     let wanted = subscription.edge.and(subscription.selector.needs_keyframe());
     if before != target.encoding {
+    let holds = track.holds_encodings();
         track.cancel_unneeded_keyframes();
     }
     if kind == MediaKind::Video
+    if holds && subscription.selector.current().is_some_and(|current| target.encoding != Some(current)) {
+        subscription.selector.reset();
+    }
         && let Some(encoding) = wanted
         && !track.encodings.get(usize::from(encoding)).is_none_or(|encoding| encoding.keyframes.is_wanted())
     {

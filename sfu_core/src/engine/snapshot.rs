@@ -32,6 +32,7 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 peer: track.publisher,
                 kind: track.kind,
                 muted: track.muted,
+                holds_encodings: track.holds_encodings(),
                 allowed: engine.gate.subscribers(flow_of(id)),
             })
             .collect(),

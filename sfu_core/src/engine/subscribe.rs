@@ -140,7 +140,11 @@ pub(super) fn limit(
     now: Instant,
 ) -> Result<Reply, Refusal> {
     let state = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
+    let holds = state.holds_encodings();
     let subscription = state.subscription_mut(subscriber).ok_or(Refusal::UnknownPeer)?;
+    if holds && subscription.selector.current().is_some_and(|current| limit.encoding < current) {
+        return Err(Refusal::EncodingHeld);
+    }
     subscription.limit = limit;
     control::allocate(engine, subscriber, now);
     Ok(Reply::Done)
