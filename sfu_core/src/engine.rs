@@ -20,6 +20,7 @@ mod flush;
 mod hearing;
 mod inbound;
 mod intake;
+mod joining;
 #[cfg(any(test, feature = "simulation"))]
 mod keyed;
 mod member;
@@ -52,8 +53,8 @@ use batch::BatchWriter;
 use command::{Command, Refusal, Reply};
 use entropy::Entropy;
 use event::Event;
-use member::Member;
 use hearing::{Heard, Hearing};
+use member::Member;
 use room::Room;
 use timers::Timers;
 use transmit::{Datagram, Sink};
@@ -65,18 +66,18 @@ pub use outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 pub const MAX_ROOMS: usize = 4_096;
 /// Peers one engine holds: each takes about 100 KiB with its rings.
 pub const MAX_PEERS: usize = 16_384;
-/// Peers one room holds.
 /// Tracks one engine holds: a camera and a microphone of everyone, or a few with screens and many who only watch.
 pub const MAX_TRACKS: usize = 2 * MAX_PEERS;
+/// Peers one room holds.
 pub const MAX_PEERS_PER_ROOM: usize = 2_000;
 /// Bots one engine holds: each may have 2 MB waiting in its rings.
 pub const MAX_BOTS: usize = 512;
 /// Events that wait to be drained; the rim drains after every turn, so this is reached only by a bug.
 pub const MAX_EVENTS: usize = 65_536;
 
-/// What an engine is made with.
 const _: () = assert!(MAX_TRACKS <= MAX_ROWS && MAX_PEERS <= MAX_COLUMNS, "the witness has a place for everyone");
 
+/// What an engine is made with.
 pub struct EngineConfig {
     /// Certificate, announced addresses, DTLS versions.
     pub transport: TransportConfig,
@@ -117,11 +118,11 @@ pub struct Engine {
     gate: Gate,
     witness: Witness,
     data_witness: DataWitness,
+    /// What both are told.
+    hearing: Hearing,
     timers: Timers,
     pending: Pending,
     /// Scratch of [`flush`](Self::flush): the pending list of this turn.
-    /// What both are told.
-    hearing: Hearing,
     flushing: Vec<PeerId>,
     writer: BatchWriter,
     /// Peers with DTLS handshake work, first come first served.
@@ -168,10 +169,10 @@ impl Engine {
             gate: Gate::default(),
             witness: Witness::default(),
             data_witness: DataWitness::default(),
+            hearing: Hearing::default(),
             timers: Timers::default(),
             pending: Pending::default(),
             flushing: Vec::new(),
-            hearing: Hearing::default(),
             writer: BatchWriter::new(),
             handshakes: std::collections::VecDeque::new(),
             scratch: vec![0; batch::MAX_DATAGRAM],
@@ -210,10 +211,10 @@ impl Engine {
     /// [`Refusal`] says who is at fault and what to do.
     pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
         let concerned = apply::room_of(self, &command).map_or(Served::Nobody, Served::Room);
+        let heard = Heard::of(&command);
         let carry_out = |engine: &mut Self| {
             engine.serve(concerned);
             apply::apply(engine, command, now)
-        let heard = Heard::of(&command);
         };
         let answer = self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed));
         self.hearing.hear(heard, &answer, (&mut self.witness, &mut self.data_witness));

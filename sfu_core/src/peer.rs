@@ -73,6 +73,12 @@ pub enum PeerEvent {
     AddressProved(SocketAddr),
     /// Nothing more is expected from here (`Demux::remove_of`).
     AddressLost(SocketAddr),
+    /// It repeated a request of its own that was heard from another address: it, or somebody who has it.
+    StunReplayed,
+    /// ICE is done for the first time: media would have somewhere to go.
+    WayFound,
+    /// DTLS is done: there are keys for media.
+    KeysAgreed,
     /// ICE and DTLS are done: media can flow.
     Connected {
         /// How SRTP is protected.
@@ -321,13 +327,13 @@ impl Peer {
         while let Some(event) = self.dtls.as_mut().and_then(Dtls::poll_event) {
             self.on_dtls_event(event, now);
         }
+        self.events.truncate(MAX_EVENTS);
     }
 
     fn on_ice(&mut self, event: IceEvent, now: Instant) {
         match event {
             IceEvent::Heard(address) => {
                 self.events.push_back(PeerEvent::AddressHeard(address));
-        self.events.truncate(MAX_EVENTS);
                 if let Some(dtls) = &mut self.dtls {
                     dtls.start(now);
                 }
@@ -347,7 +353,11 @@ impl Peer {
                 self.deadline = None;
                 self.events.extend([PeerEvent::PathChanged, PeerEvent::Reconnected]);
             }
-            IceEvent::Found => self.announce(),
+            IceEvent::Found => {
+                self.events.push_back(PeerEvent::WayFound);
+                self.announce();
+            }
+            IceEvent::Replayed => self.events.push_back(PeerEvent::StunReplayed),
         }
     }
 
@@ -358,6 +368,7 @@ impl Peer {
                 let Some(keys) = SrtpKeys::new(profile, &keys) else { return };
                 self.srtp = Some(SrtpPair::new(&keys, self.role()));
                 self.dtls_version = version;
+                self.events.push_back(PeerEvent::KeysAgreed);
                 self.open_data(now);
                 self.announce();
             }

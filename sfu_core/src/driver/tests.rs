@@ -183,7 +183,11 @@ fn a_datagram_passes_through_the_engine_and_back() {
         let (length, source) = socket.recv_from(&mut bytes).expect("an answer");
         assert_eq!((&bytes[..length], source), (&b"hello"[..], addresses[0]));
     }
-    assert!(driver.counters().iter().all(|counters| counters.datagrams_in == 1));
+    for counters in driver.counters() {
+        let forwarded = counters.forward_s.counts.iter().sum::<u64>();
+        assert_eq!((counters.datagrams_in, counters.datagrams_out, forwarded), (1, 1, 1));
+        assert!(counters.forward_s.sum < 10.0);
+    }
 }
 
 #[test]
@@ -222,16 +226,12 @@ fn closing_refuses_what_was_not_carried_out_and_ends_the_threads() {
         fn drain_events(&mut self, _into: &mut Vec<Event>) {}
     }
     let driver = Driver::start_with(&config(), |_, _| Last(Stand::default())).expect("it starts");
-    driver.close();
+    assert!(driver.close(CLOSE_PATIENCE).is_empty());
     assert_eq!(ENDED.load(Ordering::SeqCst), 2);
     let room = RoomId::new(0, 0);
     assert_eq!(driver.submit(0, Request { id: 1, command: Command::RemoveRoom { room } }), Ok(()), "and then silence");
 }
 
-#[test]
-fn a_configuration_that_contradicts_itself_is_refused() {
-    let none = DriverConfig { workers: 0, ..config() };
-    assert!(matches!(Driver::start(&none), Err(StartError::Config(_))));
 #[test]
 fn a_worker_that_hangs_is_left_behind_when_the_driver_closes() {
     let (release, held) = mpsc::channel::<Infallible>();
@@ -263,6 +263,10 @@ fn a_worker_that_hangs_is_left_behind_when_the_driver_closes() {
     drop(release);
 }
 
+#[test]
+fn a_configuration_that_contradicts_itself_is_refused() {
+    let none = DriverConfig { workers: 0, ..config() };
+    assert!(matches!(Driver::start(&none), Err(StartError::Config(_))));
     let beyond = DriverConfig { port: u16::MAX, ..config() };
     assert!(Driver::start(&beyond).is_err());
 }

@@ -9,7 +9,7 @@ use crate::peer::Peer;
 use crate::session::NegotiatedSession;
 
 use super::command::{Cap, Command, Refusal, Reply, Subject, TrackSource};
-use super::event::{Event, PeerState};
+use super::event::Event;
 use super::member::{Link, Member};
 use super::outbound::FirstNumbers;
 use super::room::Room;
@@ -165,9 +165,7 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
         return Err(Refusal::BadSession);
     }
     member.inbound.apply(session);
-    if member.state == PeerState::Connecting {
-        member.described_at.get_or_insert(now);
-    }
+    member.joining.described(now);
     if let Some(transport) = member.peer_mut() {
         transport.connect(&session.remote, session.data, now);
     }
@@ -312,11 +310,11 @@ fn clear_failed(engine: &mut Engine, room: RoomId) {
         attempt(engine, |engine| engine.demux.remove_peer(peer));
         attempt(engine, |engine| engine.peers.remove(peer));
     }
+    engine.hearing.close(room, &mut engine.witness, &mut engine.data_witness);
     if let Some(room) = engine.rooms.find_mut(room) {
         *room = Room::new();
         room.failed = true;
     }
-    engine.hearing.close(room, &mut engine.witness, &mut engine.data_witness);
 }
 
 fn peers_of(engine: &Engine, room: RoomId) -> Vec<PeerId> {

@@ -117,17 +117,27 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
     match event {
         PeerEvent::AddressHeard(address) => {
             engine.demux.insert(address, peer);
+            if let Some(member) = engine.peers.find_mut(peer) {
+                member.joining.heard(now);
+            }
         }
         PeerEvent::AddressProved(address) => {
             engine.demux.confirm(address, peer);
         }
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
+        PeerEvent::WayFound => {
+            let span = engine.peers.find(peer).and_then(|member| member.joining.way_found(now));
+            engine.stats.quality.join_ice_s.observe_span(span);
+        }
+        PeerEvent::KeysAgreed => {
+            let span = engine.peers.find(peer).and_then(|member| member.joining.keys_agreed(now));
+            engine.stats.quality.join_dtls_s.observe_span(span);
+        }
+        PeerEvent::StunReplayed => engine.stats.stun_replays += 1,
         PeerEvent::Connected { profile, dtls_version } => {
             if let Some(member) = engine.peers.find_mut(peer) {
-                if let Some(at) = member.described_at.take() {
-                    let lasted = now.saturating_duration_since(at);
-                    engine.stats.quality.join_s.observe(lasted.as_secs_f64());
-                }
+                let publishes = !member.inbound.tracks.is_empty();
+                engine.stats.quality.join_s.observe_span(member.joining.connected(publishes, now));
                 member.outbound.report_at = Some(now);
             }
             let srtp_profile = profile.name().to_owned();
@@ -246,6 +256,10 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         for (rate, encoding) in rates.iter_mut().zip(&track.encodings) {
             *rate = Some(encoding.reception.bitrate(now)).filter(|rate| rate.as_bps() > 0);
         }
+        if let Some(current) = subscription.selector.current().filter(|_| track.holds_encodings()) {
+            keep_only(current, &mut rates);
+        }
+        let may_flow = subscription.edge.is_some() && !track.awaits_choice(now);
         demands.push(Demand {
             key: id.as_u64(),
             kind: track.kind,
@@ -256,10 +270,6 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         sections.push(id);
     }
     let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
-        if let Some(current) = subscription.selector.current().filter(|_| track.holds_encodings()) {
-            keep_only(current, &mut rates);
-        }
-        let may_flow = subscription.edge.is_some() && !track.awaits_choice(now);
     let estimate = match member.outbound.estimate.limit {
         // No sign that anything is too much: nobody is paused for what was only never tried.
         Limit::None => target.max(lowest),
@@ -282,20 +292,6 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     }
 }
 
-/// What everything wanted takes at its lowest.
-fn lowest_of(demands: &[Demand]) -> Bitrate {
-    let lowest: Bitrate = demands
-        .iter()
-        .filter(|demand| demand.limit.is_some())
-        .filter_map(|demand| demand.rates.iter().flatten().next())
-        .copied()
-        .sum();
-    lowest * (1.0 / UP_SHARE + 0.05)
-}
-
-/// Lets one subscription go for its new target; a changed encoding is an event.
-fn retarget(engine: &mut Engine, peer: PeerId, id: crate::ids::TrackId, target: Target, now: Instant) {
-    let Some(track) = engine.tracks.find_mut(id) else { return };
 /// Leaves an encoding that is kept as the only choice while it flows, or nothing does: a screen may be still. When it has
 /// ended and others go on, one of them is chosen, for its picture stands anyway.
 fn keep_only(current: u8, rates: &mut [Option<Bitrate>; MAX_ENCODINGS]) {
@@ -321,11 +317,29 @@ pub(super) fn choose_anew(engine: &mut Engine, id: crate::ids::TrackId, now: Ins
     }
 }
 
+/// What everything wanted takes at its lowest.
+fn lowest_of(demands: &[Demand]) -> Bitrate {
+    let lowest: Bitrate = demands
+        .iter()
+        .filter(|demand| demand.limit.is_some())
+        .filter_map(|demand| demand.rates.iter().flatten().next())
+        .copied()
+        .sum();
+    lowest * (1.0 / UP_SHARE + 0.05)
+}
+
+/// Lets one subscription go for its new target; a changed encoding is an event.
+fn retarget(engine: &mut Engine, peer: PeerId, id: crate::ids::TrackId, target: Target, now: Instant) {
+    let Some(track) = engine.tracks.find_mut(id) else { return };
     let publisher = track.publisher;
     let kind = track.kind;
+    let holds = track.holds_encodings();
     let Some(subscription) = track.subscription_mut(peer) else { return };
     let target = Target { temporal: target.temporal.min(subscription.limit.temporal), ..target };
     let before = subscription.selector.target().encoding;
+    if holds && subscription.selector.current().is_some_and(|current| target.encoding != Some(current)) {
+        subscription.selector.reset();
+    }
     subscription.selector.set_target(target);
     let changed = subscription.edge.is_some() && subscription.announced != Some(target.encoding);
     if changed {
@@ -333,13 +347,9 @@ pub(super) fn choose_anew(engine: &mut Engine, id: crate::ids::TrackId, now: Ins
     }
     let wanted = subscription.edge.and(subscription.selector.needs_keyframe());
     if before != target.encoding {
-    let holds = track.holds_encodings();
         track.cancel_unneeded_keyframes();
     }
     if kind == MediaKind::Video
-    if holds && subscription.selector.current().is_some_and(|current| target.encoding != Some(current)) {
-        subscription.selector.reset();
-    }
         && let Some(encoding) = wanted
         && !track.encodings.get(usize::from(encoding)).is_none_or(|encoding| encoding.keyframes.is_wanted())
     {

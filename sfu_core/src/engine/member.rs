@@ -10,6 +10,7 @@ use super::batch::Route;
 use super::data::Voice;
 use super::event::PeerState;
 use super::inbound::Inbound;
+use super::joining::Joining;
 use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
 
@@ -48,8 +49,8 @@ pub(crate) struct Member {
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
     pub(crate) state: PeerState,
-    /// When its remote was described first, until it is connected.
-    pub(crate) described_at: Option<Instant>,
+    /// How far its join is.
+    pub(crate) joining: Joining,
     /// How much it may say on data channels.
     pub(crate) voice: Voice,
     /// Scratch for one control datagram.
@@ -81,7 +82,7 @@ impl Member {
             ice: (String::new(), String::new()),
             ssrc_base,
             state,
-            described_at: None,
+            joining: Joining::default(),
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),

@@ -56,6 +56,8 @@ pub enum IceEvent {
     Proved(SocketAddr),
     /// Nothing more is expected from here.
     Lost(SocketAddr),
+    /// A request came that repeats one from another address: it changes nothing.
+    Replayed,
     /// Media has somewhere to go, for the first time or again after it had nowhere.
     Found,
     /// Media goes to another address than before.
@@ -202,7 +204,10 @@ impl Ice {
         let Some(announced) = self.announced(source, destination) else { return };
         let seen = self.requests.look_up(message.trans_id(), source);
         let known = self.addresses.contains(source);
-        if seen == Seen::Elsewhere || !(known || self.addresses.may_add(now)) {
+        if seen == Seen::Elsewhere {
+            return self.events.push_back(IceEvent::Replayed);
+        }
+        if !(known || self.addresses.may_add(now)) {
             return;
         }
         if !known && self.current.remotes >= MAX_AGENT_REMOTES {
@@ -451,12 +456,12 @@ impl Ice {
 
     /// Takes what the agents have to send, and notes which checks are under way.
     fn drain(&mut self, now: Instant) {
+        self.events.truncate(MAX_EVENTS);
         self.due = None;
         let mut made = ArrayVec::<_, MAX_TRANSMITS>::new();
         for agent in self.former.as_mut().map(|(former, _)| former).into_iter().chain([&mut self.current]) {
             while agent.agent.poll_event().is_some() {}
             while let Some(transmit) = agent.agent.poll_transmit() {
-        self.events.truncate(MAX_EVENTS);
                 // What does not fit is lost, as it may be on the way.
                 let _ = made.try_push((transmit.destination, transmit.contents.to_vec()));
             }

@@ -180,7 +180,8 @@ fn who_only_publishes_is_asked_again_after_its_own_round_trip_and_not_sooner() {
     let rtt = meeting.peer_stats(alice.id).rtt_s.expect("it is measured although she receives nothing");
     assert!((0.4..0.42).contains(&rtt), "{rtt}");
     let (up, _) = meeting.world.network.links_of(alice.id);
-    let (asked_before, lost_before) = (meeting.stats().nacked_packets_out, meeting.world.network.link(up).counters().lost);
+    let (asked_before, lost_before) =
+        (meeting.stats().nacked_packets_out, meeting.world.network.link(up).counters().lost);
     let now = meeting.now();
     meeting.world.network.reconfigure(up, far.losing(0.02), now);
     meeting.run_for(20_000 * MS);

@@ -153,13 +153,14 @@ class FakeCore:
         os.eventfd_write(self.event_fd, 1)
 
     def counters(self) -> bytes:
-        zero = messages.Counters(**dict.fromkeys(messages.Counters.__struct_fields__, 0))
+        figures = {name: 0 for name in messages.Counters.__struct_fields__ if name != "forward_s"}
+        zero = messages.Counters(**figures)
         return msgspec.msgpack.encode([zero, zero])
 
-    def close(self) -> None:
+    def close(self) -> list[int]:
         os.close(self.event_fd)
-
         return self.hangs
+
 
 _HEADER = """v=0
 o=- 1 2 IN IP4 127.0.0.1
