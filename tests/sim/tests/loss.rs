@@ -187,7 +187,7 @@ fn who_only_publishes_is_asked_again_after_its_own_round_trip_and_not_sooner() {
     meeting.run_for(20_000 * MS);
     let lost = meeting.world.network.link(up).counters().lost - lost_before;
     let asked = meeting.stats().nacked_packets_out - asked_before;
-    // A second request leaves while the answer to the first is about to come in; a third would be one too many.
+    // Reports and checks are lost too and not asked for; of the repairs a few are lost again.
     assert!(lost > 20, "{lost}");
-    assert!(asked <= 2 * lost + 10, "{asked} for {lost}");
+    assert!(asked <= lost + lost / 10, "{asked} for {lost}");
 }
