@@ -78,8 +78,8 @@ class Bridge:
             return
         loop.remove_reader(core.event_fd)
         self._core = None
-        # Joining the workers takes a turn of theirs; one that hangs is left behind after two seconds. A cancelled caller
-        # must not leave them running.
+        # Joining the workers takes a turn of theirs; one that hangs is left behind after two seconds. A caller who is
+        # cancelled must not leave them running.
         self.left_behind = tuple(core.close())
         pending, self._pending = self._pending, {}
         for waiting in pending.values():

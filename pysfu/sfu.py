@@ -53,9 +53,10 @@ class Sfu:
         resyncs = tuple(self._resyncs.values())
         for task in resyncs:
             task.cancel()
+        known = len(self.left_behind)
         await self._bridge.__aexit__(kind, error, trace)
-        for worker in self._bridge.left_behind:
-            told.error("worker %d hangs: it was left behind, and its thread ends with the process at the latest", worker)
+        for worker in self.left_behind[known:]:
+            told.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
         await asyncio.gather(*resyncs, return_exceptions=True)
         for room in tuple(self._rooms.values()):
             room.end()

@@ -39,8 +39,8 @@ COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 
 JOIN_HELP = (
-    "From a remote's description to its address and keys (connect); of that ICE, and DTLS from when it could begin, which"
-    " overlap; then, of those who publish, to their first packet"
+    "From a remote's description to its address and keys (connect); of that ICE, and DTLS from when it could begin,"
+    " which overlap; then, of those who publish, to their first packet"
 )
 
 # Spread of the engine, or of a worker's rim → the same.

@@ -249,7 +249,6 @@ class PysfuEngine:
         """Where clients are told to send media, as `host:port`; once started."""
         return [address for worker in self._sfu.addresses for address in worker]
 
-
     @property
     def left_behind(self) -> Sequence[int]:
         """Workers that hung when the engine was stopped; once stopped."""

@@ -32,7 +32,7 @@ from signalling.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
-CLOSE_LIMIT_S = 3.0  # Rooms end within milliseconds, or a worker hangs.
+CLOSE_LIMIT_S = 2.0  # Rooms end within milliseconds, or a worker hangs.
 BEAT_INTERVAL_S = 1.0  # Some looks within the time after which a worker counts as stalled.
 LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
 

@@ -183,6 +183,11 @@ fn a_datagram_passes_through_the_engine_and_back() {
         let (length, source) = socket.recv_from(&mut bytes).expect("an answer");
         assert_eq!((&bytes[..length], source), (&b"hello"[..], addresses[0]));
     }
+    // The answer to a command says that the turn is over in which the datagram left.
+    for worker in 0..driver.workers() {
+        driver.submit(worker, Request { id: 1, command: Command::CreateRoom }).expect("not busy");
+        while !drain(&driver).iter().any(|(from, told)| *from == worker && matches!(told, Outgoing::Reply { .. })) {}
+    }
     for counters in driver.counters() {
         let forwarded = counters.forward_s.counts.iter().sum::<u64>();
         assert_eq!((counters.datagrams_in, counters.datagrams_out, forwarded), (1, 1, 1));

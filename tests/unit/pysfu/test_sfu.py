@@ -217,9 +217,7 @@ async def test_after_close_nothing_hangs(cores: list[FakeCore]) -> None:
         await sfu.create_room()
 
 
-async def test_a_worker_that_hangs_at_the_end_is_named(
-    cores: list[FakeCore], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_worker_that_hangs_at_the_end_is_named(cores: list[FakeCore], caplog: pytest.LogCaptureFixture) -> None:
     async with Sfu() as sfu:
         cores[0].hangs = [1]
         assert sfu.left_behind == ()

@@ -161,13 +161,16 @@ async def test_a_worker_that_hangs_does_not_keep_the_server_from_stopping_and_is
     monkeypatch.setattr(server, "CLOSE_LIMIT_S", 0.05)
     engine, port = FakeEngine(), free_port()
     engine.hangs = [1]
+    started = asyncio.Event()
+    serving = asyncio.ensure_future(
+        server.serve(settings(http={"port": port}), lambda _: engine, on_start=lambda _: started.set())
+    )
+    await started.wait()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        await http.post("/rooms", headers=BEARER)
+    os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(server.WorkerHungError, match=r"media worker 1 hung"):
-        async with running(settings(http={"port": port}), engine) as serving:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-                await http.post("/rooms", headers=BEARER)
-            os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.wait([serving], timeout=10)
-            assert serving.done()
+        await asyncio.wait_for(serving, 10)
     assert engine.closed
     (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "worker hangs" in line]
     assert (line["worker"], line["level"]) == (1, "error")
