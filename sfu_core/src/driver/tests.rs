@@ -239,8 +239,6 @@ fn closing_refuses_what_was_not_carried_out_and_ends_the_threads() {
 
 #[test]
 fn a_worker_that_hangs_is_left_behind_when_the_driver_closes() {
-    let (release, held) = mpsc::channel::<Infallible>();
-    let (reached, hanging) = mpsc::channel::<()>();
     struct Hangs(Stand, Arc<Mutex<Receiver<Infallible>>>, mpsc::Sender<()>);
     impl Drive for Hangs {
         fn ingest(&mut self, _batch: &mut [Datagram<'_>], _now: Instant) {}
@@ -258,6 +256,8 @@ fn a_worker_that_hangs_is_left_behind_when_the_driver_closes() {
         }
         fn drain_events(&mut self, _into: &mut Vec<Event>) {}
     }
+    let (release, held) = mpsc::channel::<Infallible>();
+    let (reached, hanging) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let driver = Driver::start_with(&config(), |_, _| Hangs(Stand::default(), Arc::clone(&held), reached.clone()))
         .expect("it starts");

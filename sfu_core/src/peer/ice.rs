@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use is::stun::{StunMessage, StunPacket, TransId};
 use is::{Candidate, IceAgent, IceCreds, Protocol};
 
-use self::addresses::Addresses;
+use self::addresses::{Addresses, is_checkable};
 use self::transactions::{Check, Checks, Requests, Seen};
 use crate::session::RemoteTransport;
 
@@ -491,11 +491,4 @@ fn transaction_of(id: [u8; 12]) -> Option<TransId> {
     indication[..8].copy_from_slice(&[0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
     indication[8..].copy_from_slice(&id);
     StunMessage::parse(&indication).ok().map(|message| message.trans_id())
-}
-
-/// Whether a named address may be checked: one that belongs to a host, and not to ours or to all.
-fn is_checkable(address: &SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    let special = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
-    address.port() != 0 && !special && !matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.is_link_local())
 }
