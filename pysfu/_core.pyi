@@ -49,7 +49,7 @@ class BotRing:
     def send(self, packet: bytes) -> bool:
         """Sends a clear RTP packet into the engine; False when it is too large."""
     def drain(self) -> list[bytes]:
-        """Takes out the clear RTP packets that came."""
+        """Takes out the clear RTP packets that came, and RTCP about what was sent."""
     @property
     def fd(self) -> int:
         """Readable while there are packets."""

@@ -6,6 +6,8 @@ PysfuError
 ├── ClosedError               the Sfu is closed
 ├── TransportFailedError      the transport failed or was closed before it connected
 ├── NoFreeSectionError        the transport has no media section left for a track
+├── InvalidPayloadError       what a publisher sent is not what its payload format says; bots drop it
+├── UnsuitablePictureError    a bot's codec was not agreed on for pictures of that size or rate
 └── RefusedError              the engine did not carry out a command; nothing changed
     ├── UnknownRoomError, UnknownPeerError, UnknownTrackError, UnknownMidError, UnknownChannelError
     ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError, EncodingHeldError
@@ -53,6 +55,18 @@ class NoFreeSectionError(PysfuError):
     """The transport has no media section left for the track; negotiate one more."""
 
     code = "no_free_section"
+
+
+class InvalidPayloadError(PysfuError):
+    """A payload is not what its format says, or no decoder takes it; nothing is kept of it."""
+
+    code = "invalid_payload"
+
+
+class UnsuitablePictureError(PysfuError):
+    """The codec was not agreed on for pictures of that size or rate."""
+
+    code = "unsuitable_picture"
 
 
 class RefusedError(PysfuError):

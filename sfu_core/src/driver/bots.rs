@@ -1,4 +1,4 @@
-//! Peers inside this process: clear RTP packets between the engine and whoever plays the bot, through two capped rings.
+//! Peers inside this process: clear RTP and RTCP between the engine and whoever plays the bot, through two capped rings.
 //! The worker never waits for a lock: what it cannot hand over now it hands over on its next turn.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -174,6 +174,9 @@ pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
         }
     }
     for member in members() {
+        if let Some(srtp) = member.peer().and_then(|peer| peer.srtp.as_ref()) {
+            srtp.outbound.prefetch();
+        }
         let Some(queued) = member.outbound.pacer.peek() else { continue };
         engine.gate.prefetch(queued.edge);
         engine.witness.prefetch(queued.track, member.id);

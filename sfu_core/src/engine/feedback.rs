@@ -32,11 +32,8 @@ pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], no
         Err(SrtpError::Replayed) => return engine.stats.drops.replayed += 1,
         Err(_) => return engine.stats.drops.unauthenticated += 1,
     };
-    for packet in rtcp::packets(plain) {
-        let Ok(packet) = packet else {
-            return engine.stats.drops.malformed += 1;
-        };
-        on_packet(engine, from, &packet, now);
+    if rtcp::visit(plain, |packet| on_packet(engine, from, packet, now)).is_err() {
+        engine.stats.drops.malformed += 1;
     }
 }
 

@@ -140,7 +140,7 @@ impl PacketRing {
             return false;
         }
         self.grow_when_too_small(now);
-        let mut start = (self.written % self.arena.len() as u64) as usize;
+        let mut start = self.place(self.written);
         if start + len > self.arena.len() {
             self.written += (self.arena.len() - start) as u64;
             start = 0;
@@ -166,7 +166,7 @@ impl PacketRing {
         if entry.sequence != sequence || self.written - entry.position > self.arena.len() as u64 {
             return None;
         }
-        let start = (entry.position % self.arena.len() as u64) as usize;
+        let start = self.place(entry.position);
         let middle = start + usize::from(entry.extensions_len);
         let end = middle + usize::from(entry.payload_len);
         Some(Stored {
@@ -181,8 +181,14 @@ impl PacketRing {
     pub fn prefetch(&self, sequence_number: u16, count: usize, bytes: usize) {
         let first = usize::from(sequence_number) & (self.entries.len() - 1);
         prefetch(&self.entries[first..self.entries.len().min(first + count)]);
-        let start = (self.written % self.arena.len() as u64) as usize;
+        let start = self.place(self.written);
         prefetch(&self.arena[start..self.arena.len().min(start + bytes)]);
+    }
+
+    /// Where a position falls in the arena, whose length is a power of two.
+    #[inline]
+    fn place(&self, position: u64) -> usize {
+        position as usize & (self.arena.len() - 1)
     }
 
     /// Whether the packet came already.

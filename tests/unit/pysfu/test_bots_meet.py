@@ -21,7 +21,8 @@ CONFIG = Config(bind=("127.0.0.1",))
 async def speak(speaker: bot.Bot, *, packets: int) -> None:
     sender = speaker._sender("audio")
     for _ in range(packets):
-        speaker.send(sender.packet(b"\x78" + bytes(60), marker=False))
+        for packet in sender.packets([b"\x78" + bytes(60)], marked=False):
+            speaker.send(packet)
         sender.step(960)
         await asyncio.sleep(0.001)
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use is::stun::{StunMessage, TransId};
 
 use super::joins::binding_request;
-use super::rig::{OPUS, Rig};
+use super::rig::{OPUS, Rig, VP8};
 use super::*;
 use crate::engine::event::{PeerState, Speaker};
 use crate::ids::ParticipantId;
@@ -171,4 +171,20 @@ fn a_publishers_first_packet_is_counted_from_its_join() {
     assert_eq!(first.counts.iter().sum::<u64>(), 1);
     assert!((first.sum - 0.3).abs() < 1e-6, "{}", first.sum);
     assert_eq!(stats.quality.join_s.counts.iter().sum::<u64>(), 1);
+}
+
+#[test]
+fn a_bot_that_publishes_is_told_in_the_clear_and_does_not_keep_the_worker_awake() {
+    let mut rig = Rig::new();
+    let (bot, bob) = (rig.join_bot(1), rig.join(2));
+    let track = rig.publish(bot, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    rig.ingest_bot(bot, &[0x80, VP8, 0, 1, 0, 0, 0, 1, 0, 0, 0x10, 2, 0x10, 0x01]);
+    rig.advance(Duration::from_secs(2));
+    let told: Vec<_> = rig.to_bots.iter().filter(|(to, _)| *to == bot).map(|(_, datagram)| datagram).collect();
+    let packets = told.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten());
+    assert!(packets.into_iter().any(|packet| matches!(packet, RtcpPacket::Pli(_))), "{told:?}");
+    rig.flush();
+    assert!(rig.tick() > rig.now(), "nothing is left to do now");
 }
