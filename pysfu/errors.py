@@ -10,7 +10,7 @@ PysfuError
 ├── UnsuitablePictureError    a bot's codec was not agreed on for pictures of that size or rate
 └── RefusedError              the engine did not carry out a command; nothing changed
     ├── UnknownRoomError, UnknownPeerError, UnknownTrackError, UnknownMidError, UnknownChannelError
-    ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError
+    ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError, EncodingHeldError
     ├── FullError             `cap` says which cap was reached
     ├── RoomFailedError
     └── UnavailableError
@@ -135,6 +135,12 @@ class BadSessionError(RefusedError):
     code = "bad_session"
 
 
+class EncodingHeldError(RefusedError):
+    """The track is end-to-end encrypted and hides its keyframes: a subscription keeps the encoding it began with."""
+
+    code = "encoding_held"
+
+
 class FullError(RefusedError):
     """The engine holds as many as it may."""
 
@@ -170,6 +176,7 @@ _REFUSALS: dict[str, type[RefusedError]] = {
         MidInUseError,
         NoCommonCodecError,
         BadSessionError,
+        EncodingHeldError,
         RoomFailedError,
         UnavailableError,
     )

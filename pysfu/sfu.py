@@ -53,7 +53,10 @@ class Sfu:
         resyncs = tuple(self._resyncs.values())
         for task in resyncs:
             task.cancel()
+        known = len(self.left_behind)
         await self._bridge.__aexit__(kind, error, trace)
+        for worker in self.left_behind[known:]:
+            told.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
         await asyncio.gather(*resyncs, return_exceptions=True)
         for room in tuple(self._rooms.values()):
             room.end()
@@ -69,6 +72,11 @@ class Sfu:
     def warnings(self) -> tuple[EngineWarning, ...]:
         """What the system did not grant at the start; later ones come as `Warned`."""
         return tuple(warning.of(message) for message in self._bridge.warnings)
+
+    @property
+    def left_behind(self) -> tuple[int, ...]:
+        """The workers that hung when this was closed: their threads may live as long as the process."""
+        return self._bridge.left_behind
 
     @property
     def addresses(self) -> list[list[str]]:
@@ -238,6 +246,8 @@ class Sfu:
                 room = self._rooms.get((worker, number))
                 if room is not None:
                     self._fail(room)
+                    # Empty as it is, it would keep its place in the engine until somebody closes it.
+                    self._bridge.post(worker, messages.RemoveRoom(room=number))
                 return None
             case messages.TrackStarted(track=number, codec=codec):
                 track = self._track(worker, number)

@@ -73,7 +73,14 @@ async def _test_on(media: MediaSettings, *, port: int) -> EchoTest:
     announce = tuple(str(address) for address in media.announced_addresses)
     bind = tuple(str(address) for address in to_bind(media.host))
     try:
-        async with pysfu.Sfu(pysfu.Config(bind=bind, port=port, workers=media.workers, announce=announce)) as sfu:
+        config = pysfu.Config(
+            bind=bind,
+            port=port,
+            workers=media.workers,
+            announce=announce,
+            max_dtls_version=media.max_dtls_version,
+        )
+        async with pysfu.Sfu(config) as sfu:
             return EchoTest(calls=await _call_workers(sfu), on_other_port=port != media.port)
     except StartError as error:
         raise EngineStartError(str(error)) from error

@@ -10,6 +10,8 @@ use crate::ids::{PeerId, RoomId};
 
 /// Most bytes that wait for a bot, and again for the engine: two seconds of 4 Mbit/s.
 pub const MAX_BOT_BYTES: usize = 1_000_000;
+/// Most packets that wait, however short they are: as many as fit of a quiet voice.
+pub const MAX_BOT_PACKETS: usize = 10_000;
 /// Largest packet a bot may send: what fits an Ethernet frame after our own headers.
 pub const MAX_BOT_PACKET: usize = 1_400;
 
@@ -28,7 +30,7 @@ impl PacketRing {
             self.dropped += 1;
             return;
         }
-        while self.bytes.len() + packet.len() > MAX_BOT_BYTES {
+        while self.bytes.len() + packet.len() > MAX_BOT_BYTES || self.lengths.len() >= MAX_BOT_PACKETS {
             self.drop_oldest();
         }
         self.bytes.extend(packet);

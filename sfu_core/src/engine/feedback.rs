@@ -95,7 +95,7 @@ fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], n
     for block in blocks {
         member.outbound.on_report_block(block, &mut engine.stats, now);
     }
-    let Some(round_trip) = member.outbound.round_trip else { return };
+    let Some(round_trip) = member.round_trip() else { return };
     for track in member.outbound.send.iter().filter_map(|send| send.track) {
         if let Some(track) = engine.tracks.find_mut(track) {
             track.keep_for(round_trip * KEPT_ROUND_TRIPS);
@@ -116,6 +116,7 @@ fn on_nack(engine: &mut Engine, from: PeerId, nack: &Nack<'_>, now: Instant) {
 
 fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: Instant) -> Option<()> {
     let member = engine.peers.find_mut(from)?;
+    let round_trip = member.round_trip().unwrap_or(Duration::from_millis(50));
     let send_index = member.outbound.section_of(media)?;
     let section = member.outbound.send.get(usize::from(send_index))?;
     section.rtx_ssrc?;
@@ -133,7 +134,6 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
-    let round_trip = member.outbound.round_trip.unwrap_or(Duration::from_millis(50));
     if !member.outbound.recent_resends.may(send_index, sequence, round_trip, engine.epoch.micros_at(now))
         || !member.outbound.may_retransmit(len, repairs, now)
     {

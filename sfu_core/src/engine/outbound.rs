@@ -31,6 +31,8 @@ const PROMISE_PACING: f64 = 1.25;
 const ESTIMATE_MOVED: f64 = 0.05;
 /// Layers are chosen anew at most this often; every feedback would be too often.
 const ALLOCATE_INTERVAL: Duration = Duration::from_millis(200);
+/// More jitter than this no receiver has: its buffer would have been empty for as long.
+const MAX_JITTER_S: f64 = 1.0;
 /// Retransmission budget that can be saved up.
 const RTX_BURST: Duration = Duration::from_millis(500);
 
@@ -94,6 +96,12 @@ impl SendTrack {
         let expected = if since < 1 << 15 { u32::from(since) } else { 0 };
         let lost = (expected * u32::from(block.fraction_lost) + 128) / 256;
         (expected - lost, lost)
+    }
+
+    /// What a report says of the jitter. It is the remote's to write: a single lie must not be all of the sum.
+    fn jitter_s(&self, block: &ReportBlock) -> f64 {
+        let rate = self.payload_types.first().map_or(90_000, |payload| payload.clock_rate_hz).max(1);
+        (f64::from(block.jitter) / f64::from(rate)).min(MAX_JITTER_S)
     }
 
     /// The share of the estimate that repairs may take: what is lost has to come again, some of it more than once, or what
@@ -276,6 +284,7 @@ impl Outbound {
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
         stats.quality.loss_out.observe(send.loss);
+        stats.quality.jitter_out_s.observe(send.jitter_s(block));
         // Reports are the remote's to write: it cannot have lost more than was sent.
         let lost_in_all = u64::try_from(block.cumulative_lost).unwrap_or(0).min(send.packets);
         stats.lost_packets_out += lost_in_all.saturating_sub(send.lost);

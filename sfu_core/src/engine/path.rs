@@ -21,6 +21,7 @@ use crate::stats::{Drops, EngineStats};
 use crate::units::DataSize;
 
 use super::batch::{BatchWriter, Route};
+use super::control;
 use super::event::Event;
 use super::intake::{self, Incoming};
 use super::member::{Link, Member};
@@ -66,7 +67,11 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
     intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers, now);
     let (room, muted) = (track.room, track.muted);
     if !std::mem::replace(&mut track.started, true) {
+        track.started_at = Some(now);
+        let span = publisher.joining.media_came(now);
+        engine.stats.quality.join_first_packet_s.observe_span(span);
         engine.emit(Event::TrackStarted { track: source.track, codec: incoming.facts.codec });
+        control::choose_anew(engine, source.track, now);
     }
     if muted {
         return;

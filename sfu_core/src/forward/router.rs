@@ -24,6 +24,10 @@ use crate::units::NtpTime;
 /// Subscriptions of one track: everyone in the largest room.
 pub const MAX_SUBSCRIPTIONS_PER_TRACK: usize = 2_000;
 
+/// How long a track whose subscriptions keep their encoding is looked at before the choice: browsers begin with the lowest
+/// encoding and add the others within a second or two.
+const CHOICE_DELAY: Duration = Duration::from_secs(2);
+
 /// One simulcast stream of a track, as it comes in.
 #[derive(Debug)]
 pub struct Encoding {
@@ -177,6 +181,8 @@ pub struct Track {
     pub participant: ParticipantId,
     /// In which media section.
     pub mid: Mid,
+    /// When the first packet came.
+    pub started_at: Option<Instant>,
 }
 
 impl Track {
@@ -219,6 +225,7 @@ impl Track {
             encrypted: false,
             muted: false,
             started: false,
+            started_at: None,
             recovers: media.nack,
         }
     }
@@ -249,6 +256,21 @@ impl Track {
             _ => PayloadRoute::Nowhere,
         };
         self.payload_types.iter().take(MAX_PAYLOAD_TYPES).map(route).collect()
+    }
+
+    /// Whether a subscription keeps the encoding it began with: there are several, and where their keyframes are is hidden. A
+    /// change without one would show pictures made of two encodings, and nobody could tell.
+    pub fn holds_encodings(&self) -> bool {
+        let hidden = self.encodings.iter().any(|encoding| encoding.hides_keyframes);
+        self.encrypted && self.kind == MediaKind::Video && self.encodings.len() > 1 && hidden
+    }
+
+    /// Whether it is too early to choose what a subscription will keep: not every encoding has shown yet what it takes.
+    pub fn awaits_choice(&self, now: Instant) -> bool {
+        match self.started_at {
+            Some(at) => self.holds_encodings() && now.saturating_duration_since(at) < CHOICE_DELAY,
+            None => self.encrypted && self.kind == MediaKind::Video && self.encodings.len() > 1,
+        }
     }
 
     /// Nobody gets this packet, and nobody misses it.

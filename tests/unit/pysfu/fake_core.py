@@ -42,6 +42,7 @@ class FakeCore:
         self.busy = False
         self.refuse: dict[type, object] = {}
         self.next = 0
+        self.hangs: list[int] = []
 
     def submit(self, worker: int, request: bytes) -> bool:
         if self.busy:
@@ -152,11 +153,13 @@ class FakeCore:
         os.eventfd_write(self.event_fd, 1)
 
     def counters(self) -> bytes:
-        zero = messages.Counters(**dict.fromkeys(messages.Counters.__struct_fields__, 0))
+        figures = {name: 0 for name in messages.Counters.__struct_fields__ if name != "forward_s"}
+        zero = messages.Counters(**figures)
         return msgspec.msgpack.encode([zero, zero])
 
-    def close(self) -> None:
+    def close(self) -> list[int]:
         os.close(self.event_fd)
+        return self.hangs
 
 
 _HEADER = """v=0

@@ -32,6 +32,15 @@ fn packets_pass_both_ways_in_order() {
 }
 
 #[test]
+fn packets_without_a_byte_have_a_cap_too() {
+    let mut ring = PacketRing::default();
+    for _ in 0..2 * MAX_BOT_PACKETS {
+        ring.push(b"");
+    }
+    assert_eq!((ring.lengths.len(), ring.take_dropped()), (MAX_BOT_PACKETS, MAX_BOT_PACKETS as u64));
+}
+
+#[test]
 fn a_bot_that_does_not_read_loses_its_oldest_packets() {
     let (mut bots, registry) = bots();
     let link = link(&registry).expect("registered");

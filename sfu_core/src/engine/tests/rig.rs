@@ -271,9 +271,20 @@ impl Rig {
         self.engine.tick(self.now);
     }
 
+    /// The same as whole packets.
+    pub(super) fn send_audio_seen(&mut self, from: PeerId, number: u16, payload: &[u8]) -> Vec<Seen> {
+        self.ingest_silently(from, number, payload);
+        self.flush()
+    }
+
     pub(super) fn send_audio(&mut self, from: PeerId, number: u16, payload: &[u8]) -> Vec<(PeerId, Vec<u8>)> {
         self.ingest(from, OPUS, 1, number, u32::from(number) * 960, payload);
         self.flush().into_iter().map(|seen| (seen.to, seen.payload)).collect()
+    }
+
+    /// A packet of sound comes in, and nothing goes out yet.
+    pub(super) fn ingest_silently(&mut self, from: PeerId, number: u16, payload: &[u8]) {
+        self.ingest(from, OPUS, 1, number, u32::from(number) * 960, payload);
     }
 
     /// A VP8 packet with a 15-bit picture id (RFC 7741 §4.2); each is a frame of its own.

@@ -56,7 +56,7 @@ impl Aead {
         // output at once (aead.h), and no other two of them overlap, since they are borrowed apart.
         let sealed = unsafe {
             EVP_AEAD_CTX_seal_scatter(
-                &*self.0,
+                &raw const *self.0,
                 text.as_mut_ptr(),
                 tag.as_mut_ptr(),
                 &raw mut written,
@@ -86,7 +86,7 @@ impl Aead {
         // SAFETY: as in `seal`; the tag is only read.
         let opened = unsafe {
             EVP_AEAD_CTX_open_gather(
-                &*self.0,
+                &raw const *self.0,
                 text.as_mut_ptr(),
                 nonce.as_ptr(),
                 NONCE_LEN,
@@ -104,7 +104,7 @@ impl Aead {
 
 impl Drop for Aead {
     fn drop(&mut self) {
-        let context: *mut EVP_AEAD_CTX = &mut *self.0;
+        let context: *mut EVP_AEAD_CTX = &raw mut *self.0;
         // SAFETY: it was initialised, and nobody uses it again; its bytes may be anything once it is cleaned up.
         unsafe {
             EVP_AEAD_CTX_cleanup(context);

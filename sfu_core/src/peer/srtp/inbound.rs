@@ -35,8 +35,7 @@ impl SrtpInbound {
     /// Fetches what a packet touches.
     #[inline]
     pub fn prefetch(&self, rtp: bool) {
-        let (cipher, sources) =
-            if rtp { (&self.rtp, &self.rtp_sources) } else { (&self.rtcp, &self.rtcp_sources) };
+        let (cipher, sources) = if rtp { (&self.rtp, &self.rtp_sources) } else { (&self.rtcp, &self.rtcp_sources) };
         cipher.prefetch();
         sources.prefetch();
     }
