@@ -1,4 +1,4 @@
-//! An allocator that counts, while it is told to, and otherwise is the system's.
+//! An allocator that counts, while it is told to, and otherwise is that of the compiled module.
 
 use mimalloc::MiMalloc as System;
 use std::alloc::{GlobalAlloc, Layout};
