@@ -261,6 +261,4 @@ pub struct NegotiatedSession {
     pub send: Vec<SendMedia>,
     /// Data channels.
     pub data: Option<DataMedia>,
-    /// Whether RTCP may come as a single packet (RFC 5506).
-    pub reduced_size_rtcp: bool,
 }
