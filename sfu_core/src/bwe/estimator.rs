@@ -76,7 +76,7 @@ pub trait Controller: Send {
     fn on_route_change(&mut self, now: Instant);
     /// How much would be sent if it were allowed.
     fn set_desired(&mut self, desired: Bitrate);
-    /// What may be sent now; call it every 25 to 100 ms.
+    /// What may be sent now; call it after each of the above, and once a second where nothing comes.
     fn tick(&mut self, now: Instant) -> Estimate;
     /// Fetches what feedback touches.
     fn prefetch(&self);
@@ -122,7 +122,7 @@ impl DelayController {
     /// The rate at which packets arrived lately, once it is known.
     pub fn arrived(&self) -> Option<Bitrate> {
         let (&(first, first_size), &(last, _)) = (self.arrived.front()?, self.arrived.back()?);
-        let span = last - first;
+        let span = last.saturating_sub(first);
         if span < ARRIVED_SPAN_MICROS / 5 {
             return None;
         }
@@ -142,14 +142,14 @@ impl DelayController {
 
     fn count_arrival(&mut self, arrival_micros: i64, size: u16) {
         let latest = self.arrived.back().map_or(arrival_micros, |(at, _)| arrival_micros.max(*at));
-        if latest - self.arrived.back().map_or(latest, |(at, _)| *at) > ARRIVED_SPAN_MICROS * 4 {
+        if latest.saturating_sub(self.arrived.back().map_or(latest, |(at, _)| *at)) > ARRIVED_SPAN_MICROS * 4 {
             self.arrived.clear(); // a pause: the rate before it says nothing
             self.arrived_bytes = 0;
         }
         self.arrived.push_back((latest, size));
         self.arrived_bytes += u64::from(size);
         while let Some(&(at, size)) = self.arrived.front() {
-            if latest - at <= ARRIVED_SPAN_MICROS && self.arrived.len() <= MAX_ARRIVED {
+            if latest.saturating_sub(at) <= ARRIVED_SPAN_MICROS && self.arrived.len() <= MAX_ARRIVED {
                 break;
             }
             self.arrived.pop_front();
