@@ -29,9 +29,9 @@ pub struct History {
     next: u64,
     ring: Vec<Entry>,
     in_flight: DataSize,
-    /// When the first packet left since the last feedback; since that feedback, if some were on their way then.
+    /// When the first packet left since nothing was on its way.
     waiting_since: Option<Instant>,
-    /// The last reference time, unwrapped.
+    /// The last reference time of feedback that told of an arrival, unwrapped.
     reference: Option<i64>,
     acknowledged: Vec<Acknowledged>,
 }
@@ -56,10 +56,6 @@ pub struct Feedback<'a> {
     pub acknowledged: &'a [Acknowledged],
     /// How many are reported missing for the first time.
     pub lost: u32,
-    /// How many reported missing earlier came after all.
-    pub recovered: u32,
-    /// How long the last of them was on its way and back, at most: until feedback came.
-    pub round_trip_micros: Option<u64>,
     /// What is on its way still.
     pub in_flight: DataSize,
 }
@@ -126,7 +122,7 @@ impl History {
         }
     }
 
-    /// Since when feedback is waited for; `None` when nothing is on its way.
+    /// Since when something is on its way, of which feedback may tell.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.waiting_since
     }
@@ -136,6 +132,13 @@ impl History {
         self.in_flight
     }
 
+    /// How many numbers from `base` on are so old that no feedback on them counts any more.
+    pub fn forgotten(&self, base: u16) -> u16 {
+        let first = self.first_of(base);
+        let oldest = self.next.saturating_sub(self.ring.len() as u64).min(self.next - 1);
+        oldest.saturating_sub(first) as u16
+    }
+
     /// Takes feedback: the number of its first status, its reference time (24 bits, 64 ms each) and, for each number
     /// from there on, how much later than the one before it came, in 250 µs; `None` when it did not.
     pub fn on_feedback(
@@ -143,16 +146,16 @@ impl History {
         base: u16,
         reference_time: u32,
         statuses: impl Iterator<Item = Option<i32>>,
-        now: Instant,
     ) -> Feedback<'_> {
         self.acknowledged.clear();
-        let (mut lost, mut recovered) = (0, 0);
-        let mut arrival_micros = self.unwrap_reference(reference_time) * REFERENCE_MICROS;
-        let highest = self.next - 1;
-        let first = highest - u64::from((highest as u16).wrapping_sub(base));
+        let mut lost = 0;
+        // The remote says what time it is, so nothing but the distance of two arrivals means anything.
+        let reference = self.unwrap_reference(reference_time);
+        let mut arrival_micros = reference.wrapping_mul(REFERENCE_MICROS);
+        let first = self.first_of(base);
         let oldest = self.next.saturating_sub(self.ring.len() as u64);
         for (sequence, status) in (first..self.next).zip(statuses) {
-            arrival_micros += i64::from(status.unwrap_or(0)) * DELTA_MICROS;
+            arrival_micros = arrival_micros.wrapping_add(i64::from(status.unwrap_or(0)) * DELTA_MICROS);
             if sequence < oldest {
                 continue;
             }
@@ -170,16 +173,17 @@ impl History {
                 lost += u32::from(!was_lost);
             } else if self.acknowledged.len() < MAX_ACKNOWLEDGED {
                 entry.state = State::Arrived;
-                recovered += u32::from(was_lost);
                 let sent_micros = entry.sent_micros as i64;
                 self.acknowledged.push(Acknowledged { sequence, size: entry.size, sent_micros, arrival_micros });
             }
         }
-        self.waiting_since = (self.in_flight > DataSize::ZERO).then_some(now);
-        let now_micros = self.micros(now);
-        let last = self.acknowledged.iter().map(|packet| packet.sent_micros).max();
-        let round_trip_micros = last.map(|sent| now_micros.saturating_sub(sent as u64));
-        Feedback { acknowledged: &self.acknowledged, lost, recovered, round_trip_micros, in_flight: self.in_flight }
+        if self.in_flight == DataSize::ZERO {
+            self.waiting_since = None;
+        }
+        if !self.acknowledged.is_empty() {
+            self.reference = Some(reference);
+        }
+        Feedback { acknowledged: &self.acknowledged, lost, in_flight: self.in_flight }
     }
 
     /// The entry at `place` is still on its way: the ring grows when feedback on it may come, else it is given up.
@@ -197,18 +201,18 @@ impl History {
         }
     }
 
-    /// The reference time nearest to the last one, in units since it began.
-    fn unwrap_reference(&mut self, reference_time: u32) -> i64 {
+    /// The reference time nearest to the last one that told of an arrival, in units since it began.
+    fn unwrap_reference(&self, reference_time: u32) -> i64 {
         let wrapped = i64::from(reference_time & 0xff_ffff);
-        let reference = match self.reference {
-            None => wrapped,
-            Some(last) => {
-                let ahead = (wrapped - last) & 0xff_ffff;
-                last + if ahead < 0x80_0000 { ahead } else { ahead - 0x100_0000 }
-            }
-        };
-        self.reference = Some(reference);
-        reference
+        let Some(last) = self.reference else { return wrapped };
+        let ahead = wrapped.wrapping_sub(last) & 0xff_ffff;
+        last.wrapping_add(if ahead < 0x80_0000 { ahead } else { ahead - 0x100_0000 })
+    }
+
+    /// The last number sent that `base` may stand for.
+    fn first_of(&self, base: u16) -> u64 {
+        let highest = self.next - 1;
+        highest - u64::from((highest as u16).wrapping_sub(base))
     }
 
     #[inline]

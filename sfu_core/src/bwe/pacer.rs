@@ -38,15 +38,6 @@ pub enum PaceKind {
     Video,
 }
 
-/// Packets dropped, by reason.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct PacerDrops {
-    /// There were [`MAX_QUEUED_PACKETS`] or [`MAX_QUEUED_BYTES`] before it.
-    pub full: u64,
-    /// It waited for [`MAX_QUEUE_AGE`].
-    pub aged: u64,
-}
-
 /// The queue to one subscriber; `T` names a packet.
 #[derive(Debug, Clone)]
 pub struct Pacer<T> {
@@ -62,7 +53,8 @@ pub struct Pacer<T> {
     nanos_per_byte: u64,
     /// Nothing waits too long before this.
     ages_at: u64,
-    drops: PacerDrops,
+    /// Dropped for their age and not told yet.
+    aged: u64,
 }
 
 impl<T: Copy> Pacer<T> {
@@ -77,7 +69,7 @@ impl<T: Copy> Pacer<T> {
             group_ends: 0,
             nanos_per_byte: 0,
             ages_at: u64::MAX,
-            drops: PacerDrops::default(),
+            aged: 0,
         };
         pacer.set_rate(rate);
         pacer
@@ -88,12 +80,11 @@ impl<T: Copy> Pacer<T> {
         self.nanos_per_byte = (8_000_000_000 << FRACTION_BITS) / rate.max(MIN_RATE).as_bps();
     }
 
-    /// Queues a packet. Returns false, and counts, when the queue is full.
+    /// Queues a packet. Returns false when the queue is full.
     #[inline]
     pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Instant) -> bool {
         let full = self.packets >= MAX_QUEUED_PACKETS || self.bytes + usize::from(size) > MAX_QUEUED_BYTES;
         if full {
-            self.drops.full += 1;
             return false;
         }
         self.packets += 1;
@@ -163,11 +154,13 @@ impl<T: Copy> Pacer<T> {
         self.charge(size, now);
     }
 
-    /// Drops everything that waits: the path or the subscriptions have changed.
-    pub fn clear(&mut self) {
-        self.queues.iter_mut().for_each(Fifo::clear);
-        self.packets = 0;
-        self.bytes = 0;
+    /// Drops what waits and is not `wanted` any more.
+    pub fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+        for queue in &mut self.queues {
+            queue.retain(|queued| wanted(&queued.item));
+        }
+        self.packets = self.queues.iter().map(Fifo::len).sum();
+        self.bytes = self.queues.iter().flat_map(Fifo::iter).map(|queued| usize::from(queued.size)).sum();
     }
 
     /// Whether so much waits that it may take long: more than a keyframe of a camera.
@@ -177,8 +170,15 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// How many packets wait.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.packets
+    }
+
+    /// How many bytes wait.
+    #[cfg(test)]
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing waits.
@@ -186,14 +186,10 @@ impl<T: Copy> Pacer<T> {
         self.packets == 0
     }
 
-    /// How many bytes wait.
-    pub fn queued_bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// What was dropped so far.
-    pub fn drops(&self) -> PacerDrops {
-        self.drops
+    /// How many were dropped since this was last asked because they had waited for [`MAX_QUEUE_AGE`].
+    #[inline]
+    pub fn take_aged(&mut self) -> u64 {
+        std::mem::take(&mut self.aged)
     }
 
     /// Whether the current group takes another packet, or a new one may begin.
@@ -222,7 +218,7 @@ impl<T: Copy> Pacer<T> {
             {
                 self.queues[kind as usize].pop();
                 self.forget(size);
-                self.drops.aged += 1;
+                self.aged += 1;
             }
             if let Some(Queued { queued_at, .. }) = self.queues[kind as usize].front() {
                 self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
@@ -292,6 +288,21 @@ impl<T: Copy> Fifo<T> {
 
     fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.items.len() - self.head
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items[self.head..].iter()
+    }
+
+    #[cold]
+    fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+        self.items.drain(..self.head);
+        self.head = 0;
+        self.items.retain(wanted);
     }
 
     /// Fetches where the next item goes.

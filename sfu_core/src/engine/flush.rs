@@ -21,7 +21,7 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
     let at = (now, abs_send_time(engine.epoch.micros_at(now)));
     for group in flushing.chunks(ahead::GROUP) {
-        ahead::of_peers(engine, group);
+        engine.look_ahead(|engine| ahead::of_peers(engine, group));
         for &id in group {
             engine.serve(Served::Peer(id));
             while flush_peer(engine, id, sink, at) {
@@ -85,6 +85,7 @@ fn flush_member(
         let Some(queued) = member.outbound.pacer.poll(at.0) else { break };
         path::leave(exit, member, &queued, route, writer, sink, at);
     }
+    exit.stats.drops.too_late += member.outbound.pacer.take_aged();
     if route.is_some() {
         probe::fill_up(member, at.0, |member, filling| {
             if writer.is_full() {
@@ -116,24 +117,21 @@ pub(super) fn flush_transport(member: &mut Member, writer: &mut BatchWriter) {
 /// it as it is.
 fn flush_rtcp(member: &mut Member, route: Option<Route>, writer: &mut BatchWriter, sink: &mut dyn Sink) {
     let Link::Network(peer) = &mut member.link else {
-        for compound in member.rtcp.datagrams() {
+        while let Some(compound) = member.rtcp.pop() {
             sink.deliver(member.id, compound);
         }
-        return member.rtcp.clear();
+        return;
     };
     let (Some(route), Some(srtp)) = (route, peer.srtp.as_mut()) else {
         return member.rtcp.clear();
     };
-    for compound in member.rtcp.datagrams() {
-        if writer.is_full() {
-            break; // what does not fit is told anew at the next report
-        }
+    while !writer.is_full() {
+        let Some(compound) = member.rtcp.pop() else { return };
         let space = writer.space();
         space[..compound.len()].copy_from_slice(compound);
         let len = srtp.outbound.seal_rtcp(space, compound.len());
         writer.commit(len, route, None);
     }
-    member.rtcp.clear();
 }
 
 /// Hands the batch over; what did not leave is dropped and marked unsent, for it is never sealed again.

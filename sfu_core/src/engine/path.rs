@@ -11,7 +11,7 @@ use crate::forward::resend::MAX_KEEP;
 use crate::forward::rewriter::SwitchClocks;
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
-use crate::gate::{Flow, Gate};
+use crate::gate::Gate;
 use crate::ids::{PeerId, TrackId};
 use crate::peer::srtp::SrtpError;
 use crate::rtp::header::Packet;
@@ -20,8 +20,8 @@ use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
 use crate::units::DataSize;
 
+use super::allocate;
 use super::batch::{BatchWriter, Route};
-use super::control;
 use super::event::Event;
 use super::intake::{self, Incoming};
 use super::member::{Link, Member};
@@ -31,9 +31,9 @@ use super::transmit::Sink;
 use super::{Engine, Pending};
 
 /// What headers, extensions and tag add to a payload, for the pacer.
-const HEADERS: u16 = 44;
+pub(super) const HEADERS: u16 = 44;
 
-/// One authenticated or forged datagram that looks like RTP, from an address that `from` has proved to own.
+/// One authenticated or forged datagram that looks like RTP, from an address that `from` has authenticated.
 pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
     let Some(publisher) = engine.peers.find_mut(from) else {
         return engine.stats.drops.unknown_source += 1;
@@ -71,7 +71,7 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
         let span = publisher.joining.media_came(now);
         engine.stats.quality.join_first_packet_s.observe_span(span);
         engine.emit(Event::TrackStarted { track: source.track, codec: incoming.facts.codec });
-        control::choose_anew(engine, source.track, now);
+        allocate::choose_anew(engine, source.track, now);
     }
     if muted {
         return;
@@ -192,12 +192,16 @@ pub(super) fn leave(
     let Some(stored) =
         track.encodings.get(usize::from(queued.encoding)).and_then(|encoding| encoding.ring.find(queued.source))
     else {
-        return exit.stats.drops.send_queue_full += 1;
+        return exit.stats.drops.too_late += 1;
+    };
+    // Never under the media's SSRC: there the number was sealed once, and once more would give away the key.
+    let Some(ssrc) = (if queued.retransmission { send.rtx_ssrc } else { Some(send.ssrc) }) else {
+        return exit.stats.drops.rewrite_rejected += 1;
     };
     let outgoing = Outgoing {
         stored,
         payload_type: queued.payload_type,
-        ssrc: if queued.retransmission { send.rtx_ssrc.unwrap_or(send.ssrc) } else { send.ssrc },
+        ssrc,
         index: if queued.retransmission { send.next_rtx_index } else { queued.index },
         timestamp: queued.timestamp,
         patch: queued.patch,
@@ -238,13 +242,14 @@ pub(super) fn leave(
     if outbound.counts_sent {
         outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
     }
-    send.packets += 1;
-    send.bytes += stored.payload.len() as u64;
     if queued.retransmission {
         send.next_rtx_index += 1;
         send.retransmitted += 1;
+        send.retransmitted_bytes += stored.payload.len() as u64;
         exit.stats.rtx_packets_out += 1;
     } else {
+        send.packets += 1;
+        send.bytes += stored.payload.len() as u64;
         send.next_index = send.next_index.max(queued.index + 1);
         send.last_timestamp = queued.timestamp;
         send.last_video = (send.kind == MediaKind::Video).then_some(*queued);
@@ -259,9 +264,4 @@ fn count_refused(drops: &mut Drops, error: SrtpError) {
         SrtpError::Truncated => drops.malformed += 1,
         _ => drops.unauthenticated += 1,
     }
-}
-
-/// The flow that a track's packets are.
-pub(super) const fn flow_of(track: TrackId) -> Flow {
-    Flow::Track(track)
 }

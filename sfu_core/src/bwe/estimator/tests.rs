@@ -1,12 +1,8 @@
 //! A link in virtual time: a queue that drops when full, a rate that may change, losses from a seeded generator.
 
 use super::*;
-use crate::bwe::history::History;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::bwe::history::{Acknowledged, History};
+use crate::units::start;
 
 const PACKET: u16 = 1_200;
 const STEP_MICROS: u64 = 1_000;
@@ -93,7 +89,7 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
         }
         while reports.front().is_some_and(|(at, ..)| *at <= micros) {
             let (_, base, statuses) = reports.pop_front().expect("just seen");
-            feed(&mut history, controller, base, &statuses, now);
+            feed(&mut history, controller, base, &statuses, (start, now));
         }
         if micros.is_multiple_of(25_000) {
             target = controller.tick(history.waiting_since(), now).target;
@@ -106,7 +102,13 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
     outcome
 }
 
-fn feed(history: &mut History, controller: &mut DelayController, base: u64, statuses: &[Option<u64>], now: Instant) {
+fn feed(
+    history: &mut History,
+    controller: &mut DelayController,
+    base: u64,
+    statuses: &[Option<u64>],
+    (begun, now): (Instant, Instant),
+) {
     let first = statuses.iter().flatten().min().copied().unwrap_or(0);
     let reference = first / 64_000;
     let mut previous = (reference * 64_000 / 250) as i64;
@@ -117,9 +119,9 @@ fn feed(history: &mut History, controller: &mut DelayController, base: u64, stat
             delta as i32
         })
     });
-    let feedback = history.on_feedback(base as u16, reference as u32, deltas, now);
-    if let Some(micros) = feedback.round_trip_micros {
-        controller.on_rtt(Duration::from_micros(micros), now);
+    let feedback = history.on_feedback(base as u16, reference as u32, deltas);
+    if let Some(sent) = feedback.acknowledged.iter().map(|packet| packet.sent_micros as u64).max() {
+        controller.on_rtt((now - begun).saturating_sub(Duration::from_micros(sent)), now);
     }
     controller.on_feedback(&feedback, now);
 }
@@ -197,7 +199,7 @@ fn silence_lowers_the_rate_step_by_step() {
     let mut controller = DelayController::new(Bitrate::kbps(2_000));
     let mut history = History::new(start);
     let base = history.on_sent(PACKET, start);
-    feed(&mut history, &mut controller, base, &[Some(50_000)], start);
+    feed(&mut history, &mut controller, base, &[Some(50_000)], (start, start));
     history.on_sent(PACKET, start);
     let seconds = |seconds| start + Duration::from_secs(seconds);
     assert_eq!(controller.tick(history.waiting_since(), start).target, Bitrate::kbps(2_000));
@@ -301,4 +303,18 @@ fn loss_without_a_queue_never_takes_what_arrives_in_spite_of_it() {
     let end = start + Duration::from_secs(60);
     let rate = controller.tick(None, end).target;
     assert!((Bitrate::kbps(230)..Bitrate::kbps(300)).contains(&rate), "{rate:?}");
+}
+
+#[test]
+fn a_subscriber_whose_clock_jumps_to_its_end_and_back_does_no_harm() {
+    let start = start();
+    let mut controller = DelayController::new(Bitrate::kbps(1_000));
+    for step in 0..500_i64 {
+        let arrival_micros = [i64::MIN, i64::MAX, 0][step as usize % 3];
+        let packet = Acknowledged { sequence: step as u64, size: 1_200, sent_micros: step * 10_000, arrival_micros };
+        let feedback = Feedback { acknowledged: &[packet], lost: 0, in_flight: DataSize::ZERO };
+        let now = start + Duration::from_millis(10) * step as u32;
+        controller.on_feedback(&feedback, now);
+        assert!(controller.tick(None, now).target <= MAX_RATE);
+    }
 }

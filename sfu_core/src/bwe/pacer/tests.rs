@@ -1,9 +1,5 @@
 use super::*;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 const MS: Duration = Duration::from_millis(1);
 const VIDEO: PaceKind = PaceKind::Video;
@@ -72,11 +68,11 @@ fn the_queue_is_capped_and_old_packets_are_dropped() {
     let start = start();
     let mut pacer = Pacer::new(Bitrate::kbps(10), start);
     let taken = (0..2_000).filter(|item| pacer.push(*item, VIDEO, 1_200, start)).count();
-    assert_eq!((taken, pacer.drops().full), (MAX_QUEUED_PACKETS, 2_000 - MAX_QUEUED_PACKETS as u64));
+    assert_eq!(taken, MAX_QUEUED_PACKETS);
     assert_eq!(drain(&mut pacer, start).len(), 1);
     assert_eq!(drain(&mut pacer, start + MS * 801), []);
-    assert_eq!((pacer.len(), pacer.queued_bytes()), (0, 0));
-    assert_eq!(pacer.drops().aged, MAX_QUEUED_PACKETS as u64 - 1);
+    assert_eq!((pacer.packets, pacer.bytes), (0, 0));
+    assert_eq!((pacer.take_aged(), pacer.take_aged()), (MAX_QUEUED_PACKETS as u64 - 1, 0));
 }
 
 #[test]
@@ -104,4 +100,19 @@ fn packets_leave_in_the_order_they_came_however_full_the_queue_gets() {
         left.extend(drain(&mut pacer, now));
     }
     assert!(left.iter().copied().eq(0..pushed), "{} of {pushed}", left.len());
+}
+
+#[test]
+fn what_is_not_wanted_any_more_is_taken_out_and_the_rest_keeps_its_order() {
+    let start = start();
+    let mut pacer = Pacer::new(Bitrate::kbps(96_000), start);
+    for item in 0..20 {
+        let kind = if item % 2 == 0 { VIDEO } else { PaceKind::Audio };
+        pacer.push(item, kind, 100, start);
+    }
+    assert_eq!(pacer.poll(start), Some(1));
+    pacer.retain(|item| item % 5 != 0);
+    assert_eq!((pacer.packets, pacer.bytes), (15, 1_500));
+    assert_eq!(drain(&mut pacer, start), [3, 7, 9, 11, 13, 17, 19, 2, 4, 6, 8, 12, 14, 16, 18]);
+    assert!(pacer.is_empty());
 }
