@@ -18,6 +18,9 @@ pub(crate) struct RtcpQueue {
 impl RtcpQueue {
     /// Adds what `write` writes. Returns false, and adds nothing, when it writes nothing or there is no room.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        if self.is_empty() {
+            self.clear();
+        }
         let start = self.ends.last().copied().unwrap_or(0);
         let end = start + MAX_COMPOUND;
         if end > MAX_BYTES {
@@ -74,7 +77,10 @@ mod tests {
         assert!(queue.push(write(4, 16)));
         assert_eq!(queue.pop().map(|datagram| (datagram[0], datagram.len())), Some((2, 12)));
         assert_eq!(queue.pop().map(|datagram| (datagram[0], datagram.len())), Some((4, 16)));
-        assert!(queue.is_empty() && queue.pop().is_none());
+        assert!(queue.is_empty());
+        for _ in 0..MAX_BYTES {
+            assert!(queue.push(write(5, 4)) && queue.pop().is_some(), "what has left takes no room");
+        }
         while queue.push(write(3, 1_000)) {}
         assert!(queue.bytes.len() <= MAX_BYTES);
         queue.clear();
