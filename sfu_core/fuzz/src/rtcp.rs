@@ -1,7 +1,6 @@
 //! RTCP (RFC 3550 §6, RFC 4585, RFC 5104) and transport-wide feedback with the history it is about.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use sfu_core::bwe::history::{History, MAX_ACKNOWLEDGED, MAX_HISTORY};
 use sfu_core::ids::Ssrc;
@@ -9,9 +8,9 @@ use sfu_core::rtcp::nack::{self, MAX_NACK_SEQUENCES};
 use sfu_core::rtcp::twcc::{FeedbackBuilder, MAX_STATUSES, TransportFeedback};
 use sfu_core::rtcp::{RtcpPacket, packets};
 use sfu_core::units::DataSize;
+use sfu_core::units::Nanos;
 
 use crate::bytes::{Choices, is_inside};
-use crate::start;
 
 /// Most packets sent before a feedback is read: a little more than the history remembers.
 const MAX_SENT: u16 = MAX_HISTORY as u16 + 64;
@@ -109,11 +108,9 @@ fn assert_skips(feedback: &TransportFeedback<'_>) {
 
 /// A history acknowledges only what was sent, each packet once.
 fn assert_history(feedback: &TransportFeedback<'_>, sent: u16) {
-    let mut now = start();
-    let mut history = History::new(now);
+    let mut history = History::default();
     for count in 0..sent {
-        now += Duration::from_micros(100);
-        history.on_sent(count, now);
+        history.on_sent(count, Nanos(u64::from(count) * 100_000));
     }
     let (next, before) = (history.next_sequence(), history.in_flight());
     let (base, reference) = (feedback.base_sequence, feedback.reference_time);

@@ -5,10 +5,9 @@
 //! packet is acknowledged at most once, and nothing else has an effect.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use crate::prefetch::prefetch;
-use crate::units::{DataSize, SinceStart};
+use crate::units::{DataSize, Nanos};
 
 /// Entries at first: half a second at 10 Mbit/s. 16 bytes each.
 pub const MIN_HISTORY: usize = 256;
@@ -25,12 +24,11 @@ const DELTA_MICROS: i64 = 250;
 /// The packets on their way to one subscriber.
 #[derive(Debug, Clone)]
 pub struct History {
-    clock: SinceStart,
     next: u64,
     ring: Vec<Entry>,
     in_flight: DataSize,
     /// When the first packet left since nothing was on its way.
-    waiting_since: Option<Instant>,
+    waiting_since: Option<Nanos>,
     /// The last reference time of feedback that told of an arrival, unwrapped.
     reference: Option<i64>,
     acknowledged: Vec<Acknowledged>,
@@ -60,11 +58,10 @@ pub struct Feedback<'a> {
     pub in_flight: DataSize,
 }
 
-impl History {
-    /// Nothing sent yet; send times count from `now`.
-    pub fn new(now: Instant) -> Self {
+impl Default for History {
+    /// Nothing sent yet.
+    fn default() -> Self {
         Self {
-            clock: SinceStart::new(now),
             next: 65_536, // so that no wrapped number is below zero
             ring: Vec::new(),
             in_flight: DataSize::ZERO,
@@ -73,7 +70,9 @@ impl History {
             acknowledged: Vec::new(),
         }
     }
+}
 
+impl History {
     /// The number that the next packet gets.
     pub fn next_sequence(&self) -> u64 {
         self.next
@@ -81,9 +80,9 @@ impl History {
 
     /// A packet of `size` bytes leaves: gives it its number, of which the low 16 bits go into the header extension.
     #[inline]
-    pub fn on_sent(&mut self, size: u16, now: Instant) -> u64 {
+    pub fn on_sent(&mut self, size: u16, now: Nanos) -> u64 {
         let sequence = self.next;
-        let sent_micros = self.micros(now);
+        let sent_micros = now.as_micros();
         if self.ring.is_empty() {
             self.ring = vec![Entry::default(); MIN_HISTORY];
         }
@@ -123,7 +122,7 @@ impl History {
     }
 
     /// Since when something is on its way, of which feedback may tell.
-    pub fn waiting_since(&self) -> Option<Instant> {
+    pub fn waiting_since(&self) -> Option<Nanos> {
         self.waiting_since
     }
 
@@ -213,11 +212,6 @@ impl History {
     fn first_of(&self, base: u16) -> u64 {
         let highest = self.next - 1;
         highest - u64::from((highest as u16).wrapping_sub(base))
-    }
-
-    #[inline]
-    fn micros(&mut self, now: Instant) -> u64 {
-        self.clock.nanos(now) / 1_000
     }
 
     #[inline]

@@ -3,10 +3,10 @@
 //! Packets leave in groups of 5 ms at the pacing rate, or of one packet where that is more. Audio leaves at once and is
 //! counted; then repairs, then video, then padding. What has waited too long is worth nothing any more and is dropped.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::prefetch::prefetch_place;
-use crate::units::{Bitrate, SinceStart};
+use crate::units::{Bitrate, Nanos};
 
 /// Most packets that wait: a keyframe of 250 kB and some frames.
 pub const MAX_QUEUED_PACKETS: usize = 512;
@@ -41,12 +41,11 @@ pub enum PaceKind {
 /// The queue to one subscriber; `T` names a packet.
 #[derive(Debug, Clone)]
 pub struct Pacer<T> {
-    clock: SinceStart,
     /// By [`PaceKind`].
     queues: [Fifo<Queued<T>>; 3],
     packets: usize,
     bytes: usize,
-    /// When all that has left would have left at the pacing rate, in nanoseconds since `start`.
+    /// When all that has left would have left at the pacing rate, in nanoseconds since the epoch.
     drained_at: u64,
     /// The current group takes no more once `drained_at` reaches this.
     group_ends: u64,
@@ -59,9 +58,8 @@ pub struct Pacer<T> {
 
 impl<T: Copy> Pacer<T> {
     /// An empty queue that sends at `rate`.
-    pub fn new(rate: Bitrate, now: Instant) -> Self {
+    pub fn new(rate: Bitrate) -> Self {
         let mut pacer = Self {
-            clock: SinceStart::new(now),
             queues: FIRST_CAPACITY.map(Fifo::with_capacity),
             packets: 0,
             bytes: 0,
@@ -82,14 +80,14 @@ impl<T: Copy> Pacer<T> {
 
     /// Queues a packet. Returns false when the queue is full.
     #[inline]
-    pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Instant) -> bool {
+    pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Nanos) -> bool {
         let full = self.packets >= MAX_QUEUED_PACKETS || self.bytes + usize::from(size) > MAX_QUEUED_BYTES;
         if full {
             return false;
         }
         self.packets += 1;
         self.bytes += usize::from(size);
-        let queued_at = self.clock.nanos(now);
+        let queued_at = now.0;
         if kind != PaceKind::Audio {
             self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
         }
@@ -99,11 +97,10 @@ impl<T: Copy> Pacer<T> {
 
     /// The next packet to leave now; call until `None`.
     #[inline]
-    pub fn poll(&mut self, now: Instant) -> Option<T> {
+    pub fn poll(&mut self, Nanos(now): Nanos) -> Option<T> {
         if self.packets == 0 {
             return None;
         }
-        let now = self.clock.nanos(now);
         if now > self.ages_at {
             self.drop_aged(now);
         }
@@ -129,18 +126,17 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// When [`poll`](Self::poll) next has a packet; `None` when nothing waits. In the past when it has one already.
-    pub fn next_due(&self) -> Option<Instant> {
+    pub fn next_due(&self) -> Option<Nanos> {
         if self.packets == 0 {
             return None;
         }
         let open = !self.queues[PaceKind::Audio as usize].is_empty() || self.drained_at < self.group_ends;
         let due = if open { self.oldest() } else { self.drained_at };
-        Some(self.clock.instant(due))
+        Some(Nanos(due))
     }
 
     /// How much padding may leave now, in bytes: the room of the current group when nothing waits.
-    pub fn padding_room(&mut self, now: Instant) -> usize {
-        let now = self.clock.nanos(now);
+    pub fn padding_room(&self, Nanos(now): Nanos) -> usize {
         if self.packets > 0 || !self.is_open(now) {
             return 0;
         }
@@ -149,8 +145,7 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// Counts something that left without the queue, such as padding.
-    pub fn on_padding(&mut self, size: u16, now: Instant) {
-        let now = self.clock.nanos(now);
+    pub fn on_padding(&mut self, size: u16, Nanos(now): Nanos) {
         self.charge(size, now);
     }
 
@@ -232,11 +227,11 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// How long the packet that waits longest has waited.
-    pub fn oldest_wait(&self, now: Instant) -> Duration {
+    pub fn oldest_wait(&self, now: Nanos) -> Duration {
         if self.packets == 0 {
             return Duration::ZERO;
         }
-        Duration::from_nanos(self.clock.nanos_at(now).saturating_sub(self.oldest()))
+        now.since(Nanos(self.oldest()))
     }
 
     fn oldest(&self) -> u64 {

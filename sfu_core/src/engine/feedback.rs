@@ -95,7 +95,7 @@ fn on_remb(engine: &mut Engine, from: PeerId, remb: &Remb, left: &mut usize, now
     let sound = sound_beside(engine, from, &remb.ssrcs, now);
     let Some(member) = engine.peers.find_mut(from) else { return };
     member.outbound.controller.on_remb(remb.bitrate + sound, now);
-    member.outbound.estimate_anew(now);
+    member.outbound.estimate_anew(&engine.epoch, now);
     if member.outbound.allocation_due(now) {
         allocate::allocate(engine, from, now);
     } else if member.outbound.hasten_report(now) {
@@ -173,7 +173,8 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
-    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, engine.epoch.micros_at(now))
+    let at = engine.epoch.nanos_at(now);
+    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, at.as_micros())
         || !member.outbound.may_retransmit(len, repairs, now)
     {
         return None;
@@ -191,7 +192,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
         primary_only: false,
         retransmission: true,
     };
-    if !member.outbound.pacer.push(queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, now) {
+    if !member.outbound.pacer.push(queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, at) {
         engine.stats.drops.send_queue_full += 1;
     }
     Some(())
@@ -236,7 +237,7 @@ fn on_transport_feedback(
     let statuses = feedback.statuses_from(usize::from(forgotten));
     let report = outbound.history.on_feedback(base, feedback.reference_time, statuses);
     outbound.controller.on_feedback(&report, now);
-    outbound.estimate_anew(now);
+    outbound.estimate_anew(&engine.epoch, now);
     if outbound.allocation_due(now) {
         allocate::allocate(engine, from, now);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::ahead;
 use super::batch::{BatchWriter, Route};
 use super::member::{Link, Member};
-use super::path::{self, Exit};
+use super::path::{self, Exit, Moment};
 use super::probe;
 use super::transmit::Sink;
 use super::{Engine, MAX_PEERS, Served};
@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_millis(500);
 
 pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
-    let at = (now, abs_send_time(engine.epoch.micros_at(now)));
+    let at = Moment::new(&engine.epoch, now);
     for group in flushing.chunks(ahead::GROUP) {
         engine.look_ahead(|engine| ahead::of_peers(engine, group));
         for &id in group {
@@ -39,7 +39,7 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
 }
 
 /// Fills the batch with what one peer may get now. Returns true when the batch is full before that is done.
-fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant, u32)) -> bool {
+fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) -> bool {
     let Some(member) = engine.peers.find_mut(id) else { return false };
     member.pending = false;
     let transport_work = member.transport_work;
@@ -67,13 +67,7 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant
 }
 
 /// Everything one peer may get now, as far as the batch has room; the rest waits for the next turn.
-fn flush_member(
-    exit: &mut Exit<'_>,
-    member: &mut Member,
-    writer: &mut BatchWriter,
-    sink: &mut dyn Sink,
-    at: (Instant, u32),
-) {
+fn flush_member(exit: &mut Exit<'_>, member: &mut Member, writer: &mut BatchWriter, sink: &mut dyn Sink, at: Moment) {
     if member.transport_work {
         flush_transport(member, writer);
     }
@@ -82,12 +76,12 @@ fn flush_member(
         flush_rtcp(member, route, writer, sink);
     }
     while !writer.is_full() {
-        let Some(queued) = member.outbound.pacer.poll(at.0) else { break };
+        let Some(queued) = member.outbound.pacer.poll(at.at) else { break };
         path::leave(exit, member, &queued, route, writer, sink, at);
     }
     exit.stats.drops.too_late += member.outbound.pacer.take_aged();
     if route.is_some() {
-        probe::fill_up(member, at.0, |member, filling| {
+        probe::fill_up(member, at, |member, filling| {
             if writer.is_full() {
                 return None;
             }
@@ -152,18 +146,14 @@ pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
     if !engine.handshakes.is_empty() {
         next = now;
     }
+    let mut paced = engine.epoch.nanos_at(now) + IDLE;
     for &id in &engine.pending.peers {
         let Some(member) = engine.peers.find(id) else { continue };
         if member.has_control() {
             return now;
         }
-        let due = [member.outbound.pacer.next_due(), member.outbound.padding.due];
-        next = due.into_iter().flatten().fold(next, Instant::min);
+        paced = member.outbound.pacer.next_due().map_or(paced, |due| paced.min(due));
+        next = member.outbound.padding.due.map_or(next, |due| next.min(due));
     }
-    next.max(now)
-}
-
-/// 24 bits of 6.18 fixed point seconds (libwebrtc, abs-send-time).
-fn abs_send_time(micros: u64) -> u32 {
-    ((u128::from(micros) << 18) / 1_000_000) as u32 & 0x00ff_ffff
+    next.min(engine.epoch.instant_at(paced)).max(now)
 }

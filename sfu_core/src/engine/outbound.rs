@@ -12,7 +12,7 @@ use crate::prefetch::prefetch;
 use crate::rtcp::sr::ReportBlock;
 use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType, SendMedia};
 use crate::stats::EngineStats;
-use crate::units::{Bitrate, NtpTime};
+use crate::units::{Bitrate, Epoch, NtpTime};
 
 use super::probe::PaddingCredit;
 use super::seal::{DescriptorPatch, Stamp};
@@ -174,8 +174,8 @@ impl Outbound {
     pub(crate) fn new(initial: Bitrate, now: Instant) -> Self {
         Self {
             stamp: Stamp::default(),
-            pacer: Pacer::new(initial * 2.5, now),
-            history: History::new(now),
+            pacer: Pacer::new(initial * 2.5),
+            history: History::default(),
             counts_sent: false,
             controller: Box::new(DelayController::new(initial)),
             estimate: Estimate {
@@ -244,8 +244,9 @@ impl Outbound {
     }
 
     /// Asks the controller what may be sent now.
-    pub(crate) fn estimate_anew(&mut self, now: Instant) {
-        self.estimate = self.controller.tick(self.history.waiting_since(), now);
+    pub(crate) fn estimate_anew(&mut self, epoch: &Epoch, now: Instant) {
+        let waiting_since = self.history.waiting_since().map(|sent| epoch.instant_at(sent));
+        self.estimate = self.controller.tick(waiting_since, now);
         // As layers are chosen for it: what is sent although it exceeds the estimate is no dip.
         let exceeds = matches!(self.estimate.limit, Limit::None | Limit::Loss);
         let promised = if exceeds { self.promised * (1.0 / PROMISE_PACING) } else { Bitrate::ZERO };

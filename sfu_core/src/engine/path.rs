@@ -18,7 +18,7 @@ use crate::rtp::header::Packet;
 use crate::session::MediaKind;
 use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
-use crate::units::DataSize;
+use crate::units::{DataSize, Epoch, Nanos};
 
 use super::allocate;
 use super::batch::{BatchWriter, Route};
@@ -76,10 +76,19 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
     if muted {
         return;
     }
+    let at = engine.epoch.nanos_at(now);
     let heard = extensions.audio_level.is_none_or(|level| engine.on_audio_level(room, source.track, level, now));
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     if heard {
-        fan_out(track, source.encoding, &incoming, &mut engine.peers, &mut engine.pending, &mut engine.stats, now);
+        fan_out(
+            track,
+            source.encoding,
+            &incoming,
+            &mut engine.peers,
+            &mut engine.pending,
+            &mut engine.stats,
+            (now, at),
+        );
     } else {
         track.withhold(&incoming.facts, now);
     }
@@ -93,7 +102,7 @@ fn fan_out(
     peers: &mut Slots<PeerId, Member>,
     pending: &mut Pending,
     stats: &mut EngineStats,
-    now: Instant,
+    (now, at): (Instant, Nanos),
 ) {
     let kind = match track.kind {
         MediaKind::Audio => PaceKind::Audio,
@@ -104,7 +113,7 @@ fn fan_out(
         let Some(queued) = rewritten(subscription, id, encoding, incoming, clocks, stats, now) else { continue };
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
         let pacer = &mut subscriber.outbound.pacer;
-        if !pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), now) {
+        if !pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), at) {
             stats.drops.send_queue_full += 1;
         }
         if pacer.is_long() {
@@ -164,6 +173,24 @@ fn rewritten(
     })
 }
 
+/// The moment of a flush, in the forms that leaving needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) instant: Instant,
+    pub(super) at: Nanos,
+    /// 24 bits of 6.18 fixed point seconds (libwebrtc, abs-send-time).
+    pub(super) abs_send_time: u32,
+}
+
+impl Moment {
+    pub(super) fn new(epoch: &Epoch, now: Instant) -> Self {
+        const WRAPS_MICROS: u64 = 64_000_000;
+        let at = epoch.nanos_at(now);
+        let abs_send_time = ((at.as_micros() % WRAPS_MICROS) << 18) / 1_000_000;
+        Self { instant: now, at, abs_send_time: abs_send_time as u32 }
+    }
+}
+
 /// What [`leave`] needs of the engine besides the member whose turn it is.
 pub(super) struct Exit<'a> {
     pub(super) tracks: &'a Slots<TrackId, Track>,
@@ -181,7 +208,7 @@ pub(super) fn leave(
     route: Option<Route>,
     writer: &mut BatchWriter,
     sink: &mut dyn Sink,
-    now: (Instant, u32),
+    now: Moment,
 ) {
     let outbound = &mut subscriber.outbound;
     let Some(send) = outbound.send.get_mut(usize::from(queued.send_index)) else { return };
@@ -212,7 +239,7 @@ pub(super) fn leave(
     let Some(allowed) = exit.gate.admit(queued.edge, &outgoing) else {
         return exit.stats.drops.revoked += 1;
     };
-    let leaving = Leaving { transport_cc: outbound.history.next_sequence(), abs_send_time: now.1 };
+    let leaving = Leaving { transport_cc: outbound.history.next_sequence(), abs_send_time: now.abs_send_time };
     let stamped = outbound.stamp.has_transport_cc();
     let len = match (&mut subscriber.link, route) {
         (Link::Network(peer), Some(route)) => {
@@ -236,11 +263,11 @@ pub(super) fn leave(
     };
     exit.witness.observe(stored.origin.track, subscriber.id);
     if stamped {
-        outbound.history.on_sent(len as u16, now.0);
+        outbound.history.on_sent(len as u16, now.at);
     }
     outbound.padding.spend(len);
     if outbound.counts_sent {
-        outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
+        outbound.controller.on_sent(DataSize::bytes(len as u64), now.instant);
     }
     if queued.retransmission {
         send.next_rtx_index += 1;

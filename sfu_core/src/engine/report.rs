@@ -150,9 +150,9 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     }
     let quality = &mut engine.stats.quality;
     quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
-    quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(now).as_secs_f64());
+    quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64());
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
-    member.outbound.estimate_anew(now);
+    member.outbound.estimate_anew(&engine.epoch, now);
     engine.pending.note(member);
     super::allocate::allocate(engine, peer, now);
 }

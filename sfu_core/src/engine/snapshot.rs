@@ -70,7 +70,7 @@ pub(super) fn peer_stats(engine: &Engine, member: &Member, now: Instant) -> Peer
         connected: member.state == PeerState::Connected,
         rtt_s: member.round_trip().map(|rtt| rtt.as_secs_f64()),
         estimate_bps: member.outbound.estimate.target.as_bps(),
-        send_queue_s: member.outbound.pacer.oldest_wait(now).as_secs_f64(),
+        send_queue_s: member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64(),
         receive: member.inbound.tracks.iter().flat_map(|(_, track)| receive_stats(engine, *track, now)).collect(),
         send: member.outbound.send.iter().enumerate().map(|(index, _)| send_stats(engine, member, index)).collect(),
     }

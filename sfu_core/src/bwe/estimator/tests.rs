@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bwe::history::{Acknowledged, History};
-use crate::units::start;
+use crate::units::{Nanos, start};
 
 const PACKET: u16 = 1_200;
 const STEP_MICROS: u64 = 1_000;
@@ -52,7 +52,7 @@ impl Dice {
 /// Sends at the target for some seconds; `share` of it while application-limited.
 fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) -> Outcome {
     let start = start();
-    let mut history = History::new(start);
+    let mut history = History::default();
     let mut dice = Dice(7);
     let mut outcome = Outcome::default();
     let (mut owed, mut link_free_at, mut arrived_bytes, mut offered_bits) = (0.0, 0.0, 0.0, 0.0);
@@ -68,7 +68,7 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
         owed += target.as_f64() * share * STEP_MICROS as f64 / 8e6;
         while owed >= f64::from(PACKET) {
             owed -= f64::from(PACKET);
-            let sequence = history.on_sent(PACKET, now);
+            let sequence = history.on_sent(PACKET, Nanos(micros * 1_000));
             let waits = f64::max(link_free_at - micros as f64, 0.0);
             let fits = waits / 1_000.0 <= link.queue_ms;
             if fits {
@@ -92,7 +92,7 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
             feed(&mut history, controller, base, &statuses, (start, now));
         }
         if micros.is_multiple_of(25_000) {
-            target = controller.tick(history.waiting_since(), now).target;
+            target = controller.tick(history.waiting_since().map(|at| start + at.since(Nanos(0))), now).target;
         }
         if micros % 1_000_000 == 999_000 {
             outcome.utilisation.push(arrived_bytes * 8.0 / offered_bits);
@@ -197,13 +197,13 @@ fn sending_little_does_not_inflate_the_estimate() {
 fn silence_lowers_the_rate_step_by_step() {
     let start = start();
     let mut controller = DelayController::new(Bitrate::kbps(2_000));
-    let mut history = History::new(start);
-    let base = history.on_sent(PACKET, start);
+    let mut history = History::default();
+    let base = history.on_sent(PACKET, Nanos(0));
     feed(&mut history, &mut controller, base, &[Some(50_000)], (start, start));
-    history.on_sent(PACKET, start);
+    history.on_sent(PACKET, Nanos(0));
     let seconds = |seconds| start + Duration::from_secs(seconds);
-    assert_eq!(controller.tick(history.waiting_since(), start).target, Bitrate::kbps(2_000));
-    let targets: Vec<_> = (1..60).map(|second| controller.tick(history.waiting_since(), seconds(second))).collect();
+    assert_eq!(controller.tick(Some(start), start).target, Bitrate::kbps(2_000));
+    let targets: Vec<_> = (1..60).map(|second| controller.tick(Some(start), seconds(second))).collect();
     assert_eq!((targets[0].target, targets[0].limit), (Bitrate::kbps(1_600), Limit::Silence));
     assert_eq!(targets[58].target, MIN_RATE);
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::units::start;
+use crate::units::Nanos;
 
 fn arrivals(feedback: &Feedback<'_>) -> Vec<(u64, i64)> {
     feedback.acknowledged.iter().map(|packet| (packet.sequence, packet.arrival_micros)).collect()
@@ -16,8 +16,8 @@ fn an_entry_has_sixteen_bytes() {
 
 #[test]
 fn feedback_tells_what_arrived_when_and_what_was_lost() {
-    let start = start();
-    let mut history = History::new(start);
+    let start = Nanos(0);
+    let mut history = History::default();
     for _ in 0..4 {
         history.on_sent(1_000, start);
     }
@@ -29,8 +29,8 @@ fn feedback_tells_what_arrived_when_and_what_was_lost() {
 
 #[test]
 fn a_packet_is_acknowledged_once_and_may_come_after_it_was_lost() {
-    let start = start();
-    let mut history = History::new(start);
+    let start = Nanos(0);
+    let mut history = History::default();
     history.on_sent(500, start);
     assert_eq!(history.on_feedback(0, 0, [None].into_iter()).lost, 1);
     assert_eq!(history.on_feedback(0, 0, [None].into_iter()).lost, 0);
@@ -42,8 +42,8 @@ fn a_packet_is_acknowledged_once_and_may_come_after_it_was_lost() {
 
 #[test]
 fn what_the_kernel_did_not_take_is_neither_lost_nor_in_flight() {
-    let start = start();
-    let mut history = History::new(start);
+    let start = Nanos(0);
+    let mut history = History::default();
     let first = history.on_sent(500, start);
     history.on_sent(500, start);
     history.mark_unsent(first..first + 1);
@@ -53,8 +53,8 @@ fn what_the_kernel_did_not_take_is_neither_lost_nor_in_flight() {
 
 #[test]
 fn the_reference_time_wraps_and_goes_back() {
-    let start = start();
-    let mut history = History::new(start);
+    let start = Nanos(0);
+    let mut history = History::default();
     let mut arrival = |base, reference| {
         history.on_sent(500, start);
         history.on_feedback(base, reference, [Some(0)].into_iter()).acknowledged[0].arrival_micros
@@ -66,14 +66,14 @@ fn the_reference_time_wraps_and_goes_back() {
 
 #[test]
 fn the_ring_grows_while_feedback_may_come_and_not_beyond_its_cap() {
-    let start = start();
-    let mut history = History::new(start);
+    let start = Nanos(0);
+    let mut history = History::default();
     for _ in 0..10_000 {
         history.on_sent(100, start);
     }
     assert_eq!(history.ring.len(), MAX_HISTORY);
     assert_eq!(history.in_flight(), DataSize::bytes(100 * MAX_HISTORY as u64));
-    let mut slow = History::new(start);
+    let mut slow = History::default();
     for step in 0..1_000 {
         slow.on_sent(100, start + Duration::from_millis(20) * step);
     }
@@ -82,8 +82,8 @@ fn the_ring_grows_while_feedback_may_come_and_not_beyond_its_cap() {
 
 #[test]
 fn feedback_about_nothing_does_not_move_the_time_and_time_that_has_run_out_does_no_harm() {
-    let start = start();
-    let mut history = History::new(start);
+    let start = Nanos(0);
+    let mut history = History::default();
     history.on_sent(500, start);
     for step in 0..1_000 {
         history.on_feedback(1, u32::wrapping_mul(step, 0x7f_ffff), std::iter::empty());
@@ -99,8 +99,8 @@ fn feedback_about_nothing_does_not_move_the_time_and_time_that_has_run_out_does_
 
 #[test]
 fn what_feedback_costs_is_bounded_by_what_is_remembered_and_not_by_what_it_claims() {
-    let start = start();
-    let mut history = History::new(start);
+    let start = Nanos(0);
+    let mut history = History::default();
     for sent in [1_u16, 300, 10_000] {
         for step in 0..sent {
             history.on_sent(1_000, start + Duration::from_millis(20) * u32::from(step));
@@ -126,8 +126,8 @@ proptest! {
         claims in proptest::collection::vec(
             (0u16..100, any::<u16>(), any::<u32>(), proptest::collection::vec(any::<Option<i32>>(), 0..400)), 1..40)
     ) {
-        let start = start();
-        let mut history = History::new(start);
+        let start = Nanos(0);
+        let mut history = History::default();
         let (mut sent, mut acknowledged) = (0, 0);
         for (step, (burst, base, reference, statuses)) in claims.into_iter().enumerate() {
             let now = start + Duration::from_millis(step as u64);
