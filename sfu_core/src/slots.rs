@@ -11,10 +11,46 @@ pub trait SlotId: Copy {
     fn generation(self) -> u32;
 }
 
+/// Whoever looks for a value looks at these words first: they lie in one cache line with the first fields of the value.
 #[derive(Debug)]
+#[repr(C)]
 struct Slot<T> {
     generation: u32,
-    value: Option<T>,
+    place: Place<T>,
+}
+
+/// An option that keeps its tag to itself: the compiler would hide that of `Option` somewhere in the middle of `T`, one more
+/// cache line away.
+#[derive(Debug)]
+#[repr(u32)]
+enum Place<T> {
+    Vacant,
+    Taken(T),
+}
+
+impl<T> Place<T> {
+    #[inline]
+    fn as_ref(&self) -> Option<&T> {
+        match self {
+            Self::Vacant => None,
+            Self::Taken(value) => Some(value),
+        }
+    }
+
+    #[inline]
+    fn as_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Vacant => None,
+            Self::Taken(value) => Some(value),
+        }
+    }
+
+    fn take(&mut self) -> Option<T> {
+        match std::mem::replace(self, Self::Vacant) {
+            Self::Vacant => None,
+            Self::Taken(value) => Some(value),
+        }
+    }
 }
 
 /// A capped table of `T`, found by slot and checked by generation.
@@ -39,24 +75,24 @@ impl<I: SlotId, T> Slots<I, T> {
             return None;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, value: None });
+            self.slots.push(Slot { generation: 0, place: Place::Vacant });
             (self.slots.len() - 1) as u32
         });
-        let place = &mut self.slots[slot as usize];
-        let id = I::new(slot, place.generation);
-        place.value = Some(make(id));
+        let free = &mut self.slots[slot as usize];
+        let id = I::new(slot, free.generation);
+        free.place = Place::Taken(make(id));
         self.len += 1;
         Some(id)
     }
 
     /// Takes the value out; its id never finds anything again.
     pub fn remove(&mut self, id: I) -> Option<T> {
-        let place = self.slots.get_mut(id.slot() as usize)?;
-        if place.generation != id.generation() {
+        let slot = self.slots.get_mut(id.slot() as usize)?;
+        if slot.generation != id.generation() {
             return None;
         }
-        let value = place.value.take()?;
-        place.generation = place.generation.wrapping_add(1);
+        let value = slot.place.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.slot());
         self.len -= 1;
         Some(value)
@@ -65,21 +101,21 @@ impl<I: SlotId, T> Slots<I, T> {
     /// The value of this id.
     #[inline]
     pub fn find(&self, id: I) -> Option<&T> {
-        let place = self.slots.get(id.slot() as usize)?;
-        if place.generation == id.generation() { place.value.as_ref() } else { None }
+        let slot = self.slots.get(id.slot() as usize)?;
+        if slot.generation == id.generation() { slot.place.as_ref() } else { None }
     }
 
     /// The value of this id, to change.
     #[inline]
     pub fn find_mut(&mut self, id: I) -> Option<&mut T> {
-        let place = self.slots.get_mut(id.slot() as usize)?;
-        if place.generation == id.generation() { place.value.as_mut() } else { None }
+        let slot = self.slots.get_mut(id.slot() as usize)?;
+        if slot.generation == id.generation() { slot.place.as_mut() } else { None }
     }
 
     /// All values with their ids, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (I, &T)> {
         self.slots.iter().enumerate().filter_map(|(slot, place)| {
-            place.value.as_ref().map(|value| (I::new(slot as u32, place.generation), value))
+            place.place.as_ref().map(|value| (I::new(slot as u32, place.generation), value))
         })
     }
 
@@ -87,7 +123,7 @@ impl<I: SlotId, T> Slots<I, T> {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (I, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(|(slot, place)| {
             let generation = place.generation;
-            place.value.as_mut().map(|value| (I::new(slot as u32, generation), value))
+            place.place.as_mut().map(|value| (I::new(slot as u32, generation), value))
         })
     }
 

@@ -78,9 +78,10 @@ impl<T: Copy> Pacer<T> {
         self.nanos_per_byte = (8_000_000_000 << FRACTION_BITS) / rate.max(MIN_RATE).as_bps();
     }
 
-    /// Queues a packet. Returns false when the queue is full.
+    /// Queues the packet that `make` returns; it is made where it will lie, because moving what was just written piece by piece
+    /// makes the processor wait. Returns false, and makes nothing, when the queue is full.
     #[inline]
-    pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Nanos) -> bool {
+    pub fn push(&mut self, make: impl FnOnce() -> T, kind: PaceKind, size: u16, now: Nanos) -> bool {
         let full = self.packets >= MAX_QUEUED_PACKETS || self.bytes + usize::from(size) > MAX_QUEUED_BYTES;
         if full {
             return false;
@@ -91,7 +92,7 @@ impl<T: Copy> Pacer<T> {
         if kind != PaceKind::Audio {
             self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
         }
-        self.queues[kind as usize].push(Queued { item, size, queued_at });
+        self.queues[kind as usize].push(|| Queued { item: make(), size, queued_at });
         true
     }
 
@@ -253,12 +254,12 @@ impl<T: Copy> Fifo<T> {
     }
 
     #[inline]
-    fn push(&mut self, item: T) {
+    fn push(&mut self, make: impl FnOnce() -> T) {
         if self.items.len() == self.items.capacity() && self.head * 2 >= self.items.len() {
             self.items.drain(..self.head);
             self.head = 0;
         }
-        self.items.push(item);
+        self.items.push(make());
     }
 
     #[inline]

@@ -12,6 +12,7 @@ use crate::forward::router::Track;
 use crate::ids::{PeerId, Ssrc, TrackId};
 use crate::prefetch::prefetch;
 use crate::rtp::header;
+use crate::session::MediaKind;
 
 /// Datagrams or peers looked at together: their lines fit the first-level cache beside the work.
 pub(super) const GROUP: usize = 8;
@@ -110,7 +111,10 @@ fn find_media(engine: &Engine, coming: &[Coming]) -> ArrayVec<Media, GROUP> {
     media
 }
 
-fn fetch_subscriptions(_engine: &Engine, track: &Track, next: &Media) {
+fn fetch_subscriptions(engine: &Engine, track: &Track, next: &Media) {
+    if let Some(room) = engine.rooms.find(track.room).filter(|_| track.kind == MediaKind::Audio) {
+        room.speakers.prefetch();
+    }
     prefetch(&track.payload_types[..track.payload_types.len().min(USUAL_PAYLOAD_TYPES)]);
     for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
         prefetch(subscription);
@@ -121,6 +125,9 @@ fn fetch_subscriptions(_engine: &Engine, track: &Track, next: &Media) {
 }
 
 fn fetch_subscribers(engine: &Engine, track: &Track, _next: &Media) {
+    if let Some(room) = engine.rooms.find(track.room).filter(|_| track.kind == MediaKind::Audio) {
+        room.speakers.prefetch_voices();
+    }
     for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
         subscription.rewriter.prefetch();
         if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
@@ -211,7 +218,7 @@ pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
         }
         let Some(queued) = member.outbound.pacer.peek() else { continue };
         engine.gate.prefetch(queued.edge);
-        engine.witness.prefetch(queued.track, member.id);
+        engine.witness.prefetch(queued.track);
         if let Some(track) = engine.tracks.find(queued.track)
             && let Some(encoding) = track.encodings.get(usize::from(queued.encoding))
         {

@@ -192,7 +192,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
         primary_only: false,
         retransmission: true,
     };
-    if !member.outbound.pacer.push(queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, at) {
+    if !member.outbound.pacer.push(|| queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, at) {
         engine.stats.drops.send_queue_full += 1;
     }
     Some(())

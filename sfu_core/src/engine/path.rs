@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use crate::bwe::pacer::PaceKind;
 use crate::forward::resend::MAX_KEEP;
-use crate::forward::rewriter::SwitchClocks;
+use crate::forward::rewriter::{Rewritten, SwitchClocks};
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
-use crate::gate::Gate;
+use crate::gate::{EdgeRef, Gate};
 use crate::ids::{PeerId, TrackId};
 use crate::peer::srtp::SrtpError;
 use crate::rtp::header::Packet;
@@ -110,10 +110,12 @@ fn fan_out(
     };
     let (id, clocks, mut backlogged) = (track.id, &track.clocks, false);
     for subscription in &mut track.subscriptions {
-        let Some(queued) = rewritten(subscription, id, encoding, incoming, clocks, stats, now) else { continue };
+        let Some(passing) = rewritten(subscription, encoding, incoming, clocks, stats, now) else { continue };
+        let send_index = subscription.send_index;
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
         let pacer = &mut subscriber.outbound.pacer;
-        if !pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), at) {
+        let make = || passing.queued(id, incoming.facts.sequence, encoding, send_index);
+        if !pacer.push(make, kind, incoming.facts.payload_len.saturating_add(HEADERS), at) {
             stats.drops.send_queue_full += 1;
         }
         if pacer.is_long() {
@@ -127,17 +129,44 @@ fn fan_out(
     }
 }
 
+/// What a packet is to one subscription.
+struct Passing {
+    edge: EdgeRef,
+    rewritten: Rewritten,
+    payload_type: u8,
+    primary_only: bool,
+}
+
+impl Passing {
+    #[inline]
+    fn queued(self, track: TrackId, source: u64, encoding: u8, send_index: u8) -> Queued {
+        let Self { edge, rewritten, payload_type, primary_only } = self;
+        Queued {
+            edge,
+            track,
+            source,
+            index: rewritten.sequence,
+            timestamp: rewritten.timestamp,
+            patch: seal::DescriptorPatch { picture_id: rewritten.picture_id, tl0_pic_idx: rewritten.tl0_pic_idx },
+            encoding,
+            send_index,
+            payload_type,
+            primary_only,
+            retransmission: false,
+        }
+    }
+}
+
 /// What the packet is in this subscription's own numbering; `None` when it is not for this subscription.
 #[inline]
 fn rewritten(
     subscription: &mut Subscription,
-    track: TrackId,
     encoding: u8,
     incoming: &Incoming,
     clocks: &SwitchClocks,
     stats: &mut EngineStats,
     now: Instant,
-) -> Option<Queued> {
+) -> Option<Passing> {
     let edge = subscription.edge?;
     let facts = &incoming.facts;
     let (payload_type, primary_only) = match subscription.routes.get(usize::from(incoming.payload_index))? {
@@ -158,19 +187,7 @@ fn rewritten(
         stats.drops.rewrite_rejected += 1;
         return None;
     };
-    Some(Queued {
-        edge,
-        track,
-        source: facts.sequence,
-        index: rewritten.sequence,
-        timestamp: rewritten.timestamp,
-        patch: seal::DescriptorPatch { picture_id: rewritten.picture_id, tl0_pic_idx: rewritten.tl0_pic_idx },
-        encoding,
-        send_index: subscription.send_index,
-        payload_type,
-        primary_only,
-        retransmission: false,
-    })
+    Some(Passing { edge, rewritten, payload_type, primary_only })
 }
 
 /// The moment of a flush, in the forms that leaving needs.

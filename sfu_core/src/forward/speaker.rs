@@ -5,12 +5,12 @@
 //! of the active is *dominant*; that changes only when another has been louder for some time, so that a cough does not
 //! move the pictures of a whole room. Equal inputs give equal choices: ties go to the lower track id.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
 use crate::ids::TrackId;
+use crate::prefetch::prefetch;
 
 /// Most seats: more voices at once are not understood, and each costs every listener 40 kbit/s.
 pub const MAX_ACTIVE: usize = 16;
@@ -44,7 +44,8 @@ pub struct SpeakerChange {
 #[derive(Debug, Clone)]
 pub struct ActiveSpeakers {
     seats: usize,
-    voices: BTreeMap<TrackId, Voice>,
+    /// By id: most rooms have two or three, side by side.
+    voices: Vec<(TrackId, Voice)>,
     active: ArrayVec<TrackId, MAX_ACTIVE>,
     dominant: Option<TrackId>,
     /// Who is about to become dominant, and since when.
@@ -56,7 +57,7 @@ impl ActiveSpeakers {
     pub fn new(seats: usize) -> Self {
         Self {
             seats: seats.min(MAX_ACTIVE),
-            voices: BTreeMap::new(),
+            voices: Vec::new(),
             active: ArrayVec::new(),
             dominant: None,
             challenger: None,
@@ -66,16 +67,20 @@ impl ActiveSpeakers {
     /// A packet of `track` came with this level (0 loudest, 127 silence) and, when the publisher tells, whether it is
     /// speech. A track beyond [`MAX_TRACKS`] is not counted.
     pub fn on_level(&mut self, track: TrackId, level: u8, voice: bool, now: Instant) {
-        if self.voices.len() >= MAX_TRACKS && !self.voices.contains_key(&track) {
-            return;
-        }
-        let entry = self.voices.entry(track).or_insert(Voice { loudness: 0.0, heard: now, spoke: None });
-        entry.hear(127.0 - f32::from(level.min(127)), voice, now);
+        let place = match self.voices.binary_search_by_key(&track, |(id, _)| *id) {
+            Ok(known) => known,
+            Err(_) if self.voices.len() >= MAX_TRACKS => return,
+            Err(new) => {
+                self.voices.insert(new, (track, Voice { loudness: 0.0, heard: now, spoke: None }));
+                new
+            }
+        };
+        self.voices[place].1.hear(127.0 - f32::from(level.min(127)), voice, now);
     }
 
     /// The track has ended or was muted.
     pub fn remove(&mut self, track: TrackId) {
-        self.voices.remove(&track);
+        self.voices.retain(|(id, _)| *id != track);
         self.active.retain(|active| *active != track);
         if self.dominant == Some(track) {
             self.dominant = None;
@@ -113,7 +118,7 @@ impl ActiveSpeakers {
 
     /// How loud `track` is now, in -dBov: 0 is loudest, 127 silence.
     pub fn level(&self, track: TrackId) -> u8 {
-        self.voices.get(&track).map_or(127, |voice| 127 - voice.loudness.clamp(0.0, 127.0) as u8)
+        self.voice(track).map_or(127, |voice| 127 - voice.loudness.clamp(0.0, 127.0) as u8)
     }
 
     /// Who speaks, or spoke last.
@@ -121,15 +126,32 @@ impl ActiveSpeakers {
         self.dominant
     }
 
+    fn voice(&self, track: TrackId) -> Option<&Voice> {
+        self.voices.binary_search_by_key(&track, |(id, _)| *id).ok().map(|place| &self.voices[place].1)
+    }
+
+    /// Fetches what a level touches first.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(&self.voices);
+        prefetch(&self.active);
+    }
+
+    /// Fetches what that leads to, once it is there.
+    #[inline]
+    pub fn prefetch_voices(&self) {
+        const SMALL_ROOM: usize = 4;
+        prefetch(&self.voices[..self.voices.len().min(SMALL_ROOM)]);
+    }
+
     /// Those who have been silent for long give their seats up, but only while others want them.
     fn leave_seats(&mut self, now: Instant) {
-        let voices = &self.voices;
-        let waiting = voices.iter().any(|(id, voice)| voice.speaks(now) && !self.active.contains(id));
+        let waiting = self.voices.iter().any(|(id, voice)| voice.speaks(now) && !self.active.contains(id));
         if waiting && self.active.len() >= self.seats {
             let longest_silent = self
                 .active
                 .iter()
-                .filter_map(|id| Some((voices.get(id)?.spoke?, *id)))
+                .filter_map(|id| Some((self.voice(*id)?.spoke?, *id)))
                 .filter(|(spoke, _)| now.saturating_duration_since(*spoke) >= HOLD)
                 .min();
             if let Some((_, silent)) = longest_silent {
@@ -153,7 +175,7 @@ impl ActiveSpeakers {
 
     /// One who spoke a moment ago is not driven out in a pause between words.
     fn is_held(&self, holder: TrackId, now: Instant) -> bool {
-        let voice = self.voices.get(&holder);
+        let voice = self.voice(holder);
         let in_pause = |voice: &Voice| {
             !voice.speaks(now) && voice.spoke.is_some_and(|spoke| now.saturating_duration_since(spoke) < HOLD)
         };
@@ -172,7 +194,7 @@ impl ActiveSpeakers {
     fn quietest_active(&self, now: Instant) -> Option<(f32, TrackId)> {
         self.active
             .iter()
-            .map(|id| (self.voices.get(id).map_or(0.0, |voice| voice.loudness_at(now)), *id))
+            .map(|id| (self.voice(*id).map_or(0.0, |voice| voice.loudness_at(now)), *id))
             .reduce(|least, next| if next.0 <= least.0 { next } else { least })
     }
 
@@ -180,7 +202,7 @@ impl ActiveSpeakers {
         let loudest = self
             .active
             .iter()
-            .filter_map(|id| Some((*id, self.voices.get(id)?)))
+            .filter_map(|id| Some((*id, self.voice(*id)?)))
             .filter(|(_, voice)| voice.speaks(now))
             .map(|(id, voice)| (id, voice.loudness_at(now)))
             .reduce(|best, next| if next.1 > best.1 { next } else { best });

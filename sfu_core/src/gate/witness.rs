@@ -11,11 +11,52 @@ pub const MAX_COLUMNS: usize = 16_384;
 /// One bit per subscriber slot.
 const BITS: u32 = u64::BITS;
 
+/// Who may receive one track: bit `n` of word `w` is the peer in slot `64 w + n`.
 #[derive(Debug, Default)]
 struct Row {
     generation: u32,
-    /// Bit `n`: the peer in slot `n` may receive this track.
-    subscribers: Vec<u64>,
+    /// The first word with a bit, and which it is: in a small room there is no other, and no packet looks further.
+    first: (u32, u64),
+    others: Vec<(u32, u64)>,
+}
+
+impl Row {
+    #[inline]
+    fn word(&self, number: u32) -> u64 {
+        if self.first.0 == number {
+            return self.first.1;
+        }
+        self.others.iter().find(|(known, _)| *known == number).map_or(0, |(_, word)| *word)
+    }
+
+    fn word_mut(&mut self, number: u32) -> Option<&mut u64> {
+        if self.first.0 == number {
+            return Some(&mut self.first.1);
+        }
+        self.others.iter_mut().find(|(known, _)| *known == number).map(|(_, word)| word)
+    }
+
+    fn add(&mut self, number: u32, bit: u64) {
+        if self.first.1 == 0 {
+            self.first.0 = number;
+        }
+        match self.word_mut(number) {
+            Some(word) => *word |= bit,
+            None => self.others.push((number, bit)),
+        }
+    }
+
+    fn remove(&mut self, number: u32, bit: u64) {
+        if let Some(word) = self.word_mut(number) {
+            *word &= !bit;
+        }
+        self.others.retain(|(_, word)| *word != 0);
+    }
+}
+
+/// The word of a subscriber, and its bit in it.
+const fn place(subscriber: PeerId) -> (u32, u64) {
+    (subscriber.slot() / BITS, 1 << (subscriber.slot() % BITS))
 }
 
 /// The independent record of grants: a bit matrix of track slot × subscriber slot.
@@ -37,63 +78,50 @@ impl Witness {
         }
         let row = &mut self.rows[slot];
         if row.generation != track.generation() {
-            row.generation = track.generation();
-            row.subscribers.clear();
+            *row = Row { generation: track.generation(), ..Row::default() };
         }
-        let word = (subscriber.slot() / BITS) as usize;
-        if row.subscribers.len() <= word {
-            row.subscribers.resize(word + 1, 0);
-        }
-        row.subscribers[word] |= 1 << (subscriber.slot() % BITS);
+        let (word, bit) = place(subscriber);
+        row.add(word, bit);
     }
 
     /// Signalling took `track` from `subscriber`.
     pub fn withdrawn(&mut self, track: TrackId, subscriber: PeerId) {
-        if let Some(row) = self.row_mut(track)
-            && let Some(word) = row.subscribers.get_mut((subscriber.slot() / BITS) as usize)
-        {
-            *word &= !(1 << (subscriber.slot() % BITS));
+        let (word, bit) = place(subscriber);
+        if let Some(row) = self.row_mut(track) {
+            row.remove(word, bit);
         }
     }
 
     /// The track is no more.
     pub fn ended(&mut self, track: TrackId) {
         if let Some(row) = self.row_mut(track) {
-            row.subscribers = Vec::new();
+            *row = Row { generation: row.generation, ..Row::default() };
         }
     }
 
     /// The subscriber is no more, and its slot will be another's.
     pub fn left(&mut self, subscriber: PeerId) {
-        let (word, bit) = ((subscriber.slot() / BITS) as usize, subscriber.slot() % BITS);
+        let (word, bit) = place(subscriber);
         for row in &mut self.rows {
-            if let Some(word) = row.subscribers.get_mut(word) {
-                *word &= !(1 << bit);
-            }
+            row.remove(word, bit);
         }
     }
 
     /// A packet that came in as part of `track` passed the gate for `subscriber`.
     #[inline]
     pub fn observe(&mut self, track: TrackId, subscriber: PeerId) {
-        let granted = self.rows.get(track.slot() as usize).is_some_and(|row| {
-            row.generation == track.generation()
-                && row
-                    .subscribers
-                    .get((subscriber.slot() / BITS) as usize)
-                    .is_some_and(|word| word >> (subscriber.slot() % BITS) & 1 == 1)
-        });
-        if !granted {
+        let (word, bit) = place(subscriber);
+        let row = self.rows.get(track.slot() as usize).filter(|row| row.generation == track.generation());
+        if row.is_none_or(|row| row.word(word) & bit == 0) {
             self.violations += 1;
         }
     }
 
     /// Fetches what [`observe`](Self::observe) looks at.
     #[inline]
-    pub fn prefetch(&self, track: TrackId, subscriber: PeerId) {
-        let row = self.rows.get(track.slot() as usize);
-        if let Some(word) = row.and_then(|row| row.subscribers.get((subscriber.slot() / BITS) as usize)) {
-            prefetch(word);
+    pub fn prefetch(&self, track: TrackId) {
+        if let Some(row) = self.rows.get(track.slot() as usize) {
+            prefetch(row);
         }
     }
 

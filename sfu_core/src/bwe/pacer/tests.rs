@@ -13,7 +13,7 @@ fn packets_leave_in_groups_of_five_milliseconds() {
     // 4.8 Mbit/s: a packet of 1200 bytes takes 2 ms.
     let mut pacer = Pacer::new(Bitrate::kbps(4_800));
     for item in 0..8 {
-        pacer.push(item, VIDEO, 1_200, start);
+        pacer.push(|| item, VIDEO, 1_200, start);
     }
     assert_eq!(drain(&mut pacer, start), [0, 1, 2]);
     assert_eq!(pacer.next_due(), Some(start + MS * 6));
@@ -27,8 +27,8 @@ fn packets_leave_in_groups_of_five_milliseconds() {
 fn a_slow_path_gets_one_packet_at_a_time() {
     let start = Nanos(7);
     let mut pacer = Pacer::new(Bitrate::kbps(96));
-    pacer.push(1, VIDEO, 1_200, start);
-    pacer.push(2, VIDEO, 1_200, start);
+    pacer.push(|| 1, VIDEO, 1_200, start);
+    pacer.push(|| 2, VIDEO, 1_200, start);
     assert_eq!(drain(&mut pacer, start), [1]);
     assert_eq!(pacer.next_due(), Some(start + MS * 100));
     assert_eq!(drain(&mut pacer, start + MS * 100), [2]);
@@ -38,14 +38,14 @@ fn a_slow_path_gets_one_packet_at_a_time() {
 fn audio_never_waits_and_is_counted() {
     let start = Nanos(7);
     let mut pacer = Pacer::new(Bitrate::kbps(96));
-    pacer.push(1, VIDEO, 1_200, start);
-    pacer.push(2, VIDEO, 1_200, start);
-    pacer.push(3, PaceKind::Audio, 120, start);
-    pacer.push(4, PaceKind::Retransmission, 120, start);
+    pacer.push(|| 1, VIDEO, 1_200, start);
+    pacer.push(|| 2, VIDEO, 1_200, start);
+    pacer.push(|| 3, PaceKind::Audio, 120, start);
+    pacer.push(|| 4, PaceKind::Retransmission, 120, start);
     assert_eq!(drain(&mut pacer, start), [3], "its 10 ms fill the group");
-    pacer.push(5, PaceKind::Audio, 120, start + MS);
+    pacer.push(|| 5, PaceKind::Audio, 120, start + MS);
     assert_eq!(drain(&mut pacer, start + MS), [5]);
-    pacer.push(6, PaceKind::Audio, 120, start + MS);
+    pacer.push(|| 6, PaceKind::Audio, 120, start + MS);
     assert_eq!(drain(&mut pacer, start + MS), [6]);
     assert_eq!(pacer.next_due(), Some(start + MS * 30));
     assert_eq!(drain(&mut pacer, start + MS * 30), [4], "repairs go before video");
@@ -57,7 +57,7 @@ fn rest_earns_no_credit() {
     let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(4_800));
     let later = start + Duration::from_secs(60);
     for item in 0..50 {
-        pacer.push(item, VIDEO, 1_200, later);
+        pacer.push(|| item, VIDEO, 1_200, later);
     }
     assert_eq!(drain(&mut pacer, later), [0, 1, 2]);
 }
@@ -66,7 +66,7 @@ fn rest_earns_no_credit() {
 fn the_queue_is_capped_and_old_packets_are_dropped() {
     let start = Nanos(7);
     let mut pacer = Pacer::new(Bitrate::kbps(10));
-    let taken = (0..2_000).filter(|item| pacer.push(*item, VIDEO, 1_200, start)).count();
+    let taken = (0..2_000).filter(|item| pacer.push(|| *item, VIDEO, 1_200, start)).count();
     assert_eq!(taken, MAX_QUEUED_PACKETS);
     assert_eq!(drain(&mut pacer, start).len(), 1);
     assert_eq!(drain(&mut pacer, start + MS * 801), []);
@@ -93,7 +93,7 @@ fn packets_leave_in_the_order_they_came_however_full_the_queue_gets() {
     for step in 0..2_000 {
         let now = start + MS * step;
         for _ in 0..(step * 7 % 3).min(u32::from(step < 1_500) * 3) {
-            assert!(pacer.push(pushed, VIDEO, 200, now));
+            assert!(pacer.push(|| pushed, VIDEO, 200, now));
             pushed += 1;
         }
         left.extend(drain(&mut pacer, now));
@@ -107,7 +107,7 @@ fn what_is_not_wanted_any_more_is_taken_out_and_the_rest_keeps_its_order() {
     let mut pacer = Pacer::new(Bitrate::kbps(96_000));
     for item in 0..20 {
         let kind = if item % 2 == 0 { VIDEO } else { PaceKind::Audio };
-        pacer.push(item, kind, 100, start);
+        pacer.push(|| item, kind, 100, start);
     }
     assert_eq!(pacer.poll(start), Some(1));
     pacer.retain(|item| item % 5 != 0);
