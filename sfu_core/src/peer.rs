@@ -39,12 +39,13 @@ pub struct TransportConfig {
     pub check_named: bool,
 }
 
-/// The keys of both directions.
+/// The keys of both directions, in the order written: a flush fetches only those of its own, see `prefetch.rs`.
+#[repr(C)]
 pub struct SrtpPair {
-    /// Opens what the remote sends.
-    pub inbound: SrtpInbound,
     /// Seals what we send.
     pub outbound: SrtpOutbound,
+    /// Opens what the remote sends.
+    pub inbound: SrtpInbound,
     /// How.
     pub profile: SrtpProfile,
 }

@@ -22,6 +22,15 @@ pub fn prefetch<T: ?Sized>(value: &T) {
     }
 }
 
+/// Asks for the lines of the first `bytes` of `value`.
+#[inline]
+pub fn prefetch_start<T>(value: &T, bytes: usize) {
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    for offset in (0..bytes.min(size_of::<T>())).step_by(LINE) {
+        prefetch_line(start.wrapping_add(offset));
+    }
+}
+
 /// Asks for the lines of the `T` that is at `place`, or would be: nothing is read that the program could see.
 #[inline]
 pub fn prefetch_place<T>(place: *const T) {

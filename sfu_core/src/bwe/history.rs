@@ -98,9 +98,17 @@ impl History {
         sequence
     }
 
-    /// Fetches what the next packet touches, and what the next feedback is likely to tell of.
+    /// Fetches what the next packet touches.
     #[inline]
-    pub fn prefetch(&self) {
+    pub fn prefetch_next(&self) {
+        if !self.ring.is_empty() {
+            prefetch(&self.ring[self.place(self.next)]);
+        }
+    }
+
+    /// Fetches what the next feedback is likely to tell of.
+    #[inline]
+    pub fn prefetch_recent(&self) {
         const RECENT: usize = 32;
         if !self.ring.is_empty() {
             let place = self.place(self.next);

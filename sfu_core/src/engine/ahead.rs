@@ -10,7 +10,8 @@ use super::transmit::Datagram;
 use crate::demux::{DatagramKind, classify};
 use crate::forward::router::Track;
 use crate::ids::{PeerId, Ssrc, TrackId};
-use crate::prefetch::prefetch;
+use crate::peer::srtp::SrtpOutbound;
+use crate::prefetch::{prefetch, prefetch_start};
 use crate::rtp::header;
 use crate::session::MediaKind;
 
@@ -163,7 +164,7 @@ fn fetch_transport(member: &Member, rtp: bool) {
         member.inbound.arrivals.prefetch();
     } else {
         member.outbound.controller.prefetch();
-        member.outbound.history.prefetch();
+        member.outbound.history.prefetch_recent();
     }
 }
 
@@ -202,9 +203,9 @@ pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
     }
     for member in members() {
         if let Some(peer) = member.peer() {
-            prefetch(&peer.srtp);
+            prefetch_start(&peer.srtp, size_of::<SrtpOutbound>());
         }
-        member.outbound.history.prefetch();
+        member.outbound.history.prefetch_next();
         if let Some(queued) = member.outbound.pacer.peek() {
             prefetch(queued);
         }
