@@ -41,7 +41,7 @@ class _Pending:
     future: asyncio.Future[messages.AnyReply]
     worker: int
     undo: Undo | None
-    insist: bool
+    retry_when_full: bool
 
 
 class Bridge:
@@ -110,14 +110,14 @@ class Bridge:
         except asyncio.CancelledError:
             # The answer may have come in the same turn of the loop as the cancellation.
             if future.done() and not future.cancelled() and future.exception() is None and undo is not None:
-                self.post(worker, undo(future.result()))
+                self.fire_and_forget(worker, undo(future.result()))
             raise
         if not isinstance(answer, reply):
             raise TypeError(f"{command!r} was answered with {answer!r}")
         return answer
 
     def ask(
-        self, worker: int, command: messages.Command, *, undo: Undo | None = None, insist: bool = False
+        self, worker: int, command: messages.Command, *, undo: Undo | None = None, retry_when_full: bool = False
     ) -> asyncio.Future[messages.AnyReply]:
         """Hands a command over before this returns, so that cancelling cannot come in between.
 
@@ -125,12 +125,12 @@ class Bridge:
             worker: which.
             command: what.
             undo: as for `call`.
-            insist: whether to try again later, rather than refuse, when too many answers have not been read.
+            retry_when_full: whether to try again later, rather than refuse, when too many answers have not been read.
         """
         core = self.core
         future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
         if worker in self._failed:
-            if not insist:
+            if not retry_when_full:
                 raise UnavailableError("the worker has failed")
             future.set_result(messages.DoneReply())  # nothing flows there any more
             return future
@@ -139,19 +139,19 @@ class Bridge:
         request = _encode(messages.Request(id=number, command=command))
         # Behind those that wait already: order is what makes a grant and its revocation mean something.
         self._flush_backlog()
-        if self._backlog and insist:
+        if self._backlog and retry_when_full:
             self._backlog.append((worker, request))
         elif not core.submit(worker, request):
-            if not insist:
+            if not retry_when_full:
                 raise UnavailableError("too many commands wait for an answer")
             self._backlog.append((worker, request))
-        self._pending[number] = _Pending(future=future, worker=worker, undo=undo, insist=insist)
+        self._pending[number] = _Pending(future=future, worker=worker, undo=undo, retry_when_full=retry_when_full)
         return future
 
-    def post(self, worker: int, command: messages.Command) -> None:
+    def fire_and_forget(self, worker: int, command: messages.Command) -> None:
         """Has a worker carry out a command, sooner or later, whatever it answers."""
         if self._core is not None:
-            self.ask(worker, command, insist=True).cancel()
+            self.ask(worker, command, retry_when_full=True).cancel()
 
     def counters(self) -> list[messages.Counters]:
         """Returns what each worker's rim counts."""
@@ -186,7 +186,7 @@ class Bridge:
                 if not waiting.future.done():
                     waiting.future.set_result(reply)
                 elif waiting.undo is not None:
-                    self.post(worker, waiting.undo(reply))
+                    self.fire_and_forget(worker, waiting.undo(reply))
             case messages.Refused(id=number, refusal=refusal):
                 waiting = self._pending.pop(number, None)
                 if waiting is not None and not waiting.future.done():
@@ -205,7 +205,7 @@ class Bridge:
             waiting = self._pending.pop(number)
             if waiting.future.done():
                 continue
-            if waiting.insist:
+            if waiting.retry_when_full:
                 waiting.future.set_result(messages.DoneReply())
             else:
                 waiting.future.set_exception(UnavailableError("the worker has failed"))

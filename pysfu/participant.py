@@ -100,7 +100,7 @@ class Participant:
         return frozenset(self._allowed)
 
     @property
-    def hears(self) -> frozenset[Participant]:
+    def data_publishers(self) -> frozenset[Participant]:
         """Whose messages on data channels may flow to it."""
         return frozenset(self._data_from)
 
@@ -191,13 +191,13 @@ class Participant:
             # Half a right is none.
             if self._allowed.get(track) is right:
                 del self._allowed[track]
-                self._post(self._revokes(track))
+                self._fire_and_forget(self._revokes(track))
             raise
 
     async def revoke(self, track: Track) -> None:
         """Ends that: no packet of the track leaves towards this participant after this returns."""
         self._allowed.pop(track, None)
-        await self._insist(self._revokes(track))
+        await self._revoke_all(self._revokes(track))
 
     async def allow_data(self, publisher: Participant) -> None:
         """Lets messages on data channels flow from another participant to this one."""
@@ -208,13 +208,13 @@ class Participant:
         except BaseException:
             if self._data_from.get(publisher) is right:
                 del self._data_from[publisher]
-                self._post(self._data_revokes(publisher))
+                self._fire_and_forget(self._data_revokes(publisher))
             raise
 
     async def revoke_data(self, publisher: Participant) -> None:
         """Ends that: no message of it leaves towards this participant after this returns."""
         self._data_from.pop(publisher, None)
-        await self._insist(self._data_revokes(publisher))
+        await self._revoke_all(self._data_revokes(publisher))
 
     async def remove(self) -> None:
         """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already."""
@@ -300,13 +300,13 @@ class Participant:
                 future.cancel()
             raise
 
-    async def _insist(self, commands: Sequence[messages.Command]) -> None:
-        asked = [self.room.bridge.ask(self.room.worker, command, insist=True) for command in commands]
+    async def _revoke_all(self, commands: Sequence[messages.Command]) -> None:
+        asked = [self.room.bridge.ask(self.room.worker, command, retry_when_full=True) for command in commands]
         await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
 
-    def _post(self, commands: Sequence[messages.Command]) -> None:
+    def _fire_and_forget(self, commands: Sequence[messages.Command]) -> None:
         for command in commands:
-            self.room.bridge.post(self.room.worker, command)
+            self.room.bridge.fire_and_forget(self.room.worker, command)
 
     def detach(self, transport: Transport) -> None:
         """Forgets a transport that ends."""
@@ -320,7 +320,7 @@ class Participant:
         """Ends a transport that was not finished, without waiting."""
         self.detach(transport)
         transport.set_state(TransportState.CLOSED)
-        self.room.bridge.post(self.room.worker, messages.RemovePeer(peer=transport.number))
+        self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
 
 
 def _send_plan(track: Track) -> messages.SendPlan:

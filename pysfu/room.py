@@ -76,7 +76,7 @@ class Room:
     async def close(self) -> None:
         """Ends the room and all in it. Harmless when it is gone already."""
         self.end()
-        ended = self.bridge.ask(self.worker, messages.RemoveRoom(room=self.number), insist=True)
+        ended = self.bridge.ask(self.worker, messages.RemoveRoom(room=self.number), retry_when_full=True)
         # Of a room that has failed there is nothing left, whatever the engine says.
         await all_done([ended], gone=(RefusedError,) if self.failed else (UnknownRoomError,))
 

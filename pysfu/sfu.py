@@ -7,12 +7,28 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from pysfu import events as happenings
 from pysfu import messages, warning
 from pysfu._bridge import Bridge
 from pysfu.config import Config
 from pysfu.errors import PysfuError, RefusedError, UnavailableError
-from pysfu.events import EventQueue
+from pysfu.events import (
+    DataReceived,
+    Event,
+    EventQueue,
+    LayerChanged,
+    Resynced,
+    RoomFailed,
+    RosterChanged,
+    SpeakersChanged,
+    TrackStarted,
+    TransportClosed,
+    TransportConnected,
+    TransportDisconnected,
+    TransportFailed,
+    TransportReconnected,
+    Warned,
+    WorkerFailed,
+)
 from pysfu.room import Room
 from pysfu.stats import SfuStats, WorkerStats
 from pysfu.transport import Track, Transport, TransportState
@@ -26,7 +42,9 @@ if TYPE_CHECKING:
     from pysfu.warning import EngineWarning
 
 logger = logging.getLogger("pysfu")
-told = logging.getLogger("pysfu.told")  # What embedders can also take as values; those who do may silence it.
+events_logger = logging.getLogger(
+    "pysfu.events"
+)  # What embedders can also take as values; those who do may silence it.
 
 
 class Sfu:
@@ -43,8 +61,8 @@ class Sfu:
 
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
-        for amiss in self.warnings:
-            told.warning("%s", amiss)
+        for warned in self.warnings:
+            events_logger.warning("%s", warned)
         return self
 
     async def __aexit__(
@@ -91,7 +109,7 @@ class Sfu:
         self._rooms[worker, reply.room] = room
         return room
 
-    async def events(self, *, capacity: int = 1_024) -> AsyncIterator[happenings.Event]:
+    async def events(self, *, capacity: int = 1_024) -> AsyncIterator[Event]:
         """Yields what happens from here on, until the Sfu is closed.
 
         Args:
@@ -147,20 +165,20 @@ class Sfu:
         """Forgets a room that ends."""
         self._rooms.pop((room.worker, room.number), None)
 
-    def _emit(self, event: happenings.Event) -> None:
+    def _emit(self, event: Event) -> None:
         for queue in self._queues:
             queue.put(event)
 
     def _on_message(self, worker: int, message: messages.Event | messages.WorkerFailed | messages.Warned) -> None:
         if isinstance(message, messages.Warned):
-            amiss = warning.of(message.warning, worker=worker)
-            told.warning("worker %d: %s", worker, amiss)
-            self._emit(happenings.Warned(amiss))
+            warned = warning.of(message.warning, worker=worker)
+            events_logger.warning("worker %d: %s", worker, warned)
+            self._emit(Warned(warned))
             return
         if isinstance(message, messages.WorkerFailed):
-            told.error("worker %d failed: %s", worker, message.reason)
+            events_logger.error("worker %d failed: %s", worker, message.reason)
             self._failed.add(worker)
-            self._emit(happenings.WorkerFailed(worker))
+            self._emit(WorkerFailed(worker))
             for room in [room for room in self._rooms.values() if room.worker == worker]:
                 self._fail(room)
             return
@@ -176,7 +194,7 @@ class Sfu:
     def _fail(self, room: Room) -> None:
         room.failed = True
         room.end()
-        self._emit(happenings.RoomFailed(room))
+        self._emit(RoomFailed(room))
 
     async def _resync(self, worker: int) -> None:
         """Brings what we know up to date with a snapshot."""
@@ -190,11 +208,11 @@ class Sfu:
             self._apply(worker, reply.snapshot)
         finally:
             del self._resyncs[worker]
-        self._emit(happenings.Resynced())
+        self._emit(Resynced())
         # Whoever keeps a roster has missed changes of it, and no later event repeats them.
         for room in self._rooms.values():
             if room.worker == worker:
-                self._emit(happenings.RosterChanged(room, room.listeners))
+                self._emit(RosterChanged(room, room.listeners))
 
     def _apply(self, worker: int, state: messages.State) -> None:
         rooms = set(state.rooms)
@@ -221,19 +239,19 @@ class Sfu:
         found = (room.tracks.get(number) for room in self._rooms.values() if room.worker == worker)
         return next((track for track in found if track is not None), None)
 
-    def _translate(self, worker: int, event: messages.AnyEvent) -> happenings.Event | None:
+    def _translate(self, worker: int, event: messages.AnyEvent) -> Event | None:
         """Turns numbers into objects; None when the object is already gone here."""
         match event:
             case messages.Speakers(room=number, speakers=speakers):
                 room = self._rooms.get((worker, number))
                 levels = tuple((f"participant-{speaker.participant:x}", speaker.level) for speaker in speakers)
-                return happenings.SpeakersChanged(room, levels) if room is not None else None
+                return SpeakersChanged(room, levels) if room is not None else None
             case messages.Roster(room=number, listeners=listeners):
                 room = self._rooms.get((worker, number))
                 if room is None:
                     return None
                 room.listeners = tuple(map(room.name_of, listeners))
-                return happenings.RosterChanged(room, room.listeners)
+                return RosterChanged(room, room.listeners)
             case messages.RoomFailed(room=number):
                 room = self._rooms.get((worker, number))
                 if room is not None:
@@ -241,12 +259,12 @@ class Sfu:
                 return None
             case messages.TrackStarted(track=number, codec=codec):
                 track = self._track(worker, number)
-                return happenings.TrackStarted(track, codec) if track is not None else None
+                return TrackStarted(track, codec) if track is not None else None
             case messages.LayerChanged(subscriber=number, track=of, encoding=encoding):
                 track, transport = self._track(worker, of), self._transport(worker, number)
                 if track is None or transport is None:
                     return None
-                return happenings.LayerChanged(transport, track, encoding)
+                return LayerChanged(transport, track, encoding)
             case messages.Resync():
                 return None
             case _:
@@ -262,22 +280,22 @@ class Sfu:
         | messages.PeerFailed
         | messages.PeerClosed
         | messages.DataReceived,
-    ) -> happenings.Event:
+    ) -> Event:
         match event:
             case messages.PeerConnected(srtp_profile=profile, dtls_version=version):
                 transport.set_state(TransportState.CONNECTED)
-                return happenings.TransportConnected(transport, profile, version)
+                return TransportConnected(transport, profile, version)
             case messages.PeerDisconnected():
                 transport.set_state(TransportState.DISCONNECTED)
-                return happenings.TransportDisconnected(transport)
+                return TransportDisconnected(transport)
             case messages.PeerReconnected():
                 transport.set_state(TransportState.CONNECTED)
-                return happenings.TransportReconnected(transport)
+                return TransportReconnected(transport)
             case messages.PeerFailed(reason=reason):
                 transport.set_state(TransportState.FAILED)
-                return happenings.TransportFailed(transport, reason)
+                return TransportFailed(transport, reason)
             case messages.PeerClosed():
                 transport.set_state(TransportState.CLOSED)
-                return happenings.TransportClosed(transport)
+                return TransportClosed(transport)
             case messages.DataReceived(label=label, payload=payload, binary=binary):
-                return happenings.DataReceived(transport, label, payload, binary)
+                return DataReceived(transport, label, payload, binary)

@@ -58,7 +58,7 @@ class Track:
 
     async def mute(self) -> None:
         """Stops it for everyone; done when this returns."""
-        await _bridge.all_done([self.transport.insist(messages.Mute(track=self._number, muted=True))], gone=())
+        await _bridge.all_done([self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))], gone=())
 
     async def unmute(self) -> None:
         """Lets it flow again."""
@@ -84,7 +84,7 @@ class Track:
     async def unpublish(self) -> None:
         """Ends it."""
         self.transport.forget(self)
-        ended = self.transport.insist(messages.Unpublish(track=self._number))
+        ended = self.transport.ask_revocation(messages.Unpublish(track=self._number))
         await _bridge.all_done([ended], gone=(UnknownTrackError,))
 
 
@@ -171,14 +171,16 @@ class Transport:
             await self.done(messages.Subscribe(peer=self._number, mid=chosen, track=track.number))
         except BaseException:
             del self._playing[chosen]
-            self.participant.room.bridge.post(self.worker, messages.Unsubscribe(peer=self._number, mid=chosen))
+            self.participant.room.bridge.fire_and_forget(
+                self.worker, messages.Unsubscribe(peer=self._number, mid=chosen)
+            )
             raise
         return chosen
 
     async def stop(self, track: Track) -> None:
         """Takes a track off its media sections."""
         mids = [mid for mid, playing in self._playing.items() if playing is track]
-        stopped = [self.insist(messages.Unsubscribe(peer=self._number, mid=mid)) for mid in mids]
+        stopped = [self.ask_revocation(messages.Unsubscribe(peer=self._number, mid=mid)) for mid in mids]
         for mid in mids:
             del self._playing[mid]
         await _bridge.all_done(stopped, gone=())
@@ -209,11 +211,11 @@ class Transport:
         """Ends it; the future is done when nothing flows any more."""
         self.participant.detach(self)
         self.set_state(TransportState.CLOSED)
-        return self.insist(messages.RemovePeer(peer=self._number))
+        return self.ask_revocation(messages.RemovePeer(peer=self._number))
 
-    def insist(self, command: messages.Command) -> asyncio.Future[messages.AnyReply]:
+    def ask_revocation(self, command: messages.Command) -> asyncio.Future[messages.AnyReply]:
         """Hands over a command that takes a right away: neither cancelling nor a full queue keeps it back."""
-        return self.participant.room.bridge.ask(self.worker, command, insist=True)
+        return self.participant.room.bridge.ask(self.worker, command, retry_when_full=True)
 
     async def done(self, command: messages.Command) -> None:
         """Carries out a command that brings nothing."""

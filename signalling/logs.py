@@ -73,7 +73,7 @@ def configure(*, level: str, output: TextIO | None = None) -> None:
     root.handlers = [_ForeignRecords(output or sys.stderr)]
     root.setLevel(max(number, logging.WARNING))
     # pysfu tells this also as values, which are logged as such.
-    logging.getLogger("pysfu.told").propagate = False
+    logging.getLogger("pysfu.events").propagate = False
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"

@@ -237,7 +237,7 @@ class PysfuEngine:
     @property
     def warnings(self) -> Sequence[MediaWarning]:
         """What the system did not grant; once started."""
-        return [_warning(amiss) for amiss in self._sfu.warnings]
+        return [_warning(warning) for warning in self._sfu.warnings]
 
     @property
     def addresses(self) -> Sequence[str]:
@@ -367,5 +367,5 @@ def _living(sfu: Any) -> Iterator[str]:
                 yield participant.id
 
 
-def _warning(amiss: Any) -> MediaWarning:
-    return MediaWarning(code=amiss.code, remedy=amiss.remedy, worker=amiss.worker, figures=dict(amiss.figures))
+def _warning(warning: Any) -> MediaWarning:
+    return MediaWarning(code=warning.code, remedy=warning.remedy, worker=warning.worker, figures=dict(warning.figures))

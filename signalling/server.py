@@ -212,7 +212,7 @@ async def _run(
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
             for warning in engine.warnings:
-                _heed(parts, warning)
+                _report(parts, warning)
             started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
             log.info("server started", listen=started.listen, media=started.media)
             on_start(started)
@@ -251,14 +251,14 @@ async def _drain(parts: Parts, stop: asyncio.Event) -> None:
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
     async for event in engine.events():
-        _heed(parts, event)
+        _report(parts, event)
         try:
             await parts.rooms.on_event(event)
         except MediaError as error:
             log.exception("event not followed", exc_info=error)
 
 
-def _heed(parts: Parts, event: MediaEvent) -> None:
+def _report(parts: Parts, event: MediaEvent) -> None:
     """Counts an event, and tells the operator of what concerns the whole engine."""
     parts.metrics.on_event(event)
     match event:

@@ -299,7 +299,7 @@ async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_els
             (0, theirs.number, ours.number)
             for participant in room.participants
             for ours in participant.transports
-            for publisher in participant.hears
+            for publisher in participant.data_publishers
             for theirs in publisher.transports
         }
         assert core.data_edges == said
@@ -325,7 +325,7 @@ async def test_after_revoke_returns_no_transport_has_the_edge_that_was_being_gra
         await asyncio.gather(*granting)
         await settle()
         assert (cores[0].edges, cores[0].data_edges) == (set(), set())
-        assert (bob.allowed, bob.hears) == (frozenset(), frozenset())
+        assert (bob.allowed, bob.data_publishers) == (frozenset(), frozenset())
 
 
 async def test_who_gives_up_granting_does_not_take_back_what_another_granted(cores: list[FakeCore]) -> None:
@@ -353,7 +353,7 @@ async def test_a_track_that_ended_is_no_right_and_nobody_fails_over_it(cores: li
         await bob.allow(track)
         await bob.allow_data(alice)
         await alice.remove()
-        assert (bob.allowed, bob.hears) == (frozenset(), frozenset())
+        assert (bob.allowed, bob.data_publishers) == (frozenset(), frozenset())
         await bob.answer(TAKES_BOTH, publish=False)
 
 

@@ -118,7 +118,7 @@ class FakeEngine:
         self.closed = False
         self.hung = False
         self.workers = [Beat(turns=0)]
-        self.amiss: list[MediaWarning] = []
+        self.warned: list[MediaWarning] = []
         self.at_pause: Callable[[], None] | None = None
 
     async def pause(self) -> None:
@@ -143,7 +143,7 @@ class FakeEngine:
 
     @property
     def warnings(self) -> list[MediaWarning]:
-        return self.amiss
+        return self.warned
 
     @property
     def addresses(self) -> list[str]:

@@ -125,7 +125,7 @@ async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
 
 async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(logged: io.StringIO) -> None:
     engine, remedy = FakeEngine(), "sysctl -w net.core.rmem_max=4194304"
-    engine.amiss = [
+    engine.warned = [
         MediaWarning(code="receive_buffer_capped", remedy=remedy, figures={"granted": 212_992, "wanted": 4_194_304})
     ]
     async with running(settings(http={"port": free_port()}), engine):
