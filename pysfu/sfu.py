@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import messages, warning
 from pysfu._bridge import Bridge
 from pysfu.config import Config
-from pysfu.errors import PysfuError, RefusedError, UnavailableError
+from pysfu.errors import UnavailableError
 from pysfu.events import (
     DataReceived,
     Event,
@@ -46,18 +48,31 @@ events_logger = logging.getLogger(
     "pysfu.events"
 )  # What embedders can also take as values; those who do may silence it.
 
+RESYNC_RETRY_S = 1.0  # After a refusal that no read answer takes away: it may last, and is logged each time.
+
+
+@dataclass(slots=True)
+class _Resync:
+    """A worker of which events were lost."""
+
+    version: int
+    """What a snapshot must have at least, to make up for all that was lost."""
+    asked: bool = False
+    retry: asyncio.TimerHandle | None = None
+
 
 class Sfu:
     """The media engine: `async with Sfu(Config(...)) as sfu: room = await sfu.create_room()`."""
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else Config()
-        self._bridge = Bridge(self.config.to_message(), on_message=self._on_message)
+        self._bridge = Bridge(self.config.to_message(), on_message=self._on_message, on_drained=self._ask_for_snapshots)
         self._rooms: dict[tuple[int, int], Room] = {}
         self._queues: set[EventQueue] = set()
         self._participants = 0
         self._failed: set[int] = set()
-        self._resyncs: dict[int, asyncio.Task[None]] = {}
+        self._resyncs: dict[int, _Resync] = {}
+        self._versions: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
@@ -68,11 +83,9 @@ class Sfu:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        resyncs = tuple(self._resyncs.values())
-        for task in resyncs:
-            task.cancel()
+        for worker in tuple(self._resyncs):
+            self._forget_resync(worker)
         await self._bridge.__aexit__(kind, error, trace)
-        await asyncio.gather(*resyncs, return_exceptions=True)
         for room in tuple(self._rooms.values()):
             room.end()
         for queue in self._queues:
@@ -178,15 +191,18 @@ class Sfu:
         if isinstance(message, messages.WorkerFailed):
             events_logger.error("worker %d failed: %s", worker, message.reason)
             self._failed.add(worker)
+            self._forget_resync(worker)
             self._emit(WorkerFailed(worker))
             for room in [room for room in self._rooms.values() if room.worker == worker]:
                 self._fail(room)
             return
         if isinstance(message.event, messages.Resync):
-            if worker not in self._resyncs:
-                task = asyncio.get_running_loop().create_task(self._resync(worker), name="pysfu resync")
-                self._resyncs[worker] = task
+            resync = self._resyncs.setdefault(worker, _Resync(message.event.version))
+            resync.version = max(resync.version, message.event.version)
+            self._ask_for_snapshot(worker, resync)
             return
+        if isinstance(message.event, messages.Roster) and message.version <= self._versions.get(worker, 0):
+            return  # The snapshot, which overtook it, says the same or something newer.
         event = self._translate(worker, message.event)
         if event is not None:
             self._emit(event)
@@ -196,23 +212,55 @@ class Sfu:
         room.end()
         self._emit(RoomFailed(room))
 
-    async def _resync(self, worker: int) -> None:
-        """Brings what we know up to date with a snapshot."""
-        try:
-            reply = await self._bridge.call(worker, messages.Snapshot(), messages.SnapshotReply)
-        except PysfuError as error:
-            if not isinstance(error, RefusedError):
-                return
-            logger.warning("no snapshot from worker %d: %s", worker, error)
-        else:
-            self._apply(worker, reply.snapshot)
-        finally:
-            del self._resyncs[worker]
+    # --- after a loss of events ---
+
+    def _ask_for_snapshots(self) -> None:
+        for worker, resync in self._resyncs.items():
+            self._ask_for_snapshot(worker, resync)
+
+    def _ask_for_snapshot(self, worker: int, resync: _Resync) -> None:
+        """Asks for a snapshot, unless one is under way; tried again once answers were read where none is taken now."""
+        if resync.asked:
+            return
+        with contextlib.suppress(UnavailableError):
+            future = self._bridge.ask(worker, messages.Snapshot(), on_reply=partial(self._on_snapshot, worker))
+            resync.asked = True
+            future.add_done_callback(partial(self._on_snapshot_answered, worker))
+
+    def _on_snapshot(self, worker: int, reply: messages.AnyReply) -> None:
+        """Brings what we know up to date, before anything that the worker said after the snapshot."""
+        resync = self._resyncs.get(worker)
+        if resync is None or not isinstance(reply, messages.SnapshotReply):
+            return
+        resync.asked = False
+        self._versions[worker] = reply.snapshot.version
+        self._apply(worker, reply.snapshot)
+        if reply.snapshot.version < resync.version:
+            self._ask_for_snapshot(worker, resync)  # More was lost while it was under way.
+            return
+        self._forget_resync(worker)
         self._emit(Resynced())
         # Whoever keeps a roster has missed changes of it, and no later event repeats them.
         for room in self._rooms.values():
             if room.worker == worker:
                 self._emit(RosterChanged(room, room.listeners))
+
+    def _on_snapshot_answered(self, worker: int, future: asyncio.Future[messages.AnyReply]) -> None:
+        """Tries again a while after a refusal."""
+        error, resync = future.exception(), self._resyncs.get(worker)
+        if error is None or resync is None:
+            return
+        logger.warning("no snapshot from worker %d: %s", worker, error)
+        resync.retry = future.get_loop().call_later(RESYNC_RETRY_S, self._retry_snapshot, worker, resync)
+
+    def _retry_snapshot(self, worker: int, resync: _Resync) -> None:
+        resync.asked = False
+        self._ask_for_snapshot(worker, resync)
+
+    def _forget_resync(self, worker: int) -> None:
+        resync = self._resyncs.pop(worker, None)
+        if resync is not None and resync.retry is not None:
+            resync.retry.cancel()
 
     def _apply(self, worker: int, state: messages.State) -> None:
         rooms = set(state.rooms)

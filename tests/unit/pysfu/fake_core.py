@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections import deque
@@ -42,6 +43,8 @@ class FakeCore:
         self.busy = False
         self.refuse: dict[type, object] = {}
         self.next = 0
+        self.version = 0
+        self.snapshot_versions: list[int] = []
 
     def submit(self, worker: int, request: bytes) -> bool:
         if self.busy:
@@ -116,8 +119,9 @@ class FakeCore:
                 rooms = [room for at, room in self.rooms if at == worker]
                 peers = [state for (at, _), state in self.peers.items() if at == worker]
                 data = [messages.DataState(publisher=edge[1], subscriber=edge[2]) for edge in self.data_edges]
+                version = self.snapshot_versions.pop(0) if self.snapshot_versions else self.version
                 state = messages.State(
-                    version=1, rooms=rooms, peers=peers, tracks=[], rosters=self.rosters(worker), data=data
+                    version=version, rooms=rooms, peers=peers, tracks=[], rosters=self.rosters(worker), data=data
                 )
                 return messages.SnapshotReply(snapshot=state)
         return messages.DoneReply()
@@ -139,13 +143,17 @@ class FakeCore:
         self.edges = {edge for edge in self.edges if edge[2] != peer and (edge[0], edge[1]) in self.tracks}
 
     def tell(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned, *, worker: int = 0) -> None:
-        outgoing = (
-            event
-            if isinstance(event, messages.WorkerFailed | messages.Warned)
-            else messages.Event(version=1, event=event)
-        )
-        self.out.append((worker, outgoing))
+        self.out.append((worker, self.outgoing(event)))
         os.eventfd_write(self.event_fd, 1)
+
+    def outgoing(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned) -> messages.Outgoing:
+        if isinstance(event, messages.WorkerFailed | messages.Warned):
+            return event
+        if isinstance(event, messages.Resync):
+            self.version = max(self.version, event.version)
+        elif not isinstance(event, messages.Speakers | messages.LayerChanged):
+            self.version += 1
+        return messages.Event(version=self.version, event=event)
 
     def release(self) -> None:
         self.held = False
@@ -157,6 +165,12 @@ class FakeCore:
 
     def close(self) -> None:
         os.close(self.event_fd)
+
+
+async def settle() -> None:
+    """Lets everything happen that waits for nothing but its turn: the stand-in answers as soon as the loop looks."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 _HEADER = """v=0
