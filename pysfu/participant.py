@@ -70,6 +70,7 @@ class Participant:
         self.room = room
         self._number = number
         self._transports: list[Transport] = []
+        self._offered: list[Transport] = []
         self._allowed: dict[Track, _Right] = {}
         self._data_from: dict[Participant, _Right] = {}
         self._removed = False
@@ -173,6 +174,10 @@ class Participant:
         except BaseException:
             self.abandon(transport)
             raise
+        if self._removed:
+            self.abandon(transport)
+            raise UnknownPeerError("the participant was removed")
+        self._offered.append(transport)
         return PendingOffer(self, transport, sdp=sdp, pending=pending, play=tuple(play))
 
     async def allow(self, track: Track, *, echo: bool = False) -> None:
@@ -217,10 +222,13 @@ class Participant:
         await self._revoke_all(self._data_revokes(publisher))
 
     async def remove(self) -> None:
-        """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already."""
+        """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already.
+
+        Offers that wait for their answer end with it.
+        """
         self._removed = True
         self.room.forget(self)
-        ended = [transport.end() for transport in tuple(self._transports)]
+        ended = [transport.end() for transport in (*self._transports, *self._offered)]
         await _bridge.all_done(ended, gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
@@ -246,6 +254,8 @@ class Participant:
 
     async def attach(self, transport: Transport) -> None:
         """Takes a transport in, with all rights that the participant has."""
+        if transport in self._offered:
+            self._offered.remove(transport)
         self._transports.append(transport)
         if self._removed:
             self.abandon(transport)
@@ -310,11 +320,14 @@ class Participant:
 
     def detach(self, transport: Transport) -> None:
         """Forgets a transport that ends."""
-        if transport in self._transports:
-            self._transports.remove(transport)
+        for ours in (self._transports, self._offered):
+            if transport in ours:
+                ours.remove(transport)
         self.room.transports.pop(transport.number, None)
         for track in tuple(transport.tracks):
             transport.forget(track)
+        for track in set(transport.playing.values()):
+            track.played_by.discard(transport)
 
     def abandon(self, transport: Transport) -> None:
         """Ends a transport that was not finished, without waiting."""

@@ -39,6 +39,7 @@ class Track:
         self.mid = mid
         self.kind: MediaKind = kind
         self.source: TrackSource = source
+        self.played_by: set[Transport] = set()
         self._number = number
 
     @property
@@ -83,8 +84,8 @@ class Track:
 
     async def unpublish(self) -> None:
         """Ends it."""
-        self.transport.forget(self)
         ended = self.transport.ask_revocation(messages.Unpublish(track=self._number))
+        self.transport.forget(self)
         await _bridge.all_done([ended], gone=(UnknownTrackError,))
 
 
@@ -167,10 +168,11 @@ class Transport:
         if chosen in self._playing:
             raise MidInUseError("the media section is in use")
         self._playing[chosen] = track
+        track.played_by.add(self)
         try:
             await self.done(messages.Subscribe(peer=self._number, mid=chosen, track=track.number))
         except BaseException:
-            del self._playing[chosen]
+            self._playing.pop(chosen, None)
             self.participant.room.bridge.fire_and_forget(
                 self.worker, messages.Unsubscribe(peer=self._number, mid=chosen)
             )
@@ -181,9 +183,9 @@ class Transport:
         """Takes a track off its media sections."""
         mids = [mid for mid, playing in self._playing.items() if playing is track]
         stopped = [self.ask_revocation(messages.Unsubscribe(peer=self._number, mid=mid)) for mid in mids]
-        for mid in mids:
-            del self._playing[mid]
-        await _bridge.all_done(stopped, gone=())
+        self.forget_playing(track)
+        # Where the track has ended meanwhile, the engine has taken it off by itself.
+        await _bridge.all_done(stopped, gone=(UnknownTrackError, UnknownPeerError))
 
     async def send_data(self, label: str, payload: bytes, *, binary: bool = True) -> None:
         """Sends a message on the data channel of that label."""
@@ -209,12 +211,17 @@ class Transport:
 
     def end(self) -> asyncio.Future[messages.AnyReply]:
         """Ends it; the future is done when nothing flows any more."""
+        ended = self.ask_revocation(messages.RemovePeer(peer=self._number))
         self.participant.detach(self)
         self.set_state(TransportState.CLOSED)
-        return self.ask_revocation(messages.RemovePeer(peer=self._number))
+        return ended
 
     def ask_revocation(self, command: messages.Command) -> asyncio.Future[messages.AnyReply]:
-        """Hands over a command that takes a right away: neither cancelling nor a full queue keeps it back."""
+        """Hands over a command that takes a right away: neither cancelling nor a full queue keeps it back.
+
+        Raises:
+            UnavailableError: `MAX_BACKLOG` are waiting already. The right is still there; ask again.
+        """
         return self.participant.room.bridge.ask(self.worker, command, retry_when_full=True)
 
     async def done(self, command: messages.Command) -> None:
@@ -265,6 +272,12 @@ class Transport:
             track = Track(self, reply.track, mid=section.mid, kind=section.kind, source=source)
             self.tracks.append(track)
             self.participant.room.tracks[track.number] = track
+
+    def forget_playing(self, track: Track) -> None:
+        """Forgets that its media sections carry a track: they are free."""
+        track.played_by.discard(self)
+        for mid in [mid for mid, playing in self._playing.items() if playing is track]:
+            del self._playing[mid]
 
     def forget(self, track: Track) -> None:
         """Forgets a track that ends."""

@@ -41,13 +41,14 @@ class FakeCore:
         self.held = False
         self.silent = False
         self.busy = False
+        self.busy_workers: set[int] = set()
         self.refuse: dict[type, object] = {}
         self.next = 0
         self.version = 0
         self.snapshot_versions: list[int] = []
 
     def submit(self, worker: int, request: bytes) -> bool:
-        if self.busy:
+        if self.busy or worker in self.busy_workers:
             return False
         self.queue.append((worker, msgspec.msgpack.decode(request, type=messages.Request)))
         os.eventfd_write(self.event_fd, 1)
@@ -90,6 +91,8 @@ class FakeCore:
                 state = messages.PeerState(peer=self.next, room=room, participant=participant, state="connecting")
                 self.peers[worker, self.next] = state
                 return messages.PeerReply(peer=self.next, local=LOCAL)
+            case messages.Connect(peer=peer) if (worker, peer) not in self.peers:
+                return "unknown_peer"
             case messages.RestartIce(peer=peer):
                 return messages.PeerReply(peer=peer, local=LOCAL)
             case messages.RemovePeer(peer=peer):

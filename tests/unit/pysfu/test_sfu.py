@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer, settle
 
-from pysfu import Sfu, errors, events, messages
+from pysfu import Sfu, _bridge, errors, events, messages
 
 pytestmark = pytest.mark.asyncio
 
@@ -371,3 +371,97 @@ async def test_what_the_system_does_not_grant_is_a_value_with_the_line_that_help
             happened = await anext(queue)
             assert isinstance(happened, events.Warned)
             assert (happened.warning.code, happened.warning.worker) == ("receive_failed", 1)
+
+
+async def test_the_section_of_a_track_that_ended_is_free_and_stopping_it_is_harmless(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob, carol = [await room.add_participant() for _ in range(3)]
+        gone = (await alice.answer(SENDS_BOTH)).tracks[0]
+        next_one = (await carol.answer(SENDS_BOTH)).tracks[0]
+        transport = await bob.answer(TAKES_BOTH, publish=False, play=[gone])
+        stopping = asyncio.create_task(transport.stop(gone))
+        cores[0].refuse[messages.Unsubscribe] = "unknown_track"
+        await stopping
+        cores[0].refuse.clear()
+        await transport.play(gone)
+        await alice.remove()
+        assert dict(transport.playing) == {}
+        await transport.stop(gone)
+        assert await transport.play(next_one) == "0"
+
+
+async def test_a_section_that_played_a_track_that_ended_meanwhile_stays_free(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        track = (await alice.answer(SENDS_BOTH)).tracks[0]
+        transport = await bob.answer(TAKES_BOTH, publish=False)
+        cores[0].refuse[messages.Subscribe] = "unknown_track"
+        playing = asyncio.create_task(transport.play(track))
+        await asyncio.sleep(0)
+        await alice.remove()
+        with pytest.raises(errors.UnknownTrackError):
+            await playing
+        assert dict(transport.playing) == {}
+
+
+async def test_an_offer_that_waits_for_its_answer_ends_with_its_participant(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        bob = await room.add_participant()
+        pending = await bob.offer(publish=["audio"])
+        await bob.remove()
+        assert cores[0].peers == {}
+        assert room.transports == {}
+        with pytest.raises(errors.UnknownPeerError):
+            await pending.accept(offer(("audio", "sendonly")).replace("actpass", "active"))
+        with pytest.raises(errors.UnknownPeerError):
+            await bob.offer(publish=["audio"])
+        await settle()
+        assert cores[0].peers == {}
+
+
+async def test_who_takes_away_more_than_can_wait_is_told_and_asks_again(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bridge, "MAX_BACKLOG", 2)
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        tracks = (await alice.answer(SENDS_BOTH)).tracks
+        for _ in range(2):
+            await bob.answer(TAKES_BOTH, publish=False, play=tracks)
+        await bob.allow(tracks[0])
+        await bob.allow(tracks[1])
+        cores[0].busy = True
+        waiting = asyncio.create_task(bob.revoke(tracks[0]))
+        await asyncio.sleep(0)
+        for refused in (bob.revoke(tracks[1]), alice.remove(), room.close()):
+            with pytest.raises(errors.UnavailableError):
+                await refused
+        assert len(cores[0].edges) == 4
+        assert room.transports, "what is still there is still known"
+        cores[0].busy = False
+        await bob.revoke(tracks[1])
+        await waiting
+        assert cores[0].edges == set()
+        await alice.remove()
+        await room.close()
+        assert (cores[0].peers, cores[0].rooms) == ({}, set())
+
+
+async def test_a_worker_that_takes_no_commands_keeps_no_revocation_from_another(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        first, second = await sfu.create_room(), await sfu.create_room()
+        cores[0].busy_workers = {0}
+        closing = asyncio.create_task(first.close())
+        await asyncio.sleep(0)
+        await second.close()
+        assert cores[0].rooms == {(0, first.number)}
+        with pytest.raises(errors.UnavailableError):
+            await sfu.create_room()  # behind what waits: it could not be taken back in time
+        cores[0].busy_workers.clear()
+        await sfu.stats()
+        await closing
+        assert cores[0].rooms == set()
