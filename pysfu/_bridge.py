@@ -122,7 +122,15 @@ class Bridge:
             raise ClosedError("the Sfu is closed")
         return self._core
 
-    async def call(self, worker: int, command: messages.Command, reply: type[R], *, undo: Undo | None = None) -> R:
+    async def call(
+        self,
+        worker: int,
+        command: messages.Command,
+        reply: type[R],
+        *,
+        undo: Undo | None = None,
+        on_reply: OnReply | None = None,
+    ) -> R:
         """Has a worker carry out a command.
 
         Args:
@@ -130,12 +138,13 @@ class Bridge:
             command: what.
             reply: the kind of answer it brings.
             undo: makes, from the answer, the command that takes back what was done for a caller who was cancelled.
+            on_reply: as for `ask`.
 
         Raises:
             RefusedError: nothing was done.
             ClosedError: the engine stopped.
         """
-        future = self.ask(worker, command, undo=undo)
+        future = self.ask(worker, command, undo=undo, on_reply=on_reply)
         try:
             answer = await future
         except asyncio.CancelledError:
@@ -163,7 +172,8 @@ class Bridge:
             worker: which.
             command: what.
             undo: as for `call`.
-            on_reply: called with the answer before anything that the worker said after it is looked at.
+            on_reply: called with the answer before anything that the worker said after it is looked at, even when
+                whoever asked was cancelled.
             retry_when_full: whether to try again later, rather than refuse, when too many answers have not been read.
 
         Raises:
@@ -264,10 +274,10 @@ class Bridge:
                     return
                 if not waiting.future.done():
                     waiting.future.set_result(reply)
-                    if waiting.on_reply is not None:
-                        waiting.on_reply(reply)
                 elif waiting.undo is not None:
                     self.fire_and_forget(worker, waiting.undo(reply))
+                if waiting.on_reply is not None:
+                    waiting.on_reply(reply)
             case messages.Refused(id=number, refusal=refusal):
                 waiting = self._pending.pop(number, None)
                 if waiting is not None and not waiting.future.done():

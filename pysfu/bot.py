@@ -108,6 +108,7 @@ class Bot:
         self._resampler: Any = None
         self._fifo: Any = None
         transport.when_ended(self._end)
+        transport.when_discarding(self._discard)
 
     @classmethod
     async def join(
@@ -153,7 +154,10 @@ class Bot:
             raise PysfuError("the packet is too large")
 
     async def packets(self, track: Track) -> AsyncIterator[Packet]:
-        """Yields the packets of a track until the bot is removed. One reader at a time; the oldest make room."""
+        """Yields the packets of a track until it or the bot ends, or it is stopped. One reader at a time.
+
+        Those that wait are dropped when the right to the track ends; when too many wait, the oldest make room.
+        """
         ssrc = self._ssrc_of(track)
         queue = self._queues.setdefault(ssrc, asyncio.Queue())
         loop = asyncio.get_running_loop()
@@ -163,7 +167,8 @@ class Bot:
             while self.transport.state is TransportState.CONNECTED and (packet := await queue.get()) is not None:
                 yield packet
         finally:
-            del self._queues[ssrc]
+            if self._queues.get(ssrc) is queue:
+                del self._queues[ssrc]
             if not self._queues:
                 loop.remove_reader(self._ring.fd)
 
@@ -259,6 +264,21 @@ class Bot:
             if self.transport.playing.get(section.mid) is track:
                 return section.ssrc
         raise NoFreeSectionError("this bot does not play that track")
+
+    def _discard(self, mid: str) -> None:
+        """Drops what waits of a section; where it plays nothing any more, its reader ends."""
+        session = self.transport.session
+        for section in session.send if session is not None else []:
+            if section.mid != mid:
+                continue
+            self._ring.discard(section.ssrc)
+            queue = self._queues.get(section.ssrc)
+            while queue is not None and not queue.empty():
+                queue.get_nowait()
+            ended = mid not in self.transport.playing or self.transport.state is not TransportState.CONNECTED
+            if queue is not None and ended:
+                del self._queues[section.ssrc]
+                queue.put_nowait(None)
 
     def _end(self) -> None:
         """Wakes the readers: nothing more comes."""

@@ -200,9 +200,16 @@ class Participant:
             raise
 
     async def revoke(self, track: Track) -> None:
-        """Ends that: no packet of the track leaves towards this participant after this returns."""
+        """Ends that: no packet of the track leaves towards this participant after this returns.
+
+        A bot reads none after this, either: what was waiting for it is dropped.
+        """
         self._allowed.pop(track, None)
-        await self._revoke_all(self._revokes(track))
+        try:
+            await self._revoke_all(self._revokes(track))
+        finally:
+            for transport in self._transports:
+                transport.discard(track)
 
     async def allow_data(self, publisher: Participant) -> None:
         """Lets messages on data channels flow from another participant to this one."""

@@ -45,6 +45,7 @@ class FakeCore:
         self.refuse: dict[type, object] = {}
         self.next = 0
         self.version = 0
+        self.restarted = LOCAL
         self.snapshot_versions: list[int] = []
 
     def submit(self, worker: int, request: bytes) -> bool:
@@ -94,7 +95,7 @@ class FakeCore:
             case messages.Connect(peer=peer) if (worker, peer) not in self.peers:
                 return "unknown_peer"
             case messages.RestartIce(peer=peer):
-                return messages.PeerReply(peer=peer, local=LOCAL)
+                return messages.PeerReply(peer=peer, local=self.restarted)
             case messages.RemovePeer(peer=peer):
                 if (worker, peer) not in self.peers:
                     return "unknown_peer"

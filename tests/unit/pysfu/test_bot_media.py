@@ -7,12 +7,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from pysfu import TransportState, bot, messages
-
-av = pytest.importorskip("av")
-np = pytest.importorskip("numpy")
 
 pytestmark = pytest.mark.asyncio
 
@@ -45,6 +44,9 @@ class Transport:
         self.tracks = [track]
 
     def when_ended(self, tell: Callable[[], None]) -> None:
+        pass
+
+    def when_discarding(self, discard: Callable[[str], None]) -> None:
         pass
 
 
