@@ -120,7 +120,10 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Resynced:
-    """Events were lost because they were not read in time; look at `sfu.rooms` afresh: what they say is up to date."""
+    """Events were lost because they were not read in time; look at `sfu.rooms` afresh.
+
+    What they say is up to date when this is read: it is told only after a snapshot that has all that was lost.
+    """
 
 
 Event = (

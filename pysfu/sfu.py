@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ from pysfu.stats import SfuStats, WorkerStats
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterator
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
@@ -69,6 +70,7 @@ class Sfu:
         self._bridge = Bridge(self.config.to_message(), on_message=self._on_message, on_drained=self._ask_for_snapshots)
         self._rooms: dict[tuple[int, int], Room] = {}
         self._queues: set[EventQueue] = set()
+        self._placing: Counter[int] = Counter()
         self._participants = 0
         self._failed: set[int] = set()
         self._resyncs: dict[int, _Resync] = {}
@@ -106,18 +108,36 @@ class Sfu:
         """What remotes are told, as `host:port`, worker by worker."""
         return self._bridge.core.addresses
 
-    async def create_room(self) -> Room:
-        """Makes an empty room, on the worker that has the fewest."""
-        alive = [worker for worker in range(self._bridge.core.workers) if worker not in self._failed]
-        if not alive:
-            raise UnavailableError("every worker has failed")
-        worker = min(alive, key=lambda worker: sum(room.worker == worker for room in self._rooms.values()))
-        reply = await self._bridge.call(
-            worker,
-            messages.CreateRoom(),
-            messages.RoomReply,
-            undo=lambda reply: messages.RemoveRoom(room=reply.room),
-        )
+    async def create_room(self, *, avoid: Collection[int] = (), timeout: timedelta | None = None) -> Room:
+        """Makes an empty room, on the worker that has the fewest.
+
+        Args:
+            avoid: workers that get none, such as those whose `counters` show that they hang: they would never answer.
+            timeout: how long to wait for the worker.
+
+        Raises:
+            UnavailableError: there is no other worker, or it takes no commands now, or has not answered by then.
+        """
+        usable = [
+            worker for worker in range(self._bridge.core.workers) if worker not in self._failed and worker not in avoid
+        ]
+        if not usable:
+            raise UnavailableError("no worker is left that takes rooms")
+        placed = Counter(room.worker for room in self._rooms.values()) + self._placing
+        worker = min(usable, key=lambda worker: placed[worker])
+        self._placing[worker] += 1
+        try:
+            async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
+                reply = await self._bridge.call(
+                    worker,
+                    messages.CreateRoom(),
+                    messages.RoomReply,
+                    undo=lambda reply: messages.RemoveRoom(room=reply.room),
+                )
+        except TimeoutError as error:
+            raise UnavailableError("the worker does not answer") from error
+        finally:
+            self._placing[worker] -= 1
         room = Room(self, self._bridge, worker=worker, number=reply.room)
         self._rooms[worker, reply.room] = room
         return room

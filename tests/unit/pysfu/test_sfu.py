@@ -25,6 +25,24 @@ async def test_a_room_lives_on_the_worker_that_has_the_fewest(cores: list[FakeCo
         assert (await sfu.create_room()).worker == 0
 
 
+async def test_a_worker_that_hangs_keeps_nobody_who_makes_a_room_waiting(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        cores[0].held = True
+        with pytest.raises(errors.UnavailableError, match="does not answer"):
+            await sfu.create_room(timeout=timedelta(0))
+        cores[0].release()
+        await settle()
+        assert (sfu.rooms, cores[0].rooms) == ((), set()), "one that is made too late is ended"
+
+
+async def test_rooms_are_placed_on_workers_that_do_not_hang_and_those_under_way_count(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        assert [room.worker for room in await asyncio.gather(sfu.create_room(), sfu.create_room())] == [0, 1]
+        assert [(await sfu.create_room(avoid={0})).worker for _ in range(3)] == [1, 1, 1]
+        with pytest.raises(errors.UnavailableError):
+            await sfu.create_room(avoid={0, 1})
+
+
 async def test_what_a_participant_offers_becomes_tracks_that_nobody_receives(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         room = await sfu.create_room()

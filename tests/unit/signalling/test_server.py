@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import io
+import itertools
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from typing import Self
 import conftest
 import httpx
 import pytest
-from conftest import ADMIN, SDP
+from conftest import ADMIN, SDP, Bench
 from cryptography import x509
 from fake_engine import FakeEngine
 from offers import offer
@@ -29,7 +30,7 @@ from signalling import certificate as certificates
 from signalling import server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
-from signalling.domain.heartbeat import Beat
+from signalling.domain.heartbeat import Beat, Trouble
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError, MediaEvent, RoomGone
@@ -108,7 +109,7 @@ async def test_the_start_up_line_says_where_it_listens_and_what_clients_are_told
 async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
     monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:
-    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0.001)
+    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0)
     engine, port = FakeEngine(), free_port()
     async with (
         running(settings(http={"port": port}), engine),
@@ -119,8 +120,25 @@ async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
         while (await http.get("/ready")).status_code == 200:
             pass
         assert 'sfu_worker_up{shard="0"} 0.0' in (await http.get("/metrics")).text
+        await http.post("/rooms", headers=BEARER)
+    assert engine.avoided == [{0}]
     (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "go round" in line]
     assert (line["worker"], line["state"], line["level"]) == (0, "failed", "error")
+
+
+async def test_a_clock_that_is_set_back_hides_no_stall(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0)
+    seconds = itertools.count()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: float(next(seconds)))
+    following = asyncio.ensure_future(server._follow_beats(bench.parts, bench.engine))
+    for _ in range(50):
+        bench.clock.go(hours=-1)
+        await asyncio.sleep(0)
+    following.cancel()
+    assert bench.parts.heartbeat.troubles == {0: Trouble.STALLED}
+    assert "stalled" in logged.getvalue()
 
 
 async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(logged: io.StringIO) -> None:
