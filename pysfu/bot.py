@@ -26,7 +26,8 @@ _OPUS = messages.PayloadType(number=111, codec="opus", clock_rate_hz=48_000)
 _VP8 = messages.PayloadType(number=96, codec="vp8", clock_rate_hz=90_000)
 _SAMPLES_PER_PACKET = 960  # 20 ms
 _MAX_PAYLOAD = 1_100  # with headers and encryption below any usual MTU
-_MAX_WAITING = 1_024  # packets of one track that wait for their reader
+MAX_WAITING_PACKETS = 1_024
+"""Most packets of one track that wait for their reader: 20 seconds of sound, some seconds of pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +292,7 @@ class Bot:
             queue = self._queues.get(packet.ssrc) if packet is not None else None
             if packet is None or queue is None:
                 continue
-            if queue.qsize() >= _MAX_WAITING:
+            if queue.qsize() >= MAX_WAITING_PACKETS:
                 queue.get_nowait()
                 self.dropped += 1
             queue.put_nowait(packet)

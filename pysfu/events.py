@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pysfu.transport import Track, Transport
     from pysfu.warning import EngineWarning
 
+MAX_WAITING_EVENTS = 1_024
+"""Most events that wait for a reader who does not say otherwise: a full room that joins at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransportConnected:

@@ -15,6 +15,7 @@ from pysfu._bridge import Bridge
 from pysfu.config import Config
 from pysfu.errors import UnavailableError
 from pysfu.events import (
+    MAX_WAITING_EVENTS,
     DataReceived,
     Event,
     EventQueue,
@@ -142,7 +143,7 @@ class Sfu:
         self._rooms[worker, reply.room] = room
         return room
 
-    async def events(self, *, capacity: int = 1_024) -> AsyncIterator[Event]:
+    async def events(self, *, capacity: int = MAX_WAITING_EVENTS) -> AsyncIterator[Event]:
         """Yields what happens from here on, until the Sfu is closed.
 
         Args:
@@ -153,7 +154,7 @@ class Sfu:
                 yield event
 
     @contextlib.contextmanager
-    def subscription(self, *, capacity: int = 1_024) -> Iterator[EventQueue]:
+    def subscription(self, *, capacity: int = MAX_WAITING_EVENTS) -> Iterator[EventQueue]:
         """Collects events from here on, also while nobody iterates yet."""
         queue = EventQueue(capacity=capacity)
         self._queues.add(queue)
