@@ -50,7 +50,7 @@ events_logger = logging.getLogger(
     "pysfu.events"
 )  # What embedders can also take as values; those who do may silence it.
 
-RESYNC_RETRY_S = 1.0  # After a refusal that no read answer takes away: it may last, and is logged each time.
+RESYNC_RETRY_S = 1.0  # After a fault that may last, and is logged each time.
 
 
 @dataclass(slots=True)
@@ -253,9 +253,13 @@ class Sfu:
         resync = self._resyncs.get(worker)
         if resync is None or not isinstance(reply, messages.SnapshotReply):
             return
+        try:
+            self._apply(worker, reply.snapshot)
+        except BaseException:
+            self._retry_later(worker, resync)
+            raise
         resync.asked = False
         self._versions[worker] = reply.snapshot.version
-        self._apply(worker, reply.snapshot)
         if reply.snapshot.version < resync.version:
             self._ask_for_snapshot(worker, resync)  # More was lost while it was under way.
             return
@@ -272,7 +276,11 @@ class Sfu:
         if error is None or resync is None:
             return
         logger.warning("no snapshot from worker %d: %s", worker, error)
-        resync.retry = future.get_loop().call_later(RESYNC_RETRY_S, self._retry_snapshot, worker, resync)
+        self._retry_later(worker, resync)
+
+    def _retry_later(self, worker: int, resync: _Resync) -> None:
+        loop = asyncio.get_running_loop()
+        resync.retry = loop.call_later(RESYNC_RETRY_S, self._retry_snapshot, worker, resync)
 
     def _retry_snapshot(self, worker: int, resync: _Resync) -> None:
         resync.asked = False

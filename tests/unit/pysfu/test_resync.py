@@ -165,6 +165,26 @@ async def test_a_snapshot_that_is_refused_is_asked_for_again(
             assert await anext(queue) == events.Resynced()
 
 
+async def test_a_snapshot_that_cannot_be_applied_is_logged_and_asked_for_again(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sfu_module, "RESYNC_RETRY_S", 0)
+    apply, faults = Sfu._apply, [RuntimeError("a bug")]
+
+    def faulty(self: Sfu, worker: int, state: messages.State) -> None:
+        if faults:
+            raise faults.pop()
+        apply(self, worker, state)
+
+    monkeypatch.setattr(Sfu, "_apply", faulty)
+    async with Sfu() as sfu:
+        await room_with_listener(sfu)
+        with sfu.subscription() as queue:
+            cores[0].tell(messages.Resync(version=9))
+            assert await anext(queue) == events.Resynced()
+    assert "a bug" in caplog.text
+
+
 async def test_a_worker_that_fails_while_a_snapshot_is_under_way_is_not_asked_again(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         await room_with_listener(sfu)
