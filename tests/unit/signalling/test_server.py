@@ -326,11 +326,25 @@ async def test_headers_without_end_are_refused() -> None:
 async def test_a_request_that_never_becomes_whole_does_not_hold_its_connection(
     begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HEADER_TIMEOUT_S", 0.05)
-    port = free_port()
+    timed, received, waiting = connection.TimedProtocol, asyncio.Event(), asyncio.Event()
+    ends: list[connection.TimedProtocol] = []
+    receive, wait, stop_waiting = timed.data_received, timed._wait, timed._stop_waiting
+    monkeypatch.setattr(timed, "data_received", lambda self, data: (receive(self, data), received.set()))
+    monkeypatch.setattr(timed, "_wait", lambda self: (wait(self), ends.append(self), waiting.set()))
+    monkeypatch.setattr(timed, "_stop_waiting", lambda self: (stop_waiting(self), waiting.clear()))
+    port, loop, whole = free_port(), asyncio.get_running_loop(), begun.count(b"\r\n\r\n")
     async with running(settings(http={"port": port}), FakeEngine()):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(begun)
-        answer = await asyncio.wait_for(reader.read(), 3)
+        if begun:
+            writer.write(begun)
+            await received.wait()
+        answer = b""
+        while answer.count(b"200 OK") < whole:
+            answer += await reader.read(1_000)
+        await waiting.wait()
+        assert ends[-1]._deadline is not None
+        assert ends[-1]._deadline.when() - loop.time() <= connection.HEADER_TIMEOUT_S
+        ends[-1]._on_deadline()  # as if that time were over
+        answer += await reader.read()
         writer.close()
-    assert answer.count(b"200 OK") == begun.count(b"\r\n\r\n")
+    assert answer.count(b"200 OK") == whole
