@@ -86,6 +86,7 @@ class Bridge:
         self._failed: set[int] = set()
         self._next_id = 0
         self.warnings: tuple[messages.AnyWarning, ...] = ()
+        self.left_behind: tuple[int, ...] = ()
         self._core: _core.Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -108,8 +109,9 @@ class Bridge:
             return
         loop.remove_reader(core.event_fd)
         self._core = None
-        # Joining the workers takes a turn of theirs at most; a cancelled caller must not leave them running.
-        core.close()
+        # Joining the workers takes a turn of theirs; one that hangs is left behind after two seconds. A caller who is
+        # cancelled must not leave them running.
+        self.left_behind = tuple(core.close())
         pending, self._pending = self._pending, {}
         for waiting in pending.values():
             if not waiting.future.done():
@@ -356,8 +358,8 @@ def accept(pending: bytes, answer: str) -> messages.NegotiatedSession:
 class EchoCaller:
     """The end that makes a test call; it needs nothing but the compiled module."""
 
-    def __init__(self) -> None:
-        self._caller = _core.EchoCaller()
+    def __init__(self, *, max_dtls_version: messages.DtlsVersion) -> None:
+        self._caller = _core.EchoCaller(_encode(max_dtls_version))
 
     @property
     def local(self) -> messages.LocalTransport:

@@ -25,8 +25,8 @@ class Core:
         """Returns the ring of a bot."""
     def counters(self) -> bytes:
         """Returns every worker's counters."""
-    def close(self) -> None:
-        """Ends the workers and waits for them."""
+    def close(self) -> list[int]:
+        """Ends the workers and waits for them a while; returns those that hang and were left behind."""
     @property
     def event_fd(self) -> int:
         """Readable while there is something to drain."""
@@ -47,7 +47,7 @@ class BotRing:
     def send(self, packet: bytes) -> bool:
         """Sends a clear RTP packet into the engine; False when it is too large."""
     def drain(self) -> list[bytes]:
-        """Takes out the clear RTP packets that came."""
+        """Takes out the clear RTP packets that came, and RTCP about what was sent."""
     def discard(self, ssrc: int) -> None:
         """Drops what waits of one sender."""
     @property
@@ -61,7 +61,7 @@ class BotRing:
 class EchoCaller:
     """The end that makes a test call."""
 
-    def __new__(cls) -> EchoCaller: ...
+    def __new__(cls, max_dtls_version: bytes) -> EchoCaller: ...
     def call(self, target: str, session: bytes, limit_s: float) -> bytes:
         """Calls an address, `host:port`, which answered with `session`; blocks for at most `limit_s`."""
     @property

@@ -1,102 +1,91 @@
-"""A participant that lives in this process: clear RTP packets, or with pysfu[bots] frames, without network or keys.
-
-RTP is RFC 3550; Opus goes by RFC 7587, VP8 by RFC 7741.
-"""
+"""A participant that lives in this process: clear RTP packets, or with pysfu[bots] frames, without network or keys."""
 
 from __future__ import annotations
 
 import asyncio
-import fractions
+import contextlib
 import secrets
-import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pysfu import messages
-from pysfu.errors import NoFreeSectionError, PysfuError
+from pysfu import codecs, messages
+from pysfu.errors import NoFreeSectionError, PysfuError, UnknownTrackError
+from pysfu.rtp.packet import Packet, is_rtcp, keyframes_asked_for, parse, write
+from pysfu.rtp.window import ReorderWindow
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 
     from pysfu._bridge import BotRing
+    from pysfu.codecs import VideoCodec
     from pysfu.participant import Participant
+    from pysfu.rtp.window import Arrival
 
-_OPUS = messages.PayloadType(number=111, codec="opus", clock_rate_hz=48_000)
-_VP8 = messages.PayloadType(number=96, codec="vp8", clock_rate_hz=90_000)
-_SAMPLES_PER_PACKET = 960  # 20 ms
-_MAX_PAYLOAD = 1_100  # with headers and encryption below any usual MTU
 MAX_WAITING_PACKETS = 1_024
 """Most packets of one track that wait for their reader: 20 seconds of sound, some seconds of pictures."""
 
+# How long a packet waits for those before it: as long as asking for them again takes on a usual network.
+_HOLD_AUDIO_S = 0.1
+_HOLD_VIDEO_S = 0.25
+_ASK_AGAIN_S = 1.0  # a keyframe that was asked for may itself be lost
 
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """One clear RTP packet."""
-
-    sequence_number: int
-    timestamp: int
-    marker: bool
-    payload_type: int
-    ssrc: int
-    payload: bytes
-
-
-def parse(data: bytes) -> Packet | None:
-    """Reads an RTP packet; None when it is none."""
-    if len(data) < 12 or data[0] >> 6 != 2:
-        return None
-    flags, second, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
-    at = 12 + 4 * (flags & 0x0F)
-    if flags & 0x10:
-        if len(data) < at + 4:
-            return None
-        at += 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big")
-    end = len(data) - (data[-1] if flags & 0x20 else 0)
-    if at > end:
-        return None
-    return Packet(sequence, timestamp, bool(second & 0x80), second & 0x7F, ssrc, data[at:end])
-
-
-def _write(packet: Packet) -> bytes:
-    second = (0x80 if packet.marker else 0) | packet.payload_type
-    header = struct.pack("!BBHII", 0x80, second, packet.sequence_number, packet.timestamp, packet.ssrc)
-    return header + packet.payload
-
-
-def _strip_vp8(payload: bytes) -> bytes:
-    """Removes the VP8 payload descriptor."""
-    if not payload:
-        return b""
-    at = 1
-    if payload[0] & 0x80 and len(payload) > 1:
-        extended = payload[1]
-        at = 2
-        if extended & 0x80:
-            at += 2 if len(payload) > at and payload[at] & 0x80 else 1
-        at += bool(extended & 0x40) + bool(extended & 0x30)
-    return payload[at:]
+T = TypeVar("T")
 
 
 class _Sender:
     """Numbers the packets of one section."""
 
-    def __init__(self, ssrc: int, payload_type: int) -> None:
-        self.ssrc = ssrc
-        self.payload_type = payload_type
+    def __init__(self, media: messages.ReceiveMedia) -> None:
+        self.ssrc = media.encodings[0].ssrc or 0
+        self.payload_type = media.payload_types[0].number
         self.timestamp = secrets.randbits(32)
         self._sequence = secrets.randbits(16)
 
-    def packet(self, payload: bytes, *, marker: bool) -> bytes:
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        return _write(Packet(self._sequence, self.timestamp, marker, self.payload_type, self.ssrc, payload))
+    def packets(self, payloads: list[bytes], *, marked: bool) -> Iterator[bytes]:
+        """Makes packets of one timestamp, of which the last may be marked."""
+        for index, payload in enumerate(payloads, 1):
+            self._sequence = (self._sequence + 1) & 0xFFFF
+            marker = marked and index == len(payloads)
+            yield write(Packet(self._sequence, self.timestamp, marker, self.payload_type, self.ssrc, payload))
 
     def step(self, ticks: int) -> None:
         self.timestamp = (self.timestamp + ticks) & 0xFFFFFFFF
 
 
+@dataclass(slots=True)
+class _Inbox:
+    """What waits of one section for its reader.
+
+    Attributes:
+        packets: those that nobody has taken; None when nothing more comes.
+        discards: how often what waits was dropped, so that whoever keeps what it has taken drops that, too.
+    """
+
+    packets: asyncio.Queue[Packet | None] = field(default_factory=asyncio.Queue)
+    discards: int = 0
+
+    def discard(self) -> None:
+        """Drops what waits."""
+        self.discards += 1
+        while not self.packets.empty():
+            self.packets.get_nowait()
+
+    def until_discarded(self, taken: Iterable[T]) -> Iterator[T]:
+        """Yields what was made of packets, until what waits is dropped."""
+        discards = self.discards
+        for each in taken:
+            if self.discards != discards:
+                return
+            yield each
+
+
 class Bot:
-    """A participant that lives in this process. Made by `Room.bot`."""
+    """A participant that lives in this process. Made by `Room.bot`.
+
+    It hears Opus, with and without redundancy (RFC 2198), and sees VP8, VP9 and H.264, but not AV1. It sends Opus and
+    one of the three. Coding and decoding happen in the event loop, a few milliseconds a picture.
+    """
 
     def __init__(self, participant: Participant, transport: Transport, ring: BotRing) -> None:
         self.participant = participant
@@ -104,19 +93,28 @@ class Bot:
         self.dropped = 0
         self._ring = ring
         self._senders: dict[str, _Sender] = {}
-        self._queues: dict[int, asyncio.Queue[Packet | None]] = {}
-        self._encoders: dict[str, Any] = {}
-        self._resampler: Any = None
-        self._fifo: Any = None
+        self._inboxes: dict[int, _Inbox] = {}
+        self._sound_encoder: Any = None
+        self._picture_encoder: Any = None
+        self._vp9_packetizer: Any = None
+        self._keyframe_wanted = False
+        self._listening: asyncio.AbstractEventLoop | None = None
+        for section in transport.session.receive if transport.session is not None else []:
+            self._senders[section.kind] = _Sender(section)
         transport.when_ended(self._end)
         transport.when_discarding(self._discard)
 
     @classmethod
     async def join(
-        cls, participant: Participant, *, publish_audio: bool, publish_video: bool, play: Sequence[Track]
+        cls,
+        participant: Participant,
+        *,
+        publish_audio: bool,
+        publish_video: VideoCodec | None,
+        play: Sequence[Track],
     ) -> Bot:
         """Makes the bot's transport and wires it."""
-        session, senders = _session(publish_audio=publish_audio, publish_video=publish_video, play=play)
+        session = codecs.session(publish_audio=publish_audio, publish_video=publish_video, play=play)
         room = participant.room
         reply = await room.bridge.call(
             room.worker,
@@ -130,7 +128,6 @@ class Bot:
         room.transports[transport.number] = transport
         try:
             bot = cls(participant, transport, room.bridge.bot(room.worker, reply.peer))
-            bot._senders = senders
             await transport.publish(sources={}, encrypted=False)
             for track, section in zip(play, session.send, strict=True):
                 await transport.play(track, mid=section.mid)
@@ -145,6 +142,8 @@ class Bot:
         """What it publishes."""
         return self.transport.tracks
 
+    # --- RTP ---
+
     def send(self, packet: bytes) -> None:
         """Sends a clear RTP packet as it is.
 
@@ -157,101 +156,131 @@ class Bot:
     async def packets(self, track: Track) -> AsyncIterator[Packet]:
         """Yields the packets of a track until it or the bot ends, or it is stopped. One reader at a time.
 
-        Those that wait are dropped when the right to the track ends; when too many wait, the oldest make room.
+        Those that wait are dropped when the right to the track ends; when too many wait, the oldest make room. They
+        come as the network brought them: late ones in the wrong place. `pysfu.codecs.codec_of` tells what a payload
+        type stands for.
         """
-        ssrc = self._ssrc_of(track)
-        queue = self._queues.setdefault(ssrc, asyncio.Queue())
-        loop = asyncio.get_running_loop()
-        if len(self._queues) == 1:
-            loop.add_reader(self._ring.fd, self._drain)
-        try:
-            while self.transport.state is TransportState.CONNECTED and (packet := await queue.get()) is not None:
+        with self._inbox_of(track) as inbox:
+            get = inbox.packets.get
+            while self.transport.state is TransportState.CONNECTED and (packet := await get()) is not None:
                 yield packet
-        finally:
-            if self._queues.get(ssrc) is queue:
-                del self._queues[ssrc]
-            if not self._queues:
-                loop.remove_reader(self._ring.fd)
+
+    def keyframe_wanted(self) -> bool:
+        """Whether someone asked for a keyframe since this was last called; `send_video` heeds it by itself."""
+        self._listen()
+        wanted, self._keyframe_wanted = self._keyframe_wanted, False
+        return wanted
+
+    # --- frames ---
 
     async def audio_frames(self, track: Track) -> AsyncIterator[Any]:
-        """Yields `av.AudioFrame`s (48 kHz). Needs pysfu[bots]."""
-        import av
+        """Yields `av.AudioFrame`s (48 kHz). Needs pysfu[bots].
 
-        decoder = av.CodecContext.create("opus", "r")
-        async for packet in self.packets(track):
-            for frame in decoder.decode(av.Packet(packet.payload)):  # type: ignore[attr-defined,unused-ignore]
-                yield frame
+        What was lost and came along with later packets is put back; where nothing came, up to a second of silence is,
+        so that the sound lasts as long as it did.
+        """
+        from pysfu.decoding import SoundReader
+
+        reader = SoundReader()
+        with self._inbox_of(track) as inbox:
+            async with contextlib.aclosing(self._in_order(inbox, hold_s=_HOLD_AUDIO_S)) as arrivals:
+                async for arrival in arrivals:
+                    frames = reader.push(arrival.packet, codecs.codec_of(arrival.packet.payload_type) or "")
+                    for frame in inbox.until_discarded(frames):
+                        yield frame
 
     async def video_frames(self, track: Track) -> AsyncIterator[Any]:
-        """Yields `av.VideoFrame`s of a VP8 track, from a keyframe on. Needs pysfu[bots]."""
-        import av
+        """Yields `av.VideoFrame`s of a VP8, VP9 or H.264 track, from a keyframe on. Needs pysfu[bots].
 
-        decoder = av.CodecContext.create("vp8", "r")
-        frame_bytes = bytearray()
-        expected: int | None = None
-        await track.request_keyframe()
-        waiting = True
-        async for packet in self.packets(track):
-            if expected is not None and packet.sequence_number != expected:
-                waiting = True
-                frame_bytes.clear()
-                await track.request_keyframe()
-            expected = (packet.sequence_number + 1) & 0xFFFF
-            body = _strip_vp8(packet.payload)
-            if packet.payload and packet.payload[0] & 0x17 == 0x10:
-                frame_bytes.clear()
-                waiting = waiting and bool(body and body[0] & 1)
-            frame_bytes += body
-            if packet.marker and not waiting and frame_bytes:
-                for frame in decoder.decode(av.Packet(bytes(frame_bytes))):  # type: ignore[attr-defined,unused-ignore]
-                    yield frame
+        A picture of which something was lost is left out, as are those after it until the keyframe that is asked for.
+        """
+        from pysfu.decoding import PictureReader
+
+        loop = asyncio.get_running_loop()
+        reader = PictureReader()
+        await _ask_for_keyframe(track)
+        asked_s = loop.time()
+        with self._inbox_of(track) as inbox:
+            async with contextlib.aclosing(self._in_order(inbox, hold_s=_HOLD_VIDEO_S)) as arrivals:
+                async for arrival in arrivals:
+                    frames = reader.push(arrival, codecs.codec_of(arrival.packet.payload_type) or "")
+                    for frame in inbox.until_discarded(frames):
+                        yield frame
+                    if not reader.waiting:
+                        asked_s = -_ASK_AGAIN_S
+                    elif loop.time() - asked_s >= _ASK_AGAIN_S:
+                        await _ask_for_keyframe(track)
+                        asked_s = loop.time()
 
     async def send_audio(self, frame: Any) -> None:
         """Encodes an `av.AudioFrame` of any format as Opus and sends it. Needs pysfu[bots]."""
-        import av
+        from pysfu import encoding
 
         sender = self._sender("audio")
-        encoder = self._encoders.get("audio")
-        if encoder is None:
-            encoder = av.CodecContext.create("libopus", "w")
-            encoder.sample_rate, encoder.layout, encoder.format = 48_000, "stereo", "s16"  # type: ignore[attr-defined,unused-ignore]
-            encoder.time_base = fractions.Fraction(1, 48_000)
-            encoder.open()
-            self._encoders["audio"] = encoder
-            self._resampler = av.AudioResampler(format="s16", layout="stereo", rate=48_000)
-            self._fifo = av.AudioFifo()
-        for resampled in self._resampler.resample(frame):
-            resampled.pts = None
-            self._fifo.write(resampled)
-        while (chunk := self._fifo.read(_SAMPLES_PER_PACKET)) is not None:
-            chunk.pts = None
-            for encoded in encoder.encode(chunk):
-                self.send(sender.packet(bytes(encoded), marker=False))
-                sender.step(_SAMPLES_PER_PACKET)
+        if self._sound_encoder is None:
+            self._sound_encoder = encoding.SoundEncoder()
+        for payload in self._sound_encoder.encode(frame):
+            self._send_all(sender.packets([payload], marked=False))
+            sender.step(encoding.SAMPLES_PER_PACKET)
 
     async def send_video(self, frame: Any, *, bitrate_bps: int = 1_000_000, frame_rate: int = 30) -> None:
-        """Encodes an `av.VideoFrame` as VP8 and sends it. Needs pysfu[bots]."""
-        import av
+        """Encodes an `av.VideoFrame` of any format and sends it. Needs pysfu[bots].
+
+        Raises:
+            UnsuitablePictureError: H.264 is agreed on for at most 1280x720 at 30 a second.
+        """
+        from pysfu import encoding
+        from pysfu.rtp import vp9
 
         sender = self._sender("video")
-        encoder = self._encoders.get("video")
-        if encoder is None:
-            encoder = av.CodecContext.create("libvpx", "w")
-            encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "yuv420p"  # type: ignore[attr-defined,unused-ignore]
-            encoder.bit_rate = bitrate_bps
-            encoder.time_base = fractions.Fraction(1, frame_rate)
-            encoder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "g": str(3 * frame_rate)}
-            encoder.open()
-            self._encoders["video"] = encoder
-        frame = frame.reformat(format="yuv420p")
-        frame.pts = None
-        for encoded in encoder.encode(frame):
-            data = bytes(encoded)
-            parts = [data[at : at + _MAX_PAYLOAD] for at in range(0, len(data), _MAX_PAYLOAD)]
-            for index, part in enumerate(parts):
-                descriptor = b"\x10" if index == 0 else b"\x00"
-                self.send(sender.packet(descriptor + part, marker=index == len(parts) - 1))
+        codec = codecs.codec_of(sender.payload_type)
+        assert codec in ("vp8", "vp9", "h264"), "a section for pictures"
+        # H.264 has no odd sizes with 4:2:0.
+        shape = encoding.Shape(frame.width & ~1, frame.height & ~1, bitrate_bps, frame_rate)
+        keyframe = self.keyframe_wanted()
+        if self._picture_encoder is None or self._picture_encoder.shape != shape:
+            self._vp9_packetizer = self._vp9_packetizer or vp9.Packetizer(secrets.randbits(15))
+            self._picture_encoder = encoding.PictureEncoder(codec, shape, vp9_packetizer=self._vp9_packetizer)
+        for payloads in self._picture_encoder.encode(frame, keyframe=keyframe):
+            self._send_all(sender.packets(payloads, marked=True))
             sender.step(90_000 // frame_rate)
+
+    # --- inside ---
+
+    def _send_all(self, packets: Iterator[bytes]) -> None:
+        for packet in packets:
+            self.send(packet)
+
+    async def _in_order(self, inbox: _Inbox, *, hold_s: float) -> AsyncGenerator[Arrival, None]:
+        """Yields packets in order; a late one is waited for, but not long."""
+        clock = asyncio.get_running_loop().time
+        window, discards = ReorderWindow(hold_s), inbox.discards
+        while self.transport.state is TransportState.CONNECTED:
+            taken: list[Packet] = []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(window.due_s):
+                    packet = await inbox.packets.get()
+                if packet is None:
+                    return
+                taken.append(packet)
+            if inbox.discards != discards:
+                discards = inbox.discards
+                window.discard()
+            arrivals = [arrival for packet in taken for arrival in window.push(packet, clock())]
+            for arrival in inbox.until_discarded(arrivals + window.expire(clock())):
+                yield arrival
+
+    @contextlib.contextmanager
+    def _inbox_of(self, track: Track) -> Iterator[_Inbox]:
+        ssrc = self._ssrc_of(track)
+        inbox = self._inboxes.setdefault(ssrc, _Inbox())
+        self._listen()
+        try:
+            yield inbox
+        finally:
+            # The section may play another track by now, which has another reader.
+            if self._inboxes.get(ssrc) is inbox:
+                del self._inboxes[ssrc]
 
     def _sender(self, kind: str) -> _Sender:
         sender = self._senders.get(kind)
@@ -266,6 +295,12 @@ class Bot:
                 return section.ssrc
         raise NoFreeSectionError("this bot does not play that track")
 
+    def _listen(self) -> None:
+        """Begins to take what comes, packets and requests."""
+        if self._listening is None and self.transport.state is TransportState.CONNECTED:
+            self._listening = asyncio.get_running_loop()
+            self._listening.add_reader(self._ring.fd, self._drain)
+
     def _discard(self, mid: str) -> None:
         """Drops what waits of a section; where it plays nothing any more, its reader ends."""
         session = self.transport.session
@@ -273,60 +308,38 @@ class Bot:
             if section.mid != mid:
                 continue
             self._ring.discard(section.ssrc)
-            queue = self._queues.get(section.ssrc)
-            while queue is not None and not queue.empty():
-                queue.get_nowait()
-            ended = mid not in self.transport.playing or self.transport.state is not TransportState.CONNECTED
-            if queue is not None and ended:
-                del self._queues[section.ssrc]
-                queue.put_nowait(None)
+            inbox = self._inboxes.get(section.ssrc)
+            if inbox is None:
+                continue
+            inbox.discard()
+            if mid not in self.transport.playing or self.transport.state is not TransportState.CONNECTED:
+                del self._inboxes[section.ssrc]
+                inbox.packets.put_nowait(None)
 
     def _end(self) -> None:
         """Wakes the readers: nothing more comes."""
-        for queue in self._queues.values():
-            queue.put_nowait(None)
+        if self._listening is not None:
+            self._listening.remove_reader(self._ring.fd)
+            self._listening = None
+        for inbox in self._inboxes.values():
+            inbox.packets.put_nowait(None)
 
     def _drain(self) -> None:
+        video = self._senders.get("video")
         for data in self._ring.drain():
-            packet = parse(data)
-            queue = self._queues.get(packet.ssrc) if packet is not None else None
-            if packet is None or queue is None:
+            if is_rtcp(data):
+                self._keyframe_wanted |= video is not None and video.ssrc in keyframes_asked_for(data)
                 continue
-            if queue.qsize() >= MAX_WAITING_PACKETS:
-                queue.get_nowait()
+            packet = parse(data)
+            inbox = self._inboxes.get(packet.ssrc) if packet is not None else None
+            if packet is None or inbox is None:
+                continue
+            if inbox.packets.qsize() >= MAX_WAITING_PACKETS:
+                inbox.packets.get_nowait()
                 self.dropped += 1
-            queue.put_nowait(packet)
+            inbox.packets.put_nowait(packet)
 
 
-def _session(
-    *, publish_audio: bool, publish_video: bool, play: Sequence[Track]
-) -> tuple[messages.NegotiatedSession, dict[str, _Sender]]:
-    senders: dict[str, _Sender] = {}
-    receive: list[messages.ReceiveMedia] = []
-    base = secrets.randbits(31) & ~0xFF
-    wanted = [("audio", _OPUS)] if publish_audio else []
-    wanted += [("video", _VP8)] if publish_video else []
-    for index, (kind, payload_type) in enumerate(wanted):
-        senders[kind] = _Sender(base + 0x80 + index, payload_type.number)
-        receive.append(
-            messages.ReceiveMedia(
-                mid=f"out{index}",
-                kind="audio" if kind == "audio" else "video",
-                payload_types=[payload_type],
-                encodings=[messages.RemoteEncoding(ssrc=base + 0x80 + index)],
-            )
-        )
-    send = [
-        messages.SendMedia(
-            mid=f"in{index}",
-            kind=track.kind,
-            payload_types=[_OPUS if track.kind == "audio" else _VP8],
-            ssrc=base + 2 * index,
-        )
-        for index, track in enumerate(play)
-    ]
-    remote = messages.RemoteTransport(ufrag="bot", pwd="bot", fingerprints=[])
-    session = messages.NegotiatedSession(
-        remote=remote, extensions=[0] * 10, feedback="none", receive=receive, send=send
-    )
-    return session, senders
+async def _ask_for_keyframe(track: Track) -> None:
+    with contextlib.suppress(UnknownTrackError):  # it has ended, and the reader will know when the bot does
+        await track.request_keyframe()

@@ -47,7 +47,7 @@ async def call(room: Room, address: str, *, limit: timedelta = MAX_ECHO_CALL) ->
         address: `host:port`, usually one of `Sfu.addresses` of the room's worker.
         limit: how long to wait for the sound to come back.
     """
-    caller = _bridge.EchoCaller()
+    caller = _bridge.EchoCaller(max_dtls_version=room.sfu.config.max_dtls_version)
     voice = messages.SendPlan(kind="audio", publisher=0, stream="echo", track="voice")
     section = messages.Media(kind="audio", send=voice, receive=True)
     plan = messages.OfferPlan(local=caller.local, policy=_POLICY, sections=[section], version=1)

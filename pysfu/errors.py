@@ -6,9 +6,11 @@ PysfuError
 ├── ClosedError               the Sfu is closed
 ├── TransportFailedError      the transport failed or was closed before it connected
 ├── NoFreeSectionError        the transport has no media section left for a track
+├── InvalidPayloadError       what a publisher sent is not what its payload format says; bots drop it
+├── UnsuitablePictureError    a bot's codec was not agreed on for pictures of that size or rate
 └── RefusedError              the engine did not carry out a command; nothing changed
     ├── UnknownRoomError, UnknownPeerError, UnknownTrackError, UnknownMidError, UnknownChannelError
-    ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError
+    ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError, EncodingHeldError
     ├── FullError             `cap` says which cap was reached
     ├── RoomFailedError
     └── UnavailableError
@@ -53,6 +55,18 @@ class NoFreeSectionError(PysfuError):
     """The transport has no media section left for the track; negotiate one more."""
 
     code = "no_free_section"
+
+
+class InvalidPayloadError(PysfuError):
+    """A payload is not what its format says, or no decoder takes it; nothing is kept of it."""
+
+    code = "invalid_payload"
+
+
+class UnsuitablePictureError(PysfuError):
+    """The codec was not agreed on for pictures of that size or rate."""
+
+    code = "unsuitable_picture"
 
 
 class RefusedError(PysfuError):
@@ -121,6 +135,12 @@ class BadSessionError(RefusedError):
     code = "bad_session"
 
 
+class EncodingHeldError(RefusedError):
+    """The track is end-to-end encrypted and hides its keyframes: a subscription keeps the encoding it began with."""
+
+    code = "encoding_held"
+
+
 class FullError(RefusedError):
     """The engine holds as many as it may."""
 
@@ -156,6 +176,7 @@ _REFUSALS: dict[str, type[RefusedError]] = {
         MidInUseError,
         NoCommonCodecError,
         BadSessionError,
+        EncodingHeldError,
         RoomFailedError,
         UnavailableError,
     )

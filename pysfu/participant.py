@@ -125,7 +125,9 @@ class Participant:
             data: whether data channels may be opened.
             start_bitrate_bps: the rate that its encoders are asked to begin with.
             sources: what sections show, by name, where it is not a microphone or a camera.
-            encrypted: whether the payload is end-to-end encrypted.
+            encrypted: whether the payload is end-to-end encrypted. Simulcast then needs the dependency descriptor, a
+                header extension: without it, where keyframes are is hidden, and each subscription keeps the encoding
+                that it began with; a lower limit is refused (`EncodingHeldError`).
 
         Raises:
             InvalidSdpError: the offer cannot be answered.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pysfu._bridge import Bridge
     from pysfu.bot import Bot
+    from pysfu.codecs import VideoCodec
     from pysfu.sfu import Sfu
 
 
@@ -56,20 +57,27 @@ class Room:
 
     @asynccontextmanager
     async def bot(
-        self, *, publish_audio: bool = False, publish_video: bool = False, play: Sequence[Track] = ()
+        self,
+        *,
+        publish_audio: bool = False,
+        publish_video: bool = False,
+        video_codec: VideoCodec = "vp8",
+        play: Sequence[Track] = (),
     ) -> AsyncIterator[Bot]:
         """Puts a participant into the room that lives in this process.
 
         Args:
             publish_audio: whether it sends Opus.
-            publish_video: whether it sends VP8.
+            publish_video: whether it sends pictures.
+            video_codec: as what; H.264 is constrained baseline at level 3.1, so at most 1280x720 at 30 a second.
             play: what it is wired to; each flows once `bot.participant.allow` was called.
         """
         from pysfu.bot import Bot
 
         participant = await self.add_participant()
         try:
-            yield await Bot.join(participant, publish_audio=publish_audio, publish_video=publish_video, play=play)
+            publishes = video_codec if publish_video else None
+            yield await Bot.join(participant, publish_audio=publish_audio, publish_video=publishes, play=play)
         finally:
             await participant.remove()
 

@@ -46,9 +46,8 @@ if TYPE_CHECKING:
     from pysfu.warning import EngineWarning
 
 logger = logging.getLogger("pysfu")
-events_logger = logging.getLogger(
-    "pysfu.events"
-)  # What embedders can also take as values; those who do may silence it.
+# What embedders can also take as values; those who do may silence it.
+events_logger = logging.getLogger("pysfu.events")
 
 RESYNC_RETRY_S = 1.0  # After a fault that may last, and is logged each time.
 
@@ -88,7 +87,10 @@ class Sfu:
     ) -> None:
         for worker in tuple(self._resyncs):
             self._forget_resync(worker)
+        known = len(self.left_behind)
         await self._bridge.__aexit__(kind, error, trace)
+        for worker in self.left_behind[known:]:
+            events_logger.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
         for room in tuple(self._rooms.values()):
             room.end()
         for queue in self._queues:
@@ -103,6 +105,11 @@ class Sfu:
     def warnings(self) -> tuple[EngineWarning, ...]:
         """What the system did not grant at the start; later ones come as `Warned`."""
         return tuple(warning.of(message) for message in self._bridge.warnings)
+
+    @property
+    def left_behind(self) -> tuple[int, ...]:
+        """The workers that hung when this was closed: their threads may live as long as the process."""
+        return self._bridge.left_behind
 
     @property
     def addresses(self) -> list[list[str]]:
@@ -333,6 +340,8 @@ class Sfu:
                 room = self._rooms.get((worker, number))
                 if room is not None:
                     self._fail(room)
+                    # Empty as it is, it would keep its place in the engine until somebody closes it.
+                    self._bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
                 return None
             case messages.TrackStarted(track=number, codec=codec):
                 track = self._track(worker, number)

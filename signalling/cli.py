@@ -25,8 +25,10 @@ from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.room import refusal_of_name
 from signalling.http.rooms import new_participant
 from signalling.sample import sample
+from signalling.server import WorkerHungError
 from signalling.tokens import RefusedTokenError, TokenRequest, Tokens
 
+EXIT_HUNG = 1
 EXIT_CONFIG = 2
 
 app = typer.Typer(
@@ -158,6 +160,9 @@ def _run(main: Coroutine[object, object, None]) -> None:
             runner.run(main)
     except ConfigError as error:
         _fail(error)
+    except WorkerHungError as error:
+        typer.echo(f"pysfu: {error}", err=True)
+        raise typer.Exit(EXIT_HUNG) from None
 
 
 def _local_settings(port: int, media_port: int) -> Settings:

@@ -77,7 +77,14 @@ async def _calls_on(media: MediaSettings, *, port: int) -> list[EchoCall]:
     announce = tuple(str(address) for address in media.announced_addresses)
     bind = tuple(str(address) for address in to_bind(media.host))
     try:
-        async with pysfu.Sfu(pysfu.Config(bind=bind, port=port, workers=media.workers, announce=announce)) as sfu:
+        config = pysfu.Config(
+            bind=bind,
+            port=port,
+            workers=media.workers,
+            announce=announce,
+            max_dtls_version=media.max_dtls_version,
+        )
+        async with pysfu.Sfu(config) as sfu:
             return await _call_workers(sfu)
     except StartError as error:
         raise EngineStartError(str(error)) from error

@@ -30,17 +30,38 @@ COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "panics": ("sfu_panics", "Rooms ended by a bug of ours", {}),
     "layer_switches": ("sfu_layer_switches", "Switches of encoding", {}),
+    "stun_replays": (
+        "sfu_stun_replays",
+        "STUN requests that repeat one heard from another address: replayed, sent on, or from behind an address"
+        " translation that changed between two tries. They change nothing",
+        {},
+    ),
 }
 
-# Spread of the engine → the same.
+JOIN_HELP = (
+    "From a remote's description to its address and keys (connect); of that ICE, and DTLS from when it could begin,"
+    " which overlap; then, of those who publish, to their first packet"
+)
+
+# Spread of the engine, or of a worker's rim → the same.
 SPREADS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "join_s": ("sfu_join_duration_seconds", "From a remote's description to its media keys", {"stage": "connect"}),
+    "join_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "connect"}),
+    "join_ice_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "ice"}),
+    "join_dtls_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "dtls"}),
+    "join_first_packet_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "first_packet"}),
     "rtt_s": ("sfu_rtt_seconds", "Round trips, once a second and stream", {}),
     "jitter_s": ("sfu_jitter_seconds", "Interarrival jitter, once a second and stream", {"dir": "in"}),
+    "jitter_out_s": ("sfu_jitter_seconds", "Interarrival jitter, once a second and stream", {"dir": "out"}),
     "loss_in": ("sfu_rtp_loss_ratio", "Share lost, once a second and stream", {"dir": "in"}),
     "loss_out": ("sfu_rtp_loss_ratio", "Share lost, once a second and stream", {"dir": "out"}),
     "estimate_bps": ("sfu_bwe_bits_per_second", "What a downlink is taken to carry, once a second", {"dir": "out"}),
     "send_queue_s": ("sfu_send_queue_seconds", "Wait of a downlink's oldest packet, once a second", {}),
+    "forward_s": (
+        "sfu_forward_duration_seconds",
+        "From the start of a turn that took datagrams in to when the kernel had what left in it, for each datagram that"
+        " left. Not in it: the wait in the socket before the turn, and the pacer's before it (sfu_send_queue_seconds)",
+        {},
+    ),
 }
 
 # Counter of a worker's rim → the same; workers are added up.

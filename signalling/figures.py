@@ -21,6 +21,7 @@ COUNTERS = (
     "unauthorized_forwards",
     "panics",
     "layer_switches",
+    "stun_replays",
 )
 """What the engine counts."""
 
@@ -41,8 +42,23 @@ DROPS = (
 """Why a datagram or packet went no further."""
 
 
-SPREADS = ("join_s", "rtt_s", "jitter_s", "loss_in", "loss_out", "estimate_bps", "send_queue_s")
+SPREADS = (
+    "join_s",
+    "join_ice_s",
+    "join_dtls_s",
+    "join_first_packet_s",
+    "rtt_s",
+    "jitter_s",
+    "jitter_out_s",
+    "loss_in",
+    "loss_out",
+    "estimate_bps",
+    "send_queue_s",
+)
 """What the engine measures again and again."""
+
+RIM_SPREADS = ("forward_s",)
+"""What each worker measures where it meets the sockets."""
 
 RIM = (
     "busy_us",
@@ -99,7 +115,7 @@ class MediaFigures:
         edges: now.
         counters: those in `COUNTERS`.
         drops: those in `DROPS`.
-        spreads: those in `SPREADS`.
+        spreads: those in `SPREADS` and `RIM_SPREADS`.
         rims: for each worker, those in `RIM`; there also when the worker hangs.
         silent: workers that did not answer in time.
     """
@@ -157,18 +173,19 @@ def figures_of(workers: Sequence[Any], known: dict[int, Any]) -> MediaFigures:
         edges=now("edges"),
         counters={name: sum(getattr(engine, name) for engine in known.values()) for name in COUNTERS},
         drops={name: sum(getattr(engine.drops, name) for engine in known.values()) for name in DROPS},
-        spreads=_spreads(engine.quality for engine in known.values()),
+        spreads=_spreads((engine.quality for engine in known.values()), SPREADS)
+        | _spreads((worker.rim for worker in workers), RIM_SPREADS),
         rims=tuple({name: getattr(worker.rim, name) for name in RIM} for worker in workers),
         silent=tuple(number for number, worker in enumerate(workers) if worker.engine is None),
     )
 
 
-def _spreads(measured: Iterable[Any]) -> dict[str, Spread]:
+def _spreads(measured: Iterable[Any], names: Sequence[str]) -> dict[str, Spread]:
     """Adds up what the workers measured."""
     total: dict[str, Spread] = {}
-    for quality in measured:
-        for name in SPREADS:
-            theirs = getattr(quality, name)
+    for source in measured:
+        for name in names:
+            theirs = getattr(source, name)
             spread = Spread(bounds=tuple(theirs.bounds), counts=tuple(theirs.counts), sum=theirs.sum)
             total[name] = spread.plus(total.get(name))
     return total

@@ -167,10 +167,15 @@ class MediaEngine(Protocol):
     def addresses(self) -> Sequence[str]:
         """Where clients are told to send media, as `host:port`; once started."""
 
+    @property
+    def left_behind(self) -> Sequence[int]:
+        """Workers that hung when the engine was stopped; once stopped."""
+
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Stops the engine and all in it, within seconds; harmless when that was done already."""
 
 
 class PysfuEngine:
@@ -246,6 +251,11 @@ class PysfuEngine:
     def addresses(self) -> Sequence[str]:
         """Where clients are told to send media, as `host:port`; once started."""
         return [address for worker in self._sfu.addresses for address in worker]
+
+    @property
+    def left_behind(self) -> Sequence[int]:
+        """Workers that hung when the engine was stopped; once stopped."""
+        return tuple(self._sfu.left_behind)
 
 
 class _PysfuRoom:

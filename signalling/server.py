@@ -33,6 +33,7 @@ from signalling.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
+CLOSE_LIMIT_S = 2.0  # Rooms end within milliseconds, or a worker hangs.
 BEAT_INTERVAL_S = 1.0  # Some looks within the time after which a worker counts as stalled.
 LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
 
@@ -46,6 +47,10 @@ class Started:
 
     def __str__(self) -> str:
         return f"Listening on TCP {self.listen}; clients are told to send media to UDP {', '.join(self.media)}."
+
+
+class WorkerHungError(Exception):
+    """The server stopped, but a media worker did not: it hung. The message is one clear line."""
 
 
 EngineFactory = Callable[[Settings], MediaEngine]
@@ -157,6 +162,7 @@ async def serve(
 
     Raises:
         ConfigError: it cannot start with these settings.
+        WorkerHungError: it stopped, but not all of it in order.
     """
     extension = extension or Extension()
     certificate = tls(settings)
@@ -167,6 +173,11 @@ async def serve(
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = _Uvicorn(_uvicorn_config(settings, app, certificate))
             await _run(parts, engine, http, listening, certificate, on_start)
+    for worker in engine.left_behind:
+        log.error("media worker hangs: the process ends without it", worker=worker)
+    if engine.left_behind:
+        workers = ", ".join(map(str, engine.left_behind))
+        raise WorkerHungError(f"stopped, although media worker {workers} hung; please report it")
     log.info("server stopped")
 
 
@@ -229,9 +240,22 @@ async def _run(
             parts.enter(State.STOPPING)
             http.should_exit = True
             await serving
-            await parts.rooms.close_all()
+            closing = asyncio.ensure_future(parts.rooms.close_all())
+            await asyncio.wait([closing], timeout=CLOSE_LIMIT_S)
             for task in background:
                 task.cancel()
+            await _stop_engine(engine, closing)
+
+
+async def _stop_engine(engine: MediaEngine, closing: asyncio.Future[None]) -> None:
+    """Stops the engine. Whoever waits for a worker that hangs is told by that, the end of the rooms too."""
+    if not closing.done():
+        log.error("rooms do not end: the engine is stopped without them")
+    await engine.__aexit__(None, None, None)
+    try:
+        await closing
+    except MediaError as error:
+        log.warning("rooms ended with the engine", error=type(error).__name__)
 
 
 def _endpoint(settings: Settings) -> str:

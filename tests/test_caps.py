@@ -7,7 +7,8 @@ from pathlib import Path
 
 ENGINE = Path(__file__).parent.parent / "sfu_core"
 PYSFU = ENGINE.parent / "pysfu"
-PYTHON_ROW = re.compile(r"^\| [^|]+ \| `(MAX_[A-Z_]+)` \| `([a-z_/]+\.py)` \| ([0-9_]+) \|$", re.MULTILINE)
+PYTHON_ROW = re.compile(r"^\| [^|]+ \| `(MAX_[A-Z_]+)` \| `([a-z0-9_/]+\.py)` \| ([^|]+) \|$", re.MULTILINE)
+PYTHON_CAP = re.compile(r"^(MAX_[A-Z_]+) = ([0-9][0-9_ *]*?) *(?:#.*)?$", re.MULTILINE)
 ROW = re.compile(r"^\| [^|]+ \| `(MAX_[A-Z_]+)` \| `([a-z_/]+\.rs)` \| ([^|]+) \|$", re.MULTILINE)
 
 
@@ -26,7 +27,7 @@ def test_every_cap_of_python_is_in_the_readme_with_its_value() -> None:
     caps = {
         (name, path.relative_to(PYSFU).as_posix(), value)
         for path in PYSFU.rglob("*.py")
-        for name, value in re.findall(r"^(MAX_[A-Z_]+) = ([0-9_]+)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for name, value in PYTHON_CAP.findall(path.read_text(encoding="utf-8"))
     }
     assert rows == caps
 

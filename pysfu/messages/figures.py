@@ -39,8 +39,12 @@ class Quality(Record, frozen=True, kw_only=True):
     """How well it went: once a second for each stream or peer it is about, or once for each join."""
 
     join_s: Spread = NOTHING
+    join_ice_s: Spread = NOTHING
+    join_dtls_s: Spread = NOTHING
+    join_first_packet_s: Spread = NOTHING
     rtt_s: Spread = NOTHING
     jitter_s: Spread = NOTHING
+    jitter_out_s: Spread = NOTHING
     loss_in: Spread = NOTHING
     loss_out: Spread = NOTHING
     estimate_bps: Spread = NOTHING
@@ -67,6 +71,7 @@ class EngineFigures(Record, frozen=True, kw_only=True):
     nacked_packets_out: int = 0
     keyframe_requests_in: int = 0
     keyframe_requests_out: int = 0
+    stun_replays: int = 0
     drops: Drops = Drops()
     unauthorized_forwards: int = 0
     panics: int = 0
@@ -124,6 +129,7 @@ class TrackState(Record, frozen=True, kw_only=True):
     peer: int
     kind: MediaKind
     muted: bool
+    holds_encodings: bool
     allowed: list[int]
 
 
@@ -178,3 +184,4 @@ class Counters(Record, frozen=True, kw_only=True):
     messages_lost: int
     bot_drops: int
     failed: int
+    forward_s: Spread = NOTHING

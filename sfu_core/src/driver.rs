@@ -20,12 +20,14 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,8 @@ use crate::units::{Bitrate, Epoch, NtpTime};
 
 /// Most workers of one process; each holds some MiB of buffers.
 pub const MAX_WORKERS: u16 = 64;
+/// How long workers get to end; a turn takes a millisecond, and a worker that takes longer than this hangs.
+pub const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// What a downlink is taken to carry before anything is known: a camera in 720p.
 const INITIAL_BITRATE: Bitrate = Bitrate::kbps(1_500);
 /// Seconds from the epoch of NTP (1900) to that of Unix (1970), RFC 5905 figure 4.
@@ -120,8 +124,16 @@ struct Handle {
     bots: BotRegistry,
     wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
     addresses: Vec<SocketAddr>,
+}
+
+/// The thread of a worker.
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Disconnected when the thread has ended, which a handle cannot be asked to wait for with a limit.
+    ended: Receiver<Infallible>,
 }
 
 /// All workers, as those outside see them.
@@ -216,24 +228,34 @@ impl Driver {
         &self.warnings
     }
 
-    /// Ends all workers and waits for them. Commands that were not carried out are refused.
-    pub fn close(&self) {
+    /// Ends all workers and waits for them, all together for `patience`. Commands that were not carried out are refused.
+    /// Returns the workers that did not end: they hang, and are left behind.
+    #[allow(clippy::disallowed_methods)]
+    pub fn close(&self, patience: Duration) -> Vec<usize> {
+        let deadline = Instant::now() + patience;
         for worker in &self.workers {
             worker.stop.store(true, Ordering::Release);
             worker.wake.raise();
         }
-        for worker in &self.workers {
+        let mut left_behind = Vec::new();
+        for (index, worker) in self.workers.iter().enumerate() {
             let thread = worker.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(thread) = thread {
-                let _ended_by_panic = thread.join().is_err();
+            let Some(Thread { handle, ended }) = thread else { continue };
+            let rest = deadline.saturating_duration_since(Instant::now());
+            match ended.recv_timeout(rest) {
+                Err(RecvTimeoutError::Timeout) => left_behind.push(index),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let _ended_by_panic = handle.join().is_err();
+                }
             }
         }
+        left_behind
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.close();
+        self.close(CLOSE_PATIENCE);
     }
 }
 
@@ -329,7 +351,13 @@ fn start_worker<E: Drive>(
         stop: Arc::clone(&stop),
     });
     let pin = config.pin.then_some(usize::from(index));
-    let thread = std::thread::Builder::new().name(format!("sfu-{index}")).spawn(move || worker.run(pin))?;
+    let (alive, ended) = mpsc::channel();
+    let handle = std::thread::Builder::new().name(format!("sfu-{index}")).spawn(move || {
+        worker.run(pin);
+        drop(worker);
+        drop(alive);
+    })?;
+    let thread = Thread { handle, ended };
     let inlet = Mutex::new(inlet);
     Ok(Handle { submit, inlet, counters, bots, wake, stop, thread: Mutex::new(Some(thread)), addresses })
 }

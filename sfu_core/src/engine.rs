@@ -17,8 +17,10 @@ mod data;
 mod entropy;
 mod feedback;
 mod flush;
+mod hearing;
 mod inbound;
 mod intake;
+mod joining;
 #[cfg(any(test, feature = "simulation"))]
 mod keyed;
 mod member;
@@ -40,7 +42,7 @@ use crate::demux::{DatagramKind, Demux, UfragKey, classify};
 use crate::forward::router::Track;
 use crate::gate::Gate;
 use crate::gate::data_witness::DataWitness;
-use crate::gate::witness::Witness;
+use crate::gate::witness::{MAX_COLUMNS, MAX_ROWS, Witness};
 use crate::ids::{PeerId, RoomId, TrackId};
 use crate::peer::TransportConfig;
 use crate::slots::Slots;
@@ -51,6 +53,7 @@ use batch::BatchWriter;
 use command::{Command, Refusal, Reply};
 use entropy::Entropy;
 use event::Event;
+use hearing::{Heard, Hearing};
 use member::Member;
 use room::Room;
 use timers::Timers;
@@ -63,12 +66,16 @@ pub use outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 pub const MAX_ROOMS: usize = 4_096;
 /// Peers one engine holds: each takes about 100 KiB with its rings.
 pub const MAX_PEERS: usize = 16_384;
+/// Tracks one engine holds: a camera and a microphone of everyone, or a few with screens and many who only watch.
+pub const MAX_TRACKS: usize = 2 * MAX_PEERS;
 /// Peers one room holds.
 pub const MAX_PEERS_PER_ROOM: usize = 2_000;
 /// Bots one engine holds: each may have 2 MB waiting in its rings.
 pub const MAX_BOTS: usize = 512;
 /// Events that wait to be drained; the rim drains after every turn, so this is reached only by a bug.
 pub const MAX_EVENTS: usize = 65_536;
+
+const _: () = assert!(MAX_TRACKS <= MAX_ROWS && MAX_PEERS <= MAX_COLUMNS, "the witness has a place for everyone");
 
 /// What an engine is made with.
 pub struct EngineConfig {
@@ -111,6 +118,8 @@ pub struct Engine {
     gate: Gate,
     witness: Witness,
     data_witness: DataWitness,
+    /// What both are told.
+    hearing: Hearing,
     timers: Timers,
     pending: Pending,
     /// Scratch of [`flush`](Self::flush): the pending list of this turn.
@@ -156,10 +165,11 @@ impl Engine {
             demux: Demux::new(UfragKey::new(key)),
             rooms: Slots::with_cap(MAX_ROOMS),
             peers: Slots::with_cap(MAX_PEERS),
-            tracks: Slots::with_cap(MAX_PEERS * 2),
+            tracks: Slots::with_cap(MAX_TRACKS),
             gate: Gate::default(),
             witness: Witness::default(),
             data_witness: DataWitness::default(),
+            hearing: Hearing::default(),
             timers: Timers::default(),
             pending: Pending::default(),
             flushing: Vec::new(),
@@ -201,11 +211,14 @@ impl Engine {
     /// [`Refusal`] says who is at fault and what to do.
     pub fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
         let concerned = apply::room_of(self, &command).map_or(Served::Nobody, Served::Room);
+        let heard = Heard::of(&command);
         let carry_out = |engine: &mut Self| {
             engine.serve(concerned);
             apply::apply(engine, command, now)
         };
-        self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed))
+        let answer = self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed));
+        self.hearing.hear(heard, &answer, (&mut self.witness, &mut self.data_witness));
+        answer
     }
 
     /// Does what has come due and says when there is something to do next.
@@ -220,7 +233,10 @@ impl Engine {
 
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
-        while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {}
+        while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {
+            // What was about to leave is lost, as it may be on the way: else it might break every further try.
+            self.writer.clear();
+        }
     }
 
     /// Moves what happened to `into`.
@@ -256,7 +272,13 @@ impl Engine {
     }
 
     fn work_due(&mut self, now: Instant) {
+        let mut fetched = 0;
         while let Some((id, at)) = self.timers.pop_due() {
+            if fetched == 0 {
+                fetched = ahead::GROUP;
+                ahead::of_timers(self, id);
+            }
+            fetched -= 1;
             let Some(member) = self.peers.find_mut(id) else { continue };
             if member.armed != Some(at) {
                 continue;

@@ -24,6 +24,9 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the remote may stay away after consent expired; long enough for a lift, a tunnel or a restarted router.
 pub const MAX_ABSENCE: Duration = Duration::from_secs(120);
 
+/// Most things to tell that wait; the engine takes them after every call, which makes a few.
+const MAX_EVENTS: usize = 128;
+
 /// What all peers have in common.
 #[derive(Clone)]
 pub struct TransportConfig {
@@ -70,6 +73,12 @@ pub enum PeerEvent {
     AddressProved(SocketAddr),
     /// Nothing more is expected from here (`Demux::remove_of`).
     AddressLost(SocketAddr),
+    /// It repeated a request of its own that was heard from another address: it, or somebody who has it.
+    StunReplayed,
+    /// ICE is done for the first time: media would have somewhere to go.
+    WayFound,
+    /// DTLS is done: there are keys for media.
+    KeysAgreed,
     /// ICE and DTLS are done: media can flow.
     Connected {
         /// How SRTP is protected.
@@ -318,6 +327,7 @@ impl Peer {
         while let Some(event) = self.dtls.as_mut().and_then(Dtls::poll_event) {
             self.on_dtls_event(event, now);
         }
+        self.events.truncate(MAX_EVENTS);
     }
 
     fn on_ice(&mut self, event: IceEvent, now: Instant) {
@@ -343,7 +353,11 @@ impl Peer {
                 self.deadline = None;
                 self.events.extend([PeerEvent::PathChanged, PeerEvent::Reconnected]);
             }
-            IceEvent::Found => self.announce(),
+            IceEvent::Found => {
+                self.events.push_back(PeerEvent::WayFound);
+                self.announce();
+            }
+            IceEvent::Replayed => self.events.push_back(PeerEvent::StunReplayed),
         }
     }
 
@@ -354,6 +368,7 @@ impl Peer {
                 let Some(keys) = SrtpKeys::new(profile, &keys) else { return };
                 self.srtp = Some(SrtpPair::new(&keys, self.role()));
                 self.dtls_version = version;
+                self.events.push_back(PeerEvent::KeysAgreed);
                 self.open_data(now);
                 self.announce();
             }

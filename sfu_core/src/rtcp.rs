@@ -75,6 +75,27 @@ impl<'a> Iterator for Packets<'a> {
     }
 }
 
+/// Shows the packets of `datagram` to `visit`, one after the other: as [`packets`] does, but nothing moves. A report has room
+/// for 31 sources, and most packets are feedback of a few words.
+///
+/// # Errors
+/// That of the first packet that is malformed; those before it have been visited.
+#[inline]
+pub fn visit(datagram: &[u8], mut visit: impl FnMut(&RtcpPacket<'_>)) -> Result<(), RtcpError> {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let (packet, behind) = header::split(rest)?;
+        rest = behind;
+        match (packet.packet_type, packet.count) {
+            (header::TRANSPORT_FEEDBACK, twcc::FORMAT) => {
+                visit(&RtcpPacket::TransportFeedback(twcc::TransportFeedback::parse(packet.body)?));
+            }
+            _ => visit(&RtcpPacket::parse(&packet)?),
+        }
+    }
+    Ok(())
+}
+
 impl<'a> RtcpPacket<'a> {
     /// Reads one framed packet.
     fn parse(packet: &header::Framed<'a>) -> Result<Self, RtcpError> {

@@ -12,6 +12,10 @@ use crate::rtp::ext::ExtensionMap;
 pub const MAX_MEDIA: usize = 64;
 /// Most payload types one media section may keep; Chromium offers about 20 for video.
 pub const MAX_PAYLOAD_TYPES: usize = 32;
+/// Most certificates a remote may choose among (RFC 8122 §5); browsers name one.
+pub const MAX_FINGERPRINTS: usize = 8;
+/// Most addresses of the remote in one section; browsers gather fewer than 20 (`reliability.md` F5).
+pub const MAX_CANDIDATES: usize = 32;
 /// Most simulcast encodings of one track.
 pub const MAX_ENCODINGS: usize = 4;
 
@@ -263,4 +267,21 @@ pub struct NegotiatedSession {
     pub data: Option<DataMedia>,
     /// Whether RTCP may come as a single packet (RFC 5506).
     pub reduced_size_rtcp: bool,
+}
+
+impl NegotiatedSession {
+    /// Whether nothing in it is longer than it may be. What [`crate::sdp`] makes is; a command may carry anything.
+    pub fn is_within_caps(&self) -> bool {
+        let receive = self
+            .receive
+            .iter()
+            .all(|media| media.payload_types.len() <= MAX_PAYLOAD_TYPES && media.encodings.len() <= MAX_ENCODINGS);
+        let send = self.send.iter().all(|media| media.payload_types.len() <= MAX_PAYLOAD_TYPES);
+        self.receive.len() <= MAX_MEDIA
+            && self.send.len() <= MAX_MEDIA
+            && self.remote.fingerprints.len() <= MAX_FINGERPRINTS
+            && self.remote.candidates.len() <= MAX_CANDIDATES * MAX_MEDIA
+            && receive
+            && send
+    }
 }

@@ -71,15 +71,32 @@ impl Spread {
     }
 }
 
+impl Spread {
+    /// Counts how long something took, if it did take place.
+    pub fn observe_span(&mut self, span: Option<std::time::Duration>) {
+        if let Some(span) = span {
+            self.observe(span.as_secs_f64());
+        }
+    }
+}
+
 /// How well it went, observed once a second for each stream or peer it is about, or once for each join.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// From the description of a remote to its media keys, in seconds.
+    /// From the description of a remote to where its media goes and the keys for it, in seconds.
     pub join_s: Spread,
+    /// From the description of a remote to where its media goes (ICE), in seconds.
+    pub join_ice_s: Spread,
+    /// From when the handshake of a described remote could begin to its media keys (DTLS), in seconds.
+    pub join_dtls_s: Spread,
+    /// From the join of a peer that publishes to the first packet of it, in seconds.
+    pub join_first_packet_s: Spread,
     /// Round trips, in seconds.
     pub rtt_s: Spread,
     /// Interarrival jitter of what is published, in seconds.
     pub jitter_s: Spread,
+    /// Interarrival jitter of what we send, as receivers report, in seconds.
+    pub jitter_out_s: Spread,
     /// Share of what is published that was lost on the way to us.
     pub loss_in: Spread,
     /// Share of what we send that was lost, as receivers report.
@@ -94,8 +111,12 @@ impl Default for Quality {
     fn default() -> Self {
         Self {
             join_s: Spread::new(&JOIN_BOUNDS_S),
+            join_ice_s: Spread::new(&JOIN_BOUNDS_S),
+            join_dtls_s: Spread::new(&JOIN_BOUNDS_S),
+            join_first_packet_s: Spread::new(&JOIN_BOUNDS_S),
             rtt_s: Spread::new(&RTT_BOUNDS_S),
             jitter_s: Spread::new(&JITTER_BOUNDS_S),
+            jitter_out_s: Spread::new(&JITTER_BOUNDS_S),
             loss_in: Spread::new(&LOSS_BOUNDS),
             loss_out: Spread::new(&LOSS_BOUNDS),
             estimate_bps: Spread::new(&BITRATE_BOUNDS),
@@ -141,6 +162,8 @@ pub struct EngineStats {
     pub keyframe_requests_in: u64,
     /// Keyframe requests sent to publishers.
     pub keyframe_requests_out: u64,
+    /// STUN requests that repeat one heard from another address.
+    pub stun_replays: u64,
     /// What went no further, by reason.
     pub drops: Drops,
     /// Packets that passed the gate although the second table says they should not have. Must be 0.

@@ -13,7 +13,7 @@ from typing import Any, Self
 import av
 import httpx
 import numpy as np
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCCertificate, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from footage import follows, frequency_of, read, samples_of
 
@@ -34,8 +34,12 @@ async def until(true: Callable[[], bool], what: str) -> None:
 class Caller:
     """One end of a call, as an `RTCPeerConnection`."""
 
-    def __init__(self, look: Callable[[av.VideoFrame], Any] = read) -> None:
+    def __init__(
+        self, look: Callable[[av.VideoFrame], Any] = read, *, certificate: RTCCertificate | None = None
+    ) -> None:
         self.connection = RTCPeerConnection()
+        if certificate is not None:
+            self.connection._RTCPeerConnection__certificates = [certificate]  # there is no other way to set it
         self.pictures: list[Any] = []
         self.waves: list[np.ndarray] = []
         self.messages: list[tuple[str, str | bytes]] = []

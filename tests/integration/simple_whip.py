@@ -28,7 +28,6 @@ def environment(folder: Path) -> dict[str, str]:
     subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", folder / name, source], check=True)
     return os.environ | {
         "LD_LIBRARY_PATH": str(folder),
-        "LD_PRELOAD": str(folder / name),
         "GST_REGISTRY": str(folder / "registry"),
         "GST_REGISTRY_FORK": "no",
     }

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import pytest
+from aiortc import RTCCertificate, RTCDtlsTransport
+from aiortc.rtcdtlstransport import generate_certificate
 from callers import Caller, Meeting, gaps
+from cryptography.hazmat.primitives.asymmetric import rsa
 from footage import FRAME_RATE, Camera, Tone
+from OpenSSL import SSL
 
 SECONDS = 6
 TONES_HZ = {"anna": 440.0, "bela": 880.0}
@@ -54,3 +59,28 @@ async def test_a_publisher_who_leaves_is_gone_and_can_return(room: Meeting) -> N
         await room.play(subscriber.take("video"), "anna", "bela")
         assert {camera for camera, _ in await subscriber.watched(5)} == {4}
         assert await room.roster() == {"anna": [], "bela": ["anna"]}
+
+
+async def _write_records(transport: RTCDtlsTransport) -> None:
+    """Sends what OpenSSL has written, a record per datagram. aiortc cuts off what exceeds 1500 bytes, as RSA does."""
+    with contextlib.suppress(SSL.WantReadError):
+        written = transport._ssl.bio_read(65_536)
+        while written:
+            end = 13 + int.from_bytes(written[11:13])
+            await transport.transport._send(written[:end])
+            written = written[end:]
+
+
+@pytest.mark.parametrize("bits", [2_048, 3_072, 4_096])
+async def test_callers_with_rsa_certificates_publish_and_receive(
+    room: Meeting, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RTCDtlsTransport, "_write_ssl", _write_records)
+    key = rsa.generate_private_key(65_537, bits)
+    certificate = RTCCertificate(key, generate_certificate(key))
+    async with Caller(certificate=certificate) as publisher, Caller(certificate=certificate) as subscriber:
+        await room.publish(publisher.send(Camera(5), Tone(440)), "anna")
+        await publisher.connected()
+        await room.play(subscriber.take("video", "audio"), "anna")
+        assert {camera for camera, _ in await subscriber.watched(10)} == {5}
+        assert abs(await subscriber.heard() - 440) <= 2

@@ -52,6 +52,12 @@ async def test_sound_comes_back_from_every_worker_with_dtls_and_srtp() -> None:
         assert call.protection == "DTLS 1.2, SRTP_AEAD_AES_256_GCM"
 
 
+async def test_the_call_speaks_the_version_of_dtls_that_is_configured() -> None:
+    (call,) = (await echo_test(settings(max_dtls_version="1.3"))).calls
+    assert call.failure is None, call
+    assert call.protection.startswith("DTLS 1.3, ")
+
+
 async def test_a_call_goes_over_ipv6_too() -> None:
     (call,) = (await echo_test(settings(host="::1"))).calls
     assert call.address.startswith("[::1]:")
@@ -85,6 +91,14 @@ async def test_a_closed_port_and_one_that_never_answers_are_told_apart(sfu: pysf
     stats = await sfu.stats()
     assert stats.total("unauthorized_forwards") == 0
     assert stats.total("rtp_packets_out") >= 9
+    assert stats.total("stun_replays") == 0
+    (worker,) = stats.workers
+    assert worker.engine is not None
+    quality = worker.engine.quality
+    for stage in (quality.join_s, quality.join_ice_s, quality.join_dtls_s, quality.join_first_packet_s):
+        assert sum(stage.counts) == 1, "one of the three calls was a join"
+        assert 0 <= stage.sum < 5
+    assert sum(worker.rim.forward_s.counts) >= 9
 
 
 def test_the_command_makes_the_call_and_says_so_in_one_sentence(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-//! An allocator that counts, while it is told to, and otherwise is the system's.
+//! An allocator that counts, while it is told to, and otherwise is that of the compiled module.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use mimalloc::MiMalloc as System;
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 static COUNTING: AtomicBool = AtomicBool::new(false);

@@ -104,13 +104,13 @@ impl Row {
 
     /// What the next sample costs.
     pub(crate) fn run(&mut self) -> Sample {
-        let before = self.replay.packets_out(self.until);
+        let before = self.replay.packets_out(self.until, &mut self.spans);
         self.until += self.kind.sample();
         self.spans.0.take_ns();
         allocations::take();
         self.repeat();
+        let packets = (self.replay.packets_out(self.until, &mut self.spans) - before) as f64;
         let (ns, allocations) = (self.spans.0.take_ns(), allocations::take());
-        let packets = (self.replay.packets_out(self.until) - before) as f64;
         assert!(packets > 0.0, "packets were forwarded");
         Sample { ns_per_packet: ns as f64 / packets, allocations_per_packet: allocations as f64 / packets }
     }

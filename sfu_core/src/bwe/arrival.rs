@@ -23,7 +23,7 @@ const REPORT_OVERHEAD_BYTES: u64 = 28 + 20 + 20;
 const STATUS_BYTES: u64 = 2;
 
 /// No packet with this number has come.
-const MISSING: u64 = u64::MAX;
+const MISSING: u32 = u32::MAX;
 
 /// The arrivals of one transport.
 #[derive(Debug, Clone)]
@@ -32,8 +32,11 @@ pub struct ArrivalLog {
     base: u64,
     /// One past the highest number that has come.
     end: u64,
-    /// In microseconds, by number modulo the length; empty until the first packet.
-    arrivals: Vec<u64>,
+    /// The low bits of microseconds, by number modulo the length; empty until the first packet. They are reported long
+    /// before their 71 minutes are over.
+    arrivals: Vec<u32>,
+    /// The latest of them, in full.
+    latest_micros: u64,
     due: Option<Instant>,
     /// Packets and bytes since the last report.
     packets: u64,
@@ -65,6 +68,7 @@ impl Default for ArrivalLog {
             base: 0,
             end: 0,
             arrivals: Vec::new(),
+            latest_micros: 0,
             due: None,
             packets: 0,
             received: DataSize::ZERO,
@@ -88,7 +92,8 @@ impl ArrivalLog {
         }
         self.base = self.base.min(sequence);
         if self.arrivals[place] == MISSING {
-            self.arrivals[place] = arrival_micros;
+            self.arrivals[place] = (arrival_micros as u32).min(MISSING - 1);
+            self.latest_micros = self.latest_micros.max(arrival_micros);
         }
         self.packets += 1;
         self.received += size;
@@ -103,6 +108,16 @@ impl ArrivalLog {
     pub fn prefetch(&self) {
         if !self.arrivals.is_empty() {
             prefetch(&self.arrivals[Self::place(self.end)]);
+        }
+    }
+
+    /// Fetches what the next report tells of.
+    #[inline]
+    pub fn prefetch_report(&self) {
+        const USUAL: usize = 32;
+        if !self.arrivals.is_empty() {
+            let (first, count) = (Self::place(self.base), (self.end - self.base) as usize);
+            prefetch(&self.arrivals[first..self.arrivals.len().min(first + count.min(USUAL))]);
         }
     }
 
@@ -171,7 +186,9 @@ impl ArrivalLog {
     }
 
     fn arrival(&self, sequence: u64) -> Option<u64> {
-        Some(self.arrivals[Self::place(sequence)]).filter(|arrival| *arrival != MISSING)
+        let arrival = self.arrivals[Self::place(sequence)];
+        let before_latest = u64::from((self.latest_micros as u32).wrapping_sub(arrival));
+        (arrival != MISSING).then(|| self.latest_micros.saturating_sub(before_latest))
     }
 
     fn place(sequence: u64) -> usize {

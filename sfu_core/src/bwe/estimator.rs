@@ -62,8 +62,12 @@ pub struct Estimate {
 
 /// Finds out how fast one subscriber may be sent to.
 pub trait Controller: Send {
-    /// A packet left.
-    fn on_sent(&mut self, size: DataSize, now: Instant);
+    /// Whether it counts what leaves by itself; the others learn of it from the history of what was stamped.
+    fn counts_sent(&self) -> bool {
+        false
+    }
+    /// A packet left; called only when it [counts them](Self::counts_sent).
+    fn on_sent(&mut self, _size: DataSize, _now: Instant) {}
     /// Transport-wide feedback told something new.
     fn on_feedback(&mut self, feedback: &Feedback<'_>, now: Instant);
     /// A round trip was measured.
@@ -76,10 +80,13 @@ pub trait Controller: Send {
     fn on_route_change(&mut self, now: Instant);
     /// How much would be sent if it were allowed.
     fn set_desired(&mut self, desired: Bitrate);
-    /// What may be sent now; call it every 25 to 100 ms.
-    fn tick(&mut self, now: Instant) -> Estimate;
-    /// Fetches what feedback touches.
+    /// What may be sent now; call it every 25 to 100 ms. `waiting_since` is when the first packet left that no feedback has
+    /// followed yet.
+    fn tick(&mut self, waiting_since: Option<Instant>, now: Instant) -> Estimate;
+    /// Fetches what feedback touches first.
     fn prefetch(&self);
+    /// Fetches what that leads to, once it is there.
+    fn prefetch_arrivals(&self) {}
 }
 
 /// Estimates from transport-wide feedback.
@@ -94,8 +101,8 @@ pub struct DelayController {
     desired: Bitrate,
     rtt: Duration,
     last_feedback: Option<Instant>,
-    /// The first packet since the last feedback.
-    waiting_since: Option<Instant>,
+    /// When it last backed off because nothing was heard.
+    silent_at: Option<Instant>,
     over_at: Option<Instant>,
     limit: Limit,
 }
@@ -113,7 +120,7 @@ impl DelayController {
             desired: Bitrate::ZERO,
             rtt: Duration::from_millis(100),
             last_feedback: None,
-            waiting_since: None,
+            silent_at: None,
             over_at: None,
             limit: Limit::None,
         }
@@ -158,12 +165,12 @@ impl DelayController {
     }
 
     /// Backs off, again and again, while packets leave and nothing is heard.
-    fn watch_silence(&mut self, now: Instant) {
-        let timeout = FEEDBACK_TIMEOUT + self.rtt * 3;
-        let silent = self.waiting_since.is_some_and(|since| now.saturating_duration_since(since) >= timeout);
-        if self.last_feedback.is_some() && silent {
+    fn watch_silence(&mut self, waiting_since: Option<Instant>, now: Instant) {
+        let Some(since) = waiting_since.filter(|_| self.last_feedback.is_some()) else { return };
+        let since = self.silent_at.map_or(since, |at| at.max(since));
+        if now.saturating_duration_since(since) >= FEEDBACK_TIMEOUT + self.rtt * 3 {
             self.aimd.lower_to(self.aimd.rate() * TIMEOUT_FACTOR, now);
-            self.waiting_since = Some(now);
+            self.silent_at = Some(now);
             self.limit = Limit::Silence;
         }
     }
@@ -174,8 +181,10 @@ impl Controller for DelayController {
         prefetch(self);
     }
 
-    fn on_sent(&mut self, _size: DataSize, now: Instant) {
-        self.waiting_since.get_or_insert(now);
+    fn prefetch_arrivals(&self) {
+        for arrived in [self.arrived.front(), self.arrived.back()].into_iter().flatten() {
+            prefetch(arrived);
+        }
     }
 
     fn on_feedback(&mut self, feedback: &Feedback<'_>, now: Instant) {
@@ -183,7 +192,6 @@ impl Controller for DelayController {
             self.aimd.restart();
         }
         self.last_feedback = Some(now);
-        self.waiting_since = (feedback.in_flight > DataSize::ZERO).then_some(now);
         for packet in feedback.acknowledged {
             self.trendline.on_packet(packet);
             self.count_arrival(packet.arrival_micros, packet.size);
@@ -230,8 +238,8 @@ impl Controller for DelayController {
         self.desired = desired;
     }
 
-    fn tick(&mut self, now: Instant) -> Estimate {
-        self.watch_silence(now);
+    fn tick(&mut self, waiting_since: Option<Instant>, now: Instant) -> Estimate {
+        self.watch_silence(waiting_since, now);
         let target = self.aimd.rate();
         let calm = self.over_at.is_none_or(|at| now.saturating_duration_since(at) >= NO_PADDING_AFTER_OVERUSE);
         let pads = calm && self.desired > target && matches!(self.limit, Limit::None);
@@ -323,6 +331,10 @@ impl Controller for RembController {
         prefetch(self);
     }
 
+    fn counts_sent(&self) -> bool {
+        true
+    }
+
     fn on_sent(&mut self, size: DataSize, now: Instant) {
         self.sent.on_sent(size, now);
     }
@@ -364,7 +376,7 @@ impl Controller for RembController {
         self.desired = desired;
     }
 
-    fn tick(&mut self, now: Instant) -> Estimate {
+    fn tick(&mut self, _waiting_since: Option<Instant>, now: Instant) -> Estimate {
         let elapsed = self.ticked.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if self.lowered.is_some_and(|at| now.saturating_duration_since(at) >= NO_GROWTH_AFTER_LOSS) {
             self.lowered = None;

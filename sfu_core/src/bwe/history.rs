@@ -29,6 +29,8 @@ pub struct History {
     next: u64,
     ring: Vec<Entry>,
     in_flight: DataSize,
+    /// When the first packet left since the last feedback; since that feedback, if some were on their way then.
+    waiting_since: Option<Instant>,
     /// The last reference time, unwrapped.
     reference: Option<i64>,
     acknowledged: Vec<Acknowledged>,
@@ -70,6 +72,7 @@ impl History {
             next: 65_536, // so that no wrapped number is below zero
             ring: Vec::new(),
             in_flight: DataSize::ZERO,
+            waiting_since: None,
             reference: None,
             acknowledged: Vec::new(),
         }
@@ -95,6 +98,7 @@ impl History {
         }
         self.ring[place] = Entry { sent_micros, sequence: sequence as u32, size, state: State::Sent };
         self.in_flight += DataSize::bytes(u64::from(size));
+        self.waiting_since.get_or_insert(now);
         self.next = sequence + 1;
         sequence
     }
@@ -120,6 +124,11 @@ impl History {
                 self.ring[place].state = State::Empty;
             }
         }
+    }
+
+    /// Since when feedback is waited for; `None` when nothing is on its way.
+    pub fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since
     }
 
     /// Bytes sent and not yet reported.
@@ -166,6 +175,7 @@ impl History {
                 self.acknowledged.push(Acknowledged { sequence, size: entry.size, sent_micros, arrival_micros });
             }
         }
+        self.waiting_since = (self.in_flight > DataSize::ZERO).then_some(now);
         let now_micros = self.micros(now);
         let last = self.acknowledged.iter().map(|packet| packet.sent_micros).max();
         let round_trip_micros = last.map(|sent| now_micros.saturating_sub(sent as u64));

@@ -10,6 +10,8 @@ use crate::units::{Bitrate, SinceStart};
 
 /// Most packets that wait: a keyframe of 250 kB and some frames.
 pub const MAX_QUEUED_PACKETS: usize = 512;
+/// More packets than a camera's keyframe has.
+const LONG_QUEUE: usize = 64;
 /// Most bytes that wait: as many packets at full size.
 pub const MAX_QUEUED_BYTES: usize = 512 * 1_200;
 /// A packet that has waited this long comes too late for its frame.
@@ -166,6 +168,12 @@ impl<T: Copy> Pacer<T> {
         self.queues.iter_mut().for_each(Fifo::clear);
         self.packets = 0;
         self.bytes = 0;
+    }
+
+    /// Whether so much waits that it may take long: more than a keyframe of a camera.
+    #[inline]
+    pub fn is_long(&self) -> bool {
+        self.packets > LONG_QUEUE
     }
 
     /// How many packets wait.

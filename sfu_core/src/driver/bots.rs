@@ -1,4 +1,4 @@
-//! Peers inside this process: clear RTP packets between the engine and whoever plays the bot, through two capped rings.
+//! Peers inside this process: clear RTP and RTCP between the engine and whoever plays the bot, through two capped rings.
 //! The worker never waits for a lock: what it cannot hand over now it hands over on its next turn.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,6 +10,8 @@ use crate::ids::{PeerId, RoomId, Ssrc};
 
 /// Most bytes that wait for a bot, and again for the engine: two seconds of 4 Mbit/s.
 pub const MAX_BOT_BYTES: usize = 1_000_000;
+/// Most packets that wait, however short they are: as many as fit of a quiet voice.
+pub const MAX_BOT_PACKETS: usize = 10_000;
 /// Largest packet a bot may send: what fits an Ethernet frame after our own headers.
 pub const MAX_BOT_PACKET: usize = 1_400;
 
@@ -28,7 +30,9 @@ impl PacketRing {
             self.dropped += 1;
             return;
         }
-        while self.bytes.len() + packet.len() > MAX_BOT_BYTES && self.drop_oldest() {}
+        while (self.bytes.len() + packet.len() > MAX_BOT_BYTES || self.lengths.len() >= MAX_BOT_PACKETS)
+            && self.drop_oldest()
+        {}
         self.bytes.extend(packet);
         self.lengths.push_back(packet.len());
     }
@@ -86,8 +90,11 @@ impl PacketRing {
     }
 }
 
-/// Whose packet it is (RFC 3550 §5.1).
+/// Whose packet it is (RFC 3550 §5.1). RTCP is nobody's here, whatever stands in that place (RFC 5761 §4).
 fn ssrc_of(packet: &[u8]) -> Option<Ssrc> {
+    if matches!(packet, [_, 192..=223, ..]) {
+        return None;
+    }
     packet.get(8..12)?.try_into().ok().map(|bytes| Ssrc(u32::from_be_bytes(bytes)))
 }
 
@@ -237,7 +244,7 @@ impl Bots {
     }
 
     /// Drops what [`publish`](Self::publish) has held back: a right has ended, and it may be to some of that. Hardly ever is
-    /// there anything, so that it does not matter whose it is.
+    /// there anything, so that it does not matter whose it is; a keyframe asked for is asked for again.
     pub fn drop_held_back(&mut self) {
         if !std::mem::take(&mut self.waiting) {
             return;

@@ -1,8 +1,11 @@
 //! Figures of the rim: written by one worker, read by anyone at any time without stopping it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::stats::Spread;
 
 /// A figure with one writer.
 #[derive(Debug, Default)]
@@ -30,20 +33,54 @@ impl Figure {
     }
 }
 
+/// From a turn with nothing to do to one that is heard as a stutter, in microseconds.
+const FORWARD_BOUNDS_US: [u64; 12] = [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000];
+
+/// How long something took, in buckets with one writer.
+#[derive(Debug, Default)]
+pub struct Durations {
+    counts: [Figure; FORWARD_BOUNDS_US.len() + 1],
+    sum_us: Figure,
+}
+
+impl Durations {
+    /// Counts `times` observations at once.
+    pub fn observe(&self, span: Duration, times: u64) {
+        let micros = span.as_micros() as u64;
+        self.counts[FORWARD_BOUNDS_US.partition_point(|bound| *bound < micros)].add(times);
+        self.sum_us.add(micros.saturating_mul(times));
+    }
+
+    /// All observations so far, in seconds.
+    pub fn spread(&self) -> Spread {
+        let bounds: Vec<f64> = FORWARD_BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6).collect();
+        let counts = self.counts.iter().map(Figure::load).collect();
+        Spread { bounds, counts, sum: self.sum_us.load() as f64 / 1e6 }
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// What one worker counts.
         #[derive(Debug, Default)]
-        pub struct Counters { $($(#[$doc])* pub $name: Figure),+ }
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Figure,)+
+            /// From the start of a turn that took datagrams in to when the kernel had what left in it, for each datagram.
+            pub forward: Durations,
+        }
 
         /// What one worker had counted at an instant.
-        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-        pub struct CounterValues { $($(#[$doc])* pub $name: u64),+ }
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        pub struct CounterValues {
+            $($(#[$doc])* pub $name: u64,)+
+            /// From the start of a turn that took datagrams in to when the kernel had what left in it, in seconds.
+            pub forward_s: Spread,
+        }
 
         impl Counters {
             /// All figures now.
             pub fn values(&self) -> CounterValues {
-                CounterValues { $($name: self.$name.load()),+ }
+                CounterValues { $($name: self.$name.load(),)+ forward_s: self.forward.spread() }
             }
         }
     };

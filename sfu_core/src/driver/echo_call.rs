@@ -79,13 +79,13 @@ pub struct EchoCaller {
 }
 
 impl EchoCaller {
-    /// Draws certificate, credentials and token.
+    /// Draws certificate, credentials and token. Speaks DTLS up to a version, as the browsers do that the engine is for.
     ///
     /// # Errors
     /// When the cryptographic library lacks something.
     #[allow(clippy::disallowed_methods)]
-    pub fn new() -> io::Result<Self> {
-        let identity = Identity::generate(DtlsVersions::Only12).map_err(io::Error::other)?;
+    pub fn new(versions: DtlsVersions) -> io::Result<Self> {
+        let identity = Identity::generate(versions).map_err(io::Error::other)?;
         let (mut token, mut name, mut secret) = ([0; TOKEN_LEN], [0; 4], [0; 16]);
         for bytes in [&mut token[..], &mut name[..], &mut secret[..]] {
             aws_lc_rs::rand::fill(bytes).map_err(|_| io::Error::other("no randomness"))?;

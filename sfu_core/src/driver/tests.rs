@@ -201,7 +201,16 @@ fn a_datagram_passes_through_the_engine_and_back() {
         let (length, source) = socket.recv_from(&mut bytes).expect("an answer");
         assert_eq!((&bytes[..length], source), (&b"hello"[..], addresses[0]));
     }
-    assert!(driver.counters().iter().all(|counters| counters.datagrams_in == 1));
+    // The answer to a command says that the turn is over in which the datagram left.
+    for worker in 0..driver.workers() {
+        driver.submit(worker, Request { id: 1, command: Command::CreateRoom }).expect("not busy");
+        while !drain(&driver).iter().any(|(from, told)| *from == worker && matches!(told, Outgoing::Reply { .. })) {}
+    }
+    for counters in driver.counters() {
+        let forwarded = counters.forward_s.counts.iter().sum::<u64>();
+        assert_eq!((counters.datagrams_in, counters.datagrams_out, forwarded), (1, 1, 1));
+        assert!(counters.forward_s.sum < 10.0);
+    }
 }
 
 #[test]
@@ -240,10 +249,41 @@ fn closing_refuses_what_was_not_carried_out_and_ends_the_threads() {
         fn drain_events(&mut self, _into: &mut Vec<Event>) {}
     }
     let driver = Driver::start_with(&config(), |_, _| Last(Stand::default())).expect("it starts");
-    driver.close();
+    assert!(driver.close(CLOSE_PATIENCE).is_empty());
     assert_eq!(ENDED.load(Ordering::SeqCst), 2);
     let room = RoomId::new(0, 0);
     assert_eq!(driver.submit(0, Request { id: 1, command: Command::RemoveRoom { room } }), Ok(()), "and then silence");
+}
+
+#[test]
+fn a_worker_that_hangs_is_left_behind_when_the_driver_closes() {
+    struct Hangs(Stand, Arc<Mutex<Receiver<Infallible>>>, mpsc::Sender<()>);
+    impl Drive for Hangs {
+        fn ingest(&mut self, _batch: &mut [Datagram<'_>], _now: Instant) {}
+        fn ingest_bot(&mut self, _bot: PeerId, _packet: &[u8], _now: Instant) {}
+        fn tick(&mut self, now: Instant) -> Instant {
+            self.0.tick(now)
+        }
+        fn flush(&mut self, _sink: &mut dyn Sink, _now: Instant) {}
+        fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal> {
+            if command == Command::CreateRoom {
+                self.2.send(()).expect("the test waits");
+                let _until_released = self.1.lock().expect("not poisoned").recv();
+            }
+            self.0.command(command, now)
+        }
+        fn drain_events(&mut self, _into: &mut Vec<Event>) {}
+    }
+    let (release, held) = mpsc::channel::<Infallible>();
+    let (reached, hanging) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let driver = Driver::start_with(&config(), |_, _| Hangs(Stand::default(), Arc::clone(&held), reached.clone()))
+        .expect("it starts");
+    driver.submit(0, Request { id: 1, command: Command::CreateRoom }).expect("not busy");
+    hanging.recv().expect("the worker hangs");
+    assert_eq!(driver.close(Duration::from_millis(50)), [0], "only the one that hangs");
+    assert!(driver.close(CLOSE_PATIENCE).is_empty(), "nobody waits for it twice");
+    drop(release);
 }
 
 #[test]

@@ -79,6 +79,8 @@ struct Rim {
     arena: SendArena,
     bots: Bots,
     counters: Arc<Counters>,
+    /// When this turn began, if it took datagrams in.
+    taken_in: Option<Instant>,
 }
 
 pub(super) struct Worker<E> {
@@ -105,7 +107,7 @@ impl<E: Drive> Worker<E> {
         let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: libc::POLLIN };
         let fds = std::iter::once(wake.as_raw_fd()).chain(ports.iter().map(AsRawFd::as_raw_fd));
         let watched = fds.map(watch).collect();
-        let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters) };
+        let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters), taken_in: None };
         Self { engine, rim, arena, commands, overtaking, outlet, wake, counters, stop, events, watched }
     }
 
@@ -151,7 +153,9 @@ impl<E: Drive> Worker<E> {
     /// One turn. Returns when the next is due; `None`: at once, because something was left undone.
     pub(super) fn turn(&mut self, now: Instant) -> Option<Instant> {
         self.revoke(now);
+        let before = self.counters.datagrams_in.load();
         let mut again = self.receive(now);
+        self.rim.taken_in = (self.counters.datagrams_in.load() > before).then_some(now);
         for _ in 0..MAX_COMMANDS_PER_TURN {
             let Some(Queued { order, request }) = self.commands.next_command() else {
                 self.overtaking.clear();
@@ -294,6 +298,16 @@ impl<E: Drive> Worker<E> {
     }
 }
 
+impl Rim {
+    /// The kernel has so many datagrams now. The clock is read once for all of them.
+    #[allow(clippy::disallowed_methods)]
+    fn note_handed_over(&self, datagrams: u64) {
+        if let Some(since) = self.taken_in.filter(|_| datagrams > 0) {
+            self.counters.forward.observe(Instant::now().saturating_duration_since(since), datagrams);
+        }
+    }
+}
+
 impl Sink for Rim {
     fn transmit(&mut self, batch: &TransmitBatch) -> usize {
         let mut done = 0;
@@ -309,6 +323,7 @@ impl Sink for Rim {
             };
             let end = (done..batch.groups.len()).find(|&index| !serves(port, index)).unwrap_or(batch.groups.len());
             let sent = self.arena.send(port, batch, done..end);
+            self.note_handed_over(sent.datagrams);
             self.counters.datagrams_out.add(sent.datagrams);
             self.counters.bytes_out.add(sent.bytes);
             self.counters.send_calls.add(sent.calls);

@@ -53,6 +53,11 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
             srtp.inbound.prefetch(next.rtp.is_some());
         }
     }
+    for next in coming.iter().filter(|next| next.rtp.is_none()) {
+        if let Some(member) = engine.peers.find(next.publisher) {
+            member.outbound.controller.prefetch_arrivals();
+        }
+    }
     for fetch in [fetch_subscriptions, fetch_subscribers, fetch_queues] {
         for next in &media {
             if let Some(track) = engine.tracks.find(next.track) {
@@ -152,6 +157,29 @@ fn fetch_transport(member: &Member, rtp: bool) {
     }
 }
 
+/// Fetches what [`super::report`] will touch for `first` and those whose timers come next.
+pub(super) fn of_timers(engine: &Engine, first: PeerId) {
+    let peers: ArrayVec<PeerId, GROUP> =
+        std::iter::once(first).chain(engine.timers.coming()).take(GROUP).collect();
+    let members = || peers.iter().filter_map(|&id| engine.peers.find(id));
+    for member in members() {
+        prefetch(&member.link);
+        prefetch(&member.rtcp);
+        prefetch(&member.armed);
+        prefetch(&member.outbound.report_at);
+        prefetch(&member.outbound.round_trip);
+        member.inbound.prefetch();
+    }
+    for member in members() {
+        member.inbound.arrivals.prefetch_report();
+        for &(_, track) in &member.inbound.tracks {
+            if let Some(track) = engine.tracks.find(track) {
+                prefetch(&track.encodings);
+            }
+        }
+    }
+}
+
 /// Fetches what [`super::flush`] will touch for each of `peers`.
 pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
     let members = || peers.iter().filter_map(|&id| engine.peers.find(id));
@@ -162,8 +190,8 @@ pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
         member.outbound.prefetch();
     }
     for member in members() {
-        if let Some(srtp) = member.peer().and_then(|peer| peer.srtp.as_ref()) {
-            prefetch(&srtp.outbound);
+        if let Some(peer) = member.peer() {
+            prefetch(&peer.srtp);
         }
         member.outbound.history.prefetch();
         if let Some(queued) = member.outbound.pacer.peek() {
@@ -174,6 +202,9 @@ pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
         }
     }
     for member in members() {
+        if let Some(srtp) = member.peer().and_then(|peer| peer.srtp.as_ref()) {
+            srtp.outbound.prefetch();
+        }
         let Some(queued) = member.outbound.pacer.peek() else { continue };
         engine.gate.prefetch(queued.edge);
         engine.witness.prefetch(queued.track, member.id);

@@ -1,5 +1,6 @@
 //! Carrying out commands. Each either does the whole of what it says or refuses and changes nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::gate::Flow;
@@ -8,7 +9,7 @@ use crate::peer::Peer;
 use crate::session::NegotiatedSession;
 
 use super::command::{Cap, Command, Refusal, Reply, Subject, TrackSource};
-use super::event::{Event, PeerState};
+use super::event::Event;
 use super::member::{Link, Member};
 use super::outbound::FirstNumbers;
 use super::room::Room;
@@ -120,6 +121,9 @@ fn create_bot(
     if engine.peers.iter().filter(|(_, member)| matches!(member.link, Link::Bot)).count() >= MAX_BOTS {
         return Err(Refusal::Full(Cap::Bots));
     }
+    if !session.is_within_caps() {
+        return Err(Refusal::BadSession);
+    }
     let ssrc_base = session.send.first().map_or(0x100, |send| send.ssrc.0);
     let first = first_numbers(engine);
     let initial = engine.initial_bitrate;
@@ -153,14 +157,15 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
     let initial = engine.initial_bitrate;
     let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
     let base = member.ssrc_base;
+    if !session.is_within_caps() {
+        return Err(Refusal::BadSession);
+    }
     let in_our_numbers = session.send.iter().enumerate().all(|(n, media)| media.ssrc.0 == base + 2 * n as u32);
     if !in_our_numbers || !member.outbound.apply(session, first, initial) {
         return Err(Refusal::BadSession);
     }
     member.inbound.apply(session);
-    if member.state == PeerState::Connecting {
-        member.described_at.get_or_insert(now);
-    }
+    member.joining.described(now);
     if let Some(transport) = member.peer_mut() {
         transport.connect(&session.remote, session.data, now);
     }
@@ -183,8 +188,6 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
     for _ in 0..inbound {
         engine.listener_lost(room, participant);
     }
-    engine.witness.left(peer);
-    engine.data_witness.left(peer);
     for (_, track) in engine.tracks.iter_mut().filter(|(_, track)| track.room == room) {
         track.subscriptions.retain(|subscription| subscription.subscriber != peer);
         track.cancel_unneeded_keyframes();
@@ -232,7 +235,6 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
     for subscriber in engine.gate.subscribers(Flow::Track(track)) {
         subscribe::revoke(engine, track, subscriber)?;
     }
-    engine.witness.ended(track);
     let subscriptions: Vec<(PeerId, u8)> = engine.tracks.find(track).map_or_else(Vec::new, |track| {
         track.subscriptions.iter().map(|subscription| (subscription.subscriber, subscription.send_index)).collect()
     });
@@ -273,7 +275,7 @@ fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result
     Ok(Reply::Done)
 }
 
-/// A bug of ours while serving somebody ends that room and nothing else.
+/// A bug of ours while serving somebody ends that room and nothing else, even when it breaks again while it is cleared.
 pub(super) fn fail_room(engine: &mut Engine, serving: Served) {
     engine.stats.panics += 1;
     let room = match serving {
@@ -282,18 +284,44 @@ pub(super) fn fail_room(engine: &mut Engine, serving: Served) {
         Served::Room(room) => Some(room),
     };
     if let Some(room) = room.filter(|room| engine.rooms.find(*room).is_some()) {
-        // Those that a command was about to let in are there although the room does not list them yet.
-        let peers: Vec<PeerId> =
-            engine.peers.iter().filter(|(_, member)| member.room == room).map(|(peer, _)| peer).collect();
-        for peer in peers {
-            // Nothing more can be done for a peer that cannot even be removed.
-            let _ = remove_peer(engine, peer);
-        }
-        if let Some(room) = engine.rooms.find_mut(room) {
-            room.failed = true;
-        }
+        clear_failed(engine, room);
         engine.emit(Event::RoomFailed { room });
     }
     // The turn that broke took its list along.
     engine.pending.peers = engine.peers.iter().filter(|(_, member)| member.pending).map(|(id, _)| id).collect();
+}
+
+/// Takes everyone and everything out of a room that failed: in order as far as that works, the rest by force.
+fn clear_failed(engine: &mut Engine, room: RoomId) {
+    // Those that a command was about to let in are there although the room does not list them yet.
+    for peer in peers_of(engine, room) {
+        // What this leaves is taken below.
+        let _ = attempt(engine, |engine| remove_peer(engine, peer));
+    }
+    let tracks: Vec<TrackId> =
+        engine.tracks.iter().filter(|(_, track)| track.room == room).map(|(track, _)| track).collect();
+    for track in tracks {
+        attempt(engine, |engine| engine.gate.revoke_flow(Flow::Track(track)));
+        attempt(engine, |engine| engine.tracks.remove(track));
+    }
+    for peer in peers_of(engine, room) {
+        attempt(engine, |engine| engine.gate.revoke_flow(Flow::Data(peer)));
+        attempt(engine, |engine| engine.gate.revoke_subscriber(peer));
+        attempt(engine, |engine| engine.demux.remove_peer(peer));
+        attempt(engine, |engine| engine.peers.remove(peer));
+    }
+    engine.hearing.close(room, &mut engine.witness, &mut engine.data_witness);
+    if let Some(room) = engine.rooms.find_mut(room) {
+        *room = Room::new();
+        room.failed = true;
+    }
+}
+
+fn peers_of(engine: &Engine, room: RoomId) -> Vec<PeerId> {
+    engine.peers.iter().filter(|(_, member)| member.room == room).map(|(peer, _)| peer).collect()
+}
+
+/// One step of clearing, so that a table that is broken keeps nobody in another.
+fn attempt<R>(engine: &mut Engine, step: impl FnOnce(&mut Engine) -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(|| step(engine))).ok()
 }

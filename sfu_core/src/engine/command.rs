@@ -309,6 +309,10 @@ pub enum Refusal {
     /// The engine holds as many as it may: ask again later, or raise the cap.
     #[error("the engine is full: {0}")]
     Full(Cap),
+    /// An end-to-end encrypted track whose sender does not tell where its keyframes are keeps the encoding that a
+    /// subscription began with.
+    #[error("the track hides its keyframes, so that a subscription keeps its encoding")]
+    EncodingHeld,
     /// The peer has no data channel of that label.
     #[error("the peer has no open data channel of that label")]
     UnknownChannel,

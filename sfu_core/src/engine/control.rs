@@ -22,6 +22,9 @@ use super::{Engine, Served, data, flush};
 /// Handshake datagrams worked on in one turn: 8 are about 1 ms, so that 200 who join at once do not delay packets.
 const HANDSHAKES_PER_TURN: usize = 8;
 
+/// Peers whose handshake waits for its turn: all there are. Whoever finds no place is heard when the remote repeats itself.
+pub(super) const MAX_WAITING_HANDSHAKES: usize = 16_384;
+
 /// While loss leaves this share of what everything takes at its lowest, nothing is paused for it.
 const REPAIRABLE: f64 = 0.65;
 
@@ -59,7 +62,8 @@ pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
         return engine.stats.drops.unknown_source += 1;
     };
     transport.on_dtls(datagram.source, datagram.bytes, now);
-    if transport.pending_handshake() > 0 && !engine.handshakes.contains(&peer) {
+    let has_place = engine.handshakes.len() < MAX_WAITING_HANDSHAKES;
+    if transport.pending_handshake() > 0 && has_place && !engine.handshakes.contains(&peer) {
         engine.handshakes.push_back(peer);
     }
     settle(engine, peer, now);
@@ -113,17 +117,27 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
     match event {
         PeerEvent::AddressHeard(address) => {
             engine.demux.insert(address, peer);
+            if let Some(member) = engine.peers.find_mut(peer) {
+                member.joining.heard(now);
+            }
         }
         PeerEvent::AddressProved(address) => {
             engine.demux.confirm(address, peer);
         }
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
+        PeerEvent::WayFound => {
+            let span = engine.peers.find(peer).and_then(|member| member.joining.way_found(now));
+            engine.stats.quality.join_ice_s.observe_span(span);
+        }
+        PeerEvent::KeysAgreed => {
+            let span = engine.peers.find(peer).and_then(|member| member.joining.keys_agreed(now));
+            engine.stats.quality.join_dtls_s.observe_span(span);
+        }
+        PeerEvent::StunReplayed => engine.stats.stun_replays += 1,
         PeerEvent::Connected { profile, dtls_version } => {
             if let Some(member) = engine.peers.find_mut(peer) {
-                if let Some(at) = member.described_at.take() {
-                    let lasted = now.saturating_duration_since(at);
-                    engine.stats.quality.join_s.observe(lasted.as_secs_f64());
-                }
+                let publishes = !member.inbound.tracks.is_empty();
+                engine.stats.quality.join_s.observe_span(member.joining.connected(publishes, now));
                 member.outbound.report_at = Some(now);
             }
             let srtp_profile = profile.name().to_owned();
@@ -140,6 +154,7 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         PeerEvent::PathChanged => {
             if let Some(member) = engine.peers.find_mut(peer) {
                 member.outbound.controller.on_route_change(now);
+                member.outbound.round_trip = None;
             }
             restart_subscriptions(engine, peer, now);
         }
@@ -241,11 +256,15 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         for (rate, encoding) in rates.iter_mut().zip(&track.encodings) {
             *rate = Some(encoding.reception.bitrate(now)).filter(|rate| rate.as_bps() > 0);
         }
+        if let Some(current) = subscription.selector.current().filter(|_| track.holds_encodings()) {
+            keep_only(current, &mut rates);
+        }
+        let may_flow = subscription.edge.is_some() && !track.awaits_choice(now);
         demands.push(Demand {
             key: id.as_u64(),
             kind: track.kind,
             priority: priority(track.source),
-            limit: subscription.edge.map(|_| subscription.limit.encoding.min(highest)),
+            limit: may_flow.then(|| subscription.limit.encoding.min(highest)),
             rates,
         });
         sections.push(id);
@@ -273,6 +292,31 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     }
 }
 
+/// Leaves an encoding that is kept as the only choice while it flows, or nothing does: a screen may be still. When it has
+/// ended and others go on, one of them is chosen, for its picture stands anyway.
+fn keep_only(current: u8, rates: &mut [Option<Bitrate>; MAX_ENCODINGS]) {
+    let place = usize::from(current);
+    let flows = rates.get(place).is_some_and(Option::is_some);
+    if flows || rates.iter().all(Option::is_none) {
+        let kept = rates.get(place).copied().flatten().unwrap_or(Bitrate::kbps(1));
+        *rates = [None; MAX_ENCODINGS];
+        if let Some(rate) = rates.get_mut(place) {
+            *rate = Some(kept);
+        }
+    }
+}
+
+/// Chooses anew for everyone who receives a track of which it was not known before its first packet how to choose.
+pub(super) fn choose_anew(engine: &mut Engine, id: crate::ids::TrackId, now: Instant) {
+    let Some(track) = engine.tracks.find(id).filter(|track| track.encrypted && track.encodings.len() > 1) else {
+        return;
+    };
+    let subscribers: Vec<PeerId> = track.subscriptions.iter().map(|subscription| subscription.subscriber).collect();
+    for subscriber in subscribers {
+        allocate(engine, subscriber, now);
+    }
+}
+
 /// What everything wanted takes at its lowest.
 fn lowest_of(demands: &[Demand]) -> Bitrate {
     let lowest: Bitrate = demands
@@ -289,9 +333,13 @@ fn retarget(engine: &mut Engine, peer: PeerId, id: crate::ids::TrackId, target: 
     let Some(track) = engine.tracks.find_mut(id) else { return };
     let publisher = track.publisher;
     let kind = track.kind;
+    let holds = track.holds_encodings();
     let Some(subscription) = track.subscription_mut(peer) else { return };
     let target = Target { temporal: target.temporal.min(subscription.limit.temporal), ..target };
     let before = subscription.selector.target().encoding;
+    if holds && subscription.selector.current().is_some_and(|current| target.encoding != Some(current)) {
+        subscription.selector.reset();
+    }
     subscription.selector.set_target(target);
     let changed = subscription.edge.is_some() && subscription.announced != Some(target.encoding);
     if changed {

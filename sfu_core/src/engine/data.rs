@@ -56,7 +56,6 @@ pub(super) fn allow(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) 
     }
     let known = engine.gate.find(Flow::Data(publisher), subscriber).is_some();
     engine.gate.allow(Flow::Data(publisher), subscriber).ok_or(Refusal::Full(Cap::Edges))?;
-    engine.data_witness.granted(publisher, subscriber);
     if !known {
         engine.listener_gained(subscriber);
     }
@@ -68,7 +67,6 @@ pub(super) fn revoke(engine: &mut Engine, publisher: PeerId, subscriber: PeerId)
     engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?;
     let member = engine.peers.find_mut(subscriber).ok_or(Refusal::UnknownPeer)?;
     let (room, participant) = (member.room, member.participant);
-    engine.data_witness.withdrawn(publisher, subscriber);
     let Some(edge) = engine.gate.find(Flow::Data(publisher), subscriber) else { return Ok(Reply::Done) };
     engine.gate.revoke(Flow::Data(publisher), subscriber);
     if let Some(data) = member.peer_mut().and_then(|transport| transport.data.as_mut()) {

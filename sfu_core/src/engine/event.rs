@@ -153,6 +153,8 @@ pub struct TrackSnapshot {
     pub kind: MediaKind,
     /// Whether it is muted by the server.
     pub muted: bool,
+    /// Whether each subscription keeps the encoding it began with, because keyframes are hidden.
+    pub holds_encodings: bool,
     /// To whom it may flow.
     pub allowed: Vec<PeerId>,
 }

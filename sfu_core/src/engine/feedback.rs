@@ -22,6 +22,9 @@ use super::seal::DescriptorPatch;
 /// Packets one NACK may ask for: more than anyone can use at once, and a bound on what a hostile one costs.
 const MAX_NACKED: usize = 200;
 
+/// For so many round trips packets are kept: lost, asked for, lost again, asked for again.
+const KEPT_ROUND_TRIPS: u32 = 4;
+
 /// One authenticated or forged RTCP datagram from an address that `from` has proved to own.
 pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
     let Some(srtp) = engine.peers.find_mut(from).and_then(|member| member.peer_mut()?.srtp.as_mut()) else {
@@ -32,11 +35,8 @@ pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], no
         Err(SrtpError::Replayed) => return engine.stats.drops.replayed += 1,
         Err(_) => return engine.stats.drops.unauthenticated += 1,
     };
-    for packet in rtcp::packets(plain) {
-        let Ok(packet) = packet else {
-            return engine.stats.drops.malformed += 1;
-        };
-        on_packet(engine, from, &packet, now);
+    if rtcp::visit(plain, |packet| on_packet(engine, from, packet, now)).is_err() {
+        engine.stats.drops.malformed += 1;
     }
 }
 
@@ -95,6 +95,12 @@ fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], n
     for block in blocks {
         member.outbound.on_report_block(block, &mut engine.stats, now);
     }
+    let Some(round_trip) = member.round_trip() else { return };
+    for track in member.outbound.send.iter().filter_map(|send| send.track) {
+        if let Some(track) = engine.tracks.find_mut(track) {
+            track.keep_for(round_trip * KEPT_ROUND_TRIPS);
+        }
+    }
 }
 
 /// The subscriber lacks packets: those still in the ring go into its queue again (RFC 4585 §6.2.1, RFC 4588).
@@ -110,6 +116,7 @@ fn on_nack(engine: &mut Engine, from: PeerId, nack: &Nack<'_>, now: Instant) {
 
 fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: Instant) -> Option<()> {
     let member = engine.peers.find_mut(from)?;
+    let round_trip = member.round_trip().unwrap_or(Duration::from_millis(50));
     let send_index = member.outbound.section_of(media)?;
     let section = member.outbound.send.get(usize::from(send_index))?;
     section.rtx_ssrc?;
@@ -127,8 +134,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
-    let round_trip = member.outbound.round_trip.unwrap_or(Duration::from_millis(50));
-    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, now)
+    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, engine.epoch.micros_at(now))
         || !member.outbound.may_retransmit(len, repairs, now)
     {
         return None;

@@ -79,7 +79,7 @@ fn flush_member(
     }
     let route = member.route;
     if !member.rtcp.is_empty() {
-        flush_rtcp(member, route, writer);
+        flush_rtcp(member, route, writer, sink);
     }
     while !writer.is_full() {
         let Some(queued) = member.outbound.pacer.poll(at.0) else { break };
@@ -112,9 +112,15 @@ pub(super) fn flush_transport(member: &mut Member, writer: &mut BatchWriter) {
     }
 }
 
-/// RTCP was written in the clear when it came due; it is sealed now, or dropped when there is no way to the peer.
-fn flush_rtcp(member: &mut Member, route: Option<Route>, writer: &mut BatchWriter) {
-    let Link::Network(peer) = &mut member.link else { return };
+/// RTCP was written in the clear when it came due; it is sealed now, or dropped when there is no way to the peer. Bots get
+/// it as it is.
+fn flush_rtcp(member: &mut Member, route: Option<Route>, writer: &mut BatchWriter, sink: &mut dyn Sink) {
+    let Link::Network(peer) = &mut member.link else {
+        for compound in member.rtcp.datagrams() {
+            sink.deliver(member.id, compound);
+        }
+        return member.rtcp.clear();
+    };
     let (Some(route), Some(srtp)) = (route, peer.srtp.as_mut()) else {
         return member.rtcp.clear();
     };

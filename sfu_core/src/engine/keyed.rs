@@ -46,9 +46,10 @@ impl Engine {
                 return Err(Refusal::BadSession);
             }
         }
-        if let Some(room) = self.rooms.find_mut(room) {
-            room.peers.insert(id);
+        if let Some(state) = self.rooms.find_mut(room) {
+            state.peers.insert(id);
         }
+        self.hearing.seat(id, room);
         control::settle(self, id, now);
         Ok(id)
     }

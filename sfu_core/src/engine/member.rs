@@ -1,6 +1,6 @@
 //! A peer as a member of a room: its transport, what it sends, what it gets.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::{ParticipantId, PeerId, RoomId};
 use crate::peer::Peer;
@@ -10,6 +10,7 @@ use super::batch::Route;
 use super::data::Voice;
 use super::event::PeerState;
 use super::inbound::Inbound;
+use super::joining::Joining;
 use super::outbound::Outbound;
 use super::rtcp_queue::RtcpQueue;
 
@@ -48,8 +49,8 @@ pub(crate) struct Member {
     /// Our ICE user name fragment and password.
     pub(crate) ice: (String, String),
     pub(crate) state: PeerState,
-    /// When its remote was described first, until it is connected.
-    pub(crate) described_at: Option<Instant>,
+    /// How far its join is.
+    pub(crate) joining: Joining,
     /// How much it may say on data channels.
     pub(crate) voice: Voice,
     /// Scratch for one control datagram.
@@ -81,7 +82,7 @@ impl Member {
             ice: (String::new(), String::new()),
             ssrc_base,
             state,
-            described_at: None,
+            joining: Joining::default(),
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),
@@ -121,6 +122,12 @@ impl Member {
     /// Whether RTCP or the transport's own datagrams wait for the next flush.
     pub(crate) fn has_control(&self) -> bool {
         !self.rtcp.is_empty() || self.transport_work
+    }
+
+    /// There and back: as its reports on what we send say, else as its answers to our checks do. A peer that only publishes
+    /// has no reports to make.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.outbound.round_trip.or_else(|| self.peer()?.round_trip())
     }
 
     pub(crate) fn peer(&self) -> Option<&Peer> {

@@ -31,6 +31,8 @@ const PROMISE_PACING: f64 = 1.25;
 const ESTIMATE_MOVED: f64 = 0.05;
 /// Layers are chosen anew at most this often; every feedback would be too often.
 const ALLOCATE_INTERVAL: Duration = Duration::from_millis(200);
+/// More jitter than this no receiver has: its buffer would have been empty for as long.
+const MAX_JITTER_S: f64 = 1.0;
 /// Retransmission budget that can be saved up.
 const RTX_BURST: Duration = Duration::from_millis(500);
 
@@ -96,6 +98,12 @@ impl SendTrack {
         (expected - lost, lost)
     }
 
+    /// What a report says of the jitter. It is the remote's to write: a single lie must not be all of the sum.
+    fn jitter_s(&self, block: &ReportBlock) -> f64 {
+        let rate = self.payload_types.first().map_or(90_000, |payload| payload.clock_rate_hz).max(1);
+        (f64::from(block.jitter) / f64::from(rate)).min(MAX_JITTER_S)
+    }
+
     /// The share of the estimate that repairs may take: what is lost has to come again, some of it more than once, or what
     /// came is of no use.
     pub(crate) fn repair_share(&self) -> f64 {
@@ -109,6 +117,8 @@ pub(crate) struct Outbound {
     pub(crate) pacer: Pacer<Queued>,
     pub(crate) history: History,
     pub(crate) stamp: Stamp,
+    /// Whether the controller counts what leaves.
+    pub(crate) counts_sent: bool,
     pub(crate) controller: Box<dyn Controller>,
     pub(crate) send: Vec<SendTrack>,
     pub(crate) padding: PaddingCredit,
@@ -149,6 +159,7 @@ impl Outbound {
             stamp: Stamp::default(),
             pacer: Pacer::new(initial * 2.5, now),
             history: History::new(now),
+            counts_sent: false,
             controller: Box::new(DelayController::new(initial)),
             estimate: Estimate {
                 target: initial,
@@ -183,6 +194,7 @@ impl Outbound {
         }
         if self.send.is_empty() && session.feedback != CongestionFeedback::TransportCc {
             self.controller = Box::new(RembController::new(initial));
+            self.counts_sent = self.controller.counts_sent();
         }
         self.stamp = Stamp::new(&session.extensions);
         for (known, media) in self.send.iter_mut().zip(&session.send) {
@@ -215,7 +227,7 @@ impl Outbound {
 
     /// Asks the controller what may be sent now.
     pub(crate) fn estimate_anew(&mut self, now: Instant) {
-        self.estimate = self.controller.tick(now);
+        self.estimate = self.controller.tick(self.history.waiting_since(), now);
         self.pacer.set_rate(self.estimate.pacing.max(self.promised));
     }
 
@@ -272,6 +284,7 @@ impl Outbound {
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
         stats.quality.loss_out.observe(send.loss);
+        stats.quality.jitter_out_s.observe(send.jitter_s(block));
         // Reports are the remote's to write: it cannot have lost more than was sent.
         let lost_in_all = u64::try_from(block.cumulative_lost).unwrap_or(0).min(send.packets);
         stats.lost_packets_out += lost_in_all.saturating_sub(send.lost);
@@ -344,7 +357,15 @@ const RESEND_PLACES: usize = 256;
 /// Which packets were sent again lately: not again within a round trip.
 #[derive(Debug)]
 pub(crate) struct RecentResends {
-    places: Box<[Option<(u8, u16, Instant)>; RESEND_PLACES]>,
+    places: Box<[Option<Resend>; RESEND_PLACES]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Resend {
+    section: u8,
+    sequence: u16,
+    /// The low bits of milliseconds: what was sent 49 days ago is taken for new, which costs one round trip.
+    millis: u32,
 }
 
 impl Default for RecentResends {
@@ -354,14 +375,16 @@ impl Default for RecentResends {
 }
 
 impl RecentResends {
-    /// Whether the packet may be sent again now; notes that it is.
-    pub(crate) fn may(&mut self, section: u8, sequence: u16, round_trip: Duration, now: Instant) -> bool {
+    /// Whether the packet may be sent again now, so many microseconds after the engine began; notes that it is.
+    pub(crate) fn may(&mut self, section: u8, sequence: u16, round_trip: Duration, now_micros: u64) -> bool {
+        let millis = (now_micros / 1_000) as u32;
         let place = &mut self.places[(usize::from(sequence) ^ (usize::from(section) << 4)) % RESEND_PLACES];
-        let too_soon = place.is_some_and(|(known_section, known, at)| {
-            known_section == section && known == sequence && now.saturating_duration_since(at) < round_trip
+        let too_soon = place.is_some_and(|last| {
+            let since = Duration::from_millis(u64::from(millis.wrapping_sub(last.millis)));
+            last.section == section && last.sequence == sequence && since < round_trip
         });
         if !too_soon {
-            *place = Some((section, sequence, now));
+            *place = Some(Resend { section, sequence, millis });
         }
         !too_soon
     }

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::resend::MAX_KEEP;
 use crate::forward::rewriter::SwitchClocks;
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
@@ -20,6 +21,7 @@ use crate::stats::{Drops, EngineStats};
 use crate::units::DataSize;
 
 use super::batch::{BatchWriter, Route};
+use super::control;
 use super::event::Event;
 use super::intake::{self, Incoming};
 use super::member::{Link, Member};
@@ -65,7 +67,11 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
     intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers, now);
     let (room, muted) = (track.room, track.muted);
     if !std::mem::replace(&mut track.started, true) {
+        track.started_at = Some(now);
+        let span = publisher.joining.media_came(now);
+        engine.stats.quality.join_first_packet_s.observe_span(span);
         engine.emit(Event::TrackStarted { track: source.track, codec: incoming.facts.codec });
+        control::choose_anew(engine, source.track, now);
     }
     if muted {
         return;
@@ -93,14 +99,22 @@ fn fan_out(
         MediaKind::Audio => PaceKind::Audio,
         MediaKind::Video => PaceKind::Video,
     };
-    let (id, clocks) = (track.id, &track.clocks);
+    let (id, clocks, mut backlogged) = (track.id, &track.clocks, false);
     for subscription in &mut track.subscriptions {
         let Some(queued) = rewritten(subscription, id, encoding, incoming, clocks, stats, now) else { continue };
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
-        if !subscriber.outbound.pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), now) {
+        let pacer = &mut subscriber.outbound.pacer;
+        if !pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), now) {
             stats.drops.send_queue_full += 1;
         }
+        if pacer.is_long() {
+            backlogged = true;
+        }
         pending.note(subscriber);
+    }
+    if backlogged && let Some(encoding) = track.encodings.get_mut(usize::from(encoding)) {
+        // What waits for its turn lies in the ring.
+        encoding.ring.keep_for(MAX_KEEP);
     }
 }
 
@@ -221,7 +235,9 @@ pub(super) fn leave(
         outbound.history.on_sent(len as u16, now.0);
     }
     outbound.padding.spend(len);
-    outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
+    if outbound.counts_sent {
+        outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
+    }
     send.packets += 1;
     send.bytes += stored.payload.len() as u64;
     if queued.retransmission {

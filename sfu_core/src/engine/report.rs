@@ -36,7 +36,7 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     let tracks: ArrayVec<TrackId, MAX_TRACKS_PER_PEER> =
         member.inbound.tracks.iter().map(|(_, track)| *track).collect();
     let sender = Ssrc(member.ssrc_base);
-    let round_trip = member.outbound.round_trip.unwrap_or(ROUND_TRIP_GUESS);
+    let round_trip = member.round_trip().unwrap_or(ROUND_TRIP_GUESS);
     let mut next = None;
     let mut soonest = |at: Option<Instant>| next = [next, at].into_iter().flatten().min();
 

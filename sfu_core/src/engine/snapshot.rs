@@ -32,6 +32,7 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 peer: track.publisher,
                 kind: track.kind,
                 muted: track.muted,
+                holds_encodings: track.holds_encodings(),
                 allowed: engine.gate.subscribers(flow_of(id)),
             })
             .collect(),
@@ -67,7 +68,7 @@ fn is_joining(member: &Member) -> bool {
 pub(super) fn peer_stats(engine: &Engine, member: &Member, now: Instant) -> PeerStats {
     PeerStats {
         connected: member.state == PeerState::Connected,
-        rtt_s: member.outbound.round_trip.map(|rtt| rtt.as_secs_f64()),
+        rtt_s: member.round_trip().map(|rtt| rtt.as_secs_f64()),
         estimate_bps: member.outbound.estimate.target.as_bps(),
         send_queue_s: member.outbound.pacer.oldest_wait(now).as_secs_f64(),
         receive: member.inbound.tracks.iter().flat_map(|(_, track)| receive_stats(engine, *track, now)).collect(),

@@ -99,7 +99,6 @@ pub(super) fn allow(
     }
     let known = engine.gate.find(Flow::Track(track), subscriber).is_some();
     let edge = engine.gate.allow(Flow::Track(track), subscriber).ok_or(Refusal::Full(Cap::Edges))?;
-    engine.witness.granted(track, subscriber);
     if !known {
         engine.listener_gained(subscriber);
     }
@@ -118,7 +117,6 @@ pub(super) fn revoke(engine: &mut Engine, track: TrackId, subscriber: PeerId) ->
     let member = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?;
     let (room, participant) = (member.room, member.participant);
     let was_live = engine.gate.revoke(Flow::Track(track), subscriber);
-    engine.witness.withdrawn(track, subscriber);
     if let Some(state) = engine.tracks.find_mut(track) {
         if let Some(subscription) = state.subscription_mut(subscriber) {
             subscription.edge = None;
@@ -142,7 +140,11 @@ pub(super) fn limit(
     now: Instant,
 ) -> Result<Reply, Refusal> {
     let state = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
+    let holds = state.holds_encodings();
     let subscription = state.subscription_mut(subscriber).ok_or(Refusal::UnknownPeer)?;
+    if holds && subscription.selector.current().is_some_and(|current| limit.encoding < current) {
+        return Err(Refusal::EncodingHeld);
+    }
     subscription.limit = limit;
     control::allocate(engine, subscriber, now);
     Ok(Reply::Done)

@@ -17,6 +17,7 @@ mod joins;
 mod limits;
 mod rig;
 mod told;
+mod witness;
 
 use rig::{Rig, mid};
 

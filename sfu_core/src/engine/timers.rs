@@ -50,6 +50,11 @@ impl Timers {
         }
     }
 
+    /// Who comes next, in the same order.
+    pub(crate) fn coming(&self) -> impl Iterator<Item = PeerId> {
+        self.due.iter().map(|(_, peer)| *peer)
+    }
+
     /// The next peer whose deadline had come when the turn began, with that deadline; the caller skips it when the peer
     /// notes another one.
     pub(crate) fn pop_due(&mut self) -> Option<(PeerId, Instant)> {

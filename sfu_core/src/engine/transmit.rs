@@ -44,6 +44,6 @@ pub trait Sink {
     /// Sends the groups in order and says how many left whole. The rest is dropped by the engine, never sealed again.
     fn transmit(&mut self, batch: &TransmitBatch) -> usize;
 
-    /// Hands a clear RTP packet to a peer that lives in this process.
+    /// Hands a clear RTP packet, or a compound of RTCP packets, to a peer that lives in this process.
     fn deliver(&mut self, bot: PeerId, packet: &[u8]);
 }

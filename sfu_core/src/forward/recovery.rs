@@ -8,8 +8,11 @@ use arrayvec::ArrayVec;
 
 /// A hole is often a reordering: wait this long before asking.
 const REORDER_WAIT: Duration = Duration::from_millis(8);
-/// Ask again after this or the round trip, whichever is longer.
+/// Ask again after this or the round trip and [`PATIENCE`], whichever is longer.
 const MIN_RETRY: Duration = Duration::from_millis(25);
+/// This part of a round trip more: an answer takes a whole one and what the publisher's pacer adds, and whoever asked again
+/// just then would have everything sent twice.
+const PATIENCE: u32 = 8;
 /// How often one packet is asked for.
 const MAX_TRIES: u8 = 10;
 /// What is older than this would come too late to be shown.
@@ -72,7 +75,7 @@ impl Recovery {
                 break;
             }
             missing.tries += 1;
-            missing.ask_at = now + round_trip.max(MIN_RETRY);
+            missing.ask_at = now + (round_trip + round_trip / PATIENCE).max(MIN_RETRY);
         }
         self.requested += request.len() as u64;
         request
@@ -128,7 +131,8 @@ mod tests {
         assert_eq!(recovery.poll_request(RTT, first).as_slice(), &[0, 1]);
         assert!(recovery.poll_request(RTT, first + RTT / 2).is_empty());
         recovery.on_packet(65_536, first + RTT / 2);
-        assert_eq!(recovery.poll_request(RTT, first + RTT).as_slice(), &[1]);
+        assert!(recovery.poll_request(RTT, first + RTT).is_empty(), "the answer is about to come");
+        assert_eq!(recovery.poll_request(RTT, first + RTT + RTT / PATIENCE).as_slice(), &[1]);
         assert_eq!(recovery.requested(), 3);
     }
 

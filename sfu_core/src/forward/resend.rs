@@ -11,8 +11,10 @@ use crate::ids::TrackId;
 use crate::prefetch::prefetch;
 use crate::session::{Codec, MediaKind};
 
-/// A subscriber may ask again for what is younger than this: two round trips of a bad path.
-const KEEP: Duration = Duration::from_secs(1);
+/// What is younger than this can be sent again to a subscriber whose path is short: a few round trips of it.
+const MIN_KEEP: Duration = Duration::from_millis(300);
+/// The longest that anyone may ask for: two round trips of a bad path, and what waits longest in a pacer's queue.
+pub const MAX_KEEP: Duration = Duration::from_secs(1);
 /// Packets one ring holds at most: 1 s at 8 Mbit/s of full packets.
 pub const MAX_RING_PACKETS: usize = 1024;
 /// Bytes one ring holds at most, likewise.
@@ -21,8 +23,8 @@ pub const MAX_RING_BYTES: usize = 1 << 20;
 pub const MAX_STORED_BYTES: usize = 1500;
 
 /// First sizes: sound of 50 packets/s fits without growing, pictures grow by their rate.
-const AUDIO_PACKETS: usize = 64;
-const AUDIO_BYTES: usize = 16 << 10;
+const AUDIO_PACKETS: usize = 32;
+const AUDIO_BYTES: usize = 4 << 10;
 const VIDEO_PACKETS: usize = 128;
 const VIDEO_BYTES: usize = 64 << 10;
 
@@ -110,7 +112,9 @@ pub struct PacketRing {
     arena: Box<[u8]>,
     /// Bytes ever written, gaps at the end of the arena included.
     written: u64,
-    /// Packets since the last look at the age, and when that was: to see whether the ring is too small for [`KEEP`].
+    /// For how long packets are wanted.
+    keep: Duration,
+    /// Packets since the last look at the age, and when that was: to see whether the ring is too small for that.
     lap_started: Option<Instant>,
     lap_packets: usize,
     lap_from: u64,
@@ -127,10 +131,17 @@ impl PacketRing {
             entries: vec![VACANT; packets].into_boxed_slice(),
             arena: vec![0; bytes].into_boxed_slice(),
             written: 0,
+            keep: MIN_KEEP,
             lap_started: None,
             lap_packets: 0,
             lap_from: 0,
         }
+    }
+
+    /// Somebody may want packets that are `span` old, or [`MAX_KEEP`] if that is less: room is made when it is needed.
+    #[inline]
+    pub fn keep_for(&mut self, span: Duration) {
+        self.keep = self.keep.max(span.min(MAX_KEEP));
     }
 
     /// Keeps a packet. Returns false, and keeps nothing, when it is too large to be forwarded.
@@ -140,7 +151,7 @@ impl PacketRing {
             return false;
         }
         self.grow_when_too_small(now);
-        let mut start = (self.written % self.arena.len() as u64) as usize;
+        let mut start = self.place(self.written);
         if start + len > self.arena.len() {
             self.written += (self.arena.len() - start) as u64;
             start = 0;
@@ -166,7 +177,7 @@ impl PacketRing {
         if entry.sequence != sequence || self.written - entry.position > self.arena.len() as u64 {
             return None;
         }
-        let start = (entry.position % self.arena.len() as u64) as usize;
+        let start = self.place(entry.position);
         let middle = start + usize::from(entry.extensions_len);
         let end = middle + usize::from(entry.payload_len);
         Some(Stored {
@@ -181,8 +192,14 @@ impl PacketRing {
     pub fn prefetch(&self, sequence_number: u16, count: usize, bytes: usize) {
         let first = usize::from(sequence_number) & (self.entries.len() - 1);
         prefetch(&self.entries[first..self.entries.len().min(first + count)]);
-        let start = (self.written % self.arena.len() as u64) as usize;
+        let start = self.place(self.written);
         prefetch(&self.arena[start..self.arena.len().min(start + bytes)]);
+    }
+
+    /// Where a position falls in the arena, whose length is a power of two.
+    #[inline]
+    fn place(&self, position: u64) -> usize {
+        position as usize & (self.arena.len() - 1)
     }
 
     /// Whether the packet came already.
@@ -195,7 +212,8 @@ impl PacketRing {
         self.arena.len() + self.entries.len() * size_of::<Entry>()
     }
 
-    /// Doubles what ran full in less than [`KEEP`]: happens a few times at the start of an encoding, then never again.
+    /// Doubles what ran full in less time than packets are wanted for: happens a few times at the start of an encoding, or
+    /// when a subscriber comes whose path is long.
     fn grow_when_too_small(&mut self, now: Instant) {
         let started = *self.lap_started.get_or_insert(now);
         self.lap_packets += 1;
@@ -204,7 +222,7 @@ impl PacketRing {
         if !full && !lapped {
             return;
         }
-        if now.saturating_duration_since(started) < KEEP {
+        if now.saturating_duration_since(started) < self.keep {
             if full && self.entries.len() < MAX_RING_PACKETS {
                 self.double_entries();
             }

@@ -145,7 +145,7 @@ impl Rewriter {
         now: Instant,
     ) -> Option<Rewritten> {
         if switched || self.last_arrival.is_none() {
-            self.switch(facts, encoding, clocks);
+            self.switch(facts, encoding, clocks, now);
         }
         if self.current().encoding != encoding {
             return None;
@@ -317,15 +317,22 @@ impl Rewriter {
     }
 
     #[cold]
-    fn switch(&mut self, facts: &PacketFacts, encoding: u8, clocks: &SwitchClocks) {
+    fn switch(&mut self, facts: &PacketFacts, encoding: u8, clocks: &SwitchClocks, now: Instant) {
+        // What begins again without a keyframe in sight must not look like the next frame: one number out, and one
+        // picture, never come, so that the decoder stops until the keyframe that was asked for is there.
+        let hole = self.last_arrival.is_some() && facts.may_be_keyframe && !facts.keyframe;
+        if hole {
+            self.number(self.highest_in.wrapping_add(1), State::Withheld, now);
+        }
+        let step = 1 + u8::from(hole);
         let offsets = Offsets {
             timestamp: self.timestamp_after_switch(facts, encoding, clocks).wrapping_sub(facts.timestamp),
             picture_id: match (self.last_picture_id, facts.vp8.and_then(|vp8| vp8.picture_id)) {
-                (Some(last), Some(new)) => last.wrapping_add(1).wrapping_sub(new.value),
+                (Some(last), Some(new)) => last.wrapping_add(u16::from(step)).wrapping_sub(new.value),
                 _ => 0,
             },
             tl0_pic_idx: match (self.last_tl0, facts.vp8.and_then(|vp8| vp8.tl0_pic_idx)) {
-                (Some(last), Some(new)) => last.wrapping_add(1).wrapping_sub(new.value),
+                (Some(last), Some(new)) => last.wrapping_add(step).wrapping_sub(new.value),
                 _ => 0,
             },
         };

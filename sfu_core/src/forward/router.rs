@@ -1,7 +1,7 @@
 //! Who wants a packet: a track with its encodings and its subscriptions. The engine walks a track's subscriptions in the
 //! order in which they were made.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
@@ -23,6 +23,10 @@ use crate::units::NtpTime;
 
 /// Subscriptions of one track: everyone in the largest room.
 pub const MAX_SUBSCRIPTIONS_PER_TRACK: usize = 2_000;
+
+/// How long a track whose subscriptions keep their encoding is looked at before the choice: browsers begin with the lowest
+/// encoding and add the others within a second or two.
+const CHOICE_DELAY: Duration = Duration::from_secs(2);
 
 /// One simulcast stream of a track, as it comes in.
 #[derive(Debug)]
@@ -177,6 +181,8 @@ pub struct Track {
     pub participant: ParticipantId,
     /// In which media section.
     pub mid: Mid,
+    /// When the first packet came.
+    pub started_at: Option<Instant>,
 }
 
 impl Track {
@@ -186,6 +192,13 @@ impl Track {
         prefetch(&self.id);
         prefetch(&self.payload_types);
         prefetch(&self.subscriptions);
+    }
+
+    /// Somebody who receives it may ask for packets that are `span` old.
+    pub fn keep_for(&mut self, span: Duration) {
+        for encoding in &mut self.encodings {
+            encoding.ring.keep_for(span);
+        }
     }
 
     /// A track of what `publisher` sends in `media`.
@@ -212,6 +225,7 @@ impl Track {
             encrypted: false,
             muted: false,
             started: false,
+            started_at: None,
             recovers: media.nack,
         }
     }
@@ -242,6 +256,21 @@ impl Track {
             _ => PayloadRoute::Nowhere,
         };
         self.payload_types.iter().take(MAX_PAYLOAD_TYPES).map(route).collect()
+    }
+
+    /// Whether a subscription keeps the encoding it began with: there are several, and where their keyframes are is hidden. A
+    /// change without one would show pictures made of two encodings, and nobody could tell.
+    pub fn holds_encodings(&self) -> bool {
+        let hidden = self.encodings.iter().any(|encoding| encoding.hides_keyframes);
+        self.encrypted && self.kind == MediaKind::Video && self.encodings.len() > 1 && hidden
+    }
+
+    /// Whether it is too early to choose what a subscription will keep: not every encoding has shown yet what it takes.
+    pub fn awaits_choice(&self, now: Instant) -> bool {
+        match self.started_at {
+            Some(at) => self.holds_encodings() && now.saturating_duration_since(at) < CHOICE_DELAY,
+            None => self.encrypted && self.kind == MediaKind::Video && self.encodings.len() > 1,
+        }
     }
 
     /// Nobody gets this packet, and nobody misses it.

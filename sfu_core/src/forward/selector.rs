@@ -1,6 +1,7 @@
 //! Which encoding and which temporal layers go to one subscriber (RFC 8853 simulcast, RFC 7741 §4.2 temporal layers).
 //!
-//! Encodings change only where a keyframe of the new one starts; until then the old one goes on. Temporal layers go up
+//! Encodings change only where a keyframe of the new one starts; until then the old one goes on, for ever where keyframes
+//! are hidden (end-to-end encrypted, without dependency descriptor). Temporal layers go up
 //! one at a time, at a packet from which the layer can be decoded alone, and down between two frames. A track with one
 //! encoding takes the same way.
 
@@ -75,6 +76,9 @@ impl Selector {
         }
         if self.target.encoding != Some(encoding) || !packet.is_entry_point() || packet.padding_only {
             return Verdict::Skip;
+        }
+        if self.current.is_some() && packet.may_be_keyframe && !packet.keyframe {
+            return Verdict::Skip; // to begin there is one thing, to go on there from another encoding a broken picture
         }
         self.current = Some(encoding);
         self.temporal = self.target.temporal;

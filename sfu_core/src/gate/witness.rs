@@ -4,6 +4,10 @@
 use crate::ids::{PeerId, TrackId};
 use crate::prefetch::prefetch;
 
+/// Most tracks: as many as an engine holds. A row takes [`MAX_COLUMNS`] bits at most, 2 KiB.
+pub const MAX_ROWS: usize = 32_768;
+/// Most subscribers: as many as an engine holds peers.
+pub const MAX_COLUMNS: usize = 16_384;
 /// One bit per subscriber slot.
 const BITS: u32 = u64::BITS;
 
@@ -25,6 +29,9 @@ impl Witness {
     /// Signalling granted `track` to `subscriber`.
     pub fn granted(&mut self, track: TrackId, subscriber: PeerId) {
         let slot = track.slot() as usize;
+        if slot >= MAX_ROWS || subscriber.slot() as usize >= MAX_COLUMNS {
+            return; // an engine has no such slots; what would pass there is counted
+        }
         if self.rows.len() <= slot {
             self.rows.resize_with(slot + 1, Row::default);
         }
@@ -52,7 +59,7 @@ impl Witness {
     /// The track is no more.
     pub fn ended(&mut self, track: TrackId) {
         if let Some(row) = self.row_mut(track) {
-            row.subscribers.clear();
+            row.subscribers = Vec::new();
         }
     }
 
@@ -118,6 +125,17 @@ mod tests {
         witness.withdrawn(CAMERA, BOB);
         witness.observe(CAMERA, BOB);
         assert_eq!(witness.violations(), 2);
+    }
+
+    #[test]
+    fn the_table_ends_at_its_caps() {
+        let mut witness = Witness::default();
+        let beyond = TrackId::new(MAX_ROWS as u32, 0);
+        witness.granted(beyond, BOB);
+        witness.granted(CAMERA, PeerId::new(MAX_COLUMNS as u32, 0));
+        assert!(witness.rows.is_empty());
+        witness.observe(beyond, BOB);
+        assert_eq!(witness.violations(), 1);
     }
 
     #[test]

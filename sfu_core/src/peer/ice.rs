@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use is::stun::{StunMessage, StunPacket, TransId};
 use is::{IceCreds, Protocol};
 
-use self::addresses::Addresses;
+use self::addresses::{Addresses, is_checkable};
 use self::agent::{Agent, Former, TIE_BREAKER};
 use self::transactions::{Check, Checks, Credentials, Requests, Seen};
 use crate::session::RemoteTransport;
@@ -33,6 +33,8 @@ pub const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// How long the credentials before a restart keep answering once the remote has used the new ones; as long as a consent that
 /// they gave. Until then they stay: the restart may have been given up half-way, or its answer lost.
 const RESTART_OVERLAP: Duration = CONSENT_LIFETIME;
+/// Most things to tell that have happened in one call; a call can lose every address of the remote and find one.
+const MAX_EVENTS: usize = 64;
 /// Most STUN messages waiting to be sent; a tick makes one or two.
 const MAX_TRANSMITS: usize = 32;
 /// After this many remote candidates, which the agent never forgets, it is made anew: the named ones and as many found.
@@ -51,6 +53,8 @@ pub enum IceEvent {
     Proved(SocketAddr),
     /// Nothing more is expected from here.
     Lost(SocketAddr),
+    /// A request came that repeats one from another address: it changes nothing.
+    Replayed,
     /// Media has somewhere to go, for the first time or again after it had nowhere.
     Found,
     /// Media goes to another address than before.
@@ -171,7 +175,10 @@ impl Ice {
         let Some(announced) = self.announced(source, destination) else { return };
         let seen = self.requests.look_up(message.trans_id(), source);
         let known = self.addresses.contains(source);
-        if seen == Seen::Elsewhere || !(known || self.addresses.may_add(now)) {
+        if seen == Seen::Elsewhere {
+            return self.events.push_back(IceEvent::Replayed);
+        }
+        if !(known || self.addresses.may_add(now)) {
             return;
         }
         if !known {
@@ -269,8 +276,12 @@ impl Ice {
         if self.addresses.proved(source, now) {
             self.events.push_back(IceEvent::Proved(source));
         }
-        self.renew_consent(source, check.sent, now);
+        self.renew_consent(source, now);
         self.settle(&check, credentials, now);
+        if self.consent.is_some_and(|consent| consent.address == source) {
+            // The agent draws a transaction for every try, so that it is clear which one was answered.
+            self.round_trip = Some(now.saturating_duration_since(check.sent));
+        }
         self.drain(now);
     }
 
@@ -304,10 +315,9 @@ impl Ice {
         None
     }
 
-    fn renew_consent(&mut self, source: SocketAddr, sent: Instant, now: Instant) {
+    fn renew_consent(&mut self, source: SocketAddr, now: Instant) {
         let Some(consent) = self.consent.as_mut().filter(|consent| consent.address == source) else { return };
         consent.answered = now;
-        self.round_trip = Some(now.saturating_duration_since(sent));
         if std::mem::take(&mut consent.quiet) {
             self.events.push_back(IceEvent::Back);
         }
@@ -444,6 +454,7 @@ impl Ice {
 
     /// Takes what the agents have to send, and notes which checks are under way.
     fn drain(&mut self, now: Instant) {
+        self.events.truncate(MAX_EVENTS);
         self.due = None;
         let mut made = ArrayVec::<_, MAX_TRANSMITS>::new();
         let former = self.former.as_mut().map(|former| &mut former.agent);
@@ -479,11 +490,4 @@ fn transaction_of(id: [u8; 12]) -> Option<TransId> {
     indication[..8].copy_from_slice(&[0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
     indication[8..].copy_from_slice(&id);
     StunMessage::parse(&indication).ok().map(|message| message.trans_id())
-}
-
-/// Whether a named address may be checked: one that belongs to a host, and not to ours or to all.
-fn is_checkable(address: &SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    let special = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
-    address.port() != 0 && !special && !matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.is_link_local())
 }

@@ -3,6 +3,7 @@
 //! [`SrtpInbound`] authenticates and decrypts what one remote sends, [`SrtpOutbound`] seals what we send to it. Every key
 //! is expanded once, when the DTLS handshake is over. Nothing an unauthenticated packet says is remembered.
 
+mod aead;
 mod cipher;
 mod counter_mode;
 mod gcm;

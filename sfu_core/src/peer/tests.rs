@@ -68,6 +68,8 @@ fn copies_of_requests_from_elsewhere_move_nothing() {
         assert_eq!(bench.media(), Some(address(WIFI)));
     }
     assert!(bench.stray.is_empty(), "not even an answer goes to the thief");
+    let replays = bench.events.iter().filter(|event| **event == PeerEvent::StunReplayed).count();
+    assert_eq!(replays, 10_000, "each is told apart from what the remote repeats itself");
 }
 
 /// A request that the remote sent and that reached nobody yet.
@@ -275,6 +277,22 @@ fn a_remote_that_goes_back_to_where_it_was_is_followed_at_once() {
     assert_eq!(bench.media(), Some(address(MOBILE)), "the old proof is no proof");
     bench.run(Duration::from_millis(20));
     assert_eq!(bench.media(), Some(address(WIFI)));
+}
+
+#[test]
+fn the_stages_of_a_join_are_told_once_and_the_agent_s_retries_are_no_replays() {
+    let mut bench = Bench::new(SERVER, WIFI);
+    bench.connect();
+    bench.run(seconds(30));
+    let stage = |wanted: &PeerEvent| bench.events.iter().filter(|event| *event == wanted).count();
+    assert_eq!(
+        (stage(&PeerEvent::WayFound), stage(&PeerEvent::KeysAgreed), stage(&PeerEvent::StunReplayed)),
+        (1, 1, 0)
+    );
+    let at = |wanted: fn(&PeerEvent) -> bool| bench.events.iter().position(wanted);
+    let connected = at(|event| matches!(event, PeerEvent::Connected { .. }));
+    assert!(at(|event| *event == PeerEvent::WayFound) < connected);
+    assert!(at(|event| *event == PeerEvent::KeysAgreed) < connected);
 }
 
 #[test]

@@ -166,6 +166,21 @@ proptest! {
     }
 
     #[test]
+    fn visiting_shows_what_iterating_yields(
+        packets_of in proptest::collection::vec((199u8..208, any::<u8>(), 0usize..12), 0..5), fill: u8, cut in 0usize..9,
+    ) {
+        let mut bytes: Vec<u8> = packets_of.iter().flat_map(|&(packet_type, flags, words)| {
+            [vec![flags & 0x1f | 0x80, packet_type, 0, words as u8], vec![fill; words * 4]].concat()
+        }).collect();
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        let mut visited = Vec::new();
+        let outcome = visit(&bytes, |packet| visited.push(format!("{packet:?}")));
+        let expected: Vec<_> = packets(&bytes).collect();
+        prop_assert_eq!(outcome.err(), expected.last().and_then(|last| last.as_ref().err()).copied());
+        prop_assert_eq!(visited, expected.iter().flatten().map(|packet| format!("{packet:?}")).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn what_reads_writes_back_to_the_same(
         packet_type in 199u8..208, flags: u8, mut body in proptest::collection::vec(any::<u8>(), 0..128),
     ) {

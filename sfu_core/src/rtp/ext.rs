@@ -281,7 +281,9 @@ impl<'a> ExtensionWriter<'a> {
     /// A block at the start of `out`, in the two-byte form if asked.
     #[inline]
     pub fn new(out: &'a mut [u8], two_byte: bool) -> Self {
-        Self { out, two_byte, len: Self::HEAD }
+        // Whole words, so that there is always room for the padding, and no more of them than the length can say.
+        let room = (out.len() & !3).min(Self::HEAD + 4 * 0xffff);
+        Self { out: &mut out[..room], two_byte, len: Self::HEAD }
     }
 
     /// Appends an element and says where in `out` its value begins. `None`, and nothing is written, when it does not fit
@@ -304,22 +306,26 @@ impl<'a> ExtensionWriter<'a> {
     /// Writes the head of an element and returns where its value belongs.
     #[inline]
     fn begin(&mut self, id: u8, len: usize) -> Option<&mut [u8]> {
-        let head = if self.two_byte { 2 } else { 1 };
-        let sayable =
-            if self.two_byte { id != 0 && len <= 255 } else { (1..=14).contains(&id) && (1..=16).contains(&len) };
-        let end = self.len + head + len;
-        // With room for the padding, and with a length that its 16 bits can hold.
-        if !sayable || end.next_multiple_of(4) > self.out.len().min(Self::HEAD + 4 * 0xffff) {
-            return None;
-        }
-        let (start, element) = (std::mem::replace(&mut self.len, end), &mut self.out[..end]);
+        let free = self.out.get_mut(self.len..)?;
         if self.two_byte {
-            element[start] = id;
-            element[start + 1] = len as u8;
+            let (element, sayable) = (free.get_mut(..2 + len)?, id != 0 && len <= 255);
+            let ([number, length], value) = element.split_first_chunk_mut()?;
+            if !sayable {
+                return None;
+            }
+            (*number, *length) = (id, len as u8);
+            self.len += 2 + len;
+            Some(value)
         } else {
-            element[start] = id << 4 | (len - 1) as u8;
+            let (element, sayable) = (free.get_mut(..1 + len)?, (1..=14).contains(&id) && (1..=16).contains(&len));
+            let (number_and_length, value) = element.split_first_mut()?;
+            if !sayable {
+                return None;
+            }
+            *number_and_length = id << 4 | (len - 1) as u8;
+            self.len += 1 + len;
+            Some(value)
         }
-        Some(&mut element[start + head..])
     }
 
     /// Completes the block and returns its length; 0 when nothing was pushed: then there is no block.

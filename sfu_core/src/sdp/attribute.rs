@@ -10,18 +10,14 @@ use super::error::SdpError;
 use super::parse::Line;
 use crate::ids::{Mid, Rid};
 use crate::rtp::ext::{EXTENSION_KINDS, ExtensionKind};
-use crate::session::{Fingerprint, MAX_MEDIA};
+use crate::session::{Fingerprint, MAX_CANDIDATES, MAX_FINGERPRINTS, MAX_MEDIA};
 
-/// Most candidates kept of one section; the rest are passed over. Browsers gather fewer than 20.
-const MAX_CANDIDATES: usize = 32;
 /// Most SSRCs kept of one section: [`crate::session::MAX_ENCODINGS`] with retransmissions, and room for odd ones.
 const MAX_SOURCES: usize = 16;
 /// Most names kept of one section's simulcast.
 const MAX_RIDS: usize = 16;
 /// Most extension lines kept of one section: each kind twice, since a kind may be listed per direction.
 const MAX_EXTENSIONS: usize = 2 * EXTENSION_KINDS;
-/// Most certificates a remote may choose among (RFC 8122 §5); browsers name one.
-const MAX_FINGERPRINTS: usize = 8;
 
 /// Attributes before the first m= line.
 pub(super) fn read_shared(description: &mut Description, line: Line<'_>) -> Result<(), SdpError> {

@@ -61,6 +61,8 @@ pub struct Meeting {
     pub permissions: Permissions,
     /// The room that [`join_browser`](Self::join_browser) and [`join_keyed`](Self::join_keyed) join.
     pub room: RoomId,
+    /// Whether what is published from here on is end-to-end encrypted, as far as the engine knows.
+    pub encrypts: bool,
     /// What DTLS the browsers speak that join from here on.
     pub browsers_speak: DtlsVersion,
     seats: BTreeMap<RemoteId, Seat>,
@@ -84,6 +86,7 @@ impl Meeting {
             world: World::new(server, address, clock, seed),
             permissions: Permissions::default(),
             room,
+            encrypts: false,
             browsers_speak: DtlsVersion::Dtls12,
             seats: BTreeMap::new(),
             next_participant: 0,
@@ -167,7 +170,7 @@ impl Meeting {
         let (peer, mid) = (seat.peer, seat.sends[section]);
         let kind = seat.agreed.receive.iter().find(|media| media.mid == mid).expect("the section was agreed on").kind;
         let shows = if kind == MediaKind::Audio { TrackSource::Microphone } else { TrackSource::Camera };
-        let reply = self.command(Command::Publish { peer, mid, source: shows, encrypted: false });
+        let reply = self.command(Command::Publish { peer, mid, source: shows, encrypted: self.encrypts });
         let Reply::Track { track } = reply else { panic!("no track: {reply:?}") };
         self.seats.entry(publisher).and_modify(|seat| seat.sources.push(source));
         Published { track, source, publisher, kind }

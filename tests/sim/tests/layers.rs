@@ -106,6 +106,35 @@ fn a_downlink_that_narrows_gets_less_video_and_all_of_the_sound() {
     assert_eq!(bob.sees(&meeting, &alice).bad_switches(), 0);
 }
 
+#[test]
+fn an_encrypted_picture_whose_keyframes_are_hidden_never_breaks_unseen() {
+    let wide = LinkConfig::constant(Bitrate::kbps(3_000), 20 * MS, 300 * MS);
+    let narrow = LinkConfig::constant(Bitrate::kbps(400), 20 * MS, 300 * MS);
+    let mut meeting = Meeting::new(5);
+    meeting.encrypts = true;
+    let alice = Person::simulcast_keyed(&mut meeting, 1, 1, VideoConfig::default(), Path::round_trip(40 * MS));
+    let path = Path { up: LinkConfig::delayed(20 * MS), down: wide.clone() };
+    let bob = Person::keyed(&mut meeting, 2, 1, VideoConfig::default(), path);
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_until_connected();
+    let (_, down) = meeting.world.network.links_of(bob.id);
+    for link in [narrow, wide.clone(), wide] {
+        meeting.run_for(10_000 * MS);
+        let now = meeting.now();
+        meeting.world.network.reconfigure(down, link, now);
+    }
+    meeting.run_for(10_000 * MS);
+    let video = bob.sees(&meeting, &alice);
+    assert_eq!((video.silent_breaks(), video.timestamps_going_back(), video.repeated()), (0, 0, 0));
+    assert!(video.arrivals().len() > 500, "{}", video.arrivals().len());
+    assert!(
+        video.longest_silence(meeting.ago(5_000 * MS), meeting.now()) < 1_000 * MS,
+        "it is back when there is room"
+    );
+    let now = meeting.now();
+    assert!(bob.hears(&meeting, &alice).longest_silence(meeting.ago(39_000 * MS), now) < 1_000 * MS);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 

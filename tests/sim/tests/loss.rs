@@ -168,3 +168,26 @@ fn a_picture_that_is_sent_although_the_estimate_is_still_low_is_sent_whole() {
     assert!(video.decodable_frames() >= decoded + 145, "{} of 150 frames", video.decodable_frames() - decoded);
     assert_eq!(video.missing(), missing);
 }
+
+#[test]
+fn who_only_publishes_is_asked_again_after_its_own_round_trip_and_not_sooner() {
+    let mut meeting = Meeting::new(9);
+    let far = LinkConfig::delayed(200 * MS);
+    let path = Path { up: far.clone(), down: far.clone() };
+    let alice = Person::browser(&mut meeting, 1, 0, VideoConfig::default(), path);
+    meeting.run_until_connected();
+    meeting.run_for(2_000 * MS);
+    let rtt = meeting.peer_stats(alice.id).rtt_s.expect("it is measured although she receives nothing");
+    assert!((0.4..0.42).contains(&rtt), "{rtt}");
+    let (up, _) = meeting.world.network.links_of(alice.id);
+    let (asked_before, lost_before) =
+        (meeting.stats().nacked_packets_out, meeting.world.network.link(up).counters().lost);
+    let now = meeting.now();
+    meeting.world.network.reconfigure(up, far.losing(0.02), now);
+    meeting.run_for(20_000 * MS);
+    let lost = meeting.world.network.link(up).counters().lost - lost_before;
+    let asked = meeting.stats().nacked_packets_out - asked_before;
+    // Reports and checks are lost too and not asked for; of the repairs a few are lost again.
+    assert!(lost > 20, "{lost}");
+    assert!(asked <= lost + lost / 10, "{asked} for {lost}");
+}

@@ -47,6 +47,7 @@ class FakeCore:
         self.version = 0
         self.restarted = LOCAL
         self.snapshot_versions: list[int] = []
+        self.hangs: list[int] = []
 
     def submit(self, worker: int, request: bytes) -> bool:
         if self.busy or worker in self.busy_workers:
@@ -164,11 +165,13 @@ class FakeCore:
         os.eventfd_write(self.event_fd, 1)
 
     def counters(self) -> bytes:
-        zero = messages.Counters(**dict.fromkeys(messages.Counters.__struct_fields__, 0))
+        figures = {name: 0 for name in messages.Counters.__struct_fields__ if name != "forward_s"}
+        zero = messages.Counters(**figures)
         return msgspec.msgpack.encode([zero, zero])
 
-    def close(self) -> None:
+    def close(self) -> list[int]:
         os.close(self.event_fd)
+        return self.hangs
 
 
 async def settle() -> None:

@@ -194,6 +194,24 @@ async def test_after_close_nothing_hangs(cores: list[FakeCore]) -> None:
         await sfu.create_room()
 
 
+async def test_a_worker_that_hangs_at_the_end_is_named(cores: list[FakeCore], caplog: pytest.LogCaptureFixture) -> None:
+    async with Sfu() as sfu:
+        cores[0].hangs = [1]
+        assert sfu.left_behind == ()
+    assert sfu.left_behind == (1,)
+    assert "worker 1 hangs" in caplog.text
+
+
+async def test_a_room_that_failed_gives_its_place_back(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        cores[0].tell(messages.RoomFailed(room=room.number), worker=room.worker)
+        await settle()
+        await settle()
+        assert (room.worker, messages.RemoveRoom(room=room.number)) in cores[0].log
+        await room.close()
+
+
 async def test_a_busy_engine_refuses_but_undoing_is_tried_again(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         cores[0].held = True

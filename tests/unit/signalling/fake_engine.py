@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from signalling.domain.heartbeat import Beat
-from signalling.figures import RIM, SPREADS, MediaFigures, MediaWarning, Spread
+from signalling.figures import RIM, RIM_SPREADS, SPREADS, MediaFigures, MediaWarning, Spread
 from signalling.media import (
     EngineFullError,
     EngineUnavailableError,
@@ -103,6 +103,9 @@ class FakeRoom:
 
     async def close(self) -> None:
         self.closed = True
+        if self.engine.hangs:
+            await self.engine.stopped.wait()
+            raise EngineUnavailableError
         for peer in self.peers:
             await peer.remove()
 
@@ -119,6 +122,8 @@ class FakeEngine:
         self.hung = False
         self.avoided: list[frozenset[int]] = []
         self.creating: asyncio.Event | None = None
+        self.hangs: list[int] = []
+        self.stopped = asyncio.Event()
         self.workers = [Beat(turns=0)]
         self.warned: list[MediaWarning] = []
         self.at_pause: Callable[[], None] | None = None
@@ -143,6 +148,10 @@ class FakeEngine:
         while True:
             yield await self.happened.get()
 
+    @property
+    def left_behind(self) -> list[int]:
+        return self.hangs if self.closed else []
+
     def beats(self) -> list[Beat]:
         return self.workers
 
@@ -162,9 +171,9 @@ class FakeEngine:
         return MediaFigures(
             rooms=len(self.rooms),
             peers=len(self.peers()),
-            counters={"rtp_packets_in": 7, "rtp_packets_out": 21, "unauthorized_forwards": 0},
+            counters={"rtp_packets_in": 7, "rtp_packets_out": 21, "unauthorized_forwards": 0, "stun_replays": 2},
             drops={"revoked": 3, "replayed": 1},
-            spreads={name: Spread(bounds=(0.1, 1.0), counts=(2, 1, 1), sum=3.5) for name in SPREADS},
+            spreads={name: Spread(bounds=(0.1, 1.0), counts=(2, 1, 1), sum=3.5) for name in (*SPREADS, *RIM_SPREADS)},
             rims=(dict.fromkeys(RIM, 1_000_000) | {"elapsed_us": 4_000_000, "segmentation": 0},),
         )
 
@@ -181,3 +190,4 @@ class FakeEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.closed = True
+        self.stopped.set()

@@ -199,7 +199,8 @@ def figures(value: int) -> SimpleNamespace:
     )
 
 
-RIM_FIGURES = SimpleNamespace(**dict.fromkeys(RIM, 5), turns=6, failed=0)
+HANDED_OVER = SimpleNamespace(bounds=[0.1], counts=[4, 0], sum=0.25)
+RIM_FIGURES = SimpleNamespace(**dict.fromkeys(RIM, 5), turns=6, failed=0, forward_s=HANDED_OVER)
 
 
 class Stats:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pysfu import messages
 from signalling import engine_metrics, metrics
 from signalling.domain.heartbeat import STALLED_AFTER, Beat, Heartbeat, Trouble
-from signalling.figures import COUNTERS, DROPS, RIM, SPREADS, MediaWarning
+from signalling.figures import COUNTERS, DROPS, RIM, RIM_SPREADS, SPREADS, MediaWarning
 from signalling.http.parts import State
 from signalling.media import PeerConnected, PeerGone, PeerReconnected
 from signalling.metrics import FORBIDDEN_LABELS
@@ -85,6 +85,13 @@ async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> No
         "sfu_rtt_seconds_sum 3.5",
         'sfu_rtp_loss_ratio_bucket{dir="in",le="+Inf"} 4.0',
         'sfu_join_duration_seconds_count{stage="connect"} 4.0',
+        'sfu_join_duration_seconds_count{stage="ice"} 4.0',
+        'sfu_join_duration_seconds_count{stage="dtls"} 4.0',
+        'sfu_join_duration_seconds_count{stage="first_packet"} 4.0',
+        'sfu_jitter_seconds_count{dir="in"} 4.0',
+        'sfu_jitter_seconds_count{dir="out"} 4.0',
+        "sfu_forward_duration_seconds_count 4.0",
+        "sfu_stun_replays_total 2.0",
         'sfu_core_busy_ratio{shard="0"} 0.25',
         'sfu_datagrams_total{dir="out"} 1e+06',
         'sfu_socket_drops_total{reason="receive_buffer_full"} 1e+06',
@@ -97,7 +104,7 @@ async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> No
 def test_every_counter_of_the_engine_has_a_metric() -> None:
     shown_per_worker = {"busy_us", "elapsed_us", "worst_lag_us", "segmentation"}
     assert set(COUNTERS) == set(engine_metrics.COUNTERS)
-    assert set(SPREADS) == set(engine_metrics.SPREADS)
+    assert {*SPREADS, *RIM_SPREADS} == set(engine_metrics.SPREADS)
     assert set(DROPS) == set(messages.Drops.__struct_fields__)
     assert set(RIM) == set(engine_metrics.RIM_COUNTERS) | shown_per_worker
 

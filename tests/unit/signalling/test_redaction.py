@@ -6,6 +6,7 @@ import io
 import json
 import logging
 
+import pytest
 import structlog
 from conftest import SDP, Bench, settings
 from offers import offer
@@ -86,3 +87,11 @@ def test_what_a_library_logs_is_reduced_to_where_it_happened(logged: io.StringIO
     assert (first["logger"], first["error"]) == ("some.library", "ValueError")
     assert second["logger"] == "uvicorn.error"
     assert CANARY not in logged.getvalue()
+
+
+def test_what_the_engine_tells_as_values_too_is_not_printed_beside_the_log(
+    logged: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert logging.getLogger("pysfu.events").hasHandlers(), "else Python prints it by itself"
+    logging.getLogger("pysfu.events").error("worker 0 failed: words that may quote anything")
+    assert (logged.getvalue(), capsys.readouterr().err) == ("", "")

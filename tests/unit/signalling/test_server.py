@@ -173,6 +173,27 @@ async def test_before_it_stops_the_server_drains_until_a_second_signal() -> None
     assert engine.rooms[0].closed
 
 
+async def test_a_worker_that_hangs_does_not_keep_the_server_from_stopping_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    monkeypatch.setattr(server, "CLOSE_LIMIT_S", 0.05)
+    engine, port = FakeEngine(), free_port()
+    engine.hangs = [1]
+    started = asyncio.Event()
+    serving = asyncio.ensure_future(
+        server.serve(settings(http={"port": port}), lambda _: engine, on_start=lambda _: started.set())
+    )
+    await started.wait()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        await http.post("/rooms", headers=BEARER)
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(server.WorkerHungError, match=r"media worker 1 hung"):
+        await asyncio.wait_for(serving, 10)
+    assert engine.closed
+    (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "worker hangs" in line]
+    assert (line["worker"], line["level"]) == (1, "error")
+
+
 async def test_a_failing_part_ends_the_server_and_leaves_nothing_running() -> None:
     class Failing(FakeEngine):
         async def events(self) -> AsyncIterator[MediaEvent]:

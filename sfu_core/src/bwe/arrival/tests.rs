@@ -27,6 +27,20 @@ fn a_report_tells_what_came_and_what_did_not() {
 }
 
 #[test]
+fn times_are_whole_however_long_the_engine_has_run() {
+    let (mut log, now) = (ArrivalLog::default(), start());
+    let hours = u64::from(u32::MAX) * 3;
+    let times = [hours, hours + 1, hours + 2, hours + 3_000_000];
+    for (sequence, micros) in (10..).zip(times) {
+        log.on_packet(sequence, SIZE, micros, now);
+    }
+    let (_, arrivals) = report(&mut log, now + MS * 100).expect("a report is due");
+    for (told, came) in arrivals.into_iter().zip(times) {
+        assert!(told.is_some_and(|told| told.abs_diff(came) <= 1), "{told:?} is not {came}");
+    }
+}
+
+#[test]
 fn a_late_packet_is_reported_again_and_a_repetition_is_not() {
     let (mut log, now) = (ArrivalLog::default(), start());
     for sequence in [1, 3] {

@@ -32,6 +32,15 @@ fn packets_pass_both_ways_in_order() {
 }
 
 #[test]
+fn packets_without_a_byte_have_a_cap_too() {
+    let mut ring = PacketRing::default();
+    for _ in 0..2 * MAX_BOT_PACKETS {
+        ring.push(b"");
+    }
+    assert_eq!((ring.lengths.len(), ring.take_dropped()), (MAX_BOT_PACKETS, MAX_BOT_PACKETS as u64));
+}
+
+#[test]
 fn a_bot_that_does_not_read_loses_its_oldest_packets() {
     let (mut bots, registry) = bots();
     let link = link(&registry).expect("registered");
@@ -67,6 +76,8 @@ fn what_waits_of_a_sender_whose_right_ended_is_not_handed_over() {
     for ssrc in [1, 2, 1] {
         bots.deliver(BOT, &packet(ssrc));
     }
+    let keyframe_wanted_of_the_bot = [0x81, 206, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1];
+    bots.deliver(BOT, &keyframe_wanted_of_the_bot);
     bots.publish();
     let held = link.to_bot.lock().expect("not poisoned");
     bots.deliver(BOT, &packet(1));
@@ -75,7 +86,7 @@ fn what_waits_of_a_sender_whose_right_ended_is_not_handed_over() {
     bots.drop_held_back();
     link.discard(Ssrc(1));
     bots.publish();
-    assert_eq!(link.drain(), [packet(2)]);
+    assert_eq!(link.drain(), [packet(2), keyframe_wanted_of_the_bot.to_vec()]);
 }
 
 #[test]

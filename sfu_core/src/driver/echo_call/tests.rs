@@ -46,15 +46,19 @@ fn address(text: &str) -> SocketAddr {
 }
 
 impl Bench {
-    #[allow(clippy::disallowed_methods)]
     fn new() -> Self {
+        Self::speaking(DtlsVersions::Only12)
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn speaking(versions: DtlsVersions) -> Self {
         let now = Instant::now();
-        let identity = Identity::generate(DtlsVersions::Only12).expect("a certificate");
+        let identity = Identity::generate(versions).expect("a certificate");
         let transport = TransportConfig { identity, candidates: vec![address(SERVER)], check_named: false };
         let epoch = Epoch { instant: now, ntp: NtpTime(1 << 40) };
         let config = EngineConfig { transport, epoch, seed: [7; 32], initial_bitrate: Bitrate::kbps(2_000) };
         let mut engine = Engine::new(config, now);
-        let caller = EchoCaller::new().expect("randomness");
+        let caller = EchoCaller::new(versions).expect("randomness");
         let session = negotiate(&mut engine, &caller, now);
         let (to_engine, to_caller) = (VecDeque::new(), VecDeque::new());
         Self { now, engine, caller, session, to_engine, to_caller, passes: |_| true }
@@ -123,6 +127,13 @@ fn what_is_said_to_an_engine_comes_back_over_its_echo_edge() {
     let EchoOutcome::Echoed { round_trip_us, srtp_profile, dtls_version } = outcome else { panic!("{outcome:?}") };
     assert!((30_000..33_000).contains(&round_trip_us), "{round_trip_us}");
     assert_eq!((srtp_profile.as_str(), dtls_version.as_str()), ("SRTP_AEAD_AES_256_GCM", "1.2"));
+}
+
+#[test]
+fn a_call_is_made_with_the_version_of_dtls_that_is_spoken() {
+    let outcome = Bench::speaking(DtlsVersions::UpTo13).run();
+    let EchoOutcome::Echoed { dtls_version, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(dtls_version, "1.3");
 }
 
 #[test]

@@ -23,7 +23,8 @@ struct Call {
 
 fn encrypted_call() -> Call {
     let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
+    let alice = rig.join_with(1, |session| session.receive[1].encodings.truncate(1));
+    let bob = rig.join(2);
     let track = rig.publish_as(alice, "v", TrackSource::Camera, true);
     rig.subscribe(bob, "v", track);
     rig.allow(track, bob);
@@ -116,4 +117,99 @@ fn capture_time_playout_delay_orientation_and_dependency_descriptor_are_passed_o
         let expected: Vec<_> = values.iter().map(|(kind, value)| (*kind, value.to_vec())).collect();
         assert_eq!(seen.passed_on, expected, "packet {number}");
     }
+}
+
+/// Two encodings of a camera whose keyframes nobody here can see.
+struct Simulcast {
+    rig: Rig,
+    alice: PeerId,
+    bob: PeerId,
+    track: TrackId,
+    sent: u16,
+}
+
+impl Simulcast {
+    fn new() -> Self {
+        let mut rig = Rig::new();
+        let (alice, bob) = (rig.join(1), rig.join(2));
+        let track = rig.publish_as(alice, "v", TrackSource::Camera, true);
+        rig.subscribe(bob, "v", track);
+        rig.allow(track, bob);
+        Self { rig, alice, bob, track, sent: 0 }
+    }
+
+    /// The encoding and the number of each packet that Bob gets in so many seconds.
+    fn watch(&mut self, seconds: u16, high: bool) -> Vec<(u8, u16)> {
+        let mut seen = Vec::new();
+        for _ in 0..30 * seconds {
+            self.rig.ingest_video(self.alice, self.sent, false, 500);
+            if high {
+                self.rig.ingest_high(self.alice, self.sent, false, 1_000);
+            }
+            self.sent += 1;
+            let media = self.rig.flush().into_iter().filter(|seen| seen.header.payload_type != VP8_RTX);
+            seen.extend(media.map(|seen| (u8::from(seen.payload.len() > 500), seen.header.sequence_number)));
+            self.rig.advance(Duration::from_millis(33));
+            self.rig.acknowledge(self.bob);
+        }
+        seen
+    }
+
+    fn limit(&mut self, encoding: u8) -> Result<Reply, Refusal> {
+        let limit = crate::session::LayerLimit { encoding, temporal: u8::MAX };
+        self.rig.command(Command::LimitLayer { track: self.track, subscriber: self.bob, limit })
+    }
+
+    fn holds(&mut self) -> bool {
+        let Ok(Reply::Snapshot { snapshot }) = self.rig.command(Command::Snapshot) else { panic!("a snapshot") };
+        snapshot.tracks[0].holds_encodings
+    }
+}
+
+fn holes(seen: &[(u8, u16)]) -> usize {
+    seen.windows(2).filter(|pair| pair[1].1 != pair[0].1.wrapping_add(1)).count()
+}
+
+#[test]
+fn encrypted_simulcast_without_descriptors_keeps_the_encoding_it_began_with_and_says_so() {
+    let mut call = Simulcast::new();
+    assert_eq!(call.watch(2, true), [], "what each encoding takes is looked at before the choice");
+    let seen = call.watch(8, true);
+    assert!(seen.len() > 200, "{}", seen.len());
+    assert!(seen.iter().all(|(encoding, _)| *encoding == 1), "there is room for the better one from the beginning");
+    assert_eq!(holes(&seen), 0);
+    assert!(call.holds());
+    assert_eq!(call.limit(0), Err(Refusal::EncodingHeld));
+    assert_eq!(call.limit(1), Ok(Reply::Done));
+    assert!(call.watch(2, true).iter().all(|(encoding, _)| *encoding == 1));
+}
+
+#[test]
+fn an_encoding_that_ends_is_left_for_one_that_flows_with_a_hole_that_decoders_see() {
+    let mut call = Simulcast::new();
+    let mut seen = call.watch(5, true);
+    assert_eq!(seen.last().map(|seen| seen.0), Some(1));
+    seen.extend(call.watch(8, false));
+    let switches = seen.windows(2).filter(|pair| pair[0].0 != pair[1].0);
+    let switches: Vec<_> = switches.map(|pair| pair[1].1.wrapping_sub(pair[0].1)).collect();
+    assert_eq!(switches, [2], "one number is left out, so that nobody takes the next frame for a sequel");
+    assert_eq!(holes(&seen), 1);
+    assert_eq!(seen.last().map(|seen| seen.0), Some(0));
+}
+
+#[test]
+fn an_encrypted_track_that_goes_on_after_a_pause_leaves_a_hole_that_decoders_see() {
+    let mut call = encrypted_call();
+    let track = call.rig.engine.tracks.iter().map(|(id, _)| id).next().expect("a track");
+    let numbers = |call: &mut Call, from: u16| {
+        (from..from + 3).for_each(|number| assert!(call.frame(number, 1, None).len() <= 1));
+        call.rig.numbers(call.bob)
+    };
+    numbers(&mut call, 0);
+    call.rig.command(Command::Mute { track, muted: true }).expect("a track");
+    numbers(&mut call, 3);
+    call.rig.command(Command::Mute { track, muted: false }).expect("a track");
+    let numbers = numbers(&mut call, 6);
+    let steps: Vec<_> = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    assert_eq!(steps, [1, 1, 2, 1, 1]);
 }

@@ -155,3 +155,48 @@ fn a_room_that_was_ended_by_a_panic_can_still_be_removed() {
     assert_eq!(two.rig.command(Command::RemoveRoom { room: two.broken }), Ok(Reply::Done));
     assert_eq!(two.rig.stats().rooms, 1);
 }
+
+#[test]
+fn a_second_panic_while_the_room_is_cleared_ends_neither_the_worker_nor_another_room() {
+    let mut two = Two::new();
+    two.serve_the_other_room();
+    // Counting Bob's last edge down breaks, as it would with a table that is wrong: his removal and that of Alice's track.
+    let bob = two.rig.engine.peers.find(two.bob).expect("bob is there").participant;
+    two.rig.engine.rooms.find_mut(two.broken).expect("a room").listeners.insert(bob, 0);
+    two.rig.break_for(Served::Peer(two.alice));
+    two.rig.noise(two.alice, OPUS);
+    let broken = two.broken;
+    for peer in [two.alice, two.bob] {
+        assert_eq!(two.rig.command(Command::RemovePeer { peer }), Err(Refusal::UnknownPeer));
+    }
+    assert!(two.rig.engine.gate.subscribers(crate::gate::Flow::Track(two.track)).is_empty());
+    let Ok(Reply::Snapshot { snapshot }) = two.rig.command(Command::Snapshot) else { panic!("a snapshot") };
+    assert!(snapshot.rosters.iter().all(|roster| roster.room != broken), "nobody hears anything there");
+    assert_eq!(two.rig.command(Command::RemoveRoom { room: broken }), Ok(Reply::Done));
+    assert_eq!(two.rig.stats().rooms, 1);
+    let again = Command::CreateRoom;
+    assert!(matches!(two.rig.command(again), Ok(Reply::Room { .. })), "its slot serves another room");
+    let stats = two.rig.stats();
+    assert_eq!((stats.panics, stats.peers, stats.tracks, stats.edges), (1, 2, 1, 1));
+    assert_eq!(two.rig.send_audio(two.carol, 2, b"after"), [(two.dave, b"after".to_vec())]);
+}
+
+/// A socket that nothing can be handed to without a panic.
+struct Breaking;
+
+impl Sink for Breaking {
+    fn transmit(&mut self, _: &crate::engine::transmit::TransmitBatch) -> usize {
+        panic!("the test wants the rim to break")
+    }
+
+    fn deliver(&mut self, _: PeerId, _: &[u8]) {}
+}
+
+#[test]
+fn a_panic_that_comes_with_every_batch_does_not_keep_the_worker_for_ever() {
+    let mut two = Two::new();
+    two.rig.ingest_silently(two.alice, 1, b"lost");
+    let now = two.rig.now();
+    two.rig.engine.flush(&mut Breaking, now);
+    assert_eq!(two.rig.send_audio(two.carol, 1, b"on"), [(two.dave, b"on".to_vec())]);
+}

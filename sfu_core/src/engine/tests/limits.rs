@@ -10,7 +10,6 @@ use crate::ids::Ssrc;
 use crate::rtcp::remb::Remb;
 use crate::rtp::ext::ExtensionKind;
 use crate::session::{CongestionFeedback, LayerLimit, SendMedia};
-use crate::units::DataSize;
 
 /// Alice's camera at Bob's, with so many packets sent and gone out.
 fn watched(packets: u16) -> (Rig, PeerId, PeerId, Vec<u16>) {
@@ -191,7 +190,6 @@ struct Obeys(Bitrate);
 impl Controller for Obeys {
     fn prefetch(&self) {}
 
-    fn on_sent(&mut self, _: DataSize, _: Instant) {}
     fn on_feedback(&mut self, _: &Feedback<'_>, _: Instant) {}
     fn on_rtt(&mut self, _: Duration, _: Instant) {}
     fn on_loss_report(&mut self, _: u32, _: u32, _: Instant) {}
@@ -200,7 +198,7 @@ impl Controller for Obeys {
     }
     fn on_route_change(&mut self, _: Instant) {}
     fn set_desired(&mut self, _: Bitrate) {}
-    fn tick(&mut self, _: Instant) -> Estimate {
+    fn tick(&mut self, _: Option<Instant>, _: Instant) -> Estimate {
         Estimate { target: self.0, pacing: self.0 * 2.0, padding_to: Bitrate::ZERO, limit: Limit::Remote }
     }
 }

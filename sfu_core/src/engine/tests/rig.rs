@@ -63,23 +63,32 @@ pub(super) struct Rig {
     sent: Vec<(SocketAddr, Vec<u8>, Instant)>,
     numbers: BTreeMap<PeerId, Vec<u16>>,
     rtcp: BTreeMap<PeerId, Vec<Vec<u8>>>,
+    /// What bots were handed.
+    pub(super) to_bots: Vec<(PeerId, Vec<u8>)>,
     /// What went to addresses that are nobody's on the desk.
     pub(super) strays: Vec<(SocketAddr, Vec<u8>)>,
 }
 
-struct Tap<'a>(&'a mut Vec<(SocketAddr, Vec<u8>, Instant)>, usize, Instant);
+struct Tap<'a> {
+    sent: &'a mut Vec<(SocketAddr, Vec<u8>, Instant)>,
+    to_bots: &'a mut Vec<(PeerId, Vec<u8>)>,
+    takes: usize,
+    now: Instant,
+}
 
 impl Sink for Tap<'_> {
     fn transmit(&mut self, batch: &TransmitBatch) -> usize {
-        for group in batch.groups.iter().take(self.1) {
+        for group in batch.groups.iter().take(self.takes) {
             for datagram in batch.bytes[group.range.clone()].chunks(group.segment_size) {
-                self.0.push((group.destination, datagram.to_vec(), self.2));
+                self.sent.push((group.destination, datagram.to_vec(), self.now));
             }
         }
-        batch.groups.len().min(self.1)
+        batch.groups.len().min(self.takes)
     }
 
-    fn deliver(&mut self, _bot: PeerId, _packet: &[u8]) {}
+    fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
+        self.to_bots.push((bot, packet.to_vec()));
+    }
 }
 
 #[allow(clippy::disallowed_methods)]
@@ -110,6 +119,7 @@ impl Rig {
             sent: Vec::new(),
             numbers: empty(),
             rtcp: BTreeMap::new(),
+            to_bots: Vec::new(),
             strays: Vec::new(),
         }
     }
@@ -251,7 +261,7 @@ impl Rig {
         let end = self.now + span;
         loop {
             let next = self.engine.tick(self.now);
-            self.engine.flush(&mut Tap(&mut self.sent, self.kernel_takes, self.now), self.now);
+            self.flush_to_the_tap();
             if next >= end {
                 break;
             }
@@ -261,9 +271,20 @@ impl Rig {
         self.engine.tick(self.now);
     }
 
+    /// The same as whole packets.
+    pub(super) fn send_audio_seen(&mut self, from: PeerId, number: u16, payload: &[u8]) -> Vec<Seen> {
+        self.ingest_silently(from, number, payload);
+        self.flush()
+    }
+
     pub(super) fn send_audio(&mut self, from: PeerId, number: u16, payload: &[u8]) -> Vec<(PeerId, Vec<u8>)> {
         self.ingest(from, OPUS, 1, number, u32::from(number) * 960, payload);
         self.flush().into_iter().map(|seen| (seen.to, seen.payload)).collect()
+    }
+
+    /// A packet of sound comes in, and nothing goes out yet.
+    pub(super) fn ingest_silently(&mut self, from: PeerId, number: u16, payload: &[u8]) {
+        self.ingest(from, OPUS, 1, number, u32::from(number) * 960, payload);
     }
 
     /// A VP8 packet with a 15-bit picture id (RFC 7741 §4.2); each is a frame of its own.
@@ -416,9 +437,14 @@ impl Rig {
         self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut packet[..len] }], self.now);
     }
 
+    fn flush_to_the_tap(&mut self) {
+        let (sent, to_bots) = (&mut self.sent, &mut self.to_bots);
+        self.engine.flush(&mut Tap { sent, to_bots, takes: self.kernel_takes, now: self.now }, self.now);
+    }
+
     /// What media left by now.
     pub(super) fn flush(&mut self) -> Vec<Seen> {
-        self.engine.flush(&mut Tap(&mut self.sent, self.kernel_takes, self.now), self.now);
+        self.flush_to_the_tap();
         let mut seen = Vec::new();
         let epoch = Epoch { instant: self.begun, ntp: NtpTime(0) };
         for (destination, mut datagram, sent_at) in std::mem::take(&mut self.sent) {

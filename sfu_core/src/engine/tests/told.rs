@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use is::stun::{StunMessage, TransId};
 
 use super::joins::binding_request;
-use super::rig::{OPUS, Rig};
+use super::rig::{OPUS, Rig, VP8};
 use super::*;
 use crate::engine::event::{PeerState, Speaker};
 use crate::ids::ParticipantId;
@@ -125,4 +125,66 @@ fn a_page_loaded_anew_that_gets_the_same_port_is_not_kept_out_by_its_own_past() 
     assert_eq!(rig.engine.demux.peer_at(address), Some(after));
     rig.command(Command::RemovePeer { peer: before }).expect("it is there");
     assert_eq!(rig.engine.demux.peer_at(address), Some(after));
+}
+
+#[test]
+fn the_jitter_that_a_receiver_reports_is_counted_in_seconds_and_a_lie_counts_a_second_at_most() {
+    use crate::ids::Ssrc;
+    use crate::rtcp::rr::ReceiverReport;
+    use crate::rtcp::sr::{ReportBlock, ReportBlocks};
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    rig.subscribe(bob, "a", track);
+    rig.allow(track, bob);
+    let ssrc = rig.send_audio_seen(alice, 1, b"hello")[0].header.ssrc;
+    for jitter in [480, u32::MAX] {
+        let mut reports = ReportBlocks::new();
+        reports.push(ReportBlock {
+            ssrc,
+            fraction_lost: 0,
+            cumulative_lost: 0,
+            highest_sequence: 1,
+            jitter,
+            last_sr: 0,
+            delay_since_last_sr: 0,
+        });
+        rig.rtcp(bob, |out| ReceiverReport { sender: Ssrc(1), reports: reports.clone() }.write(out));
+    }
+    let jitter = rig.stats().quality.jitter_out_s.clone();
+    assert_eq!(jitter.counts.iter().sum::<u64>(), 2);
+    assert!((jitter.sum - 1.01).abs() < 1e-9, "{}: 480 ticks of 48 kHz are 10 ms", jitter.sum);
+}
+
+#[test]
+fn a_publishers_first_packet_is_counted_from_its_join() {
+    let mut rig = Rig::new();
+    let alice = rig.knock(1);
+    rig.publish(alice, "a", TrackSource::Microphone);
+    rig.connect(alice);
+    rig.advance(Duration::from_millis(300));
+    for number in 1..4 {
+        rig.send_audio(alice, number, b"hello");
+    }
+    let stats = rig.stats();
+    let first = &stats.quality.join_first_packet_s;
+    assert_eq!(first.counts.iter().sum::<u64>(), 1);
+    assert!((first.sum - 0.3).abs() < 1e-6, "{}", first.sum);
+    assert_eq!(stats.quality.join_s.counts.iter().sum::<u64>(), 1);
+}
+
+#[test]
+fn a_bot_that_publishes_is_told_in_the_clear_and_does_not_keep_the_worker_awake() {
+    let mut rig = Rig::new();
+    let (bot, bob) = (rig.join_bot(1), rig.join(2));
+    let track = rig.publish(bot, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    rig.ingest_bot(bot, &[0x80, VP8, 0, 1, 0, 0, 0, 1, 0, 0, 0x10, 2, 0x10, 0x01]);
+    rig.advance(Duration::from_secs(2));
+    let told: Vec<_> = rig.to_bots.iter().filter(|(to, _)| *to == bot).map(|(_, datagram)| datagram).collect();
+    let packets = told.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten());
+    assert!(packets.into_iter().any(|packet| matches!(packet, RtcpPacket::Pli(_))), "{told:?}");
+    rig.flush();
+    assert!(rig.tick() > rig.now(), "nothing is left to do now");
 }

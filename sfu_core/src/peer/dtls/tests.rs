@@ -1,5 +1,7 @@
 use super::*;
 
+mod rsa;
+
 #[allow(clippy::disallowed_methods)]
 fn start() -> Instant {
     Instant::now()

@@ -128,3 +128,10 @@ impl Addresses {
         stale
     }
 }
+
+/// Whether a named address may be checked: one that belongs to a host, and not to ours or to all.
+pub(super) fn is_checkable(address: &SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let special = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
+    address.port() != 0 && !special && !matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.is_link_local())
+}

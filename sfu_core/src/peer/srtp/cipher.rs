@@ -7,6 +7,7 @@ use super::kdf::{Label, MasterKey};
 use super::profile::SrtpProfile;
 use super::wire::{ENCRYPTED_FLAG, RTCP_CLEAR_LEN, RTCP_INDEX_LEN};
 use crate::ids::Ssrc;
+use crate::prefetch::prefetch;
 
 /// A session key for RTP or for RTCP.
 pub(super) enum Cipher {
@@ -33,6 +34,15 @@ impl Cipher {
                 master.derive(salt),
                 &master.derive(authentication),
             ))),
+        }
+    }
+
+    /// Asks for the cache lines that a packet needs.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        match self {
+            Self::Gcm(gcm) => gcm.prefetch(),
+            Self::CounterMode(counter) => prefetch(&**counter),
         }
     }
 

@@ -32,10 +32,12 @@ impl SrtpInbound {
         Self { rtp, rtcp, rtp_sources: Sources::default(), rtcp_sources: Sources::default(), first_packet: Vec::new() }
     }
 
-    /// Fetches what a packet touches, apart from the keys, which the library keeps to itself.
+    /// Fetches what a packet touches.
     #[inline]
     pub fn prefetch(&self, rtp: bool) {
-        if rtp { self.rtp_sources.prefetch() } else { self.rtcp_sources.prefetch() }
+        let (cipher, sources) = if rtp { (&self.rtp, &self.rtp_sources) } else { (&self.rtcp, &self.rtcp_sources) };
+        cipher.prefetch();
+        sources.prefetch();
     }
 
     /// Authenticates and decrypts an RTP packet in place. Returns the length of header and plain payload; after an error

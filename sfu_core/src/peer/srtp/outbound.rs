@@ -36,19 +36,28 @@ impl SrtpOutbound {
         }
     }
 
+    /// Asks for the cache lines that sealing RTP needs.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.rtp.prefetch();
+    }
+
     /// Seals an RTP packet in place and returns its sealed length.
     ///
     /// `packet` begins with `header_len` bytes of header (CSRCs and extensions included) and `plain_len` bytes of
     /// payload, and has [`MAX_SRTP_OVERHEAD`](super::MAX_SRTP_OVERHEAD) bytes of room behind. `index` is the 48-bit packet
     /// index: roll-over counter, then the sequence number of the header. No index may come twice under one SSRC.
     pub fn seal_rtp(&self, packet: &mut [u8], header_len: usize, plain_len: usize, index: u64) -> usize {
-        let header = wire::rtp_header(packet).expect("we seal only what we wrote");
-        debug_assert_eq!(header.len, header_len, "the header has another length than the caller says");
-        debug_assert_eq!(header.sequence_number, index as u16, "the header has another number than the index");
+        debug_assert_eq!(
+            wire::rtp_header(packet).map(|header| (header.len, header.sequence_number)),
+            Ok((header_len, index as u16)),
+            "the header has another length or number than the caller says"
+        );
+        let ssrc = wire::rtp_ssrc(packet).expect("we seal only what we wrote");
         assert!(index <= MAX_RTP_INDEX, "the keys are used up");
         #[cfg(any(debug_assertions, feature = "seal-audit"))]
-        self.sealed.borrow_mut().note(header.ssrc, index);
-        self.rtp.seal_rtp(packet, header_len, plain_len, header.ssrc, index)
+        self.sealed.borrow_mut().note(ssrc, index);
+        self.rtp.seal_rtp(packet, header_len, plain_len, ssrc, index)
     }
 
     /// Seals an RTCP packet of `plain_len` bytes in place and returns its sealed length; zero, and nothing may be sent,

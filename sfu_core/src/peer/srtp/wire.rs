@@ -42,6 +42,13 @@ pub(super) fn rtp_header(packet: &[u8]) -> Result<ClearHeader, SrtpError> {
     Ok(ClearHeader { ssrc, sequence_number: u16::from_be_bytes([fixed[2], fixed[3]]), len })
 }
 
+/// Reads the SSRC of an RTP packet.
+#[inline]
+pub(super) fn rtp_ssrc(packet: &[u8]) -> Option<Ssrc> {
+    let fixed: &[u8; FIXED_HEADER_LEN] = packet.first_chunk()?;
+    Some(Ssrc(u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]])))
+}
+
 /// Reads the sender of an RTCP packet.
 pub(super) fn rtcp_sender(packet: &[u8]) -> Result<Ssrc, SrtpError> {
     let clear: &[u8; RTCP_CLEAR_LEN] = packet.first_chunk().ok_or(SrtpError::Truncated)?;

@@ -129,6 +129,18 @@ impl Reception {
         self.switches(|next| !next.keyframe || next.index != 0)
     }
 
+    /// Packets that follow the one before by their number, but not as what a decoder has: it would show a broken picture and
+    /// ask for nothing. For one temporal layer.
+    pub fn silent_breaks(&self) -> usize {
+        self.neighbours(|a, b| match (a.stamp, b.stamp) {
+            (Some(a), Some(b)) => {
+                let same = (a.source, a.encoding) == (b.source, b.encoding);
+                !b.keyframe && !(same && (b.frame == a.frame || b.frame == a.frame + 1))
+            }
+            _ => false,
+        })
+    }
+
     /// How often the encoding changed.
     pub fn layer_switches(&self) -> usize {
         self.switches(|_| true)
