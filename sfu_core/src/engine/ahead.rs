@@ -159,8 +159,7 @@ fn fetch_transport(member: &Member, rtp: bool) {
 
 /// Fetches what [`super::report`] will touch for `first` and those whose timers come next.
 pub(super) fn of_timers(engine: &Engine, first: PeerId) {
-    let peers: ArrayVec<PeerId, GROUP> =
-        std::iter::once(first).chain(engine.timers.coming()).take(GROUP).collect();
+    let peers: ArrayVec<PeerId, GROUP> = std::iter::once(first).chain(engine.timers.coming()).take(GROUP).collect();
     let members = || peers.iter().filter_map(|&id| engine.peers.find(id));
     for member in members() {
         prefetch(&member.link);
