@@ -33,6 +33,7 @@ DROPS = (
     "not_published",
     "rewrite_rejected",
     "send_queue_full",
+    "too_late",
     "revoked",
     "socket_full",
     "no_route",

@@ -17,6 +17,7 @@ class Drops(Record, frozen=True, kw_only=True):
     not_published: int = 0
     rewrite_rejected: int = 0
     send_queue_full: int = 0
+    too_late: int = 0
     revoked: int = 0
     socket_full: int = 0
     no_route: int = 0

@@ -94,4 +94,3 @@ class NegotiatedSession(Record, frozen=True, kw_only=True):
     receive: list[ReceiveMedia]
     send: list[SendMedia]
     data: DataMedia | None = None
-    reduced_size_rtcp: bool = False

@@ -10,6 +10,7 @@ pub mod event;
 pub mod transmit;
 
 mod ahead;
+mod allocate;
 mod apply;
 mod batch;
 mod control;
@@ -135,9 +136,16 @@ pub struct Engine {
     stats: EngineStats,
     /// Whose work is being done: if it panics, that room ends.
     serving: Served,
+    /// Whose work broke last.
+    blamed: Served,
+    /// Whether the caches are told what comes next.
+    looks_ahead: bool,
     /// For whom the engine breaks, as a bug of ours would make it.
     #[cfg(test)]
     broken_for: Option<Served>,
+    /// Of whom nothing can be fetched ahead without breaking.
+    #[cfg(test)]
+    broken_ahead: Option<PeerId>,
 }
 
 /// Whose work is being done.
@@ -181,15 +189,19 @@ impl Engine {
             version: 0,
             stats: EngineStats::default(),
             serving: Served::Nobody,
+            blamed: Served::Nobody,
+            looks_ahead: true,
             #[cfg(test)]
             broken_for: None,
+            #[cfg(test)]
+            broken_ahead: None,
         }
     }
 
     /// Takes in what the network brought. Each datagram is decrypted in place.
     pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
         for group in batch.chunks_mut(ahead::GROUP) {
-            self.guarded(|engine| ahead::of_datagrams(engine, group));
+            self.look_ahead(|engine| ahead::of_datagrams(engine, group));
             let mut rest = group.iter_mut();
             while self.guarded(|engine| rest.by_ref().for_each(|next| engine.ingest_one(next, now))).is_none() {}
         }
@@ -234,8 +246,10 @@ impl Engine {
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
         while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {
-            // What was about to leave is lost, as it may be on the way: else it might break every further try.
-            self.writer.clear();
+            if self.blamed == Served::Nobody {
+                // It would break again: what was about to leave is lost, and the next turn goes on.
+                return self.writer.clear();
+            }
         }
     }
 
@@ -293,12 +307,22 @@ impl Engine {
 
     /// Runs `work`; if it panics, that is a bug of ours, and only the room being served ends. `None` says that it did.
     fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        self.serving = Served::Nobody;
         let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
         if outcome.is_err() {
-            let serving = std::mem::replace(&mut self.serving, Served::Nobody);
-            apply::fail_room(self, serving);
+            self.blamed = std::mem::replace(&mut self.serving, Served::Nobody);
+            apply::fail_room(self, self.blamed);
         }
         outcome.ok()
+    }
+
+    /// Has the caches fetch what comes next. A bug of ours in it is counted and is nobody's end: from then on it is left out.
+    #[inline]
+    pub(crate) fn look_ahead(&mut self, fetch: impl FnOnce(&Self)) {
+        if self.looks_ahead && catch_unwind(AssertUnwindSafe(|| fetch(self))).is_err() {
+            self.stats.panics += 1;
+            self.looks_ahead = false;
+        }
     }
 
     /// From here on the work is `whose`: a bug of ours in it ends that room and no other.

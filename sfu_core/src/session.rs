@@ -265,8 +265,6 @@ pub struct NegotiatedSession {
     pub send: Vec<SendMedia>,
     /// Data channels.
     pub data: Option<DataMedia>,
-    /// Whether RTCP may come as a single packet (RFC 5506).
-    pub reduced_size_rtcp: bool,
 }
 
 impl NegotiatedSession {

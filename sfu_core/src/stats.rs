@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Why a datagram or packet went no further. Names as in `architecture.md`, "How data flows".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drops {
-    /// From an address no peer has proved to own.
+    /// From an address that no peer has authenticated.
     pub unknown_source: u64,
     /// Failed SRTP authentication.
     pub unauthenticated: u64,
@@ -17,9 +17,11 @@ pub struct Drops {
     pub not_published: u64,
     /// Could not be made part of the outgoing stream.
     pub rewrite_rejected: u64,
-    /// Waited too long for its turn, or too many waited.
+    /// Too many waited.
     pub send_queue_full: u64,
-    /// Its edge was revoked while it waited, or never existed.
+    /// Waited so long for its turn that its frame could not be shown any more, or that it was no longer kept.
+    pub too_late: u64,
+    /// Its edge was revoked or its track muted while it waited.
     pub revoked: u64,
     /// The kernel took no more.
     pub socket_full: u64,
@@ -27,7 +29,7 @@ pub struct Drops {
     pub no_route: u64,
     /// STUN with an unknown or forged user name.
     pub unknown_ufrag: u64,
-    /// Messages on data channels beyond what one peer may say.
+    /// Messages on data channels, and RTCP feedback, beyond what one peer may say.
     pub rate_limited: u64,
 }
 

@@ -176,44 +176,51 @@ impl Epoch {
 
     /// Microseconds from the epoch to `now`.
     pub fn micros_at(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.instant).as_micros() as u64
-    }
-}
-
-/// Nanoseconds since a start. Remembers the last instant it was asked about: within one turn it is always the same, and
-/// subtracting instants is dear where it is done for every packet.
-#[derive(Debug, Clone, Copy)]
-pub struct SinceStart {
-    start: Instant,
-    last: Instant,
-    nanos: u64,
-}
-
-impl SinceStart {
-    /// Counts from `start`.
-    pub const fn new(start: Instant) -> Self {
-        Self { start, last: start, nanos: 0 }
+        self.nanos_at(now).as_micros()
     }
 
-    /// From the start to `now`; zero for an instant before it.
+    /// From the epoch to `now`; zero for an instant before it.
     #[inline]
-    pub fn nanos(&mut self, now: Instant) -> u64 {
-        if now != self.last {
-            self.last = now;
-            self.nanos = self.nanos_at(now);
-        }
-        self.nanos
+    pub fn nanos_at(&self, now: Instant) -> Nanos {
+        Nanos(now.saturating_duration_since(self.instant).as_nanos() as u64)
     }
 
-    /// The same without remembering.
-    pub fn nanos_at(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.start).as_nanos() as u64
+    /// The instant of a moment.
+    pub fn instant_at(&self, moment: Nanos) -> Instant {
+        self.instant + Duration::from_nanos(moment.0)
+    }
+}
+
+/// A moment in nanoseconds since the epoch of the engine. Subtracting instants is dear where it is done several times for every
+/// packet; made once a turn, this costs nothing.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// Microseconds since the epoch.
+    #[inline]
+    pub const fn as_micros(self) -> u64 {
+        self.0 / 1_000
     }
 
-    /// The instant so many nanoseconds after the start.
-    pub fn instant(&self, nanos: u64) -> Instant {
-        self.start + Duration::from_nanos(nanos)
+    /// From `earlier` to this moment; zero when it is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+impl std::ops::Add<Duration> for Nanos {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.as_nanos() as u64))
+    }
+}
+
+/// An instant to count from, where it does not matter which.
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn start() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]
@@ -228,15 +235,13 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::disallowed_methods)]
-    fn time_since_a_start_is_the_same_whether_remembered_or_not() {
-        let start = Instant::now();
-        let mut clock = SinceStart::new(start);
-        for millis in [5, 5, 7, 6, 0] {
-            let now = start + Duration::from_millis(millis);
-            assert_eq!(clock.nanos(now), millis * 1_000_000);
-            assert_eq!(clock.instant(clock.nanos_at(now)), now);
-        }
+    fn an_instant_is_the_same_moment_forth_and_back() {
+        let epoch = Epoch { instant: start(), ntp: NtpTime::default() };
+        let now = epoch.instant + Duration::from_nanos(5_000_001_999);
+        assert_eq!(epoch.nanos_at(now).as_micros(), 5_000_001);
+        assert_eq!(epoch.instant_at(epoch.nanos_at(now)), now);
+        assert_eq!(epoch.nanos_at(now).since(Nanos(5_000_000_000)), Duration::from_nanos(1_999));
+        assert_eq!(Nanos(5).since(Nanos(6)), Duration::ZERO);
     }
 
     #[test]

@@ -54,7 +54,7 @@ struct Hostile {
 
 /// Input: steps. RTP or RTCP of the hostile participant, sealed, and requests for what it got; datagrams in the
 /// clear from its address or a stranger's;
-/// time; commands of signalling about it.
+/// time; commands of signalling about it, and what it negotiates anew.
 pub fn engine(input: &[u8]) {
     run(input);
 }
@@ -161,6 +161,10 @@ impl World {
             3 => Command::LimitLayer { track, subscriber, limit },
             4 => Command::LimitLayer { track: self.honest[which], subscriber: self.hostile.id, limit },
             5 => Command::RequestKeyframe { track },
+            6 if choice & 0x80 != 0 => {
+                let session = Box::new(setup::negotiated_anew(choice));
+                Command::Connect { peer: self.hostile.id, session }
+            }
             6 => Command::Unsubscribe { peer: subscriber, mid },
             _ => Command::Subscribe { peer: subscriber, mid, track },
         };
@@ -243,6 +247,7 @@ mod tests {
         assert!(seed("sound").rtp_packets_out >= silent.rtp_packets_out + 4);
         let repeated = seed("lost_and_repeated");
         assert!(repeated.nacked_packets_in == 5 && repeated.rtx_packets_out > 0, "{repeated:?}");
+        assert!(seed("negotiated_anew").rtx_packets_out >= 2, "what was asked for before and after, not between");
         assert!(seed("keyframes_wanted").keyframe_requests_in > 0);
         assert!(seed("in_the_clear").drops.unauthenticated > 0 && seed("in_the_clear").drops.unknown_source > 0);
         assert!(seed("sources_of_another").drops.not_published > 0);

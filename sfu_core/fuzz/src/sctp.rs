@@ -39,6 +39,9 @@ struct End {
     transport: DataTransport,
     gate: Gate,
     edge: EdgeRef,
+    /// What its messages consist of, and what those of the rights before it consisted of.
+    mark: [u8; 12],
+    ended: Vec<[u8; 12]>,
 }
 
 impl End {
@@ -46,7 +49,8 @@ impl End {
         let media = DataMedia { mid: Mid::new("0").expect("a name"), sctp_port: 5_000, max_message_size: 65_536 };
         let mut gate = Gate::default();
         let edge = gate.allow(Flow::Data(PUBLISHER), SUBSCRIBER).expect("the first edge");
-        Self { transport: DataTransport::new(role_is_dtls_client, media, now), gate, edge }
+        let transport = DataTransport::new(role_is_dtls_client, media, now);
+        Self { transport, gate, edge, mark: *b"<right 0000>", ended: Vec::new() }
     }
 
     /// The right ends, and another begins.
@@ -54,12 +58,22 @@ impl End {
         self.gate.revoke(Flow::Data(PUBLISHER), SUBSCRIBER);
         self.transport.revoke(self.edge);
         self.edge = self.gate.allow(Flow::Data(PUBLISHER), SUBSCRIBER).expect("an edge is free");
+        self.ended.push(self.mark);
+        self.mark[7..11].copy_from_slice(format!("{:04}", self.ended.len()).as_bytes());
+    }
+
+    /// A message of so many bytes along the edge.
+    fn message(&self, len: usize) -> Vec<u8> {
+        self.mark.iter().copied().cycle().take(len).collect()
     }
 
     fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        let refused = self.transport.hand_over(&self.gate, |_| {});
-        assert_eq!(refused, 0, "what an ended right let wait was dropped with it");
-        self.transport.poll_transmit()
+        let not_taken = self.transport.hand_over(&self.gate, |_| {});
+        assert_eq!(not_taken.revoked, 0, "what an ended right let wait was dropped with it");
+        let datagram = self.transport.poll_transmit()?;
+        let said = |mark: &[u8; 12]| datagram.windows(mark.len()).any(|bytes| bytes == mark);
+        assert!(!self.ended.iter().any(said), "a message leaves whose right has ended");
+        Some(datagram)
     }
 }
 
@@ -146,7 +160,10 @@ impl Bench {
     /// The next honest datagram arrives with another byte in it, and perhaps without its end.
     fn damage(&mut self, choices: &mut Choices<'_>) {
         let (place, mask, cut) = (usize::from(choices.word()), choices.byte(), choices.byte());
-        let Some(mut datagram) = self.to_us.pop() else { return };
+        if self.to_us.is_empty() {
+            return;
+        }
+        let mut datagram = self.to_us.remove(0);
         let place = place % datagram.len();
         datagram[place] ^= mask;
         datagram.truncate(datagram.len() - usize::from(cut).min(datagram.len() - HEADER));
@@ -208,14 +225,18 @@ fn act(end: &mut End, choices: &mut Choices<'_>) {
     let kind = choices.byte();
     let label = ["chat", "pointer", "", "état"][usize::from(kind >> 3 & 3)];
     let origin = if kind & 0x40 == 0 { Origin::Edge { edge: end.edge, publisher: PUBLISHER } } else { Origin::Server };
-    let transport = &mut end.transport;
+    let is_edge = matches!(origin, Origin::Edge { .. });
+    let message = |end: &End, len: usize| if is_edge { end.message(len) } else { vec![7; len] };
     // All of these may be refused.
     let _ = match kind & 7 {
-        0 => transport.open(label, kind & 0x20 == 0, Reliability::Reliable),
-        1 => transport.open(label, kind & 0x20 == 0, Reliability::MaxRetransmits(u32::from(choices.byte()))),
-        2 => transport.open(label, kind & 0x20 == 0, Reliability::MaxLifetimeMs(u32::from(choices.word()))),
-        3 | 4 => transport.send(label, vec![7; usize::from(choices.word())].into(), kind & 0x20 == 0, origin),
-        5 => transport.send(label, Vec::new().into(), kind & 0x20 == 0, origin),
+        0 => end.transport.open(label, kind & 0x20 == 0, Reliability::Reliable),
+        1 => end.transport.open(label, kind & 0x20 == 0, Reliability::MaxRetransmits(u32::from(choices.byte()))),
+        2 => end.transport.open(label, kind & 0x20 == 0, Reliability::MaxLifetimeMs(u32::from(choices.word()))),
+        3 | 4 => {
+            let payload = message(end, usize::from(choices.word())).into();
+            end.transport.send(label, payload, kind & 0x20 == 0, origin)
+        }
+        5 => end.transport.send(label, Vec::new().into(), kind & 0x20 == 0, origin),
         _ => {
             end.revoke();
             Ok(())

@@ -128,11 +128,7 @@ impl Aimd {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::units::start;
 
     fn run(aimd: &mut Aimd, start: Instant, seconds: u32, usage: Usage, arrived: impl Fn(Bitrate) -> Bitrate) {
         for step in 0..seconds * 20 {

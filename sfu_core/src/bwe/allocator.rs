@@ -86,7 +86,7 @@ impl Allocator {
         }
     }
 
-    /// Takes note of the estimate; call it whenever there is one, several times a second.
+    /// Takes note of the estimate; called for each, which feedback makes several times a second.
     pub fn on_estimate(&mut self, estimate: Bitrate, now: Instant) {
         for _ in 0..SLICES {
             if now < self.slice_ends {

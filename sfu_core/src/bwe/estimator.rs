@@ -80,8 +80,8 @@ pub trait Controller: Send {
     fn on_route_change(&mut self, now: Instant);
     /// How much would be sent if it were allowed.
     fn set_desired(&mut self, desired: Bitrate);
-    /// What may be sent now; call it every 25 to 100 ms. `waiting_since` is when the first packet left that no feedback has
-    /// followed yet.
+    /// What may be sent now; call it after each of the above, and once a second where nothing comes. `waiting_since` is
+    /// since when something is on its way.
     fn tick(&mut self, waiting_since: Option<Instant>, now: Instant) -> Estimate;
     /// Fetches what feedback touches first.
     fn prefetch(&self);
@@ -129,7 +129,7 @@ impl DelayController {
     /// The rate at which packets arrived lately, once it is known.
     pub fn arrived(&self) -> Option<Bitrate> {
         let (&(first, first_size), &(last, _)) = (self.arrived.front()?, self.arrived.back()?);
-        let span = last - first;
+        let span = last.saturating_sub(first);
         if span < ARRIVED_SPAN_MICROS / 5 {
             return None;
         }
@@ -149,14 +149,14 @@ impl DelayController {
 
     fn count_arrival(&mut self, arrival_micros: i64, size: u16) {
         let latest = self.arrived.back().map_or(arrival_micros, |(at, _)| arrival_micros.max(*at));
-        if latest - self.arrived.back().map_or(latest, |(at, _)| *at) > ARRIVED_SPAN_MICROS * 4 {
+        if latest.saturating_sub(self.arrived.back().map_or(latest, |(at, _)| *at)) > ARRIVED_SPAN_MICROS * 4 {
             self.arrived.clear(); // a pause: the rate before it says nothing
             self.arrived_bytes = 0;
         }
         self.arrived.push_back((latest, size));
         self.arrived_bytes += u64::from(size);
         while let Some(&(at, size)) = self.arrived.front() {
-            if latest - at <= ARRIVED_SPAN_MICROS && self.arrived.len() <= MAX_ARRIVED {
+            if latest.saturating_sub(at) <= ARRIVED_SPAN_MICROS && self.arrived.len() <= MAX_ARRIVED {
                 break;
             }
             self.arrived.pop_front();
@@ -166,8 +166,8 @@ impl DelayController {
 
     /// Backs off, again and again, while packets leave and nothing is heard.
     fn watch_silence(&mut self, waiting_since: Option<Instant>, now: Instant) {
-        let Some(since) = waiting_since.filter(|_| self.last_feedback.is_some()) else { return };
-        let since = self.silent_at.map_or(since, |at| at.max(since));
+        let (Some(sent), Some(heard)) = (waiting_since, self.last_feedback) else { return };
+        let since = self.silent_at.map_or(heard, |at| at.max(heard)).max(sent);
         if now.saturating_duration_since(since) >= FEEDBACK_TIMEOUT + self.rtt * 3 {
             self.aimd.lower_to(self.aimd.rate() * TIMEOUT_FACTOR, now);
             self.silent_at = Some(now);

@@ -5,10 +5,9 @@
 //! packet is acknowledged at most once, and nothing else has an effect.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use crate::prefetch::prefetch;
-use crate::units::{DataSize, SinceStart};
+use crate::units::{DataSize, Nanos};
 
 /// Entries at first: half a second at 10 Mbit/s. 16 bytes each.
 pub const MIN_HISTORY: usize = 256;
@@ -25,13 +24,12 @@ const DELTA_MICROS: i64 = 250;
 /// The packets on their way to one subscriber.
 #[derive(Debug, Clone)]
 pub struct History {
-    clock: SinceStart,
     next: u64,
     ring: Vec<Entry>,
     in_flight: DataSize,
-    /// When the first packet left since the last feedback; since that feedback, if some were on their way then.
-    waiting_since: Option<Instant>,
-    /// The last reference time, unwrapped.
+    /// When the first packet left since nothing was on its way.
+    waiting_since: Option<Nanos>,
+    /// The last reference time of feedback that told of an arrival, unwrapped.
     reference: Option<i64>,
     acknowledged: Vec<Acknowledged>,
 }
@@ -56,19 +54,14 @@ pub struct Feedback<'a> {
     pub acknowledged: &'a [Acknowledged],
     /// How many are reported missing for the first time.
     pub lost: u32,
-    /// How many reported missing earlier came after all.
-    pub recovered: u32,
-    /// How long the last of them was on its way and back, at most: until feedback came.
-    pub round_trip_micros: Option<u64>,
     /// What is on its way still.
     pub in_flight: DataSize,
 }
 
-impl History {
-    /// Nothing sent yet; send times count from `now`.
-    pub fn new(now: Instant) -> Self {
+impl Default for History {
+    /// Nothing sent yet.
+    fn default() -> Self {
         Self {
-            clock: SinceStart::new(now),
             next: 65_536, // so that no wrapped number is below zero
             ring: Vec::new(),
             in_flight: DataSize::ZERO,
@@ -77,7 +70,9 @@ impl History {
             acknowledged: Vec::new(),
         }
     }
+}
 
+impl History {
     /// The number that the next packet gets.
     pub fn next_sequence(&self) -> u64 {
         self.next
@@ -85,9 +80,9 @@ impl History {
 
     /// A packet of `size` bytes leaves: gives it its number, of which the low 16 bits go into the header extension.
     #[inline]
-    pub fn on_sent(&mut self, size: u16, now: Instant) -> u64 {
+    pub fn on_sent(&mut self, size: u16, now: Nanos) -> u64 {
         let sequence = self.next;
-        let sent_micros = self.micros(now);
+        let sent_micros = now.as_micros();
         if self.ring.is_empty() {
             self.ring = vec![Entry::default(); MIN_HISTORY];
         }
@@ -126,14 +121,21 @@ impl History {
         }
     }
 
-    /// Since when feedback is waited for; `None` when nothing is on its way.
-    pub fn waiting_since(&self) -> Option<Instant> {
+    /// Since when something is on its way, of which feedback may tell.
+    pub fn waiting_since(&self) -> Option<Nanos> {
         self.waiting_since
     }
 
     /// Bytes sent and not yet reported.
     pub fn in_flight(&self) -> DataSize {
         self.in_flight
+    }
+
+    /// How many numbers from `base` on are so old that no feedback on them counts any more.
+    pub fn forgotten(&self, base: u16) -> u16 {
+        let first = self.first_of(base);
+        let oldest = self.next.saturating_sub(self.ring.len() as u64).min(self.next - 1);
+        oldest.saturating_sub(first) as u16
     }
 
     /// Takes feedback: the number of its first status, its reference time (24 bits, 64 ms each) and, for each number
@@ -143,16 +145,16 @@ impl History {
         base: u16,
         reference_time: u32,
         statuses: impl Iterator<Item = Option<i32>>,
-        now: Instant,
     ) -> Feedback<'_> {
         self.acknowledged.clear();
-        let (mut lost, mut recovered) = (0, 0);
-        let mut arrival_micros = self.unwrap_reference(reference_time) * REFERENCE_MICROS;
-        let highest = self.next - 1;
-        let first = highest - u64::from((highest as u16).wrapping_sub(base));
+        let mut lost = 0;
+        // The remote says what time it is, so nothing but the distance of two arrivals means anything.
+        let reference = self.unwrap_reference(reference_time);
+        let mut arrival_micros = reference.wrapping_mul(REFERENCE_MICROS);
+        let first = self.first_of(base);
         let oldest = self.next.saturating_sub(self.ring.len() as u64);
         for (sequence, status) in (first..self.next).zip(statuses) {
-            arrival_micros += i64::from(status.unwrap_or(0)) * DELTA_MICROS;
+            arrival_micros = arrival_micros.wrapping_add(i64::from(status.unwrap_or(0)) * DELTA_MICROS);
             if sequence < oldest {
                 continue;
             }
@@ -170,16 +172,17 @@ impl History {
                 lost += u32::from(!was_lost);
             } else if self.acknowledged.len() < MAX_ACKNOWLEDGED {
                 entry.state = State::Arrived;
-                recovered += u32::from(was_lost);
                 let sent_micros = entry.sent_micros as i64;
                 self.acknowledged.push(Acknowledged { sequence, size: entry.size, sent_micros, arrival_micros });
             }
         }
-        self.waiting_since = (self.in_flight > DataSize::ZERO).then_some(now);
-        let now_micros = self.micros(now);
-        let last = self.acknowledged.iter().map(|packet| packet.sent_micros).max();
-        let round_trip_micros = last.map(|sent| now_micros.saturating_sub(sent as u64));
-        Feedback { acknowledged: &self.acknowledged, lost, recovered, round_trip_micros, in_flight: self.in_flight }
+        if self.in_flight == DataSize::ZERO {
+            self.waiting_since = None;
+        }
+        if !self.acknowledged.is_empty() {
+            self.reference = Some(reference);
+        }
+        Feedback { acknowledged: &self.acknowledged, lost, in_flight: self.in_flight }
     }
 
     /// The entry at `place` is still on its way: the ring grows when feedback on it may come, else it is given up.
@@ -197,23 +200,18 @@ impl History {
         }
     }
 
-    /// The reference time nearest to the last one, in units since it began.
-    fn unwrap_reference(&mut self, reference_time: u32) -> i64 {
+    /// The reference time nearest to the last one that told of an arrival, in units since it began.
+    fn unwrap_reference(&self, reference_time: u32) -> i64 {
         let wrapped = i64::from(reference_time & 0xff_ffff);
-        let reference = match self.reference {
-            None => wrapped,
-            Some(last) => {
-                let ahead = (wrapped - last) & 0xff_ffff;
-                last + if ahead < 0x80_0000 { ahead } else { ahead - 0x100_0000 }
-            }
-        };
-        self.reference = Some(reference);
-        reference
+        let Some(last) = self.reference else { return wrapped };
+        let ahead = wrapped.wrapping_sub(last) & 0xff_ffff;
+        last.wrapping_add(if ahead < 0x80_0000 { ahead } else { ahead - 0x100_0000 })
     }
 
-    #[inline]
-    fn micros(&mut self, now: Instant) -> u64 {
-        self.clock.nanos(now) / 1_000
+    /// The last number sent that `base` may stand for.
+    fn first_of(&self, base: u16) -> u64 {
+        let highest = self.next - 1;
+        highest - u64::from((highest as u16).wrapping_sub(base))
     }
 
     #[inline]

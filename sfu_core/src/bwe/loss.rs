@@ -63,11 +63,7 @@ impl LossWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::units::start;
 
     /// Ten seconds of 100 packets each half second.
     fn factors(lost: impl Fn(u32) -> u32, queue_seen: bool) -> Vec<f64> {

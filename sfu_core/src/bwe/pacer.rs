@@ -3,10 +3,10 @@
 //! Packets leave in groups of 5 ms at the pacing rate, or of one packet where that is more. Audio leaves at once and is
 //! counted; then repairs, then video, then padding. What has waited too long is worth nothing any more and is dropped.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::prefetch::prefetch_place;
-use crate::units::{Bitrate, SinceStart};
+use crate::units::{Bitrate, Nanos};
 
 /// Most packets that wait: a keyframe of 250 kB and some frames.
 pub const MAX_QUEUED_PACKETS: usize = 512;
@@ -38,38 +38,28 @@ pub enum PaceKind {
     Video,
 }
 
-/// Packets dropped, by reason.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct PacerDrops {
-    /// There were [`MAX_QUEUED_PACKETS`] or [`MAX_QUEUED_BYTES`] before it.
-    pub full: u64,
-    /// It waited for [`MAX_QUEUE_AGE`].
-    pub aged: u64,
-}
-
 /// The queue to one subscriber; `T` names a packet.
 #[derive(Debug, Clone)]
 pub struct Pacer<T> {
-    clock: SinceStart,
     /// By [`PaceKind`].
     queues: [Fifo<Queued<T>>; 3],
     packets: usize,
     bytes: usize,
-    /// When all that has left would have left at the pacing rate, in nanoseconds since `start`.
+    /// When all that has left would have left at the pacing rate, in nanoseconds since the epoch.
     drained_at: u64,
     /// The current group takes no more once `drained_at` reaches this.
     group_ends: u64,
     nanos_per_byte: u64,
     /// Nothing waits too long before this.
     ages_at: u64,
-    drops: PacerDrops,
+    /// Dropped for their age and not told yet.
+    aged: u64,
 }
 
 impl<T: Copy> Pacer<T> {
     /// An empty queue that sends at `rate`.
-    pub fn new(rate: Bitrate, now: Instant) -> Self {
+    pub fn new(rate: Bitrate) -> Self {
         let mut pacer = Self {
-            clock: SinceStart::new(now),
             queues: FIRST_CAPACITY.map(Fifo::with_capacity),
             packets: 0,
             bytes: 0,
@@ -77,7 +67,7 @@ impl<T: Copy> Pacer<T> {
             group_ends: 0,
             nanos_per_byte: 0,
             ages_at: u64::MAX,
-            drops: PacerDrops::default(),
+            aged: 0,
         };
         pacer.set_rate(rate);
         pacer
@@ -88,17 +78,16 @@ impl<T: Copy> Pacer<T> {
         self.nanos_per_byte = (8_000_000_000 << FRACTION_BITS) / rate.max(MIN_RATE).as_bps();
     }
 
-    /// Queues a packet. Returns false, and counts, when the queue is full.
+    /// Queues a packet. Returns false when the queue is full.
     #[inline]
-    pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Instant) -> bool {
+    pub fn push(&mut self, item: T, kind: PaceKind, size: u16, now: Nanos) -> bool {
         let full = self.packets >= MAX_QUEUED_PACKETS || self.bytes + usize::from(size) > MAX_QUEUED_BYTES;
         if full {
-            self.drops.full += 1;
             return false;
         }
         self.packets += 1;
         self.bytes += usize::from(size);
-        let queued_at = self.clock.nanos(now);
+        let queued_at = now.0;
         if kind != PaceKind::Audio {
             self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
         }
@@ -108,11 +97,10 @@ impl<T: Copy> Pacer<T> {
 
     /// The next packet to leave now; call until `None`.
     #[inline]
-    pub fn poll(&mut self, now: Instant) -> Option<T> {
+    pub fn poll(&mut self, Nanos(now): Nanos) -> Option<T> {
         if self.packets == 0 {
             return None;
         }
-        let now = self.clock.nanos(now);
         if now > self.ages_at {
             self.drop_aged(now);
         }
@@ -138,18 +126,17 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// When [`poll`](Self::poll) next has a packet; `None` when nothing waits. In the past when it has one already.
-    pub fn next_due(&self) -> Option<Instant> {
+    pub fn next_due(&self) -> Option<Nanos> {
         if self.packets == 0 {
             return None;
         }
         let open = !self.queues[PaceKind::Audio as usize].is_empty() || self.drained_at < self.group_ends;
         let due = if open { self.oldest() } else { self.drained_at };
-        Some(self.clock.instant(due))
+        Some(Nanos(due))
     }
 
     /// How much padding may leave now, in bytes: the room of the current group when nothing waits.
-    pub fn padding_room(&mut self, now: Instant) -> usize {
-        let now = self.clock.nanos(now);
+    pub fn padding_room(&self, Nanos(now): Nanos) -> usize {
         if self.packets > 0 || !self.is_open(now) {
             return 0;
         }
@@ -158,16 +145,17 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// Counts something that left without the queue, such as padding.
-    pub fn on_padding(&mut self, size: u16, now: Instant) {
-        let now = self.clock.nanos(now);
+    pub fn on_padding(&mut self, size: u16, Nanos(now): Nanos) {
         self.charge(size, now);
     }
 
-    /// Drops everything that waits: the path or the subscriptions have changed.
-    pub fn clear(&mut self) {
-        self.queues.iter_mut().for_each(Fifo::clear);
-        self.packets = 0;
-        self.bytes = 0;
+    /// Drops what waits and is not `wanted` any more.
+    pub fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+        for queue in &mut self.queues {
+            queue.retain(|queued| wanted(&queued.item));
+        }
+        self.packets = self.queues.iter().map(Fifo::len).sum();
+        self.bytes = self.queues.iter().flat_map(Fifo::iter).map(|queued| usize::from(queued.size)).sum();
     }
 
     /// Whether so much waits that it may take long: more than a keyframe of a camera.
@@ -177,8 +165,15 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// How many packets wait.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.packets
+    }
+
+    /// How many bytes wait.
+    #[cfg(test)]
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing waits.
@@ -186,14 +181,10 @@ impl<T: Copy> Pacer<T> {
         self.packets == 0
     }
 
-    /// How many bytes wait.
-    pub fn queued_bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// What was dropped so far.
-    pub fn drops(&self) -> PacerDrops {
-        self.drops
+    /// How many were dropped since this was last asked because they had waited for [`MAX_QUEUE_AGE`].
+    #[inline]
+    pub fn take_aged(&mut self) -> u64 {
+        std::mem::take(&mut self.aged)
     }
 
     /// Whether the current group takes another packet, or a new one may begin.
@@ -222,7 +213,7 @@ impl<T: Copy> Pacer<T> {
             {
                 self.queues[kind as usize].pop();
                 self.forget(size);
-                self.drops.aged += 1;
+                self.aged += 1;
             }
             if let Some(Queued { queued_at, .. }) = self.queues[kind as usize].front() {
                 self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
@@ -236,11 +227,11 @@ impl<T: Copy> Pacer<T> {
     }
 
     /// How long the packet that waits longest has waited.
-    pub fn oldest_wait(&self, now: Instant) -> Duration {
+    pub fn oldest_wait(&self, now: Nanos) -> Duration {
         if self.packets == 0 {
             return Duration::ZERO;
         }
-        Duration::from_nanos(self.clock.nanos_at(now).saturating_sub(self.oldest()))
+        now.since(Nanos(self.oldest()))
     }
 
     fn oldest(&self) -> u64 {
@@ -292,6 +283,21 @@ impl<T: Copy> Fifo<T> {
 
     fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.items.len() - self.head
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items[self.head..].iter()
+    }
+
+    #[cold]
+    fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+        self.items.drain(..self.head);
+        self.head = 0;
+        self.items.retain(wanted);
     }
 
     /// Fetches where the next item goes.

@@ -107,7 +107,7 @@ impl Trendline {
         let done = *group;
         self.group = Some(Group::of(packet));
         if let Some(previous) = self.previous.replace(done) {
-            self.on_delta(done.sent - previous.sent, done.arrived - previous.arrived, done.arrived);
+            self.on_delta(done.sent - previous.sent, done.arrived.wrapping_sub(previous.arrived), done.arrived);
         }
     }
 
@@ -134,18 +134,19 @@ impl Trendline {
         self.base[self.slice] = Some(lowest);
         let base = self.base_before.min(lowest);
         // One late packet is no queue: the measure follows quickly, not at once.
-        self.queue_micros += (delay.wrapping_sub(base) - self.queue_micros) / 4;
+        let queue = delay.wrapping_sub(base).saturating_sub(self.queue_micros);
+        self.queue_micros = self.queue_micros.saturating_add(queue / 4);
     }
 
     fn on_delta(&mut self, sent_delta: i64, arrival_delta: i64, arrived: i64) {
         if self.deltas == 0 {
             self.first_arrival = arrived;
         }
-        let delta_ms = (arrival_delta - sent_delta) as f64 / 1_000.0;
+        let delta_ms = arrival_delta.wrapping_sub(sent_delta) as f64 / 1_000.0;
         self.deltas = self.deltas.saturating_add(1);
         self.summed_ms += delta_ms;
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.summed_ms;
-        self.line.push(((arrived - self.first_arrival) as f64 / 1_000.0, self.smoothed_ms));
+        self.line.push((arrived.wrapping_sub(self.first_arrival) as f64 / 1_000.0, self.smoothed_ms));
         let slope = self.line.slope().unwrap_or(self.previous_slope);
         self.detect(slope, arrived);
     }
@@ -155,7 +156,7 @@ impl Trendline {
         let standing = self.queue_micros > STANDING_QUEUE_MICROS;
         self.usage = if trend > self.threshold || standing {
             let since = *self.over_since.get_or_insert(arrived);
-            let lasts = arrived - since >= OVERUSE_MICROS;
+            let lasts = arrived.wrapping_sub(since) >= OVERUSE_MICROS;
             if lasts && (slope >= self.previous_slope || standing) { Usage::Over } else { self.usage }
         } else {
             self.over_since = None;
@@ -167,7 +168,8 @@ impl Trendline {
 
     /// Follows the usual slopes of this path, so that jitter is not taken for a queue.
     fn adapt_threshold(&mut self, trend: f64, arrived: i64) {
-        let elapsed_ms = (arrived - self.threshold_at.unwrap_or(arrived)).clamp(0, 100_000) as f64 / 1_000.0;
+        let elapsed = arrived.wrapping_sub(self.threshold_at.unwrap_or(arrived));
+        let elapsed_ms = elapsed.clamp(0, 100_000) as f64 / 1_000.0;
         self.threshold_at = Some(arrived);
         if trend.abs() > self.threshold + 15.0 {
             return; // a sudden change says nothing about the usual
@@ -298,5 +300,16 @@ mod tests {
     fn a_standing_queue_is_overuse() {
         let usages = usages(300, |n| if n < 50 { 0 } else { 120_000 });
         assert_eq!(usages[200], Usage::Over);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_to_its_end_and_back_does_no_harm() {
+        let mut trendline = Trendline::default();
+        for step in 0..2_000_i64 {
+            let arrival_micros = [i64::MAX, i64::MIN, 0, -1, i64::MAX - step][step as usize % 5];
+            let sent_micros = step * 6_000;
+            trendline.on_packet(&Acknowledged { sequence: step as u64, size: 1_200, sent_micros, arrival_micros });
+        }
+        assert!(trendline.threshold.is_finite());
     }
 }

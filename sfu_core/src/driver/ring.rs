@@ -1,5 +1,6 @@
 //! The way out of a worker: one bounded ring for replies and events. Replies always fit; events that would not are merged
-//! (level-type: latest wins) or replaced by one word that the reader must take a snapshot (edge-type).
+//! (level-type: latest wins) or replaced by one word that the reader must take a snapshot (edge-type). Messages of data channels
+//! that would not are dropped and counted: no snapshot holds them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

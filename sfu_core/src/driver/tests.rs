@@ -10,14 +10,10 @@ use crate::engine::command::{Command, Refusal, Reply};
 use crate::engine::event::Event;
 use crate::engine::transmit::{Datagram, Group, Sink, TransmitBatch};
 use crate::ids::{RoomId, TrackId};
+use crate::units::start;
 
 const REVOKE: Command = Command::Revoke { track: TrackId::new(0, 0), subscriber: PeerId::new(0, 0) };
 const ALLOW: Command = Command::Allow { track: TrackId::new(0, 0), subscriber: PeerId::new(0, 0), echo: false };
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
 
 /// Notes commands, sends datagrams back, tells as many events as it is asked to, and fails when asked to.
 #[derive(Default)]

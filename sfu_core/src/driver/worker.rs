@@ -317,7 +317,7 @@ impl Sink for Rim {
             };
             let Some(port) = self.ports.iter_mut().find(|port| port.serves(group.destination, group.source)) else {
                 // A family we have no socket of.
-                self.counters.unreachable.add(1);
+                self.counters.unreachable.add(group.range.len().div_ceil(group.segment_size.max(1)) as u64);
                 done += 1;
                 continue;
             };

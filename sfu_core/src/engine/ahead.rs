@@ -1,5 +1,6 @@
 //! What the next few datagrams and peers will touch, fetched into the caches together, level after level: what a level
-//! finds is what the next one follows. Reads only; leaving it out changes nothing but the time.
+//! finds is what the next one follows. Reads only; leaving it out changes nothing but the time, and it is left out for good
+//! once it broke.
 
 use arrayvec::ArrayVec;
 
@@ -77,6 +78,8 @@ fn recognised(engine: &Engine, group: &[Datagram<'_>]) -> ArrayVec<Coming, GROUP
             _ => continue,
         };
         let Some(publisher) = engine.demux.peer_at(datagram.source) else { continue };
+        #[cfg(test)]
+        assert!(engine.broken_ahead != Some(publisher), "the test wants this to break");
         let stream = rtp.map(|(ssrc, _)| ssrc);
         let same = |last: &&mut Coming| last.publisher == publisher && last.rtp.map(|(ssrc, _)| ssrc) == stream;
         if let Some(last) = coming.last_mut().filter(same) {
@@ -181,6 +184,8 @@ pub(super) fn of_timers(engine: &Engine, first: PeerId) {
 
 /// Fetches what [`super::flush`] will touch for each of `peers`.
 pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
+    #[cfg(test)]
+    assert!(engine.broken_ahead.is_none_or(|broken| !peers.contains(&broken)), "the test wants this to break");
     let members = || peers.iter().filter_map(|&id| engine.peers.find(id));
     for member in members() {
         prefetch(&member.link);

@@ -149,7 +149,8 @@ fn create_bot(
 /// even when the first packets are lost.
 pub(super) fn first_numbers(engine: &mut Engine) -> FirstNumbers {
     let number = engine.entropy.u32();
-    FirstNumbers { index: u64::from(number & 0x7fff), timestamp: engine.entropy.u32() }
+    let (index, rtx_index) = (u64::from(number & 0x7fff), u64::from(number >> 16 & 0x7fff));
+    FirstNumbers { index, rtx_index, timestamp: engine.entropy.u32() }
 }
 
 fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: Instant) -> Result<Reply, Refusal> {
@@ -160,7 +161,10 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
     if !session.is_within_caps() {
         return Err(Refusal::BadSession);
     }
-    let in_our_numbers = session.send.iter().enumerate().all(|(n, media)| media.ssrc.0 == base + 2 * n as u32);
+    let in_our_numbers = session.send.iter().enumerate().all(|(n, media)| {
+        let ssrc = base.wrapping_add(2 * n as u32);
+        media.ssrc.0 == ssrc && media.rtx_ssrc.is_none_or(|rtx| rtx.0 == ssrc.wrapping_add(1))
+    });
     if !in_our_numbers || !member.outbound.apply(session, first, initial) {
         return Err(Refusal::BadSession);
     }
@@ -169,6 +173,7 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
     if let Some(transport) = member.peer_mut() {
         transport.connect(&session.remote, session.data, now);
     }
+    subscribe::renegotiated(engine, peer, now);
     control::settle(engine, peer, now);
     Ok(Reply::Done)
 }

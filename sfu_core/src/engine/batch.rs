@@ -122,7 +122,7 @@ impl BatchWriter {
         &self.batch
     }
 
-    /// What is told about the groups from `first` on.
+    /// What has to be told of each group when it does not leave.
     pub(crate) fn records(&self) -> &[GroupRecord] {
         &self.records
     }

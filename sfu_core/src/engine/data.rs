@@ -49,10 +49,13 @@ impl Voice {
 }
 
 pub(super) fn allow(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) -> Result<Reply, Refusal> {
-    let from = engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?.room;
-    let to = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?.room;
-    if from != to {
+    let from = engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?;
+    let to = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?;
+    if from.room != to.room {
         return Err(Refusal::OtherRoom);
+    }
+    if from.participant == to.participant {
+        return Err(Refusal::EchoNotAsked);
     }
     let known = engine.gate.find(Flow::Data(publisher), subscriber).is_some();
     engine.gate.allow(Flow::Data(publisher), subscriber).ok_or(Refusal::Full(Cap::Edges))?;
@@ -137,6 +140,7 @@ pub(super) fn hand_over(engine: &mut Engine, subscriber: PeerId) {
         return;
     };
     let witness = &mut engine.data_witness;
-    let refused = data.hand_over(&engine.gate, |publisher| witness.observe(publisher, subscriber));
-    engine.stats.drops.revoked += refused;
+    let not_taken = data.hand_over(&engine.gate, |publisher| witness.observe(publisher, subscriber));
+    engine.stats.drops.revoked += not_taken.revoked;
+    engine.stats.drops.send_queue_full += not_taken.closing;
 }

@@ -73,13 +73,13 @@ pub enum Event {
         /// Loudest first.
         speakers: Vec<Speaker>,
     },
-    /// Which encoding and temporal layer a subscription gets from here on. Level-type.
+    /// Which encoding a subscription gets from here on. Level-type.
     LayerChanged {
         /// Who receives.
         subscriber: PeerId,
         /// What.
         track: TrackId,
-        /// `None`: paused for lack of bandwidth.
+        /// `None`: paused for lack of bandwidth, or because its section was made inactive.
         encoding: Option<u8>,
     },
     /// A message came on a data channel.

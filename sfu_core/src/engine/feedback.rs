@@ -4,28 +4,56 @@ use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
 use crate::forward::router::PayloadRoute;
+use crate::gate::Flow;
 use crate::ids::{PeerId, Ssrc};
 use crate::peer::srtp::SrtpError;
 use crate::rtcp::nack::Nack;
+use crate::rtcp::remb::Remb;
 use crate::rtcp::sr::{ReportBlock, SenderReport};
 use crate::rtcp::twcc::TransportFeedback;
 use crate::rtcp::{self, RtcpPacket};
 use crate::session::MediaKind;
+use crate::stats::Drops;
 use crate::units::Bitrate;
 
-use super::Engine;
-use super::control;
-use super::outbound::Queued;
-use super::path::flow_of;
+use super::outbound::{MAX_SUBSCRIPTIONS_PER_PEER, Queued};
+use super::path::HEADERS;
 use super::seal::DescriptorPatch;
+use super::{Engine, allocate, control};
 
-/// Packets one NACK may ask for: more than anyone can use at once, and a bound on what a hostile one costs.
+/// Bytes that a retransmission has before its payload (RFC 4588 §4).
+const ORIGINAL_NUMBER: u16 = 2;
+
+/// Packets one datagram may ask for again: more than anyone can use at once, and a bound on what a hostile one costs.
 const MAX_NACKED: usize = 200;
+/// Keyframes one datagram may ask for: one for each section that a peer receives.
+const MAX_KEYFRAME_REQUESTS: usize = MAX_SUBSCRIPTIONS_PER_PEER;
+/// Estimates, and transport-wide feedbacks, in one datagram: browsers send one, and several when they have been silent.
+const MAX_FEEDBACKS: usize = 4;
 
 /// For so many round trips packets are kept: lost, asked for, lost again, asked for again.
 const KEPT_ROUND_TRIPS: u32 = 4;
 
-/// One authenticated or forged RTCP datagram from an address that `from` has proved to own.
+/// What the rest of one datagram may still cost. What goes beyond is counted as `rate_limited` and not looked at.
+struct Allowance {
+    nacked: usize,
+    keyframes: usize,
+    feedbacks: usize,
+}
+
+impl Allowance {
+    const WHOLE: Self = Self { nacked: MAX_NACKED, keyframes: MAX_KEYFRAME_REQUESTS, feedbacks: MAX_FEEDBACKS };
+}
+
+/// Takes one off what is left, if there is any.
+fn take(left: &mut usize, drops: &mut Drops) -> bool {
+    let rest = left.checked_sub(1);
+    drops.rate_limited += u64::from(rest.is_none());
+    *left = rest.unwrap_or(0);
+    rest.is_some()
+}
+
+/// One authenticated or forged RTCP datagram from an address that `from` has authenticated.
 pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
     let Some(srtp) = engine.peers.find_mut(from).and_then(|member| member.peer_mut()?.srtp.as_mut()) else {
         return engine.stats.drops.unauthenticated += 1;
@@ -35,35 +63,43 @@ pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], no
         Err(SrtpError::Replayed) => return engine.stats.drops.replayed += 1,
         Err(_) => return engine.stats.drops.unauthenticated += 1,
     };
-    if rtcp::visit(plain, |packet| on_packet(engine, from, packet, now)).is_err() {
+    let mut allowance = Allowance::WHOLE;
+    if rtcp::visit(plain, |packet| on_packet(engine, from, packet, &mut allowance, now)).is_err() {
         engine.stats.drops.malformed += 1;
     }
 }
 
-fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, now: Instant) {
+fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, allowance: &mut Allowance, now: Instant) {
     match packet {
         RtcpPacket::SenderReport(report) => on_sender_report(engine, from, report, now),
         RtcpPacket::ReceiverReport(report) => on_report_blocks(engine, from, &report.reports, now),
-        RtcpPacket::Nack(nack) => on_nack(engine, from, nack, now),
-        RtcpPacket::Pli(pli) => on_keyframe_request(engine, from, pli.media, now),
+        RtcpPacket::Nack(nack) => on_nack(engine, from, nack, &mut allowance.nacked, now),
+        RtcpPacket::Pli(pli) => on_keyframe_request(engine, from, pli.media, &mut allowance.keyframes, now),
         RtcpPacket::Fir(fir) => {
             for request in &fir.requests {
-                on_keyframe_request(engine, from, request.ssrc, now);
+                on_keyframe_request(engine, from, request.ssrc, &mut allowance.keyframes, now);
             }
         }
-        RtcpPacket::TransportFeedback(feedback) => on_transport_feedback(engine, from, feedback, now),
-        RtcpPacket::Remb(remb) => {
-            let sound = sound_beside(engine, from, &remb.ssrcs, now);
-            let Some(member) = engine.peers.find_mut(from) else { return };
-            member.outbound.controller.on_remb(remb.bitrate + sound, now);
-            member.outbound.estimate_anew(now);
-            if member.outbound.allocation_due(now) {
-                control::allocate(engine, from, now);
-            } else if member.outbound.hasten_report(now) {
-                engine.arm(from);
-            }
+        RtcpPacket::TransportFeedback(feedback) => {
+            on_transport_feedback(engine, from, feedback, &mut allowance.feedbacks, now);
         }
+        RtcpPacket::Remb(remb) => on_remb(engine, from, remb, &mut allowance.feedbacks, now),
         _ => {}
+    }
+}
+
+fn on_remb(engine: &mut Engine, from: PeerId, remb: &Remb, left: &mut usize, now: Instant) {
+    if !take(left, &mut engine.stats.drops) {
+        return;
+    }
+    let sound = sound_beside(engine, from, &remb.ssrcs, now);
+    let Some(member) = engine.peers.find_mut(from) else { return };
+    member.outbound.controller.on_remb(remb.bitrate + sound, now);
+    member.outbound.estimate_anew(&engine.epoch, now);
+    if member.outbound.allocation_due(now) {
+        allocate::allocate(engine, from, now);
+    } else if member.outbound.hasten_report(now) {
+        engine.arm(from);
     }
 }
 
@@ -104,8 +140,11 @@ fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], n
 }
 
 /// The subscriber lacks packets: those still in the ring go into its queue again (RFC 4585 §6.2.1, RFC 4588).
-fn on_nack(engine: &mut Engine, from: PeerId, nack: &Nack<'_>, now: Instant) {
-    for sequence in nack.lost().take(MAX_NACKED) {
+fn on_nack(engine: &mut Engine, from: PeerId, nack: &Nack<'_>, left: &mut usize, now: Instant) {
+    for sequence in nack.lost() {
+        if !take(left, &mut engine.stats.drops) {
+            break;
+        }
         engine.stats.nacked_packets_in += 1;
         resend(engine, from, nack.media, sequence, now);
     }
@@ -134,7 +173,8 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
-    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, engine.epoch.micros_at(now))
+    let at = engine.epoch.nanos_at(now);
+    if !member.outbound.recent_resends.may(send_index, sequence, round_trip, at.as_micros())
         || !member.outbound.may_retransmit(len, repairs, now)
     {
         return None;
@@ -152,19 +192,22 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
         primary_only: false,
         retransmission: true,
     };
-    if !member.outbound.pacer.push(queued, PaceKind::Retransmission, len as u16, now) {
+    if !member.outbound.pacer.push(queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, at) {
         engine.stats.drops.send_queue_full += 1;
     }
     Some(())
 }
 
-fn on_keyframe_request(engine: &mut Engine, from: PeerId, media: Ssrc, now: Instant) {
+fn on_keyframe_request(engine: &mut Engine, from: PeerId, media: Ssrc, left: &mut usize, now: Instant) {
+    if !take(left, &mut engine.stats.drops) {
+        return;
+    }
     engine.stats.keyframe_requests_in += 1;
     let Some(member) = engine.peers.find(from) else { return };
     let section = member.outbound.section_of(media).and_then(|index| member.outbound.send.get(usize::from(index)));
     let Some(id) = section.and_then(|section| section.track) else { return };
     // Only who may receive the track may cause its publisher work.
-    if engine.gate.find(flow_of(id), from).is_none() {
+    if engine.gate.find(Flow::Track(id), from).is_none() {
         return;
     }
     let Some(track) = engine.tracks.find_mut(id) else { return };
@@ -177,14 +220,25 @@ fn on_keyframe_request(engine: &mut Engine, from: PeerId, media: Ssrc, now: Inst
     control::wake_publisher(engine, publisher, now);
 }
 
-fn on_transport_feedback(engine: &mut Engine, from: PeerId, feedback: &TransportFeedback<'_>, now: Instant) {
+fn on_transport_feedback(
+    engine: &mut Engine,
+    from: PeerId,
+    feedback: &TransportFeedback<'_>,
+    left: &mut usize,
+    now: Instant,
+) {
+    if !take(left, &mut engine.stats.drops) {
+        return;
+    }
     let Some(member) = engine.peers.find_mut(from) else { return };
     let outbound = &mut member.outbound;
-    let statuses = feedback.statuses().map(|(_, delta)| delta);
-    let report = outbound.history.on_feedback(feedback.base_sequence, feedback.reference_time, statuses, now);
+    let forgotten = outbound.history.forgotten(feedback.base_sequence);
+    let base = feedback.base_sequence.wrapping_add(forgotten);
+    let statuses = feedback.statuses_from(usize::from(forgotten));
+    let report = outbound.history.on_feedback(base, feedback.reference_time, statuses);
     outbound.controller.on_feedback(&report, now);
-    outbound.estimate_anew(now);
+    outbound.estimate_anew(&engine.epoch, now);
     if outbound.allocation_due(now) {
-        control::allocate(engine, from, now);
+        allocate::allocate(engine, from, now);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::ahead;
 use super::batch::{BatchWriter, Route};
 use super::member::{Link, Member};
-use super::path::{self, Exit};
+use super::path::{self, Exit, Moment};
 use super::probe;
 use super::transmit::Sink;
 use super::{Engine, MAX_PEERS, Served};
@@ -19,9 +19,9 @@ const IDLE: Duration = Duration::from_millis(500);
 
 pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
-    let at = (now, abs_send_time(engine.epoch.micros_at(now)));
+    let at = Moment::new(&engine.epoch, now);
     for group in flushing.chunks(ahead::GROUP) {
-        ahead::of_peers(engine, group);
+        engine.look_ahead(|engine| ahead::of_peers(engine, group));
         for &id in group {
             engine.serve(Served::Peer(id));
             while flush_peer(engine, id, sink, at) {
@@ -39,7 +39,7 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
 }
 
 /// Fills the batch with what one peer may get now. Returns true when the batch is full before that is done.
-fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant, u32)) -> bool {
+fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) -> bool {
     let Some(member) = engine.peers.find_mut(id) else { return false };
     member.pending = false;
     let transport_work = member.transport_work;
@@ -67,13 +67,7 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: (Instant
 }
 
 /// Everything one peer may get now, as far as the batch has room; the rest waits for the next turn.
-fn flush_member(
-    exit: &mut Exit<'_>,
-    member: &mut Member,
-    writer: &mut BatchWriter,
-    sink: &mut dyn Sink,
-    at: (Instant, u32),
-) {
+fn flush_member(exit: &mut Exit<'_>, member: &mut Member, writer: &mut BatchWriter, sink: &mut dyn Sink, at: Moment) {
     if member.transport_work {
         flush_transport(member, writer);
     }
@@ -82,11 +76,12 @@ fn flush_member(
         flush_rtcp(member, route, writer, sink);
     }
     while !writer.is_full() {
-        let Some(queued) = member.outbound.pacer.poll(at.0) else { break };
+        let Some(queued) = member.outbound.pacer.poll(at.at) else { break };
         path::leave(exit, member, &queued, route, writer, sink, at);
     }
+    exit.stats.drops.too_late += member.outbound.pacer.take_aged();
     if route.is_some() {
-        probe::fill_up(member, at.0, |member, filling| {
+        probe::fill_up(member, at, |member, filling| {
             if writer.is_full() {
                 return None;
             }
@@ -116,24 +111,21 @@ pub(super) fn flush_transport(member: &mut Member, writer: &mut BatchWriter) {
 /// it as it is.
 fn flush_rtcp(member: &mut Member, route: Option<Route>, writer: &mut BatchWriter, sink: &mut dyn Sink) {
     let Link::Network(peer) = &mut member.link else {
-        for compound in member.rtcp.datagrams() {
+        while let Some(compound) = member.rtcp.pop() {
             sink.deliver(member.id, compound);
         }
-        return member.rtcp.clear();
+        return;
     };
     let (Some(route), Some(srtp)) = (route, peer.srtp.as_mut()) else {
         return member.rtcp.clear();
     };
-    for compound in member.rtcp.datagrams() {
-        if writer.is_full() {
-            break; // what does not fit is told anew at the next report
-        }
+    while !writer.is_full() {
+        let Some(compound) = member.rtcp.pop() else { return };
         let space = writer.space();
         space[..compound.len()].copy_from_slice(compound);
         let len = srtp.outbound.seal_rtcp(space, compound.len());
         writer.commit(len, route, None);
     }
-    member.rtcp.clear();
 }
 
 /// Hands the batch over; what did not leave is dropped and marked unsent, for it is never sealed again.
@@ -154,18 +146,14 @@ pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
     if !engine.handshakes.is_empty() {
         next = now;
     }
+    let mut paced = engine.epoch.nanos_at(now) + IDLE;
     for &id in &engine.pending.peers {
         let Some(member) = engine.peers.find(id) else { continue };
         if member.has_control() {
             return now;
         }
-        let due = [member.outbound.pacer.next_due(), member.outbound.padding.due];
-        next = due.into_iter().flatten().fold(next, Instant::min);
+        paced = member.outbound.pacer.next_due().map_or(paced, |due| paced.min(due));
+        next = member.outbound.padding.due.map_or(next, |due| next.min(due));
     }
-    next.max(now)
-}
-
-/// 24 bits of 6.18 fixed point seconds (libwebrtc, abs-send-time).
-fn abs_send_time(micros: u64) -> u32 {
-    ((u128::from(micros) << 18) / 1_000_000) as u32 & 0x00ff_ffff
+    next.min(engine.epoch.instant_at(paced)).max(now)
 }

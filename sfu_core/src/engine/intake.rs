@@ -214,9 +214,8 @@ fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
 /// Makes sure that the publisher hears from us in time: feedback soon after a packet, a request soon after a hole.
 pub(super) fn arm_feedback(publisher: &mut Member, track: &Track, encoding: u8, timers: &mut Timers, now: Instant) {
     let inbound = &publisher.inbound;
-    let asks = || inbound.media(track.mid).is_some_and(|media| media.nack);
-    let missing = track.encodings.get(usize::from(encoding)).and_then(|encoding| encoding.recovery.poll_timeout());
-    let missing = missing.filter(|_| asks());
+    let encoding = track.encodings.get(usize::from(encoding)).filter(|_| track.recovers);
+    let missing = encoding.and_then(|encoding| encoding.recovery.poll_timeout());
     let reception = inbound.reception_at.is_none().then(|| now + report::REPORT_INTERVAL);
     let soonest = [inbound.report_at, inbound.arrivals.poll_timeout(), missing, reception].into_iter().flatten().min();
     if let Some(at) = soonest {

@@ -10,9 +10,9 @@ use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::prefetch::prefetch;
 use crate::rtcp::sr::ReportBlock;
-use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType};
+use crate::session::{CongestionFeedback, MediaKind, NegotiatedSession, PayloadType, SendMedia};
 use crate::stats::EngineStats;
-use crate::units::{Bitrate, NtpTime};
+use crate::units::{Bitrate, Epoch, NtpTime};
 
 use super::probe::PaddingCredit;
 use super::seal::{DescriptorPatch, Stamp};
@@ -68,9 +68,12 @@ pub(crate) struct SendTrack {
     pub(crate) last_timestamp: u32,
     /// The next index of retransmissions.
     pub(crate) next_rtx_index: u64,
+    /// Of the media's SSRC alone, as sender reports tell (RFC 3550 §6.4.1).
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// Of the retransmissions' SSRC.
     pub(crate) retransmitted: u64,
+    pub(crate) retransmitted_bytes: u64,
     /// What the subscriber last reported.
     pub(crate) loss: f64,
     /// The most it has ever reported lost.
@@ -83,6 +86,20 @@ pub(crate) struct SendTrack {
 }
 
 impl SendTrack {
+    /// Whether a description has another meaning for the section than it had before.
+    fn contradicts(&self, media: &SendMedia) -> bool {
+        let other_rtx = matches!((self.rtx_ssrc, media.rtx_ssrc), (Some(ours), Some(theirs)) if ours != theirs);
+        self.mid != media.mid || self.ssrc != media.ssrc || other_rtx
+    }
+
+    /// Whether the subscriber takes such a packet in this section, after a negotiation.
+    fn takes(&self, queued: &Queued) -> bool {
+        self.payload_types.iter().any(|payload| {
+            let number = if queued.retransmission { payload.rtx } else { Some(payload.number) };
+            number == Some(queued.payload_type)
+        })
+    }
+
     /// The MID to write, while the subscriber may not know the SSRC yet (RFC 9143 §9.2).
     #[inline]
     pub(crate) fn mid_to_write(&self) -> Option<Mid> {
@@ -157,8 +174,8 @@ impl Outbound {
     pub(crate) fn new(initial: Bitrate, now: Instant) -> Self {
         Self {
             stamp: Stamp::default(),
-            pacer: Pacer::new(initial * 2.5, now),
-            history: History::new(now),
+            pacer: Pacer::new(initial * 2.5),
+            history: History::default(),
             counts_sent: false,
             controller: Box::new(DelayController::new(initial)),
             estimate: Estimate {
@@ -184,11 +201,7 @@ impl Outbound {
 
     /// Applies a negotiation. Sections keep their place; returns false, and changes nothing, when one contradicts its past.
     pub(crate) fn apply(&mut self, session: &NegotiatedSession, first: FirstNumbers, initial: Bitrate) -> bool {
-        let contradicts = self
-            .send
-            .iter()
-            .zip(&session.send)
-            .any(|(ours, theirs)| ours.mid != theirs.mid || ours.ssrc != theirs.ssrc);
+        let contradicts = self.send.iter().zip(&session.send).any(|(ours, theirs)| ours.contradicts(theirs));
         if contradicts || session.send.len() < self.send.len() || session.send.len() > MAX_SUBSCRIPTIONS_PER_PEER {
             return false;
         }
@@ -199,7 +212,8 @@ impl Outbound {
         self.stamp = Stamp::new(&session.extensions);
         for (known, media) in self.send.iter_mut().zip(&session.send) {
             known.payload_types.clone_from(&media.payload_types);
-            known.rtx_ssrc = media.rtx_ssrc;
+            // A known SSRC stays: its numbers go on from where they are, whether or not it is in use.
+            known.rtx_ssrc = known.rtx_ssrc.or(media.rtx_ssrc);
         }
         for media in &session.send[self.send.len()..] {
             self.send.push(SendTrack {
@@ -211,10 +225,11 @@ impl Outbound {
                 track: None,
                 next_index: first.index,
                 last_timestamp: first.timestamp,
-                next_rtx_index: first.index,
+                next_rtx_index: first.rtx_index,
                 packets: 0,
                 bytes: 0,
                 retransmitted: 0,
+                retransmitted_bytes: 0,
                 loss: 0.0,
                 lost: 0,
                 last_video: None,
@@ -222,12 +237,20 @@ impl Outbound {
                 reported_to: None,
             });
         }
+        let send = &self.send;
+        self.pacer
+            .retain(|queued| send.get(usize::from(queued.send_index)).is_some_and(|section| section.takes(queued)));
         true
     }
 
     /// Asks the controller what may be sent now.
-    pub(crate) fn estimate_anew(&mut self, now: Instant) {
-        self.estimate = self.controller.tick(self.history.waiting_since(), now);
+    pub(crate) fn estimate_anew(&mut self, epoch: &Epoch, now: Instant) {
+        let waiting_since = self.history.waiting_since().map(|sent| epoch.instant_at(sent));
+        self.estimate = self.controller.tick(waiting_since, now);
+        // As layers are chosen for it: what is sent although it exceeds the estimate is no dip.
+        let exceeds = matches!(self.estimate.limit, Limit::None | Limit::Loss);
+        let promised = if exceeds { self.promised * (1.0 / PROMISE_PACING) } else { Bitrate::ZERO };
+        self.allocator.on_estimate(self.estimate.target.max(promised), now);
         self.pacer.set_rate(self.estimate.pacing.max(self.promised));
     }
 
@@ -323,6 +346,7 @@ impl Outbound {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FirstNumbers {
     pub(crate) index: u64,
+    pub(crate) rtx_index: u64,
     pub(crate) timestamp: u32,
 }
 

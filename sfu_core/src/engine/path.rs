@@ -11,17 +11,17 @@ use crate::forward::resend::MAX_KEEP;
 use crate::forward::rewriter::SwitchClocks;
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
-use crate::gate::{Flow, Gate};
+use crate::gate::Gate;
 use crate::ids::{PeerId, TrackId};
 use crate::peer::srtp::SrtpError;
 use crate::rtp::header::Packet;
 use crate::session::MediaKind;
 use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
-use crate::units::DataSize;
+use crate::units::{DataSize, Epoch, Nanos};
 
+use super::allocate;
 use super::batch::{BatchWriter, Route};
-use super::control;
 use super::event::Event;
 use super::intake::{self, Incoming};
 use super::member::{Link, Member};
@@ -31,9 +31,9 @@ use super::transmit::Sink;
 use super::{Engine, Pending};
 
 /// What headers, extensions and tag add to a payload, for the pacer.
-const HEADERS: u16 = 44;
+pub(super) const HEADERS: u16 = 44;
 
-/// One authenticated or forged datagram that looks like RTP, from an address that `from` has proved to own.
+/// One authenticated or forged datagram that looks like RTP, from an address that `from` has authenticated.
 pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
     let Some(publisher) = engine.peers.find_mut(from) else {
         return engine.stats.drops.unknown_source += 1;
@@ -71,15 +71,24 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
         let span = publisher.joining.media_came(now);
         engine.stats.quality.join_first_packet_s.observe_span(span);
         engine.emit(Event::TrackStarted { track: source.track, codec: incoming.facts.codec });
-        control::choose_anew(engine, source.track, now);
+        allocate::choose_anew(engine, source.track, now);
     }
     if muted {
         return;
     }
+    let at = engine.epoch.nanos_at(now);
     let heard = extensions.audio_level.is_none_or(|level| engine.on_audio_level(room, source.track, level, now));
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     if heard {
-        fan_out(track, source.encoding, &incoming, &mut engine.peers, &mut engine.pending, &mut engine.stats, now);
+        fan_out(
+            track,
+            source.encoding,
+            &incoming,
+            &mut engine.peers,
+            &mut engine.pending,
+            &mut engine.stats,
+            (now, at),
+        );
     } else {
         track.withhold(&incoming.facts, now);
     }
@@ -93,7 +102,7 @@ fn fan_out(
     peers: &mut Slots<PeerId, Member>,
     pending: &mut Pending,
     stats: &mut EngineStats,
-    now: Instant,
+    (now, at): (Instant, Nanos),
 ) {
     let kind = match track.kind {
         MediaKind::Audio => PaceKind::Audio,
@@ -104,7 +113,7 @@ fn fan_out(
         let Some(queued) = rewritten(subscription, id, encoding, incoming, clocks, stats, now) else { continue };
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
         let pacer = &mut subscriber.outbound.pacer;
-        if !pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), now) {
+        if !pacer.push(queued, kind, incoming.facts.payload_len.saturating_add(HEADERS), at) {
             stats.drops.send_queue_full += 1;
         }
         if pacer.is_long() {
@@ -164,6 +173,24 @@ fn rewritten(
     })
 }
 
+/// The moment of a flush, in the forms that leaving needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) instant: Instant,
+    pub(super) at: Nanos,
+    /// 24 bits of 6.18 fixed point seconds (libwebrtc, abs-send-time).
+    pub(super) abs_send_time: u32,
+}
+
+impl Moment {
+    pub(super) fn new(epoch: &Epoch, now: Instant) -> Self {
+        const WRAPS_MICROS: u64 = 64_000_000;
+        let at = epoch.nanos_at(now);
+        let abs_send_time = ((at.as_micros() % WRAPS_MICROS) << 18) / 1_000_000;
+        Self { instant: now, at, abs_send_time: abs_send_time as u32 }
+    }
+}
+
 /// What [`leave`] needs of the engine besides the member whose turn it is.
 pub(super) struct Exit<'a> {
     pub(super) tracks: &'a Slots<TrackId, Track>,
@@ -181,7 +208,7 @@ pub(super) fn leave(
     route: Option<Route>,
     writer: &mut BatchWriter,
     sink: &mut dyn Sink,
-    now: (Instant, u32),
+    now: Moment,
 ) {
     let outbound = &mut subscriber.outbound;
     let Some(send) = outbound.send.get_mut(usize::from(queued.send_index)) else { return };
@@ -192,12 +219,16 @@ pub(super) fn leave(
     let Some(stored) =
         track.encodings.get(usize::from(queued.encoding)).and_then(|encoding| encoding.ring.find(queued.source))
     else {
-        return exit.stats.drops.send_queue_full += 1;
+        return exit.stats.drops.too_late += 1;
+    };
+    // Never under the media's SSRC: there the number was sealed once, and once more would give away the key.
+    let Some(ssrc) = (if queued.retransmission { send.rtx_ssrc } else { Some(send.ssrc) }) else {
+        return exit.stats.drops.rewrite_rejected += 1;
     };
     let outgoing = Outgoing {
         stored,
         payload_type: queued.payload_type,
-        ssrc: if queued.retransmission { send.rtx_ssrc.unwrap_or(send.ssrc) } else { send.ssrc },
+        ssrc,
         index: if queued.retransmission { send.next_rtx_index } else { queued.index },
         timestamp: queued.timestamp,
         patch: queued.patch,
@@ -208,7 +239,7 @@ pub(super) fn leave(
     let Some(allowed) = exit.gate.admit(queued.edge, &outgoing) else {
         return exit.stats.drops.revoked += 1;
     };
-    let leaving = Leaving { transport_cc: outbound.history.next_sequence(), abs_send_time: now.1 };
+    let leaving = Leaving { transport_cc: outbound.history.next_sequence(), abs_send_time: now.abs_send_time };
     let stamped = outbound.stamp.has_transport_cc();
     let len = match (&mut subscriber.link, route) {
         (Link::Network(peer), Some(route)) => {
@@ -232,19 +263,20 @@ pub(super) fn leave(
     };
     exit.witness.observe(stored.origin.track, subscriber.id);
     if stamped {
-        outbound.history.on_sent(len as u16, now.0);
+        outbound.history.on_sent(len as u16, now.at);
     }
     outbound.padding.spend(len);
     if outbound.counts_sent {
-        outbound.controller.on_sent(DataSize::bytes(len as u64), now.0);
+        outbound.controller.on_sent(DataSize::bytes(len as u64), now.instant);
     }
-    send.packets += 1;
-    send.bytes += stored.payload.len() as u64;
     if queued.retransmission {
         send.next_rtx_index += 1;
         send.retransmitted += 1;
+        send.retransmitted_bytes += stored.payload.len() as u64;
         exit.stats.rtx_packets_out += 1;
     } else {
+        send.packets += 1;
+        send.bytes += stored.payload.len() as u64;
         send.next_index = send.next_index.max(queued.index + 1);
         send.last_timestamp = queued.timestamp;
         send.last_video = (send.kind == MediaKind::Video).then_some(*queued);
@@ -259,9 +291,4 @@ fn count_refused(drops: &mut Drops, error: SrtpError) {
         SrtpError::Truncated => drops.malformed += 1,
         _ => drops.unauthenticated += 1,
     }
-}
-
-/// The flow that a track's packets are.
-pub(super) const fn flow_of(track: TrackId) -> Flow {
-    Flow::Track(track)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::member::Member;
 use super::outbound::{Outbound, Queued};
+use super::path::Moment;
 use crate::units::Bitrate;
 
 /// The most that is filled up at once: what one pacing group of a fast link takes.
@@ -42,29 +43,29 @@ impl PaddingCredit {
 /// Fills up with what `send` sends, while there is credit and nothing waits; `send` says how many bytes left.
 ///
 /// `None` from `send` says that the batch is full.
-pub(crate) fn fill_up(member: &mut Member, now: Instant, mut send: impl FnMut(&mut Member, &Queued) -> Option<usize>) {
+pub(crate) fn fill_up(member: &mut Member, now: Moment, mut send: impl FnMut(&mut Member, &Queued) -> Option<usize>) {
     member.outbound.padding.due = None;
     while let Some(filling) = next(&mut member.outbound, now) {
         match send(member, &filling) {
             None => return,
             // It may not leave any more, or its bytes are gone: another section fills up.
             Some(0) => member.outbound.give_up_filling_with(filling.send_index),
-            Some(sent) => member.outbound.pacer.on_padding(sent as u16, now),
+            Some(sent) => member.outbound.pacer.on_padding(sent as u16, now.at),
         }
     }
     if member.outbound.estimate.padding_to > Bitrate::ZERO && member.outbound.fillable().is_some() {
-        member.outbound.padding.due = Some(now + FILL_INTERVAL);
+        member.outbound.padding.due = Some(now.instant + FILL_INTERVAL);
     }
 }
 
 /// The next packet to fill up with.
-fn next(outbound: &mut Outbound, now: Instant) -> Option<Queued> {
+fn next(outbound: &mut Outbound, now: Moment) -> Option<Queued> {
     let rate = outbound.estimate.padding_to;
     if rate == Bitrate::ZERO {
         return None;
     }
-    outbound.padding.grow(rate, now);
-    if outbound.padding.bytes <= 0 || outbound.pacer.padding_room(now) == 0 {
+    outbound.padding.grow(rate, now.instant);
+    if outbound.padding.bytes <= 0 || outbound.pacer.padding_room(now.at) == 0 {
         return None;
     }
     outbound.fillable()

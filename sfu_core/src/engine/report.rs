@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use crate::ids::{Cname, PeerId, Ssrc, TrackId};
+use crate::rtcp::fir::Fir;
 use crate::rtcp::pli::Pli;
 use crate::rtcp::rr::ReceiverReport;
 use crate::rtcp::sr::{ReportBlock, ReportBlocks, SenderReport};
@@ -48,7 +49,8 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     let reports_due = member.inbound.reception_at.is_none_or(|at| at <= now);
     for id in tracks {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
-        let nack_wanted = member.inbound.media(track.mid).is_some_and(|media| media.nack);
+        let nack_wanted = track.recovers;
+        let only_fir = member.inbound.media(track.mid).is_some_and(|media| media.fir && !media.pli);
         for encoding in &mut track.encodings {
             let Some(ssrc) = encoding.ssrc else { continue };
             if nack_wanted {
@@ -58,7 +60,15 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
                 }
                 soonest(encoding.recovery.poll_timeout());
             }
-            if encoding.keyframes.poll_pli(now) && member.rtcp.push(|out| Pli { sender, media: ssrc }.write(out)) {
+            if encoding.keyframes.poll_pli(now)
+                && member.rtcp.push(|out| {
+                    let number = encoding.keyframes.number();
+                    if only_fir {
+                        return Fir::of_one(sender, ssrc, number).write(out);
+                    }
+                    Pli { sender, media: ssrc }.write(out)
+                })
+            {
                 engine.stats.keyframe_requests_out += 1;
                 if encoding.hides_keyframes {
                     // Nobody here could tell that it came; a subscriber that still lacks it asks again.
@@ -140,11 +150,11 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     }
     let quality = &mut engine.stats.quality;
     quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
-    quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(now).as_secs_f64());
+    quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64());
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
-    member.outbound.estimate_anew(now);
+    member.outbound.estimate_anew(&engine.epoch, now);
     engine.pending.note(member);
-    super::control::allocate(engine, peer, now);
+    super::allocate::allocate(engine, peer, now);
 }
 
 fn sender_report(

@@ -11,11 +11,16 @@ pub(crate) struct RtcpQueue {
     /// Grows to what was once needed; what lies behind the last end means nothing.
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// How many of them have left.
+    gone: usize,
 }
 
 impl RtcpQueue {
     /// Adds what `write` writes. Returns false, and adds nothing, when it writes nothing or there is no room.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        if self.is_empty() {
+            self.clear();
+        }
         let start = self.ends.last().copied().unwrap_or(0);
         let end = start + MAX_COMPOUND;
         if end > MAX_BYTES {
@@ -32,18 +37,24 @@ impl RtcpQueue {
         len > 0
     }
 
-    /// What waits, oldest first.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    /// Takes out what has waited longest.
+    pub(crate) fn pop(&mut self) -> Option<&[u8]> {
+        let Some(&end) = self.ends.get(self.gone) else {
+            self.clear();
+            return None;
+        };
+        let start = self.gone.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.gone += 1;
+        Some(&self.bytes[start..end])
     }
 
     pub(crate) fn clear(&mut self) {
         self.ends.clear();
+        self.gone = 0;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.gone == self.ends.len()
     }
 }
 
@@ -62,7 +73,14 @@ mod tests {
         };
         assert!(queue.push(write(1, 8)) && queue.push(write(2, 12)));
         assert!(!queue.push(|_| None));
-        assert_eq!(queue.datagrams().map(|d| (d[0], d.len())).collect::<Vec<_>>(), [(1, 8), (2, 12)]);
+        assert_eq!(queue.pop().map(|datagram| (datagram[0], datagram.len())), Some((1, 8)));
+        assert!(queue.push(write(4, 16)));
+        assert_eq!(queue.pop().map(|datagram| (datagram[0], datagram.len())), Some((2, 12)));
+        assert_eq!(queue.pop().map(|datagram| (datagram[0], datagram.len())), Some((4, 16)));
+        assert!(queue.is_empty());
+        for _ in 0..MAX_BYTES {
+            assert!(queue.push(write(5, 4)) && queue.pop().is_some(), "what has left takes no room");
+        }
         while queue.push(write(3, 1_000)) {}
         assert!(queue.bytes.len() <= MAX_BYTES);
         queue.clear();

@@ -107,9 +107,9 @@ pub(crate) fn seal(
 }
 
 fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out: &mut [u8]) -> usize {
-    let two_byte = stamp.two_byte || has_long_value(packet.stored.extensions);
-    let mut writer = ExtensionWriter::new(out, two_byte);
     let ids = &stamp.ids;
+    let two_byte = stamp.two_byte || has_long_value(packet.stored.extensions, ids);
+    let mut writer = ExtensionWriter::new(out, two_byte);
     if let Some(id) = ids.id(ExtensionKind::TransportCc) {
         writer.push_array(id, (leaving.transport_cc as u16).to_be_bytes());
     }
@@ -138,12 +138,12 @@ fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
     writer.finish()
 }
 
-/// Whether a value to pass on is longer than the one-byte form can say (RFC 8285 §4.2): the dependency descriptor of a
-/// keyframe is.
+/// Whether a value that the subscriber is to get is longer than the one-byte form can say (RFC 8285 §4.2): the dependency
+/// descriptor of a keyframe is. Who agreed on that one knows the longer form; nobody else is sent it.
 #[inline]
-fn has_long_value(mut extensions: &[u8]) -> bool {
-    while let Some((&[_, len], tail)) = extensions.split_first_chunk::<2>() {
-        if len > 16 {
+fn has_long_value(mut extensions: &[u8], ids: &ExtensionMap) -> bool {
+    while let Some((&[kind, len], tail)) = extensions.split_first_chunk::<2>() {
+        if len > 16 && ExtensionKind::ALL.get(usize::from(kind)).is_some_and(|kind| ids.id(*kind).is_some()) {
             return true;
         }
         extensions = tail.get(usize::from(len)..).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::event::{DataSnapshot, PeerSnapshot, PeerState, RosterSnapshot, Snapshot, TrackSnapshot};
-use super::path::flow_of;
+use crate::gate::Flow;
 use crate::peer::Peer;
 use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
 use std::time::Instant;
@@ -33,7 +33,7 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 kind: track.kind,
                 muted: track.muted,
                 holds_encodings: track.holds_encodings(),
-                allowed: engine.gate.subscribers(flow_of(id)),
+                allowed: engine.gate.subscribers(Flow::Track(id)),
             })
             .collect(),
         rosters: engine
@@ -70,7 +70,7 @@ pub(super) fn peer_stats(engine: &Engine, member: &Member, now: Instant) -> Peer
         connected: member.state == PeerState::Connected,
         rtt_s: member.round_trip().map(|rtt| rtt.as_secs_f64()),
         estimate_bps: member.outbound.estimate.target.as_bps(),
-        send_queue_s: member.outbound.pacer.oldest_wait(now).as_secs_f64(),
+        send_queue_s: member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64(),
         receive: member.inbound.tracks.iter().flat_map(|(_, track)| receive_stats(engine, *track, now)).collect(),
         send: member.outbound.send.iter().enumerate().map(|(index, _)| send_stats(engine, member, index)).collect(),
     }
@@ -100,8 +100,8 @@ fn send_stats(engine: &Engine, member: &Member, index: usize) -> SendStats {
         .and_then(|subscription| subscription.selector.current());
     SendStats {
         mid: send.mid.as_str().to_owned(),
-        packets: send.packets,
-        bytes: send.bytes,
+        packets: send.packets + send.retransmitted,
+        bytes: send.bytes + send.retransmitted_bytes,
         retransmitted: send.retransmitted,
         loss: send.loss,
         encoding,

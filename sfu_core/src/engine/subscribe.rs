@@ -11,7 +11,7 @@ use crate::gate::Flow;
 use crate::ids::{Mid, PeerId, TrackId};
 
 use super::command::{Cap, LayerLimit, Refusal, Reply};
-use super::{Engine, control};
+use super::{Engine, allocate, control};
 
 pub(super) fn subscribe(
     engine: &mut Engine,
@@ -33,7 +33,8 @@ pub(super) fn subscribe(
         return Err(Refusal::NoCommonCodec);
     }
     let routes = track.routes_to(&section.payload_types);
-    if routes.iter().all(|route| *route == PayloadRoute::Nowhere) {
+    // A track whose section is inactive just now has no payload types.
+    if !routes.is_empty() && routes.iter().all(|route| *route == PayloadRoute::Nowhere) {
         return Err(Refusal::NoCommonCodec);
     }
     if track.subscriptions.len() >= MAX_SUBSCRIPTIONS_PER_TRACK {
@@ -54,6 +55,44 @@ pub(super) fn subscribe(
     });
     start(engine, id, peer, now);
     Ok(Reply::Done)
+}
+
+/// `peer` has negotiated anew: what it publishes and what it receives goes on under the new numbers, or stops where a section was
+/// made inactive or refused, until it is offered again.
+pub(super) fn renegotiated(engine: &mut Engine, peer: PeerId, now: Instant) {
+    let Some(member) = engine.peers.find(peer) else { return };
+    let mut changed = Vec::new();
+    for &(mid, id) in &member.inbound.tracks {
+        let Some(track) = engine.tracks.find_mut(id) else { continue };
+        if track.renegotiate(member.inbound.media(mid)) {
+            changed.extend(track.subscriptions.iter().map(|subscription| (id, subscription.subscriber)));
+        }
+    }
+    changed.extend(member.outbound.send.iter().filter_map(|section| Some((section.track?, peer))));
+    changed.retain(|&(track, subscriber)| reroute(engine, track, subscriber).unwrap_or(false));
+    changed.sort_unstable_by_key(|(_, subscriber)| *subscriber);
+    changed.dedup_by_key(|(_, subscriber)| *subscriber);
+    for (_, subscriber) in changed {
+        allocate::allocate(engine, subscriber, now);
+    }
+}
+
+/// Finds anew how the payload types of a track leave for one subscriber. Says whether that changed.
+fn reroute(engine: &mut Engine, id: TrackId, subscriber: PeerId) -> Option<bool> {
+    let track = engine.tracks.find_mut(id)?;
+    let send_index = track.subscription_mut(subscriber)?.send_index;
+    let section = engine.peers.find(subscriber)?.outbound.send.get(usize::from(send_index))?;
+    let routes = track.routes_to(&section.payload_types);
+    let subscription = track.subscription_mut(subscriber)?;
+    let changed = subscription.routes != routes;
+    if changed {
+        let stopped = subscription.is_stopped();
+        subscription.routes = routes;
+        if stopped || subscription.is_stopped() {
+            subscription.selector.reset();
+        }
+    }
+    Some(changed)
 }
 
 pub(super) fn unsubscribe(engine: &mut Engine, peer: PeerId, mid: Mid) -> Result<Reply, Refusal> {
@@ -146,13 +185,13 @@ pub(super) fn limit(
         return Err(Refusal::EncodingHeld);
     }
     subscription.limit = limit;
-    control::allocate(engine, subscriber, now);
+    allocate::allocate(engine, subscriber, now);
     Ok(Reply::Done)
 }
 
 /// A subscription that has both wire and right begins at the next keyframe: ask for one.
 fn start(engine: &mut Engine, track: TrackId, subscriber: PeerId, now: Instant) {
-    control::allocate(engine, subscriber, now);
+    allocate::allocate(engine, subscriber, now);
     let Some(track) = engine.tracks.find_mut(track) else { return };
     want_keyframes(track, now);
     let publisher = track.publisher;

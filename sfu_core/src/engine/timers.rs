@@ -67,13 +67,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::units::start;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     fn peer(slot: u32) -> PeerId {
         PeerId::new(slot, 0)

@@ -1,8 +1,9 @@
-//! Asking a publisher for a keyframe, but not too often (PLI, RFC 4585 §6.3.1).
+//! Asking a publisher for a keyframe, but not too often (PLI, RFC 4585 §6.3.1; FIR, RFC 5104 §4.3.1).
 
 use std::time::{Duration, Instant};
 
-/// A publisher asked more often than this spends its bitrate on keyframes alone.
+/// A publisher asked more often than this, for one keyframe after the other, spends its bitrate on keyframes alone. An
+/// unanswered request may be repeated sooner, for it may have been lost.
 pub const MIN_PLI_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long an unanswered request waits before it is repeated: it or its answer was lost, or the encoder is slow.
@@ -15,6 +16,8 @@ pub struct KeyframeRequester {
     due: Option<Instant>,
     last_sent: Option<Instant>,
     unanswered: usize,
+    /// Counts requests, repeats not included.
+    number: u8,
 }
 
 impl KeyframeRequester {
@@ -32,10 +35,18 @@ impl KeyframeRequester {
         self.due
     }
 
-    /// Returns true when a PLI must be sent now; repeats until [`satisfy`](Self::satisfy) or [`cancel`](Self::cancel).
+    /// The number of the last request: a repeat has the same.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Returns true when a request must be sent now; repeats until [`satisfy`](Self::satisfy).
     pub fn poll_pli(&mut self, now: Instant) -> bool {
         if self.due.is_none_or(|due| due > now) {
             return false;
+        }
+        if self.unanswered == 0 {
+            self.number = self.number.wrapping_add(1);
         }
         let patience = RETRY_AFTER[self.unanswered.min(RETRY_AFTER.len() - 1)];
         self.unanswered += 1;
@@ -44,15 +55,10 @@ impl KeyframeRequester {
         true
     }
 
-    /// A keyframe has started: everyone who waits gets it.
+    /// Nobody waits any more: a keyframe has started, or whoever wanted one is gone.
     pub fn satisfy(&mut self) {
         self.due = None;
         self.unanswered = 0;
-    }
-
-    /// Nobody waits any more.
-    pub fn cancel(&mut self) {
-        self.satisfy();
     }
 
     /// Whether someone waits.
@@ -64,11 +70,7 @@ impl KeyframeRequester {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::units::start;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -144,7 +146,7 @@ mod tests {
     fn what_nobody_waits_for_any_more_is_not_asked_for_again() {
         let plis = sent(5_000, |requester, ms, now| match ms {
             0 => requester.want(now),
-            100 => requester.cancel(),
+            100 => requester.satisfy(),
             _ => {}
         });
         assert_eq!(plis, [0]);

@@ -133,11 +133,7 @@ impl Reception {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::units::start;
 
     #[test]
     fn a_report_tells_what_was_lost_since_the_last_one() {

@@ -202,9 +202,10 @@ impl PacketRing {
         position as usize & (self.arena.len() - 1)
     }
 
-    /// Whether the packet came already.
+    /// Whether the packet came already, or is so late that its place is a newer one's.
     pub fn contains(&self, sequence: u64) -> bool {
-        self.entries[sequence as usize & (self.entries.len() - 1)].sequence == sequence
+        let kept = self.entries[sequence as usize & (self.entries.len() - 1)].sequence;
+        kept >= sequence && kept != VACANT.sequence
     }
 
     /// Bytes this ring occupies.

@@ -146,6 +146,13 @@ pub struct Subscription {
     pub announced: Option<Option<u8>>,
 }
 
+impl Subscription {
+    /// Whether nothing of the track can go out: the section was made inactive, or takes none of its codecs any more.
+    pub fn is_stopped(&self) -> bool {
+        self.routes.iter().all(|route| *route == PayloadRoute::Nowhere)
+    }
+}
+
 /// What one participant publishes under one MID. In the order written: what every packet touches comes first, see
 /// `prefetch.rs`.
 #[derive(Debug)]
@@ -239,6 +246,19 @@ impl Track {
         })
     }
 
+    /// What the publisher sends was negotiated anew; `None`: nothing any more. Says whether that changed anything. What came
+    /// before cannot be asked for again then: its payload types had other places.
+    pub fn renegotiate(&mut self, media: Option<&ReceiveMedia>) -> bool {
+        let payload_types = media.map_or(&[][..], |media| &media.payload_types);
+        self.recovers = media.is_some_and(|media| media.nack);
+        let changed = self.payload_types != payload_types;
+        if changed {
+            self.payload_types = payload_types.to_vec();
+            self.subscriptions.iter_mut().for_each(|subscription| subscription.rewriter.forget());
+        }
+        changed
+    }
+
     /// The subscription of `subscriber`.
     pub fn subscription_mut(&mut self, subscriber: PeerId) -> Option<&mut Subscription> {
         self.subscriptions.iter_mut().find(|subscription| subscription.subscriber == subscriber)
@@ -275,7 +295,7 @@ impl Track {
 
     /// Nobody gets this packet, and nobody misses it.
     pub fn withhold(&mut self, facts: &PacketFacts, now: Instant) {
-        for subscription in &mut self.subscriptions {
+        for subscription in self.subscriptions.iter_mut().filter(|subscription| subscription.edge.is_some()) {
             subscription.rewriter.drop_packet(facts, now);
         }
     }
@@ -289,7 +309,7 @@ impl Track {
                 subscription.edge.is_some() && wanted.contains(&Some(index as u8))
             };
             if encoding.keyframes.is_wanted() && !self.subscriptions.iter().any(needs) {
-                encoding.keyframes.cancel();
+                encoding.keyframes.satisfy();
             }
         }
     }

@@ -73,7 +73,7 @@ impl Witness {
         }
     }
 
-    /// A packet that came in as part of `track` is about to be sealed for `subscriber`.
+    /// A packet that came in as part of `track` passed the gate for `subscriber`.
     #[inline]
     pub fn observe(&mut self, track: TrackId, subscriber: PeerId) {
         let granted = self.rows.get(track.slot() as usize).is_some_and(|row| {

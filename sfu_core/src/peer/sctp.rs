@@ -106,6 +106,15 @@ pub enum DataError {
     Lost,
 }
 
+/// Messages that waited and did not get to SCTP.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct NotTaken {
+    /// The gate kept them back.
+    pub revoked: u64,
+    /// Their channel is closed, or the association is closing.
+    pub closing: u64,
+}
+
 /// The data channels of one participant's transport.
 pub struct DataTransport {
     link: Link,
@@ -210,9 +219,9 @@ impl DataTransport {
     }
 
     /// Gives SCTP what waits, as much as it can send soon, and only what the gate lets through at this moment. Tells `passed`
-    /// who said each message that came along an edge, and returns how many the gate kept back.
-    pub fn hand_over(&mut self, gate: &Gate, mut passed: impl FnMut(PeerId)) -> u64 {
-        let mut refused = 0;
+    /// who said each message that came along an edge.
+    pub fn hand_over(&mut self, gate: &Gate, mut passed: impl FnMut(PeerId)) -> NotTaken {
+        let mut not_taken = NotTaken::default();
         let mut held_bytes = self.held_bytes();
         if held_bytes == 0 {
             self.held.clear();
@@ -221,6 +230,7 @@ impl DataTransport {
         while let Some(message) = self.outbox.pop(held_bytes, self.held_messages) {
             let stream = message.stream;
             if !self.channels.iter().any(|channel| channel.id == Some(stream) && channel.state == State::Open) {
+                not_taken.closing += 1;
                 continue;
             }
             let origin = message.origin;
@@ -228,13 +238,14 @@ impl DataTransport {
                 Origin::Server => message,
                 Origin::Edge { edge, .. } => {
                     let Some(allowed) = gate.admit(edge, message) else {
-                        refused += 1;
+                        not_taken.revoked += 1;
                         continue;
                     };
                     allowed.into_inner()
                 }
             };
             if !self.link.write(stream, &message.payload, message.binary) {
+                not_taken.closing += 1;
                 continue;
             }
             held_bytes += message.payload.len().max(1);
@@ -244,7 +255,7 @@ impl DataTransport {
                 self.held.entry(stream).or_default().insert(edge);
             }
         }
-        refused
+        not_taken
     }
 
     /// The edge has ended: none of its messages leaves after this. Those that wait are dropped, and so is what SCTP holds of

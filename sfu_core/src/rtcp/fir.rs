@@ -30,6 +30,11 @@ pub struct Fir {
 }
 
 impl Fir {
+    /// The request for a keyframe of one source.
+    pub fn of_one(sender: Ssrc, ssrc: Ssrc, sequence: u8) -> Self {
+        Self { sender, requests: ArrayVec::from_iter([FirRequest { ssrc, sequence }]) }
+    }
+
     /// Reads the body.
     ///
     /// # Errors

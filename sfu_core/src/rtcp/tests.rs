@@ -103,6 +103,11 @@ fn a_feedback_with_all_kinds_of_chunks_reads() {
     let arrived: Vec<_> = read.statuses().filter_map(|(number, delta)| Some((number, delta?))).collect();
     assert_eq!(arrived, [(65_534, 4), (65_535, 8), (0, -2), (2, 5), (7, 0)]);
     assert_eq!(read.statuses().count(), 11);
+    assert_eq!(read.statuses_from(0).flatten().collect::<Vec<_>>(), [4, 8, -2, 5, 0]);
+    assert_eq!(read.statuses_from(1).next(), Some(Some(12)), "the time of those skipped is not lost");
+    assert_eq!(read.statuses_from(3).collect::<Vec<_>>(), [None, Some(15), None, None, None, None, Some(0), None]);
+    assert_eq!(read.statuses_from(10).count(), 1);
+    assert_eq!(read.statuses_from(65_535).count(), 0);
 }
 
 #[test]

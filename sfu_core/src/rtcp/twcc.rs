@@ -73,11 +73,28 @@ impl<'a> TransportFeedback<'a> {
     /// Each number with the time since the arrival before it, in 250 µs (for the first, since the reference time), or
     /// `None` if it did not arrive. At most [`MAX_STATUSES`].
     pub fn statuses(&self) -> impl Iterator<Item = (u16, Option<i32>)> + use<'a> {
-        let Self { base_sequence, chunks, mut deltas, .. } = *self;
-        let symbols =
-            (0..chunks.len()).step_by(2).filter_map(move |at| Chunk::read(chunks, at)).flat_map(Chunk::symbols);
-        let statuses = symbols.take(usize::from(self.status_count).min(MAX_STATUSES)).enumerate();
-        statuses.map(move |(at, symbol)| (base_sequence.wrapping_add(at as u16), take_delta(symbol, &mut deltas)))
+        let base_sequence = self.base_sequence;
+        self.statuses_from(0).enumerate().map(move |(at, status)| (base_sequence.wrapping_add(at as u16), status))
+    }
+
+    /// The same without numbers, from the `skip`-th status on: the first arrival there carries the time of those skipped.
+    /// Skipping costs what the feedback's bytes cost and not what they claim.
+    pub fn statuses_from(&self, skip: usize) -> impl Iterator<Item = Option<i32>> + use<'a> {
+        let Self { chunks, mut deltas, .. } = *self;
+        let skip = skip.min(usize::from(self.status_count));
+        let (mut at, mut left, mut owed) = (0, skip, 0);
+        while let Some(chunk) = Chunk::read(chunks, at).filter(|chunk| chunk.len() <= left) {
+            owed += chunk.pass(chunk.len(), &mut deltas);
+            left -= chunk.len();
+            at += 2;
+        }
+        owed += Chunk::read(chunks, at).map_or(0, |chunk| chunk.pass(left, &mut deltas));
+        let symbols = (at..chunks.len()).step_by(2).filter_map(move |at| Chunk::read(chunks, at));
+        let symbols = symbols.flat_map(move |chunk| chunk.symbols(std::mem::take(&mut left)));
+        let rest = (usize::from(self.status_count) - skip).min(MAX_STATUSES);
+        symbols
+            .take(rest)
+            .map(move |symbol| take_delta(symbol, &mut deltas).map(|delta| delta + std::mem::take(&mut owed)))
     }
 
     /// Writes the packet; `None` when `out` is too short.
@@ -135,8 +152,17 @@ impl Chunk {
         (symbol & 3) as u8
     }
 
-    fn symbols(self) -> impl Iterator<Item = u8> {
-        (0..self.len()).map(move |at| self.symbol(at))
+    /// Its symbols from the `from`-th on.
+    fn symbols(self, from: usize) -> impl Iterator<Item = u8> {
+        (from..self.len()).map(move |at| self.symbol(at))
+    }
+
+    /// Takes the deltas of its first `count` statuses off the front, and adds them up.
+    fn pass(self, count: usize, deltas: &mut &[u8]) -> i32 {
+        if self.is_run() && self.symbol(0) == LOST {
+            return 0;
+        }
+        (0..count).filter_map(|at| take_delta(self.symbol(at), deltas)).sum()
     }
 
     /// Bytes of deltas that its first `used` statuses need.
@@ -144,7 +170,7 @@ impl Chunk {
         // A run is not walked, or eight bytes would cost 65 535 steps.
         let (distinct, repeats) = if self.is_run() { (1, used) } else { (used, 1) };
         let mut len = 0;
-        for symbol in self.symbols().take(distinct) {
+        for symbol in self.symbols(0).take(distinct) {
             len += match symbol {
                 LOST => 0,
                 SMALL_DELTA => 1,

@@ -72,7 +72,6 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
             Fate::Data(mid) => Some(media::data_media(offered, *mid)),
             _ => None,
         }),
-        reduced_size_rtcp: description.media.iter().any(|section| section.rtcp_rsize),
     };
     Ok(Answered { sdp: write::write(&description), session, placed })
 }

@@ -145,7 +145,6 @@ pub fn accept(pending: &PendingOffer, answer: &str) -> Result<NegotiatedSession,
         receive: Vec::new(),
         send: Vec::new(),
         data: None,
-        reduced_size_rtcp: false,
     };
     for ((ours, theirs), usable) in offered.media.iter().zip(&answer.media).zip(usable) {
         let Some(mid) = ours.mid else { continue };
@@ -174,7 +173,6 @@ fn accept_media(session: &mut NegotiatedSession, pair: &Pair<'_>, plan: &OfferPl
     let extensions = if pair.usable { agreed_extensions(pair, &mut session.extensions) } else { Vec::new() };
     let feedback = codecs::congestion_feedback(&chosen, media::has_transport_cc(&extensions));
     session.feedback = media::better_feedback(session.feedback, feedback);
-    session.reduced_size_rtcp |= pair.usable && pair.theirs.rtcp_rsize;
     session.send.push(sent(pair, &chosen, plan.local.ssrc_base, session.send.len()));
     session.receive.extend(received(pair, &chosen, &plan.policy));
 }

@@ -78,3 +78,25 @@ fn the_server_itself_can_speak() {
     meeting.run_for(1_000 * MS);
     assert_eq!(heard(&mut meeting, alice), ["welcome"]);
 }
+
+#[test]
+fn who_is_removed_gets_no_message_after_that_even_of_those_that_wait() {
+    let (mut meeting, [alice, bob, _]) = three(4);
+    let (publisher, subscriber) = (meeting.peer(alice), meeting.peer(bob));
+    meeting.command(Command::AllowData { publisher, subscriber });
+    for number in 0..50 {
+        say(&mut meeting, alice, &format!("{number} {}", "x".repeat(1_500)));
+    }
+    let mut before = 0;
+    while before == 0 {
+        meeting.run_for(10 * MS);
+        before = heard(&mut meeting, bob).len();
+    }
+    meeting.command(Command::RemovePeer { peer: subscriber });
+    // What was under way when he was removed arrives still.
+    meeting.run_for(40 * MS);
+    let under_way = heard(&mut meeting, bob).len();
+    assert!(before + under_way < 50, "some wait");
+    meeting.run_for(5_000 * MS);
+    assert!(heard(&mut meeting, bob).is_empty());
+}

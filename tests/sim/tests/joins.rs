@@ -49,8 +49,9 @@ fn dtls_1_3_is_spoken_with_who_speaks_it_when_it_is_configured() {
     assert_eq!(agreed(DtlsVersions::Only12, DtlsVersion::Auto), "1.2");
 }
 
+/// Time is virtual, so what handshakes cost is not seen here: `engine/tests/joins.rs` counts them by turn.
 #[test]
-fn two_hundred_browsers_that_join_at_once_all_connect_while_a_call_goes_on_without_a_gap() {
+fn two_hundred_browsers_that_join_at_once_all_connect_and_a_call_beside_them_loses_nothing() {
     let mut meeting = Meeting::new(1);
     meeting.world.grain = MS;
     let path = || Path::round_trip(20 * MS);
@@ -66,7 +67,4 @@ fn two_hundred_browsers_that_join_at_once_all_connect_while_a_call_goes_on_witho
     assert_eq!(versions(&meeting).len(), JOINS + 2);
     let heard = people[0].hears(&meeting, &people[1]);
     assert_eq!((heard.missing(), heard.repeated()), (0, 0));
-    let gaps = heard.arrivals().windows(2).map(|pair| pair[1].at - pair[0].at);
-    let longest = gaps.max().expect("there was sound");
-    assert!(longest <= 22 * MS, "{longest:?}");
 }

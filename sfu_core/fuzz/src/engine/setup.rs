@@ -66,8 +66,7 @@ impl World {
         let config = EngineConfig { transport, epoch, seed: [1; 32], initial_bitrate: Bitrate::kbps(5_000) };
         let mut engine = Engine::new(config, now);
         let Ok(Reply::Room { room }) = engine.command(Command::CreateRoom, now) else { panic!("no room") };
-        let hostile_encodings = [vec![RemoteEncoding::default()], RIDS.map(named).to_vec()];
-        let hostile = join(&mut engine, room, 1, &session(hostile_encodings, &["pa", "pv"], 0x300));
+        let hostile = join(&mut engine, room, 1, &hostile_session());
         let announced = PUBLISHED.map(|ssrc| vec![RemoteEncoding { ssrc: Some(ssrc), ..RemoteEncoding::default() }]);
         let publisher = join(&mut engine, room, 2, &session(announced, &[], 0x500));
         let subscriber = join(&mut engine, room, 3, &session([vec![], vec![]], &SUBSCRIBED, 0x400));
@@ -93,6 +92,34 @@ impl World {
         world.turn();
         world
     }
+}
+
+fn hostile_session() -> NegotiatedSession {
+    session([vec![RemoteEncoding::default()], RIDS.map(named).to_vec()], &["pa", "pv"], 0x300)
+}
+
+/// What the hostile participant may agree on later, bit by bit: where it receives there are no retransmissions, other numbers,
+/// or nothing; where it sends there is nothing, or another order.
+pub(super) fn negotiated_anew(choice: u8) -> NegotiatedSession {
+    let mut session = hostile_session();
+    let pictures = &mut session.send[1];
+    if choice & 1 != 0 {
+        pictures.rtx_ssrc = None;
+        pictures.payload_types.iter_mut().for_each(|payload| payload.rtx = None);
+    }
+    if choice & 2 != 0 {
+        pictures.payload_types.iter_mut().for_each(|payload| payload.number ^= 0x10);
+    }
+    if choice & 4 != 0 {
+        pictures.payload_types.clear();
+    }
+    if choice & 8 != 0 {
+        session.receive.pop();
+    }
+    if choice & 16 != 0 {
+        session.receive.iter_mut().for_each(|section| section.payload_types.reverse());
+    }
+    session
 }
 
 fn join(engine: &mut Engine, room: RoomId, number: u8, session: &NegotiatedSession) -> Remote {
@@ -160,6 +187,5 @@ fn session(encodings: [Vec<RemoteEncoding>; 2], sections: &[&str], ssrc_base: u3
         receive: receive.collect(),
         send: send.collect(),
         data: None,
-        reduced_size_rtcp: true,
     }
 }

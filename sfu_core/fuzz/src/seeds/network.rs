@@ -201,6 +201,12 @@ fn rooms() -> Vec<Seed> {
             ("sound", [sound(1), sound(2), wait(5), sound(4), sound(3), wait(60)].concat()),
             ("simulcast", simulcast.clone()),
             ("lost_and_repeated", [&honest[..], &[1, 0, 1, 1], &wrong_numbers, &wait(50)].concat()),
+            (
+                "negotiated_anew",
+                [0x81, 0x84, 0x9a, 0x80].iter().fold(honest.clone(), |steps, &choice| {
+                    [&steps[..], &[1, 0], &signalling(6, choice), &[1, 0, 5, 5], &wait(50)].concat()
+                }),
+            ),
             ("feedback", [&honest[..], &feedback(&rtcp::feedback(0, 12)), &wait(50), &honest].concat()),
             ("nothing_goes_through", [&honest[..], &feedback(&rtcp::bitrate(1)), &wait(50), &honest].concat()),
             ("keyframes_wanted", [&honest[..], &feedback(&rtcp::picture_loss(RECEIVED[0].0)), &wait(90)].concat()),

@@ -154,6 +154,5 @@ fn session() -> NegotiatedSession {
         }],
         send: vec![SendMedia { mid, kind, payload_types, ssrc: Ssrc(256), rtx_ssrc: Some(Ssrc(257)), nack: true }],
         data: Some(DataMedia { mid: Mid::new("1").expect("a name"), sctp_port: 5_000, max_message_size: 262_144 }),
-        reduced_size_rtcp: true,
     }
 }

@@ -1,9 +1,5 @@
 use super::*;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 const RATES: [u64; 3] = [150, 500, 1_500];
 

@@ -1,11 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 const MS: Duration = Duration::from_millis(1);
 const SIZE: DataSize = DataSize::bytes(1_200);

@@ -1,12 +1,8 @@
 //! A link in virtual time: a queue that drops when full, a rate that may change, losses from a seeded generator.
 
 use super::*;
-use crate::bwe::history::History;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::bwe::history::{Acknowledged, History};
+use crate::units::{Nanos, start};
 
 const PACKET: u16 = 1_200;
 const STEP_MICROS: u64 = 1_000;
@@ -56,7 +52,7 @@ impl Dice {
 /// Sends at the target for some seconds; `share` of it while application-limited.
 fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) -> Outcome {
     let start = start();
-    let mut history = History::new(start);
+    let mut history = History::default();
     let mut dice = Dice(7);
     let mut outcome = Outcome::default();
     let (mut owed, mut link_free_at, mut arrived_bytes, mut offered_bits) = (0.0, 0.0, 0.0, 0.0);
@@ -72,7 +68,7 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
         owed += target.as_f64() * share * STEP_MICROS as f64 / 8e6;
         while owed >= f64::from(PACKET) {
             owed -= f64::from(PACKET);
-            let sequence = history.on_sent(PACKET, now);
+            let sequence = history.on_sent(PACKET, Nanos(micros * 1_000));
             let waits = f64::max(link_free_at - micros as f64, 0.0);
             let fits = waits / 1_000.0 <= link.queue_ms;
             if fits {
@@ -93,10 +89,10 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
         }
         while reports.front().is_some_and(|(at, ..)| *at <= micros) {
             let (_, base, statuses) = reports.pop_front().expect("just seen");
-            feed(&mut history, controller, base, &statuses, now);
+            feed(&mut history, controller, base, &statuses, (start, now));
         }
         if micros.is_multiple_of(25_000) {
-            target = controller.tick(history.waiting_since(), now).target;
+            target = controller.tick(history.waiting_since().map(|at| start + at.since(Nanos(0))), now).target;
         }
         if micros % 1_000_000 == 999_000 {
             outcome.utilisation.push(arrived_bytes * 8.0 / offered_bits);
@@ -106,7 +102,13 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
     outcome
 }
 
-fn feed(history: &mut History, controller: &mut DelayController, base: u64, statuses: &[Option<u64>], now: Instant) {
+fn feed(
+    history: &mut History,
+    controller: &mut DelayController,
+    base: u64,
+    statuses: &[Option<u64>],
+    (begun, now): (Instant, Instant),
+) {
     let first = statuses.iter().flatten().min().copied().unwrap_or(0);
     let reference = first / 64_000;
     let mut previous = (reference * 64_000 / 250) as i64;
@@ -117,9 +119,9 @@ fn feed(history: &mut History, controller: &mut DelayController, base: u64, stat
             delta as i32
         })
     });
-    let feedback = history.on_feedback(base as u16, reference as u32, deltas, now);
-    if let Some(micros) = feedback.round_trip_micros {
-        controller.on_rtt(Duration::from_micros(micros), now);
+    let feedback = history.on_feedback(base as u16, reference as u32, deltas);
+    if let Some(sent) = feedback.acknowledged.iter().map(|packet| packet.sent_micros as u64).max() {
+        controller.on_rtt((now - begun).saturating_sub(Duration::from_micros(sent)), now);
     }
     controller.on_feedback(&feedback, now);
 }
@@ -195,13 +197,13 @@ fn sending_little_does_not_inflate_the_estimate() {
 fn silence_lowers_the_rate_step_by_step() {
     let start = start();
     let mut controller = DelayController::new(Bitrate::kbps(2_000));
-    let mut history = History::new(start);
-    let base = history.on_sent(PACKET, start);
-    feed(&mut history, &mut controller, base, &[Some(50_000)], start);
-    history.on_sent(PACKET, start);
+    let mut history = History::default();
+    let base = history.on_sent(PACKET, Nanos(0));
+    feed(&mut history, &mut controller, base, &[Some(50_000)], (start, start));
+    history.on_sent(PACKET, Nanos(0));
     let seconds = |seconds| start + Duration::from_secs(seconds);
-    assert_eq!(controller.tick(history.waiting_since(), start).target, Bitrate::kbps(2_000));
-    let targets: Vec<_> = (1..60).map(|second| controller.tick(history.waiting_since(), seconds(second))).collect();
+    assert_eq!(controller.tick(Some(start), start).target, Bitrate::kbps(2_000));
+    let targets: Vec<_> = (1..60).map(|second| controller.tick(Some(start), seconds(second))).collect();
     assert_eq!((targets[0].target, targets[0].limit), (Bitrate::kbps(1_600), Limit::Silence));
     assert_eq!(targets[58].target, MIN_RATE);
 }
@@ -301,4 +303,18 @@ fn loss_without_a_queue_never_takes_what_arrives_in_spite_of_it() {
     let end = start + Duration::from_secs(60);
     let rate = controller.tick(None, end).target;
     assert!((Bitrate::kbps(230)..Bitrate::kbps(300)).contains(&rate), "{rate:?}");
+}
+
+#[test]
+fn a_subscriber_whose_clock_jumps_to_its_end_and_back_does_no_harm() {
+    let start = start();
+    let mut controller = DelayController::new(Bitrate::kbps(1_000));
+    for step in 0..500_i64 {
+        let arrival_micros = [i64::MIN, i64::MAX, 0][step as usize % 3];
+        let packet = Acknowledged { sequence: step as u64, size: 1_200, sent_micros: step * 10_000, arrival_micros };
+        let feedback = Feedback { acknowledged: &[packet], lost: 0, in_flight: DataSize::ZERO };
+        let now = start + Duration::from_millis(10) * step as u32;
+        controller.on_feedback(&feedback, now);
+        assert!(controller.tick(None, now).target <= MAX_RATE);
+    }
 }

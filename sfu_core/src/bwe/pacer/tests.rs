@@ -1,22 +1,17 @@
 use super::*;
 
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
-
 const MS: Duration = Duration::from_millis(1);
 const VIDEO: PaceKind = PaceKind::Video;
 
-fn drain(pacer: &mut Pacer<u32>, now: Instant) -> Vec<u32> {
+fn drain(pacer: &mut Pacer<u32>, now: Nanos) -> Vec<u32> {
     std::iter::from_fn(|| pacer.poll(now)).collect()
 }
 
 #[test]
 fn packets_leave_in_groups_of_five_milliseconds() {
-    let start = start();
+    let start = Nanos(7);
     // 4.8 Mbit/s: a packet of 1200 bytes takes 2 ms.
-    let mut pacer = Pacer::new(Bitrate::kbps(4_800), start);
+    let mut pacer = Pacer::new(Bitrate::kbps(4_800));
     for item in 0..8 {
         pacer.push(item, VIDEO, 1_200, start);
     }
@@ -30,8 +25,8 @@ fn packets_leave_in_groups_of_five_milliseconds() {
 
 #[test]
 fn a_slow_path_gets_one_packet_at_a_time() {
-    let start = start();
-    let mut pacer = Pacer::new(Bitrate::kbps(96), start);
+    let start = Nanos(7);
+    let mut pacer = Pacer::new(Bitrate::kbps(96));
     pacer.push(1, VIDEO, 1_200, start);
     pacer.push(2, VIDEO, 1_200, start);
     assert_eq!(drain(&mut pacer, start), [1]);
@@ -41,8 +36,8 @@ fn a_slow_path_gets_one_packet_at_a_time() {
 
 #[test]
 fn audio_never_waits_and_is_counted() {
-    let start = start();
-    let mut pacer = Pacer::new(Bitrate::kbps(96), start);
+    let start = Nanos(7);
+    let mut pacer = Pacer::new(Bitrate::kbps(96));
     pacer.push(1, VIDEO, 1_200, start);
     pacer.push(2, VIDEO, 1_200, start);
     pacer.push(3, PaceKind::Audio, 120, start);
@@ -58,8 +53,8 @@ fn audio_never_waits_and_is_counted() {
 
 #[test]
 fn rest_earns_no_credit() {
-    let start = start();
-    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(4_800), start);
+    let start = Nanos(7);
+    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(4_800));
     let later = start + Duration::from_secs(60);
     for item in 0..50 {
         pacer.push(item, VIDEO, 1_200, later);
@@ -69,20 +64,20 @@ fn rest_earns_no_credit() {
 
 #[test]
 fn the_queue_is_capped_and_old_packets_are_dropped() {
-    let start = start();
-    let mut pacer = Pacer::new(Bitrate::kbps(10), start);
+    let start = Nanos(7);
+    let mut pacer = Pacer::new(Bitrate::kbps(10));
     let taken = (0..2_000).filter(|item| pacer.push(*item, VIDEO, 1_200, start)).count();
-    assert_eq!((taken, pacer.drops().full), (MAX_QUEUED_PACKETS, 2_000 - MAX_QUEUED_PACKETS as u64));
+    assert_eq!(taken, MAX_QUEUED_PACKETS);
     assert_eq!(drain(&mut pacer, start).len(), 1);
     assert_eq!(drain(&mut pacer, start + MS * 801), []);
-    assert_eq!((pacer.len(), pacer.queued_bytes()), (0, 0));
-    assert_eq!(pacer.drops().aged, MAX_QUEUED_PACKETS as u64 - 1);
+    assert_eq!((pacer.packets, pacer.bytes), (0, 0));
+    assert_eq!((pacer.take_aged(), pacer.take_aged()), (MAX_QUEUED_PACKETS as u64 - 1, 0));
 }
 
 #[test]
 fn padding_fills_the_group_and_no_more() {
-    let start = start();
-    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(1_600), start);
+    let start = Nanos(7);
+    let mut pacer: Pacer<u32> = Pacer::new(Bitrate::kbps(1_600));
     assert_eq!(pacer.padding_room(start), 1_000);
     pacer.on_padding(600, start);
     assert_eq!(pacer.padding_room(start), 400);
@@ -92,8 +87,8 @@ fn padding_fills_the_group_and_no_more() {
 
 #[test]
 fn packets_leave_in_the_order_they_came_however_full_the_queue_gets() {
-    let start = start();
-    let mut pacer = Pacer::new(Bitrate::kbps(4_800), start);
+    let start = Nanos(7);
+    let mut pacer = Pacer::new(Bitrate::kbps(4_800));
     let (mut pushed, mut left) = (0, Vec::new());
     for step in 0..2_000 {
         let now = start + MS * step;
@@ -104,4 +99,19 @@ fn packets_leave_in_the_order_they_came_however_full_the_queue_gets() {
         left.extend(drain(&mut pacer, now));
     }
     assert!(left.iter().copied().eq(0..pushed), "{} of {pushed}", left.len());
+}
+
+#[test]
+fn what_is_not_wanted_any_more_is_taken_out_and_the_rest_keeps_its_order() {
+    let start = Nanos(7);
+    let mut pacer = Pacer::new(Bitrate::kbps(96_000));
+    for item in 0..20 {
+        let kind = if item % 2 == 0 { VIDEO } else { PaceKind::Audio };
+        pacer.push(item, kind, 100, start);
+    }
+    assert_eq!(pacer.poll(start), Some(1));
+    pacer.retain(|item| item % 5 != 0);
+    assert_eq!((pacer.packets, pacer.bytes), (15, 1_500));
+    assert_eq!(drain(&mut pacer, start), [3, 7, 9, 11, 13, 17, 19, 2, 4, 6, 8, 12, 14, 16, 18]);
+    assert!(pacer.is_empty());
 }

@@ -116,7 +116,8 @@ impl SendArena {
                 }
                 // No route, a packet filter, too large for the way: this destination's fault.
                 _ => {
-                    sent.unreachable += 1;
+                    let segment = batch.groups[at.group].segment_size.max(1);
+                    sent.unreachable += self.vectors[0].iov_len.div_ceil(segment) as u64;
                     at = self.ends[0];
                 }
             }

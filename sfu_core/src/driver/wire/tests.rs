@@ -19,7 +19,6 @@ fn session() -> NegotiatedSession {
         receive: Vec::new(),
         send: Vec::new(),
         data: None,
-        reduced_size_rtcp: true,
     }
 }
 

@@ -213,3 +213,25 @@ fn an_encrypted_track_that_goes_on_after_a_pause_leaves_a_hole_that_decoders_see
     let steps: Vec<_> = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     assert_eq!(steps, [1, 1, 2, 1, 1]);
 }
+#[test]
+fn who_did_not_agree_on_the_descriptor_is_sent_the_short_form_whatever_its_length() {
+    for agreed in [true, false] {
+        let mut rig = Rig::new();
+        let (alice, bob) = (
+            rig.join(1),
+            rig.join_with(2, |session| {
+                let mut few = ExtensionMap::default();
+                assert!(few.set(ExtensionKind::TransportCc, 1));
+                session.extensions = if agreed { other_numbers() } else { few };
+            }),
+        );
+        let track = rig.publish(alice, "v", TrackSource::Camera);
+        rig.subscribe(bob, "v", track);
+        rig.allow(track, bob);
+        let long = [KEY, &[7; 40]].concat();
+        let values: [(ExtensionKind, &[u8]); 1] = [(ExtensionKind::DependencyDescriptor, &long)];
+        rig.ingest_with(alice, (VP8, 2), 1, 3_000, &sealed_frame(1, 0), &values);
+        let [seen] = &rig.flush()[..] else { panic!("it goes out") };
+        assert_eq!(seen.two_byte, agreed);
+    }
+}

@@ -207,15 +207,11 @@ fn a_bot_too_many_is_refused() {
 }
 
 #[test]
-fn a_peer_that_is_removed_gets_no_message_after_that() {
-    let (mut table, peers) = Table::of(2);
-    let [alice, bob] = [peers[0], peers[1]];
-    table.allow(alice, bob);
-    table.say(alice, &words(0, 150));
-    table.run(30 * MS);
-    table.rig.engine.pending.peers.clear();
-    crate::engine::control::say_goodbye(&mut table.rig.engine, bob, table.rig.now);
-    assert!(table.rig.transport(bob).data.is_none());
+fn nobody_is_a_listener_of_their_own_messages() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let allow = Command::AllowData { publisher: alice, subscriber: alice };
+    assert_eq!(rig.command(allow), Err(Refusal::EchoNotAsked));
 }
 
 #[derive(Debug, Clone, Copy)]

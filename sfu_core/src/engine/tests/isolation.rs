@@ -181,22 +181,70 @@ fn a_second_panic_while_the_room_is_cleared_ends_neither_the_worker_nor_another_
     assert_eq!(two.rig.send_audio(two.carol, 2, b"after"), [(two.dave, b"after".to_vec())]);
 }
 
-/// A socket that nothing can be handed to without a panic.
-struct Breaking;
-
-impl Sink for Breaking {
-    fn transmit(&mut self, _: &crate::engine::transmit::TransmitBatch) -> usize {
-        panic!("the test wants the rim to break")
+#[test]
+fn a_fault_while_fetching_ahead_ends_no_room_and_stops_nothing() {
+    for step in ["ingest", "flush"] {
+        let mut two = Two::new();
+        let whom = if step == "ingest" { two.alice } else { two.bob };
+        two.serve_the_other_room();
+        two.rig.break_ahead_of(whom);
+        for number in 2..5 {
+            let word = b"on".to_vec();
+            assert_eq!(two.rig.send_audio(two.alice, number, b"on"), [(two.bob, word.clone())], "{step}");
+            assert_eq!(two.rig.send_audio(two.carol, number, b"on"), [(two.dave, word)], "{step}");
+        }
+        assert!(!two.rig.events().iter().any(|event| matches!(event, Event::RoomFailed { .. })), "{step}");
+        let stats = two.rig.stats();
+        assert_eq!((stats.panics, stats.peers), (1, 4), "{step}: counted once, and left out from then on");
     }
-
-    fn deliver(&mut self, _: PeerId, _: &[u8]) {}
 }
 
 #[test]
-fn a_panic_that_comes_with_every_batch_does_not_keep_the_worker_for_ever() {
+fn a_fault_in_the_flush_of_a_second_group_ends_one_room_only() {
+    let mut rig = Rig::new();
+    let everyone: Vec<_> = (1..=2 * ahead::GROUP as u64)
+        .map(|n| {
+            if n > 1 {
+                rig.new_room();
+            }
+            let (publisher, subscriber) = (rig.join(n), rig.join(100 + n));
+            let track = rig.publish(publisher, "a", TrackSource::Microphone);
+            rig.subscribe(subscriber, "a", track);
+            rig.allow(track, subscriber);
+            (rig.room, publisher, subscriber)
+        })
+        .collect();
+    rig.tick();
+    rig.flush();
+    rig.events();
+    for (_, publisher, _) in &everyone {
+        rig.send_unseen(*publisher, 1);
+    }
+    let (broken, _, culprit) = everyone[ahead::GROUP + 3];
+    rig.break_for(Served::Peer(culprit));
+    let mut reached: Vec<_> = rig.flush().iter().map(|seen| seen.to).collect();
+    reached.sort_unstable();
+    let mut others: Vec<_> = everyone.iter().map(|(_, _, who)| *who).filter(|who| *who != culprit).collect();
+    others.sort_unstable();
+    assert_eq!(reached, others);
+    let failed: Vec<_> = rig.events().into_iter().filter(|event| matches!(event, Event::RoomFailed { .. })).collect();
+    assert_eq!(failed, [Event::RoomFailed { room: broken }]);
+}
+
+#[test]
+fn a_batch_that_breaks_whoever_takes_it_is_given_up_and_the_next_turn_goes_on() {
+    struct Breaks;
+    impl Sink for Breaks {
+        fn transmit(&mut self, _batch: &transmit::TransmitBatch) -> usize {
+            panic!("the test wants this to break");
+        }
+        fn deliver(&mut self, _bot: PeerId, _packet: &[u8]) {}
+    }
     let mut two = Two::new();
-    two.rig.ingest_silently(two.alice, 1, b"lost");
+    two.rig.send_unseen(two.carol, 1);
     let now = two.rig.now();
-    two.rig.engine.flush(&mut Breaking, now);
-    assert_eq!(two.rig.send_audio(two.carol, 1, b"on"), [(two.dave, b"on".to_vec())]);
+    two.rig.engine.flush(&mut Breaks, now);
+    assert_eq!(two.rig.stats().panics, 1);
+    assert_eq!(two.rig.send_audio(two.carol, 2, b"on"), [(two.dave, b"on".to_vec())]);
+    assert_eq!((two.rig.stats().rooms, two.rig.stats().peers), (2, 4));
 }

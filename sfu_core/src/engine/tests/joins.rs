@@ -43,7 +43,7 @@ pub(super) fn binding_request(local: &LocalTransport, nominates: bool) -> Vec<u8
 }
 
 #[test]
-fn two_hundred_joins_at_once_never_keep_a_packet_of_a_running_call_waiting() {
+fn of_two_hundred_joins_at_once_no_turn_works_on_more_than_eight_and_each_lets_a_packet_through() {
     let mut rig = Rig::new();
     let (alice, bob) = (rig.join(1), rig.join(2));
     let track = rig.publish(alice, "a", TrackSource::Microphone);

@@ -7,7 +7,9 @@ use super::*;
 use crate::bwe::estimator::{Controller, Estimate, Limit};
 use crate::bwe::history::Feedback;
 use crate::ids::Ssrc;
+use crate::rtcp::pli::Pli;
 use crate::rtcp::remb::Remb;
+use crate::rtcp::{RtcpPacket, nack};
 use crate::rtp::ext::ExtensionKind;
 use crate::session::{CongestionFeedback, LayerLimit, SendMedia};
 
@@ -266,4 +268,144 @@ fn a_downlink_is_filled_up_with_what_still_flows_when_another_track_has_ended() 
     }
     assert!(filled > 20, "{filled}");
     assert!(rig.stats().drops.revoked <= 1, "what may not leave is tried once, not at every turn");
+}
+
+/// So many packets one after the other.
+fn many(out: &mut [u8], count: usize, mut write: impl FnMut(&mut [u8]) -> Option<usize>) -> Option<usize> {
+    let mut len = 0;
+    for _ in 0..count {
+        len += write(&mut out[len..])?;
+    }
+    Some(len)
+}
+
+#[test]
+fn a_datagram_of_rtcp_costs_no_more_than_its_allowance_and_the_rest_is_counted() {
+    let (mut rig, _, bob, numbers) = watched(20);
+    let before = rig.stats();
+    // 17 packets each, 1 360 in all: eleven requests and most of a twelfth are within the allowance.
+    rig.rtcp(bob, |out| many(out, 80, |out| nack::write(Ssrc(1), Ssrc(0x2002), &numbers[..17], out)));
+    let nacked = rig.stats();
+    assert_eq!(nacked.nacked_packets_in - before.nacked_packets_in, 200);
+    assert_eq!(nacked.drops.rate_limited - before.drops.rate_limited, 69);
+    rig.rtcp(bob, |out| many(out, 100, |out| Pli { sender: Ssrc(1), media: Ssrc(0x2002) }.write(out)));
+    let asked = rig.stats();
+    assert_eq!(asked.keyframe_requests_in - nacked.keyframe_requests_in, 50);
+    assert_eq!(asked.drops.rate_limited - nacked.drops.rate_limited, 50);
+    let nothing = Remb { sender: Ssrc(1), bitrate: Bitrate::kbps(100), ssrcs: arrayvec::ArrayVec::new() };
+    rig.rtcp(bob, |out| many(out, 50, |out| nothing.write(out)));
+    assert_eq!(rig.stats().drops.rate_limited - asked.drops.rate_limited, 46);
+}
+
+#[test]
+fn what_waits_until_it_is_too_late_is_counted_as_that() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    for n in 0..100 {
+        rig.ingest_video(alice, n, n == 0, 1_100);
+    }
+    let left = rig.flush().len() as u64;
+    rig.now += Duration::from_secs(1);
+    assert_eq!(rig.flush(), []);
+    let drops = rig.stats().drops;
+    assert_eq!((drops.too_late, drops.send_queue_full, drops.revoked), (100 - left, 0, 0));
+}
+
+#[test]
+fn a_sender_report_tells_of_the_medias_ssrc_and_not_of_its_retransmissions() {
+    let (mut rig, alice, bob, numbers) = watched(20);
+    rig.nack_all(bob, "v", &numbers[..10]);
+    assert_eq!(repairs_of(&mut rig), 10);
+    rig.report(alice, 2, 60_000);
+    rig.ingest_video(alice, 20, false, 1_100);
+    rig.advance(Duration::from_millis(1_500));
+    let datagrams = rig.rtcp_to(bob);
+    let packets = datagrams.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten());
+    let told: Vec<_> = packets
+        .filter_map(|packet| match packet {
+            RtcpPacket::SenderReport(report) => Some((report.sender, report.packets, report.octets)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told.last(), Some(&(Ssrc(0x2002), 21, 21 * 1_100)), "{told:?}");
+    let Ok(Reply::PeerStats { stats }) = rig.command(Command::PeerStats { peer: bob }) else { panic!("figures") };
+    assert_eq!((stats.send[1].packets, stats.send[1].retransmitted), (31, 10));
+}
+
+#[test]
+fn a_small_retransmission_is_paced_with_its_headers() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    for n in 0..60 {
+        rig.ingest_video(alice, n, n == 0, 20);
+        rig.advance(Duration::from_millis(10));
+    }
+    let numbers = rig.flush().iter().map(|seen| seen.header.sequence_number).collect::<Vec<_>>();
+    rig.nack_all(bob, "v", &numbers);
+    let outbound = &rig.engine.peers.find(bob).expect("bob is there").outbound;
+    assert_eq!((outbound.pacer.len(), outbound.pacer.queued_bytes()), (60, 60 * (20 + 2 + 44)));
+}
+
+#[test]
+fn rtcp_that_finds_the_batch_full_leaves_in_the_next() {
+    let (mut rig, alice, _, _) = watched(2);
+    rig.rtcp_to(alice);
+    let route = rig.engine.peers.find(alice).and_then(|member| member.route).expect("a way");
+    let member = rig.engine.peers.find_mut(alice).expect("alice is there");
+    assert!(member.rtcp.push(|out| Pli { sender: Ssrc(1), media: Ssrc(2) }.write(out)));
+    rig.engine.pending.note(member);
+    let elsewhere = crate::engine::batch::Route { destination: ([203, 0, 113, 9], 9).into(), ..route };
+    while !rig.engine.writer.is_full() {
+        rig.engine.writer.commit(1_400, elsewhere, None);
+    }
+    let told = rig.rtcp_to(alice);
+    let packets = told.iter().flat_map(|datagram| crate::rtcp::packets(datagram).flatten());
+    assert_eq!(packets.filter(|packet| matches!(packet, RtcpPacket::Pli(_))).count(), 1);
+}
+
+#[test]
+fn an_estimate_that_dips_between_two_choices_of_layers_counts_for_the_next_upgrade() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let bob = rig.join_with(2, |session| session.feedback = CongestionFeedback::Remb);
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    let remb = |rig: &mut Rig, kbps| {
+        let estimate = Remb { sender: Ssrc(1), bitrate: Bitrate::kbps(kbps), ssrcs: arrayvec::ArrayVec::new() };
+        rig.rtcp(bob, |out| estimate.write(out));
+    };
+    rig.engine.peers.find_mut(bob).expect("bob is there").outbound.controller = Box::new(Obeys(Bitrate::kbps(2_000)));
+    let mut number = 0;
+    let mut media = |rig: &mut Rig, frames| {
+        let mut high = 0;
+        for _ in 0..frames {
+            rig.ingest_video(alice, number, number % 10 == 0, 300);
+            rig.ingest_high(alice, number, number % 10 == 0, 1_000);
+            number += 1;
+            rig.advance(Duration::from_millis(33));
+            high += rig.flush().iter().filter(|seen| seen.payload.len() == 1_000).count();
+        }
+        high
+    };
+    let limit = |rig: &mut Rig, limit| {
+        rig.command(Command::LimitLayer { track, subscriber: bob, limit }).expect("bob watches");
+    };
+    limit(&mut rig, LayerLimit { encoding: 0, temporal: u8::MAX });
+    remb(&mut rig, 2_000);
+    media(&mut rig, 120);
+    // The layers are chosen for the first of these; the second is gone before they may be chosen again.
+    for kbps in [1_700, 100, 2_000] {
+        remb(&mut rig, kbps);
+    }
+    media(&mut rig, 8);
+    limit(&mut rig, LayerLimit::BEST);
+    assert_eq!(media(&mut rig, 40), 0, "the higher one would not have fitted a moment ago");
+    assert!(media(&mut rig, 60) > 0, "but two seconds ago it would");
 }

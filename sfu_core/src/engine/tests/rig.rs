@@ -17,6 +17,7 @@ use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
 use crate::session::{DtlsRole, LocalTransport, NegotiatedSession};
 use crate::units::NtpTime;
+use crate::units::start;
 
 mod agreed;
 
@@ -38,6 +39,8 @@ pub(super) struct Seen {
     pub(super) payload: Vec<u8>,
     /// Extensions that are passed on, by kind.
     pub(super) passed_on: Vec<(ExtensionKind, Vec<u8>)>,
+    /// Whether its header extensions have the two-byte form.
+    pub(super) two_byte: bool,
 }
 
 struct Desk {
@@ -61,7 +64,8 @@ pub(super) struct Rig {
     pub(super) now: Instant,
     desks: BTreeMap<PeerId, Desk>,
     sent: Vec<(SocketAddr, Vec<u8>, Instant)>,
-    numbers: BTreeMap<PeerId, Vec<u16>>,
+    /// Sequence numbers that reached a peer, with their SSRC.
+    numbers: BTreeMap<PeerId, Vec<(u32, u16)>>,
     rtcp: BTreeMap<PeerId, Vec<Vec<u8>>>,
     /// What bots were handed.
     pub(super) to_bots: Vec<(PeerId, Vec<u8>)>,
@@ -89,11 +93,6 @@ impl Sink for Tap<'_> {
     fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
         self.to_bots.push((bot, packet.to_vec()));
     }
-}
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
 }
 
 impl Rig {
@@ -273,7 +272,7 @@ impl Rig {
 
     /// The same as whole packets.
     pub(super) fn send_audio_seen(&mut self, from: PeerId, number: u16, payload: &[u8]) -> Vec<Seen> {
-        self.ingest_silently(from, number, payload);
+        self.ingest(from, OPUS, 1, number, u32::from(number) * 960, payload);
         self.flush()
     }
 
@@ -282,9 +281,9 @@ impl Rig {
         self.flush().into_iter().map(|seen| (seen.to, seen.payload)).collect()
     }
 
-    /// A packet of sound comes in, and nothing goes out yet.
-    pub(super) fn ingest_silently(&mut self, from: PeerId, number: u16, payload: &[u8]) {
-        self.ingest(from, OPUS, 1, number, u32::from(number) * 960, payload);
+    /// A packet of sound that leaves with the next flush.
+    pub(super) fn send_unseen(&mut self, from: PeerId, number: u16) {
+        self.ingest(from, OPUS, 1, number, u32::from(number) * 960, b"word");
     }
 
     /// A VP8 packet with a 15-bit picture id (RFC 7741 §4.2); each is a frame of its own.
@@ -348,6 +347,11 @@ impl Rig {
     /// From here on the engine breaks whenever it serves `whom`.
     pub(super) fn break_for(&mut self, whom: Served) {
         self.engine.broken_for = Some(whom);
+    }
+
+    /// From here on the engine breaks whenever it fetches ahead what it needs for `whom`.
+    pub(super) fn break_ahead_of(&mut self, whom: PeerId) {
+        self.engine.broken_ahead = Some(whom);
     }
 
     /// Something that looks like RTP or RTCP from the address of a peer.
@@ -463,7 +467,8 @@ impl Rig {
             if let Some(number) = read.transport_cc {
                 desk.arrived.insert(number, epoch.micros_at(sent_at) + 10_000);
             }
-            self.numbers.entry(*to).or_default().push(packet.header.sequence_number);
+            let header = packet.header;
+            self.numbers.entry(*to).or_default().push((header.ssrc.0, header.sequence_number));
             let passed_on = [
                 (ExtensionKind::AbsCaptureTime, read.abs_capture_time.map(<[u8]>::to_vec)),
                 (ExtensionKind::VideoOrientation, read.video_orientation.map(|byte| vec![byte])),
@@ -471,13 +476,20 @@ impl Rig {
                 (ExtensionKind::DependencyDescriptor, read.dependency_descriptor.map(<[u8]>::to_vec)),
             ];
             let passed_on = passed_on.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect();
-            seen.push(Seen { to: *to, header: packet.header, payload: packet.payload.to_vec(), passed_on });
+            let two_byte = datagram[Header::LEN..].starts_with(&[0x10, 0]);
+            seen.push(Seen { to: *to, header, payload: packet.payload.to_vec(), passed_on, two_byte });
         }
         seen
     }
 
     pub(super) fn numbers(&self, peer: PeerId) -> Vec<u16> {
-        self.numbers.get(&peer).cloned().unwrap_or_default()
+        self.numbers.get(&peer).into_iter().flatten().map(|(_, number)| *number).collect()
+    }
+
+    /// Those of one SSRC.
+    pub(super) fn numbers_of(&self, peer: PeerId, ssrc: u32) -> Vec<u16> {
+        let numbers = self.numbers.get(&peer).into_iter().flatten();
+        numbers.filter(|(of, _)| *of == ssrc).map(|(_, number)| *number).collect()
     }
 
     pub(super) fn rtcp_to(&mut self, peer: PeerId) -> Vec<Vec<u8>> {

@@ -1,11 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 fn origin(timestamp: u32) -> Origin {
     Origin { track: TrackId::new(1, 0), timestamp, ..VACANT.origin }
@@ -85,4 +81,16 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_packet_that_is_far_too_late_does_not_take_the_place_of_a_newer_one() {
+    let (mut ring, now) = (PacketRing::new(MediaKind::Audio), start());
+    for sequence in 1_000..1_500 {
+        assert!(!ring.contains(sequence));
+        ring.insert(sequence, VACANT.origin, &[], &[1], now);
+    }
+    let places = ring.entries.len() as u64;
+    assert!(ring.contains(1_499) && ring.contains(1_499 - places), "its place is that of 1499");
+    assert!(!ring.contains(1_499 + places));
 }

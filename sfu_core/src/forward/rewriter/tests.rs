@@ -5,11 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::forward::{PictureId, Tl0PicIdx, Vp8Facts};
 use crate::session::Codec;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 const CLOCKS: SwitchClocks = SwitchClocks { clock_rate_hz: 90_000, anchors: [None; MAX_ENCODINGS] };
 const FIRST: u64 = 70;

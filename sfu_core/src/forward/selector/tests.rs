@@ -1,12 +1,6 @@
-use std::time::Instant;
-
 use super::*;
 use crate::session::Codec;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 fn video(timestamp: u32, tid: u8) -> PacketFacts {
     PacketFacts {

@@ -1,9 +1,5 @@
 use super::*;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 fn track(number: u32) -> TrackId {
     TrackId::new(number, 0)

@@ -1,11 +1,7 @@
 use super::*;
+use crate::units::start;
 
 mod rsa;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
 
 const CLIENT_HELLO_HEAD: [u8; 14] = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
 

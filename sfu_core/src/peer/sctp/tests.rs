@@ -9,11 +9,7 @@ use std::time::Duration;
 use super::outbox::{MAX_BUFFERED_BYTES, MAX_HELD_BYTES};
 use super::*;
 use crate::ids::Mid;
-
-#[allow(clippy::disallowed_methods)]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::units::start;
 
 fn media() -> DataMedia {
     DataMedia { mid: Mid::new("2").expect("a label"), sctp_port: 5_000, max_message_size: 262_144 }

@@ -81,7 +81,6 @@ impl Wishes {
             receive: self.sends.iter().enumerate().map(|(n, &sends)| self.receive_media(n, sends)).collect(),
             send: self.send_media(),
             data: None,
-            reduced_size_rtcp: true,
         }
     }
 

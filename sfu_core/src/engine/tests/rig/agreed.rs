@@ -65,6 +65,5 @@ pub(in crate::engine::tests) fn session(ssrc_base: u32) -> NegotiatedSession {
         receive: vec![receive("a", MediaKind::Audio, &opus, &[1]), receive("v", MediaKind::Video, &vp8, &[2, 3])],
         send: vec![send("a", MediaKind::Audio, &opus, 0), send("v", MediaKind::Video, &vp8, 1)],
         data: None,
-        reduced_size_rtcp: true,
     }
 }
