@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+import math
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from pysfu import _core, messages
-from pysfu.errors import ClosedError, InvalidSdpError, RefusedError, StartError, UnavailableError, from_refusal
+from pysfu.errors import (
+    ClosedError,
+    InvalidSdpError,
+    PysfuError,
+    RefusedError,
+    StartError,
+    UnavailableError,
+    from_refusal,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,12 +31,24 @@ if TYPE_CHECKING:
 BotRing = _core.BotRing
 logger = logging.getLogger("pysfu")
 
+MAX_BACKLOG = 65_536
+"""Most commands of one worker that wait to be tried again: twice as many as the worker itself keeps revocations."""
+
 R = TypeVar("R", bound=messages.AnyReply)
 Undo = Callable[[Any], messages.Command]
+OnReply = Callable[[messages.AnyReply], None]
 OnMessage = Callable[[int, messages.Event | messages.WorkerFailed | messages.Warned], None]
+
+
+class _Numbered(msgspec.Struct):
+    """What can be read of an answer whose rest cannot."""
+
+    id: int | None = None
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
+_decode_number = msgspec.msgpack.Decoder(_Numbered).decode
 _decode_session = msgspec.msgpack.Decoder(messages.NegotiatedSession).decode
 _decode_answered = msgspec.msgpack.Decoder(messages.Answered).decode
 _decode_local = msgspec.msgpack.Decoder(messages.LocalTransport).decode
@@ -41,17 +62,27 @@ class _Pending:
     future: asyncio.Future[messages.AnyReply]
     worker: int
     undo: Undo | None
-    insist: bool
+    on_reply: OnReply | None
+    retry_when_full: bool
 
 
 class Bridge:
-    """The engine's workers as one loop sees them."""
+    """The engine's workers as one loop sees them.
 
-    def __init__(self, config: messages.DriverConfig, *, on_message: OnMessage) -> None:
+    Args:
+        config: how the engine starts.
+        on_message: called with what was not asked for, in the order in which the worker said it.
+        on_drained: called once answers have been read, so that workers that took no more commands take some again.
+    """
+
+    def __init__(
+        self, config: messages.DriverConfig, *, on_message: OnMessage, on_drained: Callable[[], None] = lambda: None
+    ) -> None:
         self._config = config
         self._on_message = on_message
+        self._on_drained = on_drained
         self._pending: dict[int, _Pending] = {}
-        self._backlog: deque[tuple[int, bytes]] = deque()
+        self._backlogs: defaultdict[int, deque[bytes]] = defaultdict(deque)
         self._failed: set[int] = set()
         self._next_id = 0
         self.warnings: tuple[messages.AnyWarning, ...] = ()
@@ -93,7 +124,15 @@ class Bridge:
             raise ClosedError("the Sfu is closed")
         return self._core
 
-    async def call(self, worker: int, command: messages.Command, reply: type[R], *, undo: Undo | None = None) -> R:
+    async def call(
+        self,
+        worker: int,
+        command: messages.Command,
+        reply: type[R],
+        *,
+        undo: Undo | None = None,
+        on_reply: OnReply | None = None,
+    ) -> R:
         """Has a worker carry out a command.
 
         Args:
@@ -101,25 +140,33 @@ class Bridge:
             command: what.
             reply: the kind of answer it brings.
             undo: makes, from the answer, the command that takes back what was done for a caller who was cancelled.
+            on_reply: as for `ask`.
 
         Raises:
             RefusedError: nothing was done.
             ClosedError: the engine stopped.
         """
-        future = self.ask(worker, command, undo=undo)
+        future = self.ask(worker, command, undo=undo, on_reply=on_reply)
         try:
             answer = await future
         except asyncio.CancelledError:
             # The answer may have come in the same turn of the loop as the cancellation.
             if future.done() and not future.cancelled() and future.exception() is None and undo is not None:
-                self.post(worker, undo(future.result()))
+                self.fire_and_forget(worker, undo(future.result()))
             raise
         if not isinstance(answer, reply):
-            raise TypeError(f"{command!r} was answered with {answer!r}")
+            # Their types only: what is in them may be a password or what somebody said.
+            raise TypeError(f"{type(command).__name__} was answered with {type(answer).__name__}")
         return answer
 
     def ask(
-        self, worker: int, command: messages.Command, *, undo: Undo | None = None, insist: bool = False
+        self,
+        worker: int,
+        command: messages.Command,
+        *,
+        undo: Undo | None = None,
+        on_reply: OnReply | None = None,
+        retry_when_full: bool = False,
     ) -> asyncio.Future[messages.AnyReply]:
         """Hands a command over before this returns, so that cancelling cannot come in between.
 
@@ -127,33 +174,55 @@ class Bridge:
             worker: which.
             command: what.
             undo: as for `call`.
-            insist: whether to try again later, rather than refuse, when too many answers have not been read.
+            on_reply: called with the answer before anything that the worker said after it is looked at, even when
+                whoever asked was cancelled.
+            retry_when_full: whether to try again later, rather than refuse, when too many answers have not been read.
+
+        Raises:
+            UnavailableError: the worker has failed, or too many commands wait for it. With `retry_when_full`: more than
+                `MAX_BACKLOG` wait; nothing was done, and whoever asked must ask again.
         """
+        return self._ask(
+            worker, command, undo=undo, on_reply=on_reply, retry_when_full=retry_when_full, most=MAX_BACKLOG
+        )
+
+    def _ask(
+        self,
+        worker: int,
+        command: messages.Command,
+        *,
+        undo: Undo | None = None,
+        on_reply: OnReply | None = None,
+        retry_when_full: bool,
+        most: float,
+    ) -> asyncio.Future[messages.AnyReply]:
         core = self.core
         future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
         if worker in self._failed:
-            if not insist:
+            if not retry_when_full:
                 raise UnavailableError("the worker has failed")
             future.set_result(messages.DoneReply())  # nothing flows there any more
             return future
-        self._next_id += 1
-        number = self._next_id
-        request = _encode(messages.Request(id=number, command=command))
+        request = _encode(messages.Request(id=self._next_id + 1, command=command))
         # Behind those that wait already: order is what makes a grant and its revocation mean something.
-        self._flush_backlog()
-        if self._backlog and insist:
-            self._backlog.append((worker, request))
-        elif not core.submit(worker, request):
-            if not insist:
+        backlog = self._flush_backlog(worker)
+        if backlog or not core.submit(worker, request):
+            if not retry_when_full or len(backlog) >= most:
                 raise UnavailableError("too many commands wait for an answer")
-            self._backlog.append((worker, request))
-        self._pending[number] = _Pending(future=future, worker=worker, undo=undo, insist=insist)
+            backlog.append(request)
+        self._next_id += 1
+        self._pending[self._next_id] = _Pending(
+            future=future, worker=worker, undo=undo, on_reply=on_reply, retry_when_full=retry_when_full
+        )
         return future
 
-    def post(self, worker: int, command: messages.Command) -> None:
-        """Has a worker carry out a command, sooner or later, whatever it answers."""
+    def fire_and_forget(self, worker: int, command: messages.Command) -> None:
+        """Has a worker carry out a command, sooner or later, whatever it answers.
+
+        It takes back what another call of ours did or was to do, and is therefore never one too many.
+        """
         if self._core is not None:
-            self.ask(worker, command, insist=True).cancel()
+            self._ask(worker, command, retry_when_full=True, most=math.inf).cancel()
 
     def counters(self) -> list[messages.Counters]:
         """Returns what each worker's rim counts."""
@@ -163,21 +232,41 @@ class Bridge:
         """Returns the packet rings of a bot."""
         return self.core.bot(worker, peer)
 
-    def _flush_backlog(self) -> None:
-        while self._backlog and self._core is not None:
-            if not self._core.submit(*self._backlog[0]):
-                return  # answers are on their way; `_drain` comes back here
-            self._backlog.popleft()
+    def _flush_backlog(self, worker: int) -> deque[bytes]:
+        """Hands over what a worker did not take before, and returns what it does not take yet."""
+        backlog = self._backlogs[worker]
+        while backlog and self.core.submit(worker, backlog[0]):
+            backlog.popleft()
+        return backlog  # answers are on their way; `_drain` comes back here
 
     def _drain(self) -> None:
         if self._core is None:
             return
         for worker, data in self._core.drain():
             try:
-                self._take(worker, _decode_outgoing(data))
+                outgoing = _decode_outgoing(data)
+            except msgspec.MsgspecError as error:
+                logger.error("a message of worker %d cannot be read: %s", worker, error)
+                self._give_up_reply(data)
+                continue
+            try:
+                self._take(worker, outgoing)
             except Exception:
+                # Whoever waits for this one has been answered; those behind it must be, too.
                 logger.exception("a message of worker %d was lost", worker)
-        self._flush_backlog()
+        for worker in tuple(self._backlogs):
+            self._flush_backlog(worker)
+        self._on_drained()
+
+    def _give_up_reply(self, data: bytes) -> None:
+        """Tells whoever waits for an answer that it cannot be read."""
+        try:
+            number = _decode_number(data).id
+        except msgspec.MsgspecError:
+            return
+        waiting = self._pending.pop(number, None) if number is not None else None
+        if waiting is not None and not waiting.future.done():
+            waiting.future.set_exception(PysfuError("the worker's answer cannot be read"))
 
     def _take(self, worker: int, outgoing: messages.Outgoing) -> None:
         match outgoing:
@@ -188,7 +277,9 @@ class Bridge:
                 if not waiting.future.done():
                     waiting.future.set_result(reply)
                 elif waiting.undo is not None:
-                    self.post(worker, waiting.undo(reply))
+                    self.fire_and_forget(worker, waiting.undo(reply))
+                if waiting.on_reply is not None:
+                    waiting.on_reply(reply)
             case messages.Refused(id=number, refusal=refusal):
                 waiting = self._pending.pop(number, None)
                 if waiting is not None and not waiting.future.done():
@@ -202,12 +293,12 @@ class Bridge:
     def _fail(self, worker: int) -> None:
         """Answers those who wait for a worker that will not: what should end has ended, nothing else was done."""
         self._failed.add(worker)
-        self._backlog = deque(waiting for waiting in self._backlog if waiting[0] != worker)
+        self._backlogs.pop(worker, None)
         for number in [number for number, waiting in self._pending.items() if waiting.worker == worker]:
             waiting = self._pending.pop(number)
             if waiting.future.done():
                 continue
-            if waiting.insist:
+            if waiting.retry_when_full:
                 waiting.future.set_result(messages.DoneReply())
             else:
                 waiting.future.set_exception(UnavailableError("the worker has failed"))

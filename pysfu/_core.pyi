@@ -9,9 +9,7 @@ __all__ = [
     "accept",
     "answer",
     "offer",
-    "parse_fragment",
     "round_trip",
-    "write_fragment",
 ]
 
 @final
@@ -50,6 +48,8 @@ class BotRing:
         """Sends a clear RTP packet into the engine; False when it is too large."""
     def drain(self) -> list[bytes]:
         """Takes out the clear RTP packets that came, and RTCP about what was sent."""
+    def discard(self, ssrc: int) -> None:
+        """Drops what waits of one sender."""
     @property
     def fd(self) -> int:
         """Readable while there are packets."""
@@ -76,12 +76,6 @@ def offer(plan: bytes) -> tuple[str, bytes]:
 
 def accept(pending: bytes, answer: str) -> bytes:
     """Takes the answer to an offer: the negotiated session."""
-
-def parse_fragment(text: str) -> bytes:
-    """Reads an SDP fragment of WHIP."""
-
-def write_fragment(local: bytes, restart: bytes) -> str:
-    """Writes the SDP fragment that answers an ICE restart of WHIP."""
 
 def round_trip(kind: str, message: bytes) -> bytes:
     """Reads and writes one message: for the test that both languages mean the same."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pysfu import codecs, messages
 from pysfu.errors import NoFreeSectionError, PysfuError, UnknownTrackError
@@ -14,18 +15,22 @@ from pysfu.rtp.window import ReorderWindow
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 
     from pysfu._bridge import BotRing
     from pysfu.codecs import VideoCodec
     from pysfu.participant import Participant
     from pysfu.rtp.window import Arrival
 
-_MAX_WAITING = 1_024  # packets of one track that wait for their reader
+MAX_WAITING_PACKETS = 1_024
+"""Most packets of one track that wait for their reader: 20 seconds of sound, some seconds of pictures."""
+
 # How long a packet waits for those before it: as long as asking for them again takes on a usual network.
 _HOLD_AUDIO_S = 0.1
 _HOLD_VIDEO_S = 0.25
 _ASK_AGAIN_S = 1.0  # a keyframe that was asked for may itself be lost
+
+T = TypeVar("T")
 
 
 class _Sender:
@@ -48,6 +53,33 @@ class _Sender:
         self.timestamp = (self.timestamp + ticks) & 0xFFFFFFFF
 
 
+@dataclass(slots=True)
+class _Inbox:
+    """What waits of one section for its reader.
+
+    Attributes:
+        packets: those that nobody has taken; None when nothing more comes.
+        discards: how often what waits was dropped, so that whoever keeps what it has taken drops that, too.
+    """
+
+    packets: asyncio.Queue[Packet | None] = field(default_factory=asyncio.Queue)
+    discards: int = 0
+
+    def discard(self) -> None:
+        """Drops what waits."""
+        self.discards += 1
+        while not self.packets.empty():
+            self.packets.get_nowait()
+
+    def until_discarded(self, taken: Iterable[T]) -> Iterator[T]:
+        """Yields what was made of packets, until what waits is dropped."""
+        discards = self.discards
+        for each in taken:
+            if self.discards != discards:
+                return
+            yield each
+
+
 class Bot:
     """A participant that lives in this process. Made by `Room.bot`.
 
@@ -61,7 +93,7 @@ class Bot:
         self.dropped = 0
         self._ring = ring
         self._senders: dict[str, _Sender] = {}
-        self._queues: dict[int, asyncio.Queue[Packet | None]] = {}
+        self._inboxes: dict[int, _Inbox] = {}
         self._sound_encoder: Any = None
         self._picture_encoder: Any = None
         self._vp9_packetizer: Any = None
@@ -70,6 +102,7 @@ class Bot:
         for section in transport.session.receive if transport.session is not None else []:
             self._senders[section.kind] = _Sender(section)
         transport.when_ended(self._end)
+        transport.when_discarding(self._discard)
 
     @classmethod
     async def join(
@@ -121,13 +154,15 @@ class Bot:
             raise PysfuError("the packet is too large")
 
     async def packets(self, track: Track) -> AsyncIterator[Packet]:
-        """Yields the packets of a track until the bot is removed. One reader at a time; the oldest make room.
+        """Yields the packets of a track until it or the bot ends, or it is stopped. One reader at a time.
 
-        They come as the network brought them: late ones in the wrong place. `pysfu.codecs.codec_of` tells what a
-        payload type stands for.
+        Those that wait are dropped when the right to the track ends; when too many wait, the oldest make room. They
+        come as the network brought them: late ones in the wrong place. `pysfu.codecs.codec_of` tells what a payload
+        type stands for.
         """
-        with self._queue_of(track) as queue:
-            while self.transport.state is TransportState.CONNECTED and (packet := await queue.get()) is not None:
+        with self._inbox_of(track) as inbox:
+            get = inbox.packets.get
+            while self.transport.state is TransportState.CONNECTED and (packet := await get()) is not None:
                 yield packet
 
     def keyframe_wanted(self) -> bool:
@@ -147,10 +182,12 @@ class Bot:
         from pysfu.decoding import SoundReader
 
         reader = SoundReader()
-        async with contextlib.aclosing(self._in_order(track, hold_s=_HOLD_AUDIO_S)) as arrivals:
-            async for arrival in arrivals:
-                for frame in reader.push(arrival.packet, codecs.codec_of(arrival.packet.payload_type) or ""):
-                    yield frame
+        with self._inbox_of(track) as inbox:
+            async with contextlib.aclosing(self._in_order(inbox, hold_s=_HOLD_AUDIO_S)) as arrivals:
+                async for arrival in arrivals:
+                    frames = reader.push(arrival.packet, codecs.codec_of(arrival.packet.payload_type) or "")
+                    for frame in inbox.until_discarded(frames):
+                        yield frame
 
     async def video_frames(self, track: Track) -> AsyncIterator[Any]:
         """Yields `av.VideoFrame`s of a VP8, VP9 or H.264 track, from a keyframe on. Needs pysfu[bots].
@@ -163,15 +200,17 @@ class Bot:
         reader = PictureReader()
         await _ask_for_keyframe(track)
         asked_s = loop.time()
-        async with contextlib.aclosing(self._in_order(track, hold_s=_HOLD_VIDEO_S)) as arrivals:
-            async for arrival in arrivals:
-                for frame in reader.push(arrival, codecs.codec_of(arrival.packet.payload_type) or ""):
-                    yield frame
-                if not reader.waiting:
-                    asked_s = -_ASK_AGAIN_S
-                elif loop.time() - asked_s >= _ASK_AGAIN_S:
-                    await _ask_for_keyframe(track)
-                    asked_s = loop.time()
+        with self._inbox_of(track) as inbox:
+            async with contextlib.aclosing(self._in_order(inbox, hold_s=_HOLD_VIDEO_S)) as arrivals:
+                async for arrival in arrivals:
+                    frames = reader.push(arrival, codecs.codec_of(arrival.packet.payload_type) or "")
+                    for frame in inbox.until_discarded(frames):
+                        yield frame
+                    if not reader.waiting:
+                        asked_s = -_ASK_AGAIN_S
+                    elif loop.time() - asked_s >= _ASK_AGAIN_S:
+                        await _ask_for_keyframe(track)
+                        asked_s = loop.time()
 
     async def send_audio(self, frame: Any) -> None:
         """Encodes an `av.AudioFrame` of any format as Opus and sends it. Needs pysfu[bots]."""
@@ -212,33 +251,36 @@ class Bot:
         for packet in packets:
             self.send(packet)
 
-    async def _in_order(self, track: Track, *, hold_s: float) -> AsyncGenerator[Arrival, None]:
-        """Yields the packets of a track in order; a late one is waited for, but not long."""
+    async def _in_order(self, inbox: _Inbox, *, hold_s: float) -> AsyncGenerator[Arrival, None]:
+        """Yields packets in order; a late one is waited for, but not long."""
         clock = asyncio.get_running_loop().time
-        window = ReorderWindow(hold_s)
-        with self._queue_of(track) as queue:
-            while self.transport.state is TransportState.CONNECTED:
-                try:
-                    async with asyncio.timeout_at(window.due_s):
-                        packet = await queue.get()
-                except TimeoutError:
-                    arrivals = window.expire(clock())
-                else:
-                    if packet is None:
-                        return
-                    arrivals = window.push(packet, clock()) + window.expire(clock())
-                for arrival in arrivals:
-                    yield arrival
+        window, discards = ReorderWindow(hold_s), inbox.discards
+        while self.transport.state is TransportState.CONNECTED:
+            taken: list[Packet] = []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(window.due_s):
+                    packet = await inbox.packets.get()
+                if packet is None:
+                    return
+                taken.append(packet)
+            if inbox.discards != discards:
+                discards = inbox.discards
+                window.discard()
+            arrivals = [arrival for packet in taken for arrival in window.push(packet, clock())]
+            for arrival in inbox.until_discarded(arrivals + window.expire(clock())):
+                yield arrival
 
     @contextlib.contextmanager
-    def _queue_of(self, track: Track) -> Iterator[asyncio.Queue[Packet | None]]:
+    def _inbox_of(self, track: Track) -> Iterator[_Inbox]:
         ssrc = self._ssrc_of(track)
-        queue = self._queues.setdefault(ssrc, asyncio.Queue())
+        inbox = self._inboxes.setdefault(ssrc, _Inbox())
         self._listen()
         try:
-            yield queue
+            yield inbox
         finally:
-            self._queues.pop(ssrc, None)
+            # The section may play another track by now, which has another reader.
+            if self._inboxes.get(ssrc) is inbox:
+                del self._inboxes[ssrc]
 
     def _sender(self, kind: str) -> _Sender:
         sender = self._senders.get(kind)
@@ -259,13 +301,28 @@ class Bot:
             self._listening = asyncio.get_running_loop()
             self._listening.add_reader(self._ring.fd, self._drain)
 
+    def _discard(self, mid: str) -> None:
+        """Drops what waits of a section; where it plays nothing any more, its reader ends."""
+        session = self.transport.session
+        for section in session.send if session is not None else []:
+            if section.mid != mid:
+                continue
+            self._ring.discard(section.ssrc)
+            inbox = self._inboxes.get(section.ssrc)
+            if inbox is None:
+                continue
+            inbox.discard()
+            if mid not in self.transport.playing or self.transport.state is not TransportState.CONNECTED:
+                del self._inboxes[section.ssrc]
+                inbox.packets.put_nowait(None)
+
     def _end(self) -> None:
         """Wakes the readers: nothing more comes."""
         if self._listening is not None:
             self._listening.remove_reader(self._ring.fd)
             self._listening = None
-        for queue in self._queues.values():
-            queue.put_nowait(None)
+        for inbox in self._inboxes.values():
+            inbox.packets.put_nowait(None)
 
     def _drain(self) -> None:
         video = self._senders.get("video")
@@ -274,13 +331,13 @@ class Bot:
                 self._keyframe_wanted |= video is not None and video.ssrc in keyframes_asked_for(data)
                 continue
             packet = parse(data)
-            queue = self._queues.get(packet.ssrc) if packet is not None else None
-            if packet is None or queue is None:
+            inbox = self._inboxes.get(packet.ssrc) if packet is not None else None
+            if packet is None or inbox is None:
                 continue
-            if queue.qsize() >= _MAX_WAITING:
-                queue.get_nowait()
+            if inbox.packets.qsize() >= MAX_WAITING_PACKETS:
+                inbox.packets.get_nowait()
                 self.dropped += 1
-            queue.put_nowait(packet)
+            inbox.packets.put_nowait(packet)
 
 
 async def _ask_for_keyframe(track: Track) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pysfu.transport import Track, Transport
     from pysfu.warning import EngineWarning
 
+MAX_WAITING_EVENTS = 1_024
+"""Most events that wait for a reader who does not say otherwise: a full room that joins at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransportConnected:
@@ -120,7 +123,10 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Resynced:
-    """Events were lost because they were not read in time; look at `sfu.rooms` afresh: what they say is up to date."""
+    """Events were lost because they were not read in time; look at `sfu.rooms` afresh.
+
+    What they say is up to date when this is read: it is told only after a snapshot that has all that was lost.
+    """
 
 
 Event = (

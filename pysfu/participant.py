@@ -70,6 +70,7 @@ class Participant:
         self.room = room
         self._number = number
         self._transports: list[Transport] = []
+        self._offered: list[Transport] = []
         self._allowed: dict[Track, _Right] = {}
         self._data_from: dict[Participant, _Right] = {}
         self._removed = False
@@ -100,7 +101,7 @@ class Participant:
         return frozenset(self._allowed)
 
     @property
-    def hears(self) -> frozenset[Participant]:
+    def data_publishers(self) -> frozenset[Participant]:
         """Whose messages on data channels may flow to it."""
         return frozenset(self._data_from)
 
@@ -175,6 +176,10 @@ class Participant:
         except BaseException:
             self.abandon(transport)
             raise
+        if self._removed:
+            self.abandon(transport)
+            raise UnknownPeerError("the participant was removed")
+        self._offered.append(transport)
         return PendingOffer(self, transport, sdp=sdp, pending=pending, play=tuple(play))
 
     async def allow(self, track: Track, *, echo: bool = False) -> None:
@@ -193,13 +198,20 @@ class Participant:
             # Half a right is none.
             if self._allowed.get(track) is right:
                 del self._allowed[track]
-                self._post(self._revokes(track))
+                self._fire_and_forget(self._revokes(track))
             raise
 
     async def revoke(self, track: Track) -> None:
-        """Ends that: no packet of the track leaves towards this participant after this returns."""
+        """Ends that: no packet of the track leaves towards this participant after this returns.
+
+        A bot reads none after this, either: what was waiting for it is dropped.
+        """
         self._allowed.pop(track, None)
-        await self._insist(self._revokes(track))
+        try:
+            await self._revoke_all(self._revokes(track))
+        finally:
+            for transport in self._transports:
+                transport.discard(track)
 
     async def allow_data(self, publisher: Participant) -> None:
         """Lets messages on data channels flow from another participant to this one."""
@@ -210,19 +222,22 @@ class Participant:
         except BaseException:
             if self._data_from.get(publisher) is right:
                 del self._data_from[publisher]
-                self._post(self._data_revokes(publisher))
+                self._fire_and_forget(self._data_revokes(publisher))
             raise
 
     async def revoke_data(self, publisher: Participant) -> None:
         """Ends that: no message of it leaves towards this participant after this returns."""
         self._data_from.pop(publisher, None)
-        await self._insist(self._data_revokes(publisher))
+        await self._revoke_all(self._data_revokes(publisher))
 
     async def remove(self) -> None:
-        """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already."""
+        """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already.
+
+        Offers that wait for their answer end with it.
+        """
         self._removed = True
         self.room.forget(self)
-        ended = [transport.end() for transport in tuple(self._transports)]
+        ended = [transport.end() for transport in (*self._transports, *self._offered)]
         await _bridge.all_done(ended, gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
@@ -248,6 +263,8 @@ class Participant:
 
     async def attach(self, transport: Transport) -> None:
         """Takes a transport in, with all rights that the participant has."""
+        if transport in self._offered:
+            self._offered.remove(transport)
         self._transports.append(transport)
         if self._removed:
             self.abandon(transport)
@@ -302,27 +319,30 @@ class Participant:
                 future.cancel()
             raise
 
-    async def _insist(self, commands: Sequence[messages.Command]) -> None:
-        asked = [self.room.bridge.ask(self.room.worker, command, insist=True) for command in commands]
+    async def _revoke_all(self, commands: Sequence[messages.Command]) -> None:
+        asked = [self.room.bridge.ask(self.room.worker, command, retry_when_full=True) for command in commands]
         await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
 
-    def _post(self, commands: Sequence[messages.Command]) -> None:
+    def _fire_and_forget(self, commands: Sequence[messages.Command]) -> None:
         for command in commands:
-            self.room.bridge.post(self.room.worker, command)
+            self.room.bridge.fire_and_forget(self.room.worker, command)
 
     def detach(self, transport: Transport) -> None:
         """Forgets a transport that ends."""
-        if transport in self._transports:
-            self._transports.remove(transport)
+        for ours in (self._transports, self._offered):
+            if transport in ours:
+                ours.remove(transport)
         self.room.transports.pop(transport.number, None)
         for track in tuple(transport.tracks):
             transport.forget(track)
+        for track in set(transport.playing.values()):
+            track.played_by.discard(transport)
 
     def abandon(self, transport: Transport) -> None:
         """Ends a transport that was not finished, without waiting."""
         self.detach(transport)
         transport.set_state(TransportState.CLOSED)
-        self.room.bridge.post(self.room.worker, messages.RemovePeer(peer=transport.number))
+        self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
 
 
 def _send_plan(track: Track) -> messages.SendPlan:

@@ -83,8 +83,8 @@ class Room:
 
     async def close(self) -> None:
         """Ends the room and all in it. Harmless when it is gone already."""
+        ended = self.bridge.ask(self.worker, messages.RemoveRoom(room=self.number), retry_when_full=True)
         self.end()
-        ended = self.bridge.ask(self.worker, messages.RemoveRoom(room=self.number), insist=True)
         # Of a room that has failed there is nothing left, whatever the engine says.
         await all_done([ended], gone=(RefusedError,) if self.failed else (UnknownRoomError,))
 
@@ -113,8 +113,10 @@ class Room:
             other.forget_publisher(participant)
 
     def forget_track(self, track: Track) -> None:
-        """Forgets a track that ends, and with it every right to it."""
+        """Forgets a track that ends, and with it every right to it and where it plays."""
         self.tracks.pop(track.number, None)
+        for transport in tuple(track.played_by):
+            transport.forget_playing(track)
         for participant in self._participants.values():
             participant.forget_track(track)
 

@@ -5,20 +5,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pysfu import events as happenings
 from pysfu import messages, warning
 from pysfu._bridge import Bridge
 from pysfu.config import Config
-from pysfu.errors import PysfuError, RefusedError, UnavailableError
-from pysfu.events import EventQueue
+from pysfu.errors import UnavailableError
+from pysfu.events import (
+    MAX_WAITING_EVENTS,
+    DataReceived,
+    Event,
+    EventQueue,
+    LayerChanged,
+    Resynced,
+    RoomFailed,
+    RosterChanged,
+    SpeakersChanged,
+    TrackStarted,
+    TransportClosed,
+    TransportConnected,
+    TransportDisconnected,
+    TransportFailed,
+    TransportReconnected,
+    Warned,
+    WorkerFailed,
+)
 from pysfu.room import Room
 from pysfu.stats import SfuStats, WorkerStats
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterator
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
@@ -26,7 +46,20 @@ if TYPE_CHECKING:
     from pysfu.warning import EngineWarning
 
 logger = logging.getLogger("pysfu")
-told = logging.getLogger("pysfu.told")  # What embedders can also take as values; those who do may silence it.
+# What embedders can also take as values; those who do may silence it.
+events_logger = logging.getLogger("pysfu.events")
+
+RESYNC_RETRY_S = 1.0  # After a fault that may last, and is logged each time.
+
+
+@dataclass(slots=True)
+class _Resync:
+    """A worker of which events were lost."""
+
+    version: int
+    """What a snapshot must have at least, to make up for all that was lost."""
+    asked: bool = False
+    retry: asyncio.TimerHandle | None = None
 
 
 class Sfu:
@@ -34,30 +67,30 @@ class Sfu:
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else Config()
-        self._bridge = Bridge(self.config.to_message(), on_message=self._on_message)
+        self._bridge = Bridge(self.config.to_message(), on_message=self._on_message, on_drained=self._ask_for_snapshots)
         self._rooms: dict[tuple[int, int], Room] = {}
         self._queues: set[EventQueue] = set()
+        self._placing: Counter[int] = Counter()
         self._participants = 0
         self._failed: set[int] = set()
-        self._resyncs: dict[int, asyncio.Task[None]] = {}
+        self._resyncs: dict[int, _Resync] = {}
+        self._versions: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
-        for amiss in self.warnings:
-            told.warning("%s", amiss)
+        for warned in self.warnings:
+            events_logger.warning("%s", warned)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        resyncs = tuple(self._resyncs.values())
-        for task in resyncs:
-            task.cancel()
+        for worker in tuple(self._resyncs):
+            self._forget_resync(worker)
         known = len(self.left_behind)
         await self._bridge.__aexit__(kind, error, trace)
         for worker in self.left_behind[known:]:
-            told.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
-        await asyncio.gather(*resyncs, return_exceptions=True)
+            events_logger.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
         for room in tuple(self._rooms.values()):
             room.end()
         for queue in self._queues:
@@ -83,23 +116,41 @@ class Sfu:
         """What remotes are told, as `host:port`, worker by worker."""
         return self._bridge.core.addresses
 
-    async def create_room(self) -> Room:
-        """Makes an empty room, on the worker that has the fewest."""
-        alive = [worker for worker in range(self._bridge.core.workers) if worker not in self._failed]
-        if not alive:
-            raise UnavailableError("every worker has failed")
-        worker = min(alive, key=lambda worker: sum(room.worker == worker for room in self._rooms.values()))
-        reply = await self._bridge.call(
-            worker,
-            messages.CreateRoom(),
-            messages.RoomReply,
-            undo=lambda reply: messages.RemoveRoom(room=reply.room),
-        )
+    async def create_room(self, *, avoid: Collection[int] = (), timeout: timedelta | None = None) -> Room:
+        """Makes an empty room, on the worker that has the fewest.
+
+        Args:
+            avoid: workers that get none, such as those whose `counters` show that they hang: they would never answer.
+            timeout: how long to wait for the worker.
+
+        Raises:
+            UnavailableError: there is no other worker, or it takes no commands now, or has not answered by then.
+        """
+        usable = [
+            worker for worker in range(self._bridge.core.workers) if worker not in self._failed and worker not in avoid
+        ]
+        if not usable:
+            raise UnavailableError("no worker is left that takes rooms")
+        placed = Counter(room.worker for room in self._rooms.values()) + self._placing
+        worker = min(usable, key=lambda worker: placed[worker])
+        self._placing[worker] += 1
+        try:
+            async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
+                reply = await self._bridge.call(
+                    worker,
+                    messages.CreateRoom(),
+                    messages.RoomReply,
+                    undo=lambda reply: messages.RemoveRoom(room=reply.room),
+                )
+        except TimeoutError as error:
+            raise UnavailableError("the worker does not answer") from error
+        finally:
+            self._placing[worker] -= 1
         room = Room(self, self._bridge, worker=worker, number=reply.room)
         self._rooms[worker, reply.room] = room
         return room
 
-    async def events(self, *, capacity: int = 1_024) -> AsyncIterator[happenings.Event]:
+    async def events(self, *, capacity: int = MAX_WAITING_EVENTS) -> AsyncIterator[Event]:
         """Yields what happens from here on, until the Sfu is closed.
 
         Args:
@@ -110,7 +161,7 @@ class Sfu:
                 yield event
 
     @contextlib.contextmanager
-    def subscription(self, *, capacity: int = 1_024) -> Iterator[EventQueue]:
+    def subscription(self, *, capacity: int = MAX_WAITING_EVENTS) -> Iterator[EventQueue]:
         """Collects events from here on, also while nobody iterates yet."""
         queue = EventQueue(capacity=capacity)
         self._queues.add(queue)
@@ -155,28 +206,31 @@ class Sfu:
         """Forgets a room that ends."""
         self._rooms.pop((room.worker, room.number), None)
 
-    def _emit(self, event: happenings.Event) -> None:
+    def _emit(self, event: Event) -> None:
         for queue in self._queues:
             queue.put(event)
 
     def _on_message(self, worker: int, message: messages.Event | messages.WorkerFailed | messages.Warned) -> None:
         if isinstance(message, messages.Warned):
-            amiss = warning.of(message.warning, worker=worker)
-            told.warning("worker %d: %s", worker, amiss)
-            self._emit(happenings.Warned(amiss))
+            warned = warning.of(message.warning, worker=worker)
+            events_logger.warning("worker %d: %s", worker, warned)
+            self._emit(Warned(warned))
             return
         if isinstance(message, messages.WorkerFailed):
-            told.error("worker %d failed: %s", worker, message.reason)
+            events_logger.error("worker %d failed: %s", worker, message.reason)
             self._failed.add(worker)
-            self._emit(happenings.WorkerFailed(worker))
+            self._forget_resync(worker)
+            self._emit(WorkerFailed(worker))
             for room in [room for room in self._rooms.values() if room.worker == worker]:
                 self._fail(room)
             return
         if isinstance(message.event, messages.Resync):
-            if worker not in self._resyncs:
-                task = asyncio.get_running_loop().create_task(self._resync(worker), name="pysfu resync")
-                self._resyncs[worker] = task
+            resync = self._resyncs.setdefault(worker, _Resync(message.event.version))
+            resync.version = max(resync.version, message.event.version)
+            self._ask_for_snapshot(worker, resync)
             return
+        if isinstance(message.event, messages.Roster) and message.version <= self._versions.get(worker, 0):
+            return  # The snapshot, which overtook it, says the same or something newer.
         event = self._translate(worker, message.event)
         if event is not None:
             self._emit(event)
@@ -184,25 +238,65 @@ class Sfu:
     def _fail(self, room: Room) -> None:
         room.failed = True
         room.end()
-        self._emit(happenings.RoomFailed(room))
+        self._emit(RoomFailed(room))
 
-    async def _resync(self, worker: int) -> None:
-        """Brings what we know up to date with a snapshot."""
+    # --- after a loss of events ---
+
+    def _ask_for_snapshots(self) -> None:
+        for worker, resync in self._resyncs.items():
+            self._ask_for_snapshot(worker, resync)
+
+    def _ask_for_snapshot(self, worker: int, resync: _Resync) -> None:
+        """Asks for a snapshot, unless one is under way; tried again once answers were read where none is taken now."""
+        if resync.asked:
+            return
+        with contextlib.suppress(UnavailableError):
+            future = self._bridge.ask(worker, messages.Snapshot(), on_reply=partial(self._on_snapshot, worker))
+            resync.asked = True
+            future.add_done_callback(partial(self._on_snapshot_answered, worker))
+
+    def _on_snapshot(self, worker: int, reply: messages.AnyReply) -> None:
+        """Brings what we know up to date, before anything that the worker said after the snapshot."""
+        resync = self._resyncs.get(worker)
+        if resync is None or not isinstance(reply, messages.SnapshotReply):
+            return
         try:
-            reply = await self._bridge.call(worker, messages.Snapshot(), messages.SnapshotReply)
-        except PysfuError as error:
-            if not isinstance(error, RefusedError):
-                return
-            logger.warning("no snapshot from worker %d: %s", worker, error)
-        else:
             self._apply(worker, reply.snapshot)
-        finally:
-            del self._resyncs[worker]
-        self._emit(happenings.Resynced())
+        except BaseException:
+            self._retry_later(worker, resync)
+            raise
+        resync.asked = False
+        self._versions[worker] = reply.snapshot.version
+        if reply.snapshot.version < resync.version:
+            self._ask_for_snapshot(worker, resync)  # More was lost while it was under way.
+            return
+        self._forget_resync(worker)
+        self._emit(Resynced())
         # Whoever keeps a roster has missed changes of it, and no later event repeats them.
         for room in self._rooms.values():
             if room.worker == worker:
-                self._emit(happenings.RosterChanged(room, room.listeners))
+                self._emit(RosterChanged(room, room.listeners))
+
+    def _on_snapshot_answered(self, worker: int, future: asyncio.Future[messages.AnyReply]) -> None:
+        """Tries again a while after a refusal."""
+        error, resync = future.exception(), self._resyncs.get(worker)
+        if error is None or resync is None:
+            return
+        logger.warning("no snapshot from worker %d: %s", worker, error)
+        self._retry_later(worker, resync)
+
+    def _retry_later(self, worker: int, resync: _Resync) -> None:
+        loop = asyncio.get_running_loop()
+        resync.retry = loop.call_later(RESYNC_RETRY_S, self._retry_snapshot, worker, resync)
+
+    def _retry_snapshot(self, worker: int, resync: _Resync) -> None:
+        resync.asked = False
+        self._ask_for_snapshot(worker, resync)
+
+    def _forget_resync(self, worker: int) -> None:
+        resync = self._resyncs.pop(worker, None)
+        if resync is not None and resync.retry is not None:
+            resync.retry.cancel()
 
     def _apply(self, worker: int, state: messages.State) -> None:
         rooms = set(state.rooms)
@@ -229,34 +323,34 @@ class Sfu:
         found = (room.tracks.get(number) for room in self._rooms.values() if room.worker == worker)
         return next((track for track in found if track is not None), None)
 
-    def _translate(self, worker: int, event: messages.AnyEvent) -> happenings.Event | None:
+    def _translate(self, worker: int, event: messages.AnyEvent) -> Event | None:
         """Turns numbers into objects; None when the object is already gone here."""
         match event:
             case messages.Speakers(room=number, speakers=speakers):
                 room = self._rooms.get((worker, number))
                 levels = tuple((f"participant-{speaker.participant:x}", speaker.level) for speaker in speakers)
-                return happenings.SpeakersChanged(room, levels) if room is not None else None
+                return SpeakersChanged(room, levels) if room is not None else None
             case messages.Roster(room=number, listeners=listeners):
                 room = self._rooms.get((worker, number))
                 if room is None:
                     return None
                 room.listeners = tuple(map(room.name_of, listeners))
-                return happenings.RosterChanged(room, room.listeners)
+                return RosterChanged(room, room.listeners)
             case messages.RoomFailed(room=number):
                 room = self._rooms.get((worker, number))
                 if room is not None:
                     self._fail(room)
                     # Empty as it is, it would keep its place in the engine until somebody closes it.
-                    self._bridge.post(worker, messages.RemoveRoom(room=number))
+                    self._bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
                 return None
             case messages.TrackStarted(track=number, codec=codec):
                 track = self._track(worker, number)
-                return happenings.TrackStarted(track, codec) if track is not None else None
+                return TrackStarted(track, codec) if track is not None else None
             case messages.LayerChanged(subscriber=number, track=of, encoding=encoding):
                 track, transport = self._track(worker, of), self._transport(worker, number)
                 if track is None or transport is None:
                     return None
-                return happenings.LayerChanged(transport, track, encoding)
+                return LayerChanged(transport, track, encoding)
             case messages.Resync():
                 return None
             case _:
@@ -272,22 +366,22 @@ class Sfu:
         | messages.PeerFailed
         | messages.PeerClosed
         | messages.DataReceived,
-    ) -> happenings.Event:
+    ) -> Event:
         match event:
             case messages.PeerConnected(srtp_profile=profile, dtls_version=version):
                 transport.set_state(TransportState.CONNECTED)
-                return happenings.TransportConnected(transport, profile, version)
+                return TransportConnected(transport, profile, version)
             case messages.PeerDisconnected():
                 transport.set_state(TransportState.DISCONNECTED)
-                return happenings.TransportDisconnected(transport)
+                return TransportDisconnected(transport)
             case messages.PeerReconnected():
                 transport.set_state(TransportState.CONNECTED)
-                return happenings.TransportReconnected(transport)
+                return TransportReconnected(transport)
             case messages.PeerFailed(reason=reason):
                 transport.set_state(TransportState.FAILED)
-                return happenings.TransportFailed(transport, reason)
+                return TransportFailed(transport, reason)
             case messages.PeerClosed():
                 transport.set_state(TransportState.CLOSED)
-                return happenings.TransportClosed(transport)
+                return TransportClosed(transport)
             case messages.DataReceived(label=label, payload=payload, binary=binary):
-                return happenings.DataReceived(transport, label, payload, binary)
+                return DataReceived(transport, label, payload, binary)

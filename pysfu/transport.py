@@ -39,6 +39,7 @@ class Track:
         self.mid = mid
         self.kind: MediaKind = kind
         self.source: TrackSource = source
+        self.played_by: set[Transport] = set()
         self._number = number
 
     @property
@@ -58,7 +59,9 @@ class Track:
 
     async def mute(self) -> None:
         """Stops it for everyone; done when this returns."""
-        await _bridge.all_done([self.transport.insist(messages.Mute(track=self._number, muted=True))], gone=())
+        await _bridge.all_done([self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))], gone=())
+        for transport in tuple(self.played_by):
+            transport.discard(self)
 
     async def unmute(self) -> None:
         """Lets it flow again."""
@@ -83,8 +86,8 @@ class Track:
 
     async def unpublish(self) -> None:
         """Ends it."""
+        ended = self.transport.ask_revocation(messages.Unpublish(track=self._number))
         self.transport.forget(self)
-        ended = self.transport.insist(messages.Unpublish(track=self._number))
         await _bridge.all_done([ended], gone=(UnknownTrackError,))
 
 
@@ -100,10 +103,12 @@ class Transport:
         self._number = number
         self._local = local
         self._playing: dict[str, Track] = {}
+        self._used: set[str] = set()
         self._plan: tuple[messages.MediaPolicy, list[messages.SendPlan], bool] | None = None
         self._changed = asyncio.Event()
         self._negotiating = asyncio.Lock()
         self._on_end: Callable[[], None] | None = None
+        self._on_discard: Callable[[str], None] | None = None
 
     @property
     def id(self) -> str:
@@ -140,16 +145,18 @@ class Transport:
     async def restart(self, offer: str) -> str:
         """Restarts ICE with an offer that has new credentials, and returns the new answer.
 
+        The transport goes on as before until the other end uses the new answer: also when this fails or is cancelled.
+
         Raises:
-            InvalidSdpError: the offer cannot be answered; the transport goes on as before.
+            InvalidSdpError: the offer cannot be answered.
         """
         async with self._negotiating:
             if self._plan is None:
                 raise NoFreeSectionError("this transport was not made from an offer of the other end")
-            reply = await self._call(messages.RestartIce(peer=self._number), messages.PeerReply)
-            self._local = reply.local
             policy, send, data = self._plan
-            await self.apply_offer(offer, policy=policy, send=send, data=data)
+            self._answer(offer, self._local, policy=policy, send=send, data=data)  # before anything is changed
+            reply = await self._call(messages.RestartIce(peer=self._number), messages.PeerReply)
+            await self.apply_offer(offer, policy=policy, send=send, data=data, local=reply.local)
             return self.sdp
 
     async def play(self, track: Track, *, mid: str | None = None) -> str:
@@ -167,21 +174,27 @@ class Transport:
         if chosen in self._playing:
             raise MidInUseError("the media section is in use")
         self._playing[chosen] = track
+        track.played_by.add(self)
         try:
             await self.done(messages.Subscribe(peer=self._number, mid=chosen, track=track.number))
         except BaseException:
-            del self._playing[chosen]
-            self.participant.room.bridge.post(self.worker, messages.Unsubscribe(peer=self._number, mid=chosen))
+            self._playing.pop(chosen, None)
+            self.participant.room.bridge.fire_and_forget(
+                self.worker, messages.Unsubscribe(peer=self._number, mid=chosen)
+            )
             raise
+        if chosen in self._used:
+            self._discard(chosen)  # of the track that it played before
+        self._used.add(chosen)
         return chosen
 
     async def stop(self, track: Track) -> None:
         """Takes a track off its media sections."""
-        mids = [mid for mid, playing in self._playing.items() if playing is track]
-        stopped = [self.insist(messages.Unsubscribe(peer=self._number, mid=mid)) for mid in mids]
-        for mid in mids:
-            del self._playing[mid]
-        await _bridge.all_done(stopped, gone=())
+        mids = self._mids_of(track)
+        stopped = [self.ask_revocation(messages.Unsubscribe(peer=self._number, mid=mid)) for mid in mids]
+        self.forget_playing(track)
+        # Where the track has ended meanwhile, the engine has taken it off by itself.
+        await _bridge.all_done(stopped, gone=(UnknownTrackError, UnknownPeerError))
 
     async def send_data(self, label: str, payload: bytes, *, binary: bool = True) -> None:
         """Sends a message on the data channel of that label."""
@@ -207,34 +220,67 @@ class Transport:
 
     def end(self) -> asyncio.Future[messages.AnyReply]:
         """Ends it; the future is done when nothing flows any more."""
+        ended = self.ask_revocation(messages.RemovePeer(peer=self._number))
         self.participant.detach(self)
         self.set_state(TransportState.CLOSED)
-        return self.insist(messages.RemovePeer(peer=self._number))
+        return ended
 
-    def insist(self, command: messages.Command) -> asyncio.Future[messages.AnyReply]:
-        """Hands over a command that takes a right away: neither cancelling nor a full queue keeps it back."""
-        return self.participant.room.bridge.ask(self.worker, command, insist=True)
+    def ask_revocation(self, command: messages.Command) -> asyncio.Future[messages.AnyReply]:
+        """Hands over a command that takes a right away: neither cancelling nor a full queue keeps it back.
+
+        Raises:
+            UnavailableError: `MAX_BACKLOG` are waiting already. The right is still there; ask again.
+        """
+        return self.participant.room.bridge.ask(self.worker, command, retry_when_full=True)
 
     async def done(self, command: messages.Command) -> None:
         """Carries out a command that brings nothing."""
         await self._call(command, messages.DoneReply)
 
     async def _call(
-        self, command: messages.Command, reply: type[_bridge.R], *, undo: _bridge.Undo | None = None
+        self,
+        command: messages.Command,
+        reply: type[_bridge.R],
+        *,
+        undo: _bridge.Undo | None = None,
+        on_reply: _bridge.OnReply | None = None,
     ) -> _bridge.R:
-        return await self.participant.room.bridge.call(self.worker, command, reply, undo=undo)
+        return await self.participant.room.bridge.call(self.worker, command, reply, undo=undo, on_reply=on_reply)
 
     async def apply_offer(
-        self, offer: str, *, policy: messages.MediaPolicy, send: Sequence[messages.SendPlan], data: bool
+        self,
+        offer: str,
+        *,
+        policy: messages.MediaPolicy,
+        send: Sequence[messages.SendPlan],
+        data: bool,
+        local: messages.LocalTransport | None = None,
     ) -> messages.Answered:
-        """Answers an offer and applies what was negotiated."""
-        assert self._local is not None, "bots have no description"
-        plan = messages.AnswerPlan(local=self._local, policy=policy, send=list(send), data=data, previous=self.session)
-        answered = _bridge.answer(offer, plan)
-        await self.done(messages.Connect(peer=self._number, session=answered.session))
-        self.session, self.sdp = answered.session, answered.sdp
-        self._plan = (policy, list(send), data)
+        """Answers an offer and applies what was negotiated; `local` is what a restart of ICE has drawn."""
+        local = local if local is not None else self._local
+        answered = self._answer(offer, local, policy=policy, send=send, data=data)
+
+        def applied(_: messages.AnyReply) -> None:
+            # Also when whoever asked was cancelled meanwhile: what we know is what the engine has.
+            self._local, self.session, self.sdp = local, answered.session, answered.sdp
+            self._plan = (policy, list(send), data)
+
+        connect = messages.Connect(peer=self._number, session=answered.session)
+        await self._call(connect, messages.DoneReply, on_reply=applied)
         return answered
+
+    def _answer(
+        self,
+        offer: str,
+        local: messages.LocalTransport | None,
+        *,
+        policy: messages.MediaPolicy,
+        send: Sequence[messages.SendPlan],
+        data: bool,
+    ) -> messages.Answered:
+        assert local is not None, "bots have no description"
+        plan = messages.AnswerPlan(local=local, policy=policy, send=list(send), data=data, previous=self.session)
+        return _bridge.answer(offer, plan)
 
     async def apply_session(self, session: messages.NegotiatedSession) -> None:
         """Applies what was negotiated by an offer of ours."""
@@ -264,6 +310,25 @@ class Transport:
             self.tracks.append(track)
             self.participant.room.tracks[track.number] = track
 
+    def forget_playing(self, track: Track) -> None:
+        """Forgets that its media sections carry a track: they are free, and nothing of it is read any more."""
+        track.played_by.discard(self)
+        for mid in self._mids_of(track):
+            del self._playing[mid]
+            self._discard(mid)
+
+    def discard(self, track: Track) -> None:
+        """Drops what waits to be read of a track that may not flow here any more; only of bots does anything wait."""
+        for mid in self._mids_of(track):
+            self._discard(mid)
+
+    def _mids_of(self, track: Track) -> list[str]:
+        return [mid for mid, playing in self._playing.items() if playing is track]
+
+    def _discard(self, mid: str) -> None:
+        if self._on_discard is not None:
+            self._on_discard(mid)
+
     def forget(self, track: Track) -> None:
         """Forgets a track that ends."""
         if track in self.tracks:
@@ -282,3 +347,7 @@ class Transport:
     def when_ended(self, tell: Callable[[], None]) -> None:
         """Has `tell` called when the transport ends."""
         self._on_end = tell
+
+    def when_discarding(self, discard: Callable[[str], None]) -> None:
+        """Has `discard` called with the section of which nothing that waits may be read any more."""
+        self._on_discard = discard

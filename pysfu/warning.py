@@ -15,7 +15,7 @@ __all__ = ["EngineWarning"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineWarning:
-    """One thing that is amiss.
+    """One thing that does not work as well as it could.
 
     Args:
         code: a stable word for it.
@@ -39,11 +39,11 @@ def of(message: messages.AnyWarning, *, worker: int | None = None) -> EngineWarn
     """Turns the engine's form into ours."""
     figures = {name: getattr(message, name) for name in message.__struct_fields__}
     code = str(message.__struct_config__.tag)
-    text, remedy = _words(message)
+    text, remedy = _describe(message)
     return EngineWarning(code=code, text=text, remedy=remedy, worker=worker, figures=figures)
 
 
-def _words(message: messages.AnyWarning) -> tuple[str, str | None]:
+def _describe(message: messages.AnyWarning) -> tuple[str, str | None]:
     match message:
         case messages.ReceiveBufferCapped(wanted=wanted):
             return "the kernel caps the receive buffer, so bursts are lost", f"sysctl -w net.core.rmem_max={wanted}"

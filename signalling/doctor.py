@@ -177,7 +177,7 @@ def _echo(settings: Settings, machine: Machine) -> Iterator[Finding]:
     for call in test.calls:
         host = ip_address(call.address.rpartition(":")[0].strip("[]"))
         if call.failure is None:
-            aside = f" (not port {settings.media.port}, which is in use)" if test.on_other_port else ""
+            aside = f" (not port {settings.media.port}: {test.own_port_fault})" if test.own_port_fault else ""
             sound = f"sound was back after {call.round_trip.total_seconds() * 1_000:.1f} ms"
             yield Finding(check=check, grade=Grade.GOOD, text=f"{call.address}{aside}: {sound}, over {call.protection}")
         else:

@@ -50,23 +50,27 @@ class EchoTest:
     """The calls to every announced address."""
 
     calls: Sequence[EchoCall]
-    on_other_port: bool = False
-    """Whether the configured port was in use, by the running server for instance, so that another one was tried."""
+    own_port_fault: str = ""
+    """Why the configured port could not be used, so that another one was: usually the running server has it."""
 
 
 async def echo_test(settings: Settings) -> EchoTest:
     """Starts an engine as configured, and calls it at each address that it announces.
 
     Raises:
-        EngineStartError: it does not start, on whatever port.
+        EngineStartError: it does not start, on whatever port; what it says is about the configured one.
     """
     try:
-        return await _test_on(settings.media, port=settings.media.port)
-    except EngineStartError:
-        return await _test_on(settings.media, port=0)
+        return EchoTest(calls=await _calls_on(settings.media, port=settings.media.port))
+    except EngineStartError as error:
+        try:
+            calls = await _calls_on(settings.media, port=0)
+        except EngineStartError:
+            raise error from None
+        return EchoTest(calls=calls, own_port_fault=str(error))
 
 
-async def _test_on(media: MediaSettings, *, port: int) -> EchoTest:
+async def _calls_on(media: MediaSettings, *, port: int) -> list[EchoCall]:
     import pysfu
     from pysfu.errors import StartError
 
@@ -81,13 +85,13 @@ async def _test_on(media: MediaSettings, *, port: int) -> EchoTest:
             max_dtls_version=media.max_dtls_version,
         )
         async with pysfu.Sfu(config) as sfu:
-            return EchoTest(calls=await _call_workers(sfu), on_other_port=port != media.port)
+            return await _call_workers(sfu)
     except StartError as error:
         raise EngineStartError(str(error)) from error
 
 
 async def _call_workers(sfu: pysfu.Sfu) -> list[EchoCall]:
-    """Calls the first worker at every address, the others where that worked."""
+    """Calls the first worker at every address; when all those calls worked, every other worker likewise."""
     calls: list[EchoCall] = []
     for worker, addresses in enumerate(sfu.addresses):
         room = await sfu.create_room()  # on the worker with the fewest: each gets one

@@ -73,7 +73,7 @@ def configure(*, level: str, output: TextIO | None = None) -> None:
     root.handlers = [_ForeignRecords(output or sys.stderr)]
     root.setLevel(max(number, logging.WARNING))
     # pysfu tells this also as values, which are logged as such. Without any handler Python would print it.
-    told = logging.getLogger("pysfu.told")
+    told = logging.getLogger("pysfu.events")
     told.propagate, told.handlers = False, [logging.NullHandler()]
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logging.getLogger(name).handlers = []

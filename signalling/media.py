@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -21,6 +21,9 @@ START_BITRATE_BPS = 1_200_000
 
 FIGURES_TIMEOUT = timedelta(seconds=1)
 """How long figures may take; a worker answers within milliseconds, or hangs."""
+
+CREATE_TIMEOUT = timedelta(seconds=2)
+"""How long making a room may take; likewise."""
 
 
 class MediaError(Exception):
@@ -144,8 +147,8 @@ class MediaRoom(Protocol):
 class MediaEngine(Protocol):
     """The engine."""
 
-    async def create_room(self) -> MediaRoom:
-        """Makes an empty room."""
+    async def create_room(self, *, avoid: Collection[int]) -> MediaRoom:
+        """Makes an empty room within seconds, on none of the workers to avoid."""
 
     def events(self) -> AsyncIterator[MediaEvent]:
         """Yields what happens, until the engine stops."""
@@ -216,10 +219,10 @@ class PysfuEngine:
         """Stops the engine and all in it."""
         await self._sfu.__aexit__(kind, error, trace)
 
-    async def create_room(self) -> MediaRoom:
-        """Makes an empty room."""
+    async def create_room(self, *, avoid: Collection[int]) -> MediaRoom:
+        """Makes an empty room, on none of the workers to avoid."""
         with _translated():
-            return _PysfuRoom(await self._sfu.create_room())
+            return _PysfuRoom(await self._sfu.create_room(avoid=avoid, timeout=CREATE_TIMEOUT))
 
     async def events(self) -> AsyncIterator[MediaEvent]:
         """Yields what concerns rooms and participants; the rest is for others."""
@@ -242,7 +245,7 @@ class PysfuEngine:
     @property
     def warnings(self) -> Sequence[MediaWarning]:
         """What the system did not grant; once started."""
-        return [_warning(amiss) for amiss in self._sfu.warnings]
+        return [_warning(warning) for warning in self._sfu.warnings]
 
     @property
     def addresses(self) -> Sequence[str]:
@@ -377,5 +380,5 @@ def _living(sfu: Any) -> Iterator[str]:
                 yield participant.id
 
 
-def _warning(amiss: Any) -> MediaWarning:
-    return MediaWarning(code=amiss.code, remedy=amiss.remedy, worker=amiss.worker, figures=dict(amiss.figures))
+def _warning(warning: Any) -> MediaWarning:
+    return MediaWarning(code=warning.code, remedy=warning.remedy, worker=warning.worker, figures=dict(warning.figures))

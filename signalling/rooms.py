@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -109,13 +109,15 @@ class Rooms:
         max_rooms: int,
         max_participants: int,
         clock: Callable[[], datetime] | None = None,
+        hanging: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._engine = engine
         self._max_rooms = max_rooms
         self._max_participants = max_participants
         self._now = clock or (lambda: datetime.now(UTC))
         self._rooms: dict[RoomId, _OpenRoom] = {}
-        self._creating = asyncio.Lock()
+        self._hanging = hanging
+        self._creating = 0
         self.draining = False
 
     async def create(self, *, name: str | None = None, max_participants: int | None = None) -> Room:
@@ -127,17 +129,21 @@ class Rooms:
         """
         if name is not None and (refusal := refusal_of_name(name)) is not None:
             raise RefusedError(refusal)
-        async with self._creating:
-            if self.draining:
-                raise ClosingError
-            if len(self._rooms) >= self._max_rooms:
-                raise RefusedError(Refusal.TOO_MANY_ROOMS)
-            media = await self._engine.create_room()
-            policy = RoomPolicy(
-                max_participants=min(max_participants or self._max_participants, self._max_participants)
-            )
-            room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
-            self._rooms[room.room] = _OpenRoom(room, media)
+        if self.draining:
+            raise ClosingError
+        if len(self._rooms) + self._creating >= self._max_rooms:
+            raise RefusedError(Refusal.TOO_MANY_ROOMS)
+        self._creating += 1
+        try:
+            media = await self._engine.create_room(avoid=self._hanging())
+        finally:
+            self._creating -= 1
+        if self.draining:
+            await _finish(media.close())
+            raise ClosingError
+        policy = RoomPolicy(max_participants=min(max_participants or self._max_participants, self._max_participants))
+        room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
+        self._rooms[room.room] = _OpenRoom(room, media)
         log.info("room created", room=room.room)
         return room
 
@@ -173,11 +179,20 @@ class Rooms:
         return found
 
     async def delete(self, room: RoomId) -> None:
-        """Ends the room and every connection in it."""
-        opened = self._open_room(room)
-        del self._rooms[room]
-        await _finish(opened.media.close())
-        log.info("room deleted", room=room, count=len(opened.open))
+        """Ends the room and every connection in it.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        self._open_room(room)
+        await self._end(room)
+
+    async def _end(self, room: RoomId) -> None:
+        """Ends a room, unless somebody else does already."""
+        opened = self._rooms.pop(room, None)
+        if opened is not None:
+            await _finish(opened.media.close())
+            log.info("room deleted", room=room, count=len(opened.open))
 
     async def publish(self, room: RoomId, grant: Grant, offer: str) -> OpenConnection:
         """Takes what a participant sends.
@@ -251,9 +266,7 @@ class Rooms:
     async def close_all(self) -> None:
         """Ends every room; nobody can join or make a room any more."""
         self.draining = True
-        async with self._creating:
-            for room in list(self._rooms):
-                await self.delete(room)
+        await _all(*(self._end(room) for room in list(self._rooms)))
 
     async def on_event(self, event: MediaEvent) -> None:
         """Follows what the engine tells."""
@@ -269,7 +282,7 @@ class Rooms:
                 for room, opened in list(self._rooms.items()):
                     if opened.media.id == event.media_room:
                         log.error("room failed", room=room)
-                        await self.delete(room)
+                        await self._end(room)
 
     async def _close_those(self, gone: Callable[[str], bool], *, reason: str) -> None:
         for opened in list(self._rooms.values()):

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from signalling.addresses import Address, is_family_missing, to_bind
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
+from signalling.domain.heartbeat import Heartbeat
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
@@ -192,9 +193,16 @@ async def _started(engine: MediaEngine) -> AsyncIterator[MediaEngine]:
 
 
 def _parts(settings: Settings, engine: MediaEngine) -> Parts:
+    heartbeat, limits = Heartbeat(), settings.rooms
     return Parts(
         settings=settings,
-        rooms=Rooms(engine, max_rooms=settings.rooms.max_rooms, max_participants=settings.rooms.max_participants),
+        rooms=Rooms(
+            engine,
+            max_rooms=limits.max_rooms,
+            max_participants=limits.max_participants,
+            hanging=lambda: heartbeat.troubles,
+        ),
+        heartbeat=heartbeat,
         tokens=tokens(settings),
         metrics=Metrics(engine, version=own_version()),
     )
@@ -223,7 +231,7 @@ async def _run(
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
             for warning in engine.warnings:
-                _heed(parts, warning)
+                _report(parts, warning)
             started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
             log.info("server started", listen=started.listen, media=started.media)
             on_start(started)
@@ -275,14 +283,14 @@ async def _drain(parts: Parts, stop: asyncio.Event) -> None:
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
     async for event in engine.events():
-        _heed(parts, event)
+        _report(parts, event)
         try:
             await parts.rooms.on_event(event)
         except MediaError as error:
             log.exception("event not followed", exc_info=error)
 
 
-def _heed(parts: Parts, event: MediaEvent) -> None:
+def _report(parts: Parts, event: MediaEvent) -> None:
     """Counts an event, and tells the operator of what concerns the whole engine."""
     parts.metrics.on_event(event)
     match event:
@@ -293,8 +301,9 @@ def _heed(parts: Parts, event: MediaEvent) -> None:
 
 
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
+    clock = asyncio.get_running_loop().time
     while True:
-        for worker, trouble in parts.heartbeat.observe(engine.beats(), now=parts.now()).items():
+        for worker, trouble in parts.heartbeat.observe(engine.beats(), now=timedelta(seconds=clock())).items():
             log.error("media worker does not go round", worker=worker, state=trouble.value)
         parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.troubles)
         await asyncio.sleep(BEAT_INTERVAL_S)

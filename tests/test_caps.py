@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 ENGINE = Path(__file__).parent.parent / "sfu_core"
+PYSFU = ENGINE.parent / "pysfu"
 ROW = re.compile(r"^\| [^|]+ \| `(MAX_[A-Z_]+)` \| `([a-z_/]+\.rs)` \| ([^|]+) \|$", re.MULTILINE)
+PYTHON_ROW = re.compile(r"^\| [^|]+ \| `(MAX_[A-Z_]+)` \| `([a-z0-9_/]+\.py)` \| ([^|]+) \|$", re.MULTILINE)
+PYTHON_CAP = re.compile(r"^(MAX_[A-Z_]+) = ([0-9][0-9_ *]*?) *(?:#.*)?$", re.MULTILINE)
 
 CAP = re.compile(r"^(?:pub(?:\([a-z:]+\))? )?const (MAX_[A-Z0-9_]+): (?:usize|u\d+) =", re.MULTILINE)
 PARSERS = ("rtp/", "rtcp/", "sdp/", "peer/srtp/")
@@ -48,6 +51,16 @@ def test_every_cap_in_the_readme_has_that_value_in_that_file() -> None:
         found = re.search(rf"\bconst {name}: [a-z0-9]+ = ([^;]+);", source)
         assert found, f"{file} has no {name}"
         assert found[1] == value.strip(), f"{name} in {file}"
+
+
+def test_every_cap_of_python_is_in_the_readme_with_its_value() -> None:
+    rows = set(PYTHON_ROW.findall((ENGINE / "README.md").read_text(encoding="utf-8")))
+    caps = {
+        (name, path.relative_to(PYSFU).as_posix(), value)
+        for path in PYSFU.rglob("*.py")
+        for name, value in PYTHON_CAP.findall(path.read_text(encoding="utf-8"))
+    }
+    assert rows == caps
 
 
 def test_every_cap_in_the_code_is_in_the_readme_or_keeps_nothing() -> None:

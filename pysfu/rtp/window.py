@@ -26,6 +26,7 @@ class ReorderWindow:
     def __init__(self, hold_s: float) -> None:
         self._hold_s = hold_s
         self._next: int | None = None
+        self._discarded = False
         self._held: dict[int, tuple[Packet, float]] = {}  # in the order in which they came
 
     @property
@@ -38,6 +39,8 @@ class ReorderWindow:
     def push(self, packet: Packet, now_s: float) -> list[Arrival]:
         """Takes a packet and returns those whose turn it is."""
         number = packet.sequence_number
+        if self._next is None and self._discarded:
+            return [self._jump_to(packet)]
         if self._next is None:
             self._next = number
         behind = (self._next - number) & 0xFFFF
@@ -57,6 +60,11 @@ class ReorderWindow:
         while (due_s := self.due_s) is not None and due_s <= now_s:
             arrivals += self._skip()
         return arrivals
+
+    def discard(self) -> None:
+        """Drops what is held. Whatever comes next is waited for no longer, and comes after a loss."""
+        self._held.clear()
+        self._next, self._discarded = None, True
 
     def _jump_to(self, packet: Packet) -> Arrival:
         self._next = (packet.sequence_number + 1) & 0xFFFF

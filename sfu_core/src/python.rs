@@ -14,7 +14,7 @@ use crate::driver::echo_call::{EchoCaller, EchoOutcome};
 use crate::driver::wire::{decode, encode};
 use crate::driver::{CLOSE_PATIENCE, Driver, DriverConfig, StartError};
 use crate::engine::command::Request;
-use crate::ids::PeerId;
+use crate::ids::{PeerId, Ssrc};
 use crate::sdp;
 use crate::session::NegotiatedSession;
 
@@ -127,6 +127,11 @@ impl BotRing {
         packets.iter().map(|packet| PyBytes::new(py, packet)).collect()
     }
 
+    /// Drops what waits of one sender.
+    fn discard(&self, py: Python<'_>, ssrc: u32) {
+        py.detach(|| self.link.discard(Ssrc(ssrc)));
+    }
+
     /// Readable while there are packets.
     #[getter]
     fn fd(&self) -> i32 {
@@ -194,19 +199,6 @@ fn accept<'py>(py: Python<'py>, pending: &[u8], answer: &str) -> PyResult<Bound<
     Ok(PyBytes::new(py, &encode(&session)))
 }
 
-/// Reads an SDP fragment of WHIP.
-#[pyfunction]
-fn parse_fragment<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
-    let fragment = sdp::parse_fragment(text).map_err(invalid)?;
-    Ok(PyBytes::new(py, &encode(&fragment)))
-}
-
-/// Writes the SDP fragment that answers an ICE restart of WHIP.
-#[pyfunction]
-fn write_fragment(local: &[u8], restart: &[u8]) -> PyResult<String> {
-    Ok(sdp::write_fragment(&decode(local).map_err(invalid)?, &decode(restart).map_err(invalid)?))
-}
-
 /// Reads and writes one message: for the test that both languages mean the same.
 #[pyfunction]
 fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
@@ -225,5 +217,5 @@ fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Boun
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::{BotRing, Core, PyEchoCaller, accept, answer, offer, parse_fragment, round_trip, write_fragment};
+    use super::{BotRing, Core, PyEchoCaller, accept, answer, offer, round_trip};
 }

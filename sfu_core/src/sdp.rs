@@ -6,7 +6,6 @@
 //! | `plan` | what signalling wants: the arguments |
 //! | `answer` | answering an offer |
 //! | `offer` | offering, and taking the answer |
-//! | `fragment` | trickled candidates and ICE restarts of WHIP (RFC 8840) |
 //! | `codecs`, `media`, `transport` | what sections mean: payload types; extensions and encodings; BUNDLE, ICE and DTLS |
 //! | `description` | a description as typed values; `parse` and `attribute` read it, `write` writes it |
 //! | `error` | what can be wrong with one |
@@ -16,7 +15,6 @@ mod attribute;
 mod codecs;
 mod description;
 mod error;
-mod fragment;
 mod media;
 mod offer;
 mod parse;
@@ -33,7 +31,6 @@ use serde::{Deserialize, Serialize};
 
 pub use self::answer::answer;
 pub use self::error::SdpError;
-pub use self::fragment::{Fragment, parse_fragment, write_fragment};
 pub use self::offer::{Offered, PendingOffer, accept, offer};
 pub use self::plan::{AnswerPlan, MediaPolicy, OfferPlan, OfferSection, OpusPolicy, SendPlan};
 use crate::ids::{Mid, ParticipantId};
@@ -81,15 +78,6 @@ pub fn fuzz_accept(text: &[u8]) {
     let sections = vec![section(MediaKind::Audio), section(MediaKind::Video), OfferSection::Data];
     if let Ok(offered) = offer(&OfferPlan { local, policy, sections, version: 1 }) {
         let _ = accept(&offered.pending, text);
-    }
-}
-
-/// Reads `text` as a fragment and answers it; for fuzzing.
-pub fn fuzz_fragment(text: &[u8]) {
-    let Ok(text) = std::str::from_utf8(text) else { return };
-    if let Ok(fragment) = parse_fragment(text) {
-        let written = write_fragment(&fuzz_answer_plan(None).local, &fragment);
-        assert!(parse_fragment(&written).is_ok(), "a fragment of ours can be read");
     }
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 STALLED_AFTER = timedelta(seconds=5)
@@ -32,10 +32,15 @@ class Heartbeat:
 
     workers: int = 0
     troubles: dict[int, Trouble] = field(default_factory=dict)
-    _seen: dict[int, tuple[int, datetime]] = field(default_factory=dict)
+    _seen: dict[int, tuple[int, timedelta]] = field(default_factory=dict)
 
-    def observe(self, beats: Sequence[Beat], *, now: datetime) -> dict[int, Trouble]:
-        """Takes in what the workers count now, and returns the troubles that are new."""
+    def observe(self, beats: Sequence[Beat], *, now: timedelta) -> dict[int, Trouble]:
+        """Takes in what the workers count now, and returns the troubles that are new.
+
+        Args:
+            beats: what each worker counts.
+            now: the time of a clock that nobody sets, since whenever it began.
+        """
         before, self.troubles, self.workers = self.troubles, {}, len(beats)
         for worker, beat in enumerate(beats):
             turns, since = self._seen.get(worker, (-1, now))
@@ -49,7 +54,8 @@ class Heartbeat:
         return {worker: trouble for worker, trouble in self.troubles.items() if before.get(worker) is not trouble}
 
     def refusal(self) -> str | None:
-        """Says why no new calls should come, or None."""
-        for worker, trouble in self.troubles.items():
-            return f"media worker {worker} has {trouble.value}: restart the server"
-        return None
+        """Says why no new calls should come, or None: as long as one worker is well, rooms are placed on that."""
+        if not self.troubles or len(self.troubles) < self.workers:
+            return None
+        which = ", ".join(f"media worker {worker} has {trouble.value}" for worker, trouble in self.troubles.items())
+        return f"{which}: restart the server"

@@ -27,7 +27,7 @@ pub use engine::engine;
 pub use rtcp::{rtcp, twcc};
 pub use rtp::{av1, h264, red, rtp_extensions, rtp_packet, vp8, vp9};
 pub use sctp::sctp;
-pub use sdp::{sdp_accept, sdp_answer, sdp_fragment};
+pub use sdp::{sdp_accept, sdp_answer};
 pub use srtp::srtp;
 pub use stun_peer::stun_peer;
 
@@ -49,7 +49,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sctp", sctp),
     ("sdp_accept", sdp_accept),
     ("sdp_answer", sdp_answer),
-    ("sdp_fragment", sdp_fragment),
     ("srtp", srtp),
     ("stun_peer", stun_peer),
     ("twcc", twcc),

@@ -9,8 +9,3 @@ pub fn sdp_answer(input: &[u8]) {
 pub fn sdp_accept(input: &[u8]) {
     sfu_core::sdp::fuzz_accept(input);
 }
-
-/// Text that claims to be a fragment (RFC 8840).
-pub fn sdp_fragment(input: &[u8]) {
-    sfu_core::sdp::fuzz_fragment(input);
-}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::wake::Wake;
-use crate::ids::{PeerId, RoomId};
+use crate::ids::{PeerId, RoomId, Ssrc};
 
 /// Most bytes that wait for a bot, and again for the engine: two seconds of 4 Mbit/s.
 pub const MAX_BOT_BYTES: usize = 1_000_000;
@@ -30,9 +30,9 @@ impl PacketRing {
             self.dropped += 1;
             return;
         }
-        while self.bytes.len() + packet.len() > MAX_BOT_BYTES || self.lengths.len() >= MAX_BOT_PACKETS {
-            self.drop_oldest();
-        }
+        while (self.bytes.len() + packet.len() > MAX_BOT_BYTES || self.lengths.len() >= MAX_BOT_PACKETS)
+            && self.drop_oldest()
+        {}
         self.bytes.extend(packet);
         self.lengths.push_back(packet.len());
     }
@@ -59,6 +59,18 @@ impl PacketRing {
         }
     }
 
+    /// Drops the packets of one sender.
+    pub fn discard(&mut self, ssrc: Ssrc) {
+        let mut kept = Self { dropped: self.dropped, ..Self::default() };
+        let mut packet = Vec::new();
+        while self.pop(&mut packet) {
+            if ssrc_of(&packet) != Some(ssrc) {
+                kept.push(&packet);
+            }
+        }
+        *self = kept;
+    }
+
     /// Whether there is no packet.
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
@@ -69,12 +81,21 @@ impl PacketRing {
         std::mem::take(&mut self.dropped)
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some(length) = self.lengths.pop_front() {
-            self.bytes.drain(..length);
-            self.dropped += 1;
-        }
+    /// Makes room; false when there was nothing to drop.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(length) = self.lengths.pop_front() else { return false };
+        self.bytes.drain(..length);
+        self.dropped += 1;
+        true
     }
+}
+
+/// Whose packet it is (RFC 3550 §5.1). RTCP is nobody's here, whatever stands in that place (RFC 5761 §4).
+fn ssrc_of(packet: &[u8]) -> Option<Ssrc> {
+    if matches!(packet, [_, 192..=223, ..]) {
+        return None;
+    }
+    packet.get(8..12)?.try_into().ok().map(|bytes| Ssrc(u32::from_be_bytes(bytes)))
 }
 
 fn lock(ring: &Mutex<PacketRing>) -> MutexGuard<'_, PacketRing> {
@@ -116,6 +137,11 @@ impl BotLink {
         packets
     }
 
+    /// Drops what waits of one sender, whose right to be heard has ended. What the worker holds back it drops itself.
+    pub fn discard(&self, ssrc: Ssrc) {
+        lock(&self.to_bot).discard(ssrc);
+    }
+
     /// Rings while there are packets to drain.
     pub fn bell(&self) -> &Wake {
         &self.bell
@@ -145,12 +171,21 @@ pub struct Bots {
     worker: Arc<Wake>,
     packet: Vec<u8>,
     received: PacketRing,
+    /// Whether there is anything to publish for any of them.
+    waiting: bool,
 }
 
 impl Bots {
     /// No bots yet. New ones are told to `registry`.
     pub fn new(registry: BotRegistry, worker: Arc<Wake>) -> Self {
-        Self { bots: BTreeMap::new(), registry, worker, packet: Vec::new(), received: PacketRing::default() }
+        Self {
+            bots: BTreeMap::new(),
+            registry,
+            worker,
+            packet: Vec::new(),
+            received: PacketRing::default(),
+            waiting: false,
+        }
     }
 
     /// A bot came to life.
@@ -204,6 +239,18 @@ impl Bots {
     pub fn deliver(&mut self, peer: PeerId, packet: &[u8]) {
         if let Some(bot) = self.bots.get_mut(&peer) {
             bot.waiting.push(packet);
+            self.waiting = true;
+        }
+    }
+
+    /// Drops what [`publish`](Self::publish) has held back: a right has ended, and it may be to some of that. Hardly ever is
+    /// there anything, so that it does not matter whose it is; a keyframe asked for is asked for again.
+    pub fn drop_held_back(&mut self) {
+        if !std::mem::take(&mut self.waiting) {
+            return;
+        }
+        for bot in self.bots.values_mut() {
+            while bot.waiting.drop_oldest() {}
         }
     }
 
@@ -219,6 +266,7 @@ impl Bots {
             drop(ring);
             bot.link.bell.raise();
         }
+        self.waiting = held_back;
         held_back
     }
 }

@@ -67,13 +67,18 @@ struct Bench {
 
 /// A worker without a thread, whose turns the test takes.
 fn bench(max_events: usize) -> Bench {
+    bench_with(max_events, BotRegistry::default(), |_| ())
+}
+
+fn bench_with(max_events: usize, registry: BotRegistry, prepare: impl FnOnce(&mut bots::Bots)) -> Bench {
     let bell = || Arc::new(Wake::new().expect("a descriptor"));
     let (wake, counters) = (bell(), Arc::<Counters>::default());
     let (submit, commands) = lanes::lanes(Arc::clone(&wake));
     let (outlet, inlet) = ring::ring(max_events, bell(), Arc::clone(&wake), Arc::clone(&counters));
     let engine = Stand::default();
     let noted = Arc::clone(&engine.commands);
-    let bots = bots::Bots::new(BotRegistry::default(), Arc::clone(&wake));
+    let mut bots = bots::Bots::new(registry, Arc::clone(&wake));
+    prepare(&mut bots);
     let stop = Arc::default();
     let ports = Vec::new();
     let parts = Parts { engine, ports, commands, outlet, bots, wake, counters, stop };
@@ -96,6 +101,19 @@ fn a_revocation_overtakes_a_thousand_queued_commands() {
     let mut first = None;
     bench.inlet.pop(1, |_, outgoing| first = Some(outgoing));
     assert_eq!(first, Some(Outgoing::Reply { id: 1_000, reply: Reply::Done }), "and its answer comes first");
+}
+
+#[test]
+fn nothing_held_back_from_a_bot_is_handed_over_after_a_revocation_is_answered() {
+    let (registry, bot) = (BotRegistry::default(), PeerId::new(1, 0));
+    let mut bench = bench_with(16, Arc::clone(&registry), |bots| {
+        bots.insert(bot, RoomId::new(0, 0)).expect("a descriptor");
+        bots.deliver(bot, &[0x80; 12]);
+    });
+    ask(&bench, 1, REVOKE);
+    bench.worker.turn(start());
+    let link = registry.lock().expect("not poisoned").get(&bot).cloned().expect("registered");
+    assert!(link.drain().is_empty());
 }
 
 #[test]

@@ -246,6 +246,9 @@ impl<E: Drive> Worker<E> {
         if let Some(room) = gone_room {
             self.rim.bots.remove_room(room);
         }
+        if class == Class::Revocation {
+            self.rim.bots.drop_held_back();
+        }
         let outgoing = match result {
             Ok(reply) => Outgoing::Reply { id, reply },
             Err(refusal) => Outgoing::Refused { id, refusal },

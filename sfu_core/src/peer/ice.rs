@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use is::stun::{StunMessage, StunPacket, TransId};
-use is::{Candidate, IceAgent, IceCreds, Protocol};
+use is::{IceCreds, Protocol};
 
 use self::addresses::{Addresses, is_checkable};
-use self::transactions::{Check, Checks, Requests, Seen};
+use self::agent::{Agent, Former, TIE_BREAKER};
+use self::transactions::{Check, Checks, Credentials, Requests, Seen};
 use crate::session::RemoteTransport;
 
 mod addresses;
+mod agent;
 mod transactions;
 
 pub use self::addresses::{MAX_NEW_ADDRESSES, NEW_ADDRESS_SPAN};
@@ -28,7 +30,8 @@ pub const MAX_LOCAL_CANDIDATES: usize = 8;
 pub const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
 /// Without an answer for this long the remote counts as disconnected: three checks of the agent.
 pub const QUIET_AFTER: Duration = Duration::from_secs(10);
-/// How long the credentials before a restart keep answering; as long as a consent that they gave.
+/// How long the credentials before a restart keep answering once the remote has used the new ones; as long as a consent that
+/// they gave. Until then they stay: the restart may have been given up half-way, or its answer lost.
 const RESTART_OVERLAP: Duration = CONSENT_LIFETIME;
 /// Most things to tell that have happened in one call; a call can lose every address of the remote and find one.
 const MAX_EVENTS: usize = 64;
@@ -36,16 +39,10 @@ const MAX_EVENTS: usize = 64;
 const MAX_TRANSMITS: usize = 32;
 /// After this many remote candidates, which the agent never forgets, it is made anew: the named ones and as many found.
 const MAX_AGENT_REMOTES: usize = 2 * MAX_REMOTE_CANDIDATES;
-/// Most addresses under which the remote may claim to see us. The agent keeps each; there is one per announced address.
-const MAX_MAPPED: usize = 2 * MAX_LOCAL_CANDIDATES;
 /// Long enough for a Binding request with two fragments of 256 characters (RFC 8839 §5.4).
 const MAX_CHECK_LEN: usize = 640;
 /// Priority of a peer-reflexive candidate of the first component (RFC 8445 §5.1.2.1), which a check must carry.
 const CHECK_PRIORITY: u32 = (110 << 24) | (65_535 << 8) | 255;
-/// Always ours is the greater: a role conflict never makes us controlling (RFC 8445 §7.3.1.1).
-const TIE_BREAKER: u64 = u64::MAX;
-
-static HMAC: AwsHmac = AwsHmac;
 
 /// What happened on the way to the remote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,36 +67,6 @@ pub enum IceEvent {
     Expired,
 }
 
-/// One set of credentials with its agent.
-struct Agent {
-    agent: IceAgent,
-    local: IceCreds,
-    mapped: ArrayVec<SocketAddr, MAX_MAPPED>,
-    remotes: usize,
-}
-
-impl Agent {
-    fn new(local: IceCreds, candidates: &[SocketAddr], now: Instant) -> Self {
-        let mut agent = IceAgent::with_hmac(local.clone(), &HMAC);
-        agent.set_control_tie_breaker(TIE_BREAKER);
-        for address in candidates {
-            if let Ok(candidate) = Candidate::host(*address, Protocol::Udp) {
-                agent.add_local_candidate(candidate);
-            }
-        }
-        agent.handle_timeout(now);
-        Self { agent, local, mapped: ArrayVec::new(), remotes: 0 }
-    }
-
-    /// Has the agent check `address` by itself.
-    fn add_remote(&mut self, address: SocketAddr) {
-        if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {
-            self.agent.add_remote_candidate(candidate);
-            self.remotes += 1;
-        }
-    }
-}
-
 /// A nomination that waits for our own check to be answered.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
@@ -119,7 +86,7 @@ struct Consent {
 pub struct Ice {
     current: Agent,
     /// The agent before a restart, until the new credentials have proved an address.
-    former: Option<(Agent, Instant)>,
+    former: Option<Former>,
     candidates: ArrayVec<SocketAddr, MAX_LOCAL_CANDIDATES>,
     check_named: bool,
     addresses: Addresses,
@@ -175,11 +142,15 @@ impl Ice {
         self.drain(now);
     }
 
-    /// Starts over with new credentials. Media goes on to where it goes until the new ones have proved an address.
+    /// Starts over with new credentials. Media goes on to where it goes until the new ones have proved an address; all goes on
+    /// as before when the remote never uses them.
     pub fn restart(&mut self, local: IceCreds, now: Instant) {
         let fresh = Agent::new(local, &self.candidates, now);
-        let former = std::mem::replace(&mut self.current, fresh);
-        self.former = Some((former, now + RESTART_OVERLAP));
+        let replaced = std::mem::replace(&mut self.current, fresh);
+        // Credentials that the remote has never used are nothing to go back to.
+        if self.former.as_ref().is_none_or(|former| former.until.is_some()) {
+            self.former = Some(Former { agent: replaced, until: None });
+        }
         self.wanted = None;
         self.drain(now);
     }
@@ -210,42 +181,54 @@ impl Ice {
         if !(known || self.addresses.may_add(now)) {
             return;
         }
-        if !known && self.current.remotes >= MAX_AGENT_REMOTES {
-            self.renew_agent(now);
+        if !known {
+            self.renew_agents(now);
         }
         let nominates = message.use_candidate();
         let transaction = message.trans_id();
-        if !self.feed(source, announced, message, now) {
-            return;
-        }
+        let Some(credentials) = self.feed(source, announced, message, now) else { return };
         self.requests.note(transaction, source);
         self.note_heard(source, destination, now);
         if seen == Seen::New && (nominates || self.may_return_to(source)) {
             self.nominate(source, now);
         }
         self.drain(now);
-        self.prove_nominated(source, now);
+        self.prove_nominated(source, credentials, now);
     }
 
-    /// Hands the request to the agent whose credentials it names; `false` when it is not authenticated.
-    fn feed(&mut self, source: SocketAddr, announced: SocketAddr, message: &StunMessage<'_>, now: Instant) -> bool {
-        let Some((ours, _)) = message.split_username() else { return false };
-        let agent = match &mut self.former {
-            Some((former, _)) if former.local.ufrag == ours => former,
-            _ => &mut self.current,
+    /// Hands the request to the agent whose credentials it names; `None` when it is not authenticated.
+    fn feed(
+        &mut self,
+        source: SocketAddr,
+        announced: SocketAddr,
+        message: &StunMessage<'_>,
+        now: Instant,
+    ) -> Option<Credentials> {
+        let (ours, _) = message.split_username()?;
+        let (agent, credentials) = match &mut self.former {
+            Some(former) if former.agent.local.ufrag == ours => (&mut former.agent, Credentials::Former),
+            _ => (&mut self.current, Credentials::Current),
         };
         let packet = StunPacket { proto: Protocol::Udp, source, destination: announced, message: *message };
         let accepted = agent.agent.handle_packet(now, packet);
         // At once, so that our own check leaves together with the answer.
         agent.agent.handle_timeout(now);
-        accepted
+        if accepted
+            && credentials == Credentials::Current
+            && let Some(former) = &mut self.former
+        {
+            former.until.get_or_insert(now + RESTART_OVERLAP);
+        }
+        accepted.then_some(credentials)
     }
 
     fn note_heard(&mut self, source: SocketAddr, destination: IpAddr, now: Instant) {
         let media = self.media().map(|(address, _)| address);
         let noted = self.addresses.heard(source, destination, media, now);
         if noted.new {
-            self.current.remotes += 1;
+            for agent in self.agents() {
+                agent.remotes += 1;
+            }
             self.events.push_back(IceEvent::Heard(source));
         }
         if let Some(evicted) = noted.evicted {
@@ -263,23 +246,24 @@ impl Ice {
     }
 
     /// Sends a check of our own to an address just nominated, unless the agent has: it only hurries to new ones.
-    fn prove_nominated(&mut self, source: SocketAddr, now: Instant) {
+    fn prove_nominated(&mut self, source: SocketAddr, credentials: Credentials, now: Instant) {
         let waiting = self.wanted.is_some_and(|wanted| wanted.address == source && wanted.since == now);
         if waiting && !self.checks.any_sent(source, now) {
-            self.send_check(source, now);
+            self.send_check(source, credentials, now);
         }
     }
 
-    fn send_check(&mut self, to: SocketAddr, now: Instant) {
-        let Some(remote) = self.current.agent.remote_credentials() else { return };
+    fn send_check(&mut self, to: SocketAddr, credentials: Credentials, now: Instant) {
         let id = self.checks.draw_id();
         let Some(transaction) = transaction_of(id) else { return };
-        let username = format!("{}:{}", remote.ufrag, self.current.local.ufrag);
+        let Some(agent) = self.agent_of(credentials) else { return };
+        let Some(remote) = agent.agent.remote_credentials() else { return };
+        let username = format!("{}:{}", remote.ufrag, agent.local.ufrag);
         let check = StunMessage::binding_request(&username, transaction, false, TIE_BREAKER, CHECK_PRIORITY, false);
         let mut bytes = vec![0; MAX_CHECK_LEN];
         let Ok(len) = check.to_bytes(Some(remote.pass.as_bytes()), &mut bytes, AwsHmac::sign) else { return };
         bytes.truncate(len);
-        self.checks.push(Check { transaction, to, sent: now, own: true });
+        self.checks.push(Check { transaction, to, sent: now, own: Some(credentials) });
         self.queue(to, bytes);
     }
 
@@ -287,13 +271,13 @@ impl Ice {
         let Some(announced) = self.announced(source, destination) else { return };
         // RFC 8445 §7.2.5.2.1: an answer from elsewhere than the check went is none.
         let Some(check) = self.checks.find(message.trans_id()).filter(|check| check.to == source) else { return };
-        let Some(by_former) = self.accept_answer(&check, source, announced, message, now) else { return };
+        let Some(credentials) = self.accept_answer(&check, source, announced, message, now) else { return };
         self.checks.remove(check.transaction);
         if self.addresses.proved(source, now) {
             self.events.push_back(IceEvent::Proved(source));
         }
         self.renew_consent(source, now);
-        self.settle(&check, by_former, now);
+        self.settle(&check, credentials, now);
         if self.consent.is_some_and(|consent| consent.address == source) {
             // The agent draws a transaction for every try, so that it is clear which one was answered.
             self.round_trip = Some(now.saturating_duration_since(check.sent));
@@ -301,7 +285,7 @@ impl Ice {
         self.drain(now);
     }
 
-    /// Checks the integrity of an answer; `Some(true)` when the agent from before a restart had asked.
+    /// Checks the integrity of an answer, and says with whose credentials was asked.
     fn accept_answer(
         &mut self,
         check: &Check,
@@ -309,14 +293,14 @@ impl Ice {
         announced: SocketAddr,
         message: &StunMessage<'_>,
         now: Instant,
-    ) -> Option<bool> {
-        if check.own {
-            let remote = self.current.agent.remote_credentials()?;
-            return message.verify(remote.pass.as_bytes(), AwsHmac::sign).then_some(false);
+    ) -> Option<Credentials> {
+        if let Some(credentials) = check.own {
+            let remote = self.agent_of(credentials)?.agent.remote_credentials()?;
+            return message.verify(remote.pass.as_bytes(), AwsHmac::sign).then_some(credentials);
         }
         let mapped = message.mapped_address()?;
-        let former = self.former.as_mut().map(|(former, _)| (former, true));
-        for (agent, by_former) in former.into_iter().chain([(&mut self.current, false)]) {
+        let former = self.former.as_mut().map(|former| (&mut former.agent, Credentials::Former));
+        for (agent, credentials) in former.into_iter().chain([(&mut self.current, Credentials::Current)]) {
             if agent.mapped.is_full() && !agent.mapped.contains(&mapped) {
                 continue;
             }
@@ -325,7 +309,7 @@ impl Ice {
                 if !agent.mapped.contains(&mapped) {
                     agent.mapped.push(mapped);
                 }
-                return Some(by_former);
+                return Some(credentials);
             }
         }
         None
@@ -340,12 +324,12 @@ impl Ice {
     }
 
     /// Moves media to the nominated address when `check`, sent after the nomination, was answered there.
-    fn settle(&mut self, check: &Check, by_former: bool, now: Instant) {
+    fn settle(&mut self, check: &Check, credentials: Credentials, now: Instant) {
         let proves = |wanted: &mut Wanted| wanted.address == check.to && check.sent >= wanted.since;
         if self.wanted.take_if(proves).is_none() {
             return;
         }
-        if !by_former {
+        if credentials == Credentials::Current {
             self.former = None;
         }
         let before = self.consent.replace(Consent { address: check.to, answered: now, quiet: false });
@@ -370,15 +354,30 @@ impl Ice {
         same.or_else(|| self.candidates.iter().find(|candidate| candidate.is_ipv4() == source.is_ipv4())).copied()
     }
 
-    /// Makes the agent anew, which cannot forget a remote candidate; the address in use is checked again at once.
-    fn renew_agent(&mut self, now: Instant) {
-        let remote = self.current.agent.remote_credentials().cloned();
-        self.current = Agent::new(self.current.local.clone(), &self.candidates, now);
-        if let Some(remote) = remote {
-            self.current.agent.set_remote_credentials(remote);
+    /// Makes those agents anew, which cannot forget a remote candidate, that have seen too many; the address in use is checked
+    /// again at once.
+    fn renew_agents(&mut self, now: Instant) {
+        let former = self.former.as_mut().map(|former| &mut former.agent);
+        for agent in former.into_iter().chain([&mut self.current]).filter(|agent| agent.remotes >= MAX_AGENT_REMOTES) {
+            let remote = agent.agent.remote_credentials().cloned();
+            *agent = Agent::new(agent.local.clone(), &self.candidates, now);
+            if let Some(remote) = remote {
+                agent.agent.set_remote_credentials(remote);
+            }
+            if let Some(consent) = self.consent {
+                agent.add_remote(consent.address);
+            }
         }
-        if let Some(consent) = self.consent {
-            self.current.add_remote(consent.address);
+    }
+
+    fn agents(&mut self) -> impl Iterator<Item = &mut Agent> {
+        self.former.as_mut().map(|former| &mut former.agent).into_iter().chain([&mut self.current])
+    }
+
+    fn agent_of(&self, credentials: Credentials) -> Option<&Agent> {
+        match credentials {
+            Credentials::Current => Some(&self.current),
+            Credentials::Former => self.former.as_ref().map(|former| &former.agent),
         }
     }
 
@@ -425,12 +424,11 @@ impl Ice {
     /// Sends the checks that are due, and gives up what was not answered in time.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.due.is_some_and(|due| due <= now) {
-            if let Some((former, _)) = &mut self.former {
-                former.agent.handle_timeout(now);
+            for agent in self.agents() {
+                agent.agent.handle_timeout(now);
             }
-            self.current.agent.handle_timeout(now);
         }
-        self.former.take_if(|(_, until)| *until <= now);
+        self.former.take_if(|former| former.until.is_some_and(|until| until <= now));
         self.watch_consent(now);
         let media = self.consent.map(|consent| consent.address);
         for stale in self.addresses.prune(media, now) {
@@ -459,7 +457,8 @@ impl Ice {
         self.events.truncate(MAX_EVENTS);
         self.due = None;
         let mut made = ArrayVec::<_, MAX_TRANSMITS>::new();
-        for agent in self.former.as_mut().map(|(former, _)| former).into_iter().chain([&mut self.current]) {
+        let former = self.former.as_mut().map(|former| &mut former.agent);
+        for agent in former.into_iter().chain([&mut self.current]) {
             while agent.agent.poll_event().is_some() {}
             while let Some(transmit) = agent.agent.poll_transmit() {
                 // What does not fit is lost, as it may be on the way.
@@ -471,7 +470,7 @@ impl Ice {
             if let Ok(check) = StunMessage::parse(&bytes).map(|message| message.trans_id())
                 && bytes.starts_with(&[0, 1])
             {
-                self.checks.push(Check { transaction: check, to, sent: now, own: false });
+                self.checks.push(Check { transaction: check, to, sent: now, own: None });
             }
             self.queue(to, bytes);
         }

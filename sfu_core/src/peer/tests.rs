@@ -226,6 +226,28 @@ fn the_credentials_before_a_restart_answer_until_it_is_done() {
 }
 
 #[test]
+fn a_restart_that_the_remote_never_hears_of_changes_nothing() {
+    let mut bench = Bench::connected(SERVER, WIFI);
+    // Once given up before the description of the remote came, once after.
+    bench.peer.restart_ice("first".to_owned(), "another-password-of-22".to_owned(), bench.now);
+    bench.run(seconds(100));
+    bench.peer.restart_ice("second".to_owned(), "another-password-of-22".to_owned(), bench.now);
+    let described = RemoteTransport {
+        ufrag: "unused".to_owned(),
+        pwd: "unused-of-22-characters".to_owned(),
+        ..bench.remote.clone()
+    };
+    bench.peer.connect(&described, None, bench.now);
+    bench.run(seconds(100));
+    assert_eq!(bench.media(), Some(address(WIFI)));
+    assert!(!bench.events.contains(&PeerEvent::Disconnected), "{:?}", bench.events);
+    bench.move_to(MOBILE);
+    bench.run(seconds(15));
+    assert_eq!(bench.media(), Some(address(MOBILE)), "it still follows the remote");
+    assert!(bench.failures().is_empty());
+}
+
+#[test]
 fn new_addresses_come_few_at_a_time_and_never_more_than_the_cap() {
     let mut bench = Bench::connected(SERVER, WIFI);
     bench.run(ice::NEW_ADDRESS_SPAN);

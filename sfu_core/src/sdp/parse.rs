@@ -63,23 +63,6 @@ pub(super) fn parse(text: &str) -> Result<Description, SdpError> {
     Ok(description)
 }
 
-/// Reads the attributes of a text without `v=` and the other lines of a whole description (RFC 8840 §9).
-pub(super) fn parse_fragment(text: &str) -> Result<Description, SdpError> {
-    let mut description = Description::default();
-    check_size(text)?;
-    for line in lines(text) {
-        let line = line?;
-        match (line.letter, description.media.last_mut()) {
-            (b'm', _) => push_section(&mut description, line)?,
-            (b'a', Some(section)) => attribute::read_section(section, line)?,
-            (b'a', None) => attribute::read_shared(&mut description, line)?,
-            _ => {}
-        }
-    }
-    check_mids(&description)?;
-    Ok(description)
-}
-
 fn check_size(text: &str) -> Result<(), SdpError> {
     if text.len() > MAX_BYTES {
         return Err(SdpError::TooLong);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections import deque
@@ -40,12 +41,16 @@ class FakeCore:
         self.held = False
         self.silent = False
         self.busy = False
+        self.busy_workers: set[int] = set()
         self.refuse: dict[type, object] = {}
         self.next = 0
+        self.version = 0
+        self.restarted = LOCAL
+        self.snapshot_versions: list[int] = []
         self.hangs: list[int] = []
 
     def submit(self, worker: int, request: bytes) -> bool:
-        if self.busy:
+        if self.busy or worker in self.busy_workers:
             return False
         self.queue.append((worker, msgspec.msgpack.decode(request, type=messages.Request)))
         os.eventfd_write(self.event_fd, 1)
@@ -88,8 +93,10 @@ class FakeCore:
                 state = messages.PeerState(peer=self.next, room=room, participant=participant, state="connecting")
                 self.peers[worker, self.next] = state
                 return messages.PeerReply(peer=self.next, local=LOCAL)
+            case messages.Connect(peer=peer) if (worker, peer) not in self.peers:
+                return "unknown_peer"
             case messages.RestartIce(peer=peer):
-                return messages.PeerReply(peer=peer, local=LOCAL)
+                return messages.PeerReply(peer=peer, local=self.restarted)
             case messages.RemovePeer(peer=peer):
                 if (worker, peer) not in self.peers:
                     return "unknown_peer"
@@ -117,8 +124,9 @@ class FakeCore:
                 rooms = [room for at, room in self.rooms if at == worker]
                 peers = [state for (at, _), state in self.peers.items() if at == worker]
                 data = [messages.DataState(publisher=edge[1], subscriber=edge[2]) for edge in self.data_edges]
+                version = self.snapshot_versions.pop(0) if self.snapshot_versions else self.version
                 state = messages.State(
-                    version=1, rooms=rooms, peers=peers, tracks=[], rosters=self.rosters(worker), data=data
+                    version=version, rooms=rooms, peers=peers, tracks=[], rosters=self.rosters(worker), data=data
                 )
                 return messages.SnapshotReply(snapshot=state)
         return messages.DoneReply()
@@ -140,13 +148,17 @@ class FakeCore:
         self.edges = {edge for edge in self.edges if edge[2] != peer and (edge[0], edge[1]) in self.tracks}
 
     def tell(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned, *, worker: int = 0) -> None:
-        outgoing = (
-            event
-            if isinstance(event, messages.WorkerFailed | messages.Warned)
-            else messages.Event(version=1, event=event)
-        )
-        self.out.append((worker, outgoing))
+        self.out.append((worker, self.outgoing(event)))
         os.eventfd_write(self.event_fd, 1)
+
+    def outgoing(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned) -> messages.Outgoing:
+        if isinstance(event, messages.WorkerFailed | messages.Warned):
+            return event
+        if isinstance(event, messages.Resync):
+            self.version = max(self.version, event.version)
+        elif not isinstance(event, messages.Speakers | messages.LayerChanged):
+            self.version += 1
+        return messages.Event(version=self.version, event=event)
 
     def release(self) -> None:
         self.held = False
@@ -160,6 +172,12 @@ class FakeCore:
     def close(self) -> list[int]:
         os.close(self.event_fd)
         return self.hangs
+
+
+async def settle() -> None:
+    """Lets everything happen that waits for nothing but its turn: the stand-in answers as soon as the loop looks."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 _HEADER = """v=0

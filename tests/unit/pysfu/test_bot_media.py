@@ -8,17 +8,15 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
-from pysfu import TransportState, bot, codecs
+from pysfu import TransportState, bot, codecs, decoding
 from pysfu.errors import InvalidPayloadError, UnsuitablePictureError
 from pysfu.rtp import packet as rtp
 from pysfu.rtp.picture import Picture
 from pysfu.rtp.sound import Sound
-
-av = pytest.importorskip("av")
-np = pytest.importorskip("numpy")
-decoding = pytest.importorskip("pysfu.decoding")
 
 pytestmark = pytest.mark.asyncio
 VIDEO: list[codecs.VideoCodec] = ["vp8", "vp9", "h264"]
@@ -60,6 +58,9 @@ class Ring:
         waiting, self.waiting = self.waiting, []
         return waiting
 
+    def discard(self, ssrc: int) -> None:
+        self.waiting = [datagram for datagram in self.waiting if datagram[8:12] != ssrc.to_bytes(4, "big")]
+
 
 class Transport:
     state = TransportState.CONNECTED
@@ -71,6 +72,9 @@ class Transport:
 
     def when_ended(self, tell: Callable[[], None]) -> None:
         pass
+
+    def when_discarding(self, discard: Callable[[str], None]) -> None:
+        self.discard = discard
 
 
 class Track:
@@ -150,6 +154,49 @@ async def test_where_no_sound_came_there_is_silence_and_time_goes_on() -> None:
     assert spans[3:6] == [(2_880, 960), (3_840, 19_200), (23_040, 960)]
     assert not heard[4].to_ndarray().any()
     assert spans[8:10] == [(25_920, 960), (506_880, 960)], "ten seconds are not filled"
+    await frames.aclose()
+
+
+async def test_no_frame_is_made_of_what_waited_when_the_right_to_it_ended() -> None:
+    player, track, ring = looped("audio")
+    transport: Any = player.transport
+    frames = player.audio_frames(track)
+    first = await begun(frames)
+    tone, sender = sine(samples=960), player._senders["audio"]
+
+    async def speak(*, lost: bool = False) -> bytes:
+        """Sends a packet, and returns one like it."""
+        ring.lose = lambda packet: lost
+        timestamp = sender.timestamp
+        await player.send_audio(sound(tone))
+        return rtp.write(rtp.Packet(sender._sequence, timestamp, False, sender.payload_type, sender.ssrc, b"\x78"))
+
+    await speak()
+    assert (await first).pts == 0
+    waiting = await begun(frames)
+    gap = await speak(lost=True)
+    await speak()
+    await speak()
+    await asyncio.sleep(0)
+    ring.bring(gap)
+    assert (await waiting).pts == 960
+    transport.discard("in0")  # two frames of what came in its turn are left
+    waiting = await begun(frames)
+    await speak(lost=True)
+    await speak()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    spans = [(frame.pts, frame.to_ndarray().any()) for frame in (await waiting, await anext(frames))]
+    assert spans[0] == (1_920, False), "silence stands for all that was dropped"
+    assert spans[1][0] == 960 * 5
+    waiting = await begun(frames)
+    await speak(lost=True)
+    await speak()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    transport.discard("in0")  # one waits for what was lost before it
+    await speak()
+    assert ((await waiting).pts, (await anext(frames)).pts) == (960 * 6, 960 * 8)
     await frames.aclose()
 
 

@@ -160,6 +160,16 @@ def test_an_early_packet_waits_but_not_long() -> None:
     assert reorder.due_s is None
 
 
+def test_what_is_held_can_be_dropped_and_what_comes_next_comes_after_a_loss() -> None:
+    reorder = ReorderWindow(HOLD_S)
+    reorder.push(packet(1), 0.0)
+    reorder.push(packet(3), 0.0)
+    reorder.discard()
+    assert (reorder.due_s, reorder.expire(9.0)) == (None, [])
+    assert numbers(reorder.push(packet(7), 9.0)) == [(7, True)]
+    assert numbers(reorder.push(packet(8), 9.0)) == [(8, False)]
+
+
 def test_no_more_packets_wait_than_the_cap() -> None:
     reorder = ReorderWindow(HOLD_S)
     reorder.push(packet(0), 0.0)

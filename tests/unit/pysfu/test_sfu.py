@@ -5,20 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import timedelta
-from typing import Literal
 
 import msgspec
 import pytest
-from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer
+from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer, settle
 
-from pysfu import Sfu, errors, events, messages
+from pysfu import Sfu, _bridge, errors, events, messages
 
 pytestmark = pytest.mark.asyncio
-
-
-async def settle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0.001)
 
 
 async def test_a_room_lives_on_the_worker_that_has_the_fewest(cores: list[FakeCore]) -> None:
@@ -29,6 +23,24 @@ async def test_a_room_lives_on_the_worker_that_has_the_fewest(cores: list[FakeCo
         await rooms[0].close()
         await rooms[0].close()
         assert (await sfu.create_room()).worker == 0
+
+
+async def test_a_worker_that_hangs_keeps_nobody_who_makes_a_room_waiting(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        cores[0].held = True
+        with pytest.raises(errors.UnavailableError, match="does not answer"):
+            await sfu.create_room(timeout=timedelta(0))
+        cores[0].release()
+        await settle()
+        assert (sfu.rooms, cores[0].rooms) == ((), set()), "one that is made too late is ended"
+
+
+async def test_rooms_are_placed_on_workers_that_do_not_hang_and_those_under_way_count(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        assert [room.worker for room in await asyncio.gather(sfu.create_room(), sfu.create_room())] == [0, 1]
+        assert [(await sfu.create_room(avoid={0})).worker for _ in range(3)] == [1, 1, 1]
+        with pytest.raises(errors.UnavailableError):
+            await sfu.create_room(avoid={0, 1})
 
 
 async def test_what_a_participant_offers_becomes_tracks_that_nobody_receives(cores: list[FakeCore]) -> None:
@@ -154,41 +166,6 @@ async def test_events_name_objects_and_every_reader_gets_them(cores: list[FakeCo
             for queue in (one, two):
                 assert await anext(queue) == events.TrackStarted(transport.tracks[0], "opus")
                 assert await anext(queue) == events.SpeakersChanged(room, ((alice.id, 30),))
-
-
-@pytest.mark.parametrize("state", ["connected", "disconnected", "failed", "closed"])
-async def test_a_resync_takes_a_snapshot_and_then_tells(
-    cores: list[FakeCore], state: Literal["connected", "disconnected", "failed", "closed"]
-) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        transport = await (await room.add_participant()).answer(SENDS_BOTH)
-        key = (0, transport.number)
-        before = cores[0].peers[key]
-        cores[0].peers[key] = messages.PeerState(
-            peer=before.peer, room=before.room, participant=before.participant, state=state
-        )
-        with sfu.subscription() as queue:
-            cores[0].tell(messages.Resync(version=9))
-            assert await anext(queue) == events.Resynced()
-        assert transport.state == state
-
-
-async def test_after_a_resync_the_roster_is_told_again(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room, other = await sfu.create_room(), await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        await alice.answer(SENDS_BOTH)
-        await bob.answer(TAKES_BOTH, publish=False)
-        await bob.allow_data(alice)
-        with sfu.subscription() as queue:
-            cores[0].tell(messages.Resync(version=9))
-            assert await anext(queue) == events.Resynced()
-            assert await anext(queue) == events.RosterChanged(room, (bob.id,))
-            assert (room.listeners, other.listeners) == ((bob.id,), ())
-            cores[0].tell(messages.Roster(room=room.number, listeners=[]))
-            assert await anext(queue) == events.RosterChanged(room, ())
-            assert room.listeners == ()
 
 
 async def test_a_failed_worker_ends_its_rooms_and_gets_no_new_ones(cores: list[FakeCore]) -> None:
@@ -317,7 +294,7 @@ async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_els
             (0, theirs.number, ours.number)
             for participant in room.participants
             for ours in participant.transports
-            for publisher in participant.hears
+            for publisher in participant.data_publishers
             for theirs in publisher.transports
         }
         assert core.data_edges == said
@@ -343,7 +320,7 @@ async def test_after_revoke_returns_no_transport_has_the_edge_that_was_being_gra
         await asyncio.gather(*granting)
         await settle()
         assert (cores[0].edges, cores[0].data_edges) == (set(), set())
-        assert (bob.allowed, bob.hears) == (frozenset(), frozenset())
+        assert (bob.allowed, bob.data_publishers) == (frozenset(), frozenset())
 
 
 async def test_who_gives_up_granting_does_not_take_back_what_another_granted(cores: list[FakeCore]) -> None:
@@ -371,7 +348,7 @@ async def test_a_track_that_ended_is_no_right_and_nobody_fails_over_it(cores: li
         await bob.allow(track)
         await bob.allow_data(alice)
         await alice.remove()
-        assert (bob.allowed, bob.hears) == (frozenset(), frozenset())
+        assert (bob.allowed, bob.data_publishers) == (frozenset(), frozenset())
         await bob.answer(TAKES_BOTH, publish=False)
 
 
@@ -409,7 +386,7 @@ async def test_who_waits_for_a_worker_that_fails_is_told(cores: list[FakeCore]) 
 async def test_a_worker_that_hangs_has_no_figures_but_those_of_its_rim(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         cores[0].held = True
-        stats = await sfu.stats(timeout=timedelta(milliseconds=1))
+        stats = await sfu.stats(timeout=timedelta(0))
         assert [worker.engine for worker in stats.workers] == [None, None]
         assert [worker.rim.turns for worker in stats.workers] == [0, 0]
         assert sfu.counters() == [worker.rim for worker in stats.workers]
@@ -430,3 +407,97 @@ async def test_what_the_system_does_not_grant_is_a_value_with_the_line_that_help
             happened = await anext(queue)
             assert isinstance(happened, events.Warned)
             assert (happened.warning.code, happened.warning.worker) == ("receive_failed", 1)
+
+
+async def test_the_section_of_a_track_that_ended_is_free_and_stopping_it_is_harmless(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob, carol = [await room.add_participant() for _ in range(3)]
+        gone = (await alice.answer(SENDS_BOTH)).tracks[0]
+        next_one = (await carol.answer(SENDS_BOTH)).tracks[0]
+        transport = await bob.answer(TAKES_BOTH, publish=False, play=[gone])
+        stopping = asyncio.create_task(transport.stop(gone))
+        cores[0].refuse[messages.Unsubscribe] = "unknown_track"
+        await stopping
+        cores[0].refuse.clear()
+        await transport.play(gone)
+        await alice.remove()
+        assert dict(transport.playing) == {}
+        await transport.stop(gone)
+        assert await transport.play(next_one) == "0"
+
+
+async def test_a_section_that_played_a_track_that_ended_meanwhile_stays_free(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        track = (await alice.answer(SENDS_BOTH)).tracks[0]
+        transport = await bob.answer(TAKES_BOTH, publish=False)
+        cores[0].refuse[messages.Subscribe] = "unknown_track"
+        playing = asyncio.create_task(transport.play(track))
+        await asyncio.sleep(0)
+        await alice.remove()
+        with pytest.raises(errors.UnknownTrackError):
+            await playing
+        assert dict(transport.playing) == {}
+
+
+async def test_an_offer_that_waits_for_its_answer_ends_with_its_participant(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        bob = await room.add_participant()
+        pending = await bob.offer(publish=["audio"])
+        await bob.remove()
+        assert cores[0].peers == {}
+        assert room.transports == {}
+        with pytest.raises(errors.UnknownPeerError):
+            await pending.accept(offer(("audio", "sendonly")).replace("actpass", "active"))
+        with pytest.raises(errors.UnknownPeerError):
+            await bob.offer(publish=["audio"])
+        await settle()
+        assert cores[0].peers == {}
+
+
+async def test_who_takes_away_more_than_can_wait_is_told_and_asks_again(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bridge, "MAX_BACKLOG", 2)
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        tracks = (await alice.answer(SENDS_BOTH)).tracks
+        for _ in range(2):
+            await bob.answer(TAKES_BOTH, publish=False, play=tracks)
+        await bob.allow(tracks[0])
+        await bob.allow(tracks[1])
+        cores[0].busy = True
+        waiting = asyncio.create_task(bob.revoke(tracks[0]))
+        await asyncio.sleep(0)
+        for refused in (bob.revoke(tracks[1]), alice.remove(), room.close()):
+            with pytest.raises(errors.UnavailableError):
+                await refused
+        assert len(cores[0].edges) == 4
+        assert room.transports, "what is still there is still known"
+        cores[0].busy = False
+        await bob.revoke(tracks[1])
+        await waiting
+        assert cores[0].edges == set()
+        await alice.remove()
+        await room.close()
+        assert (cores[0].peers, cores[0].rooms) == ({}, set())
+
+
+async def test_a_worker_that_takes_no_commands_keeps_no_revocation_from_another(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        first, second = await sfu.create_room(), await sfu.create_room()
+        cores[0].busy_workers = {0}
+        closing = asyncio.create_task(first.close())
+        await asyncio.sleep(0)
+        await second.close()
+        assert cores[0].rooms == {(0, first.number)}
+        with pytest.raises(errors.UnavailableError):
+            await sfu.create_room()  # behind what waits: it could not be taken back in time
+        cores[0].busy_workers.clear()
+        await sfu.stats()
+        await closing
+        assert cores[0].rooms == set()

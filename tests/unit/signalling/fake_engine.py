@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -120,10 +120,12 @@ class FakeEngine:
         self.happened: asyncio.Queue[MediaEvent] = asyncio.Queue()
         self.closed = False
         self.hung = False
+        self.avoided: list[frozenset[int]] = []
+        self.creating: asyncio.Event | None = None
         self.hangs: list[int] = []
         self.stopped = asyncio.Event()
         self.workers = [Beat(turns=0)]
-        self.amiss: list[MediaWarning] = []
+        self.warned: list[MediaWarning] = []
         self.at_pause: Callable[[], None] | None = None
 
     async def pause(self) -> None:
@@ -132,9 +134,12 @@ class FakeEngine:
             self.at_pause()
         await asyncio.sleep(0)
 
-    async def create_room(self) -> FakeRoom:
+    async def create_room(self, *, avoid: Collection[int] = ()) -> FakeRoom:
+        self.avoided.append(frozenset(avoid))
         if self.unavailable:
             raise EngineUnavailableError
+        if self.creating is not None:
+            await self.creating.wait()
         room = FakeRoom(f"media{next(self.numbers)}", self)
         self.rooms.append(room)
         return room
@@ -152,7 +157,7 @@ class FakeEngine:
 
     @property
     def warnings(self) -> list[MediaWarning]:
-        return self.amiss
+        return self.warned
 
     @property
     def addresses(self) -> list[str]:

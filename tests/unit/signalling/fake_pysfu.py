@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import ClassVar, Self
 
 from signalling.figures import COUNTERS, DROPS, RIM, SPREADS
-from signalling.media import FIGURES_TIMEOUT
+from signalling.media import CREATE_TIMEOUT, FIGURES_TIMEOUT
 
 
 class PysfuError(Exception):
@@ -161,8 +161,9 @@ class Sfu:
     async def __aexit__(self, *_: object) -> None:
         self.open = False
 
-    async def create_room(self) -> Room:
-        if not self.open:
+    async def create_room(self, *, avoid: Collection[int], timeout: timedelta) -> Room:
+        assert timeout == CREATE_TIMEOUT
+        if not self.open or 0 in avoid:
             raise PysfuError("unavailable")
         self.rooms.append(Room(f"room-{len(self.rooms)}"))
         return self.rooms[-1]

@@ -116,9 +116,9 @@ def test_a_call_that_works_is_told_with_its_round_trip_and_the_port_it_took() ->
         Grade.GOOD,
         "127.0.0.1:7882: sound was back after 0.4 ms, over DTLS 1.2, GCM",
     )
-    busy = replace(MACHINE, call=lambda _: EchoTest(calls=[HEARD], on_other_port=True))
+    busy = replace(MACHINE, call=lambda _: EchoTest(calls=[HEARD], own_port_fault="cannot bind it"))
     (found,) = findings("echo call", settings(media={"port": 7_999}), busy)
-    assert "(not port 7999, which is in use)" in found.text
+    assert "(not port 7999: cannot bind it)" in found.text
 
 
 @pytest.mark.parametrize(

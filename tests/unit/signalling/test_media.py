@@ -55,7 +55,7 @@ async def test_what_clients_are_told_is_what_every_worker_announces(engine: Pysf
 
 
 async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(engine: PysfuEngine) -> None:
-    room = await engine.create_room()
+    room = await engine.create_room(avoid=())
     alice, bob = await room.add_participant(), await room.add_participant()
     published = await alice.answer("v=0", publish=True, play=())
     assert [(track.id, track.kind) for track in published.tracks] == [("track-7", "audio"), ("track-8", "video")]
@@ -106,7 +106,7 @@ async def test_the_workers_beats_and_the_first_warnings_are_values(engine: Pysfu
 
 
 async def test_refusals_of_the_engine_are_told_apart(engine: PysfuEngine) -> None:
-    room = await engine.create_room()
+    room = await engine.create_room(avoid=())
     alice = await room.add_participant()
     with pytest.raises(InvalidOfferError, match="line 1 is not v=0"):
         await alice.answer("nonsense", publish=True, play=())
@@ -115,7 +115,7 @@ async def test_refusals_of_the_engine_are_told_apart(engine: PysfuEngine) -> Non
         await room.add_participant()
     sfu().open = False
     with pytest.raises(EngineUnavailableError):
-        await engine.create_room()
+        await engine.create_room(avoid=())
 
 
 async def test_a_code_nobody_expected_is_still_an_error_of_the_engine(

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import httpx
 import pytest
-from conftest import METRICS, NOW, Bench, settings
+from conftest import METRICS, Bench, settings
 from prometheus_client.parser import text_string_to_metric_families
 
+from pysfu import messages
 from signalling import engine_metrics, metrics
 from signalling.domain.heartbeat import STALLED_AFTER, Beat, Heartbeat, Trouble
-from signalling.figures import COUNTERS, RIM, RIM_SPREADS, SPREADS, MediaWarning
+from signalling.figures import COUNTERS, DROPS, RIM, RIM_SPREADS, SPREADS, MediaWarning
 from signalling.http.parts import State
 from signalling.media import PeerConnected, PeerGone, PeerReconnected
 from signalling.metrics import FORBIDDEN_LABELS
 
 MAX_SERIES = 2_000
+BEGAN = timedelta(days=3)
 
 
 async def scrape(bench: Bench) -> str:
@@ -104,6 +105,7 @@ def test_every_counter_of_the_engine_has_a_metric() -> None:
     shown_per_worker = {"busy_us", "elapsed_us", "worst_lag_us", "segmentation"}
     assert set(COUNTERS) == set(engine_metrics.COUNTERS)
     assert {*SPREADS, *RIM_SPREADS} == set(engine_metrics.SPREADS)
+    assert set(DROPS) == set(messages.Drops.__struct_fields__)
     assert set(RIM) == set(engine_metrics.RIM_COUNTERS) | shown_per_worker
 
 
@@ -115,34 +117,39 @@ async def test_an_engine_that_does_not_answer_is_shown_as_down(bench: Bench) -> 
 async def test_metrics_come_in_bounded_time_although_the_engine_hangs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "RENDER_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(metrics, "RENDER_TIMEOUT_S", 0)
     bench.engine.hung = True
-    assert "sfu_engine_up 0.0" in await asyncio.wait_for(scrape(bench), 10)
+    assert "sfu_engine_up 0.0" in await scrape(bench)
 
 
 def test_a_worker_counts_as_stalled_only_after_it_has_not_gone_round_for_long() -> None:
     heartbeat = Heartbeat()
-    assert heartbeat.observe([Beat(turns=4), Beat(turns=9)], now=NOW) == {}
-    late = NOW + STALLED_AFTER
+    assert heartbeat.observe([Beat(turns=4), Beat(turns=9)], now=BEGAN) == {}
+    late = BEGAN + STALLED_AFTER
     assert heartbeat.observe([Beat(turns=4), Beat(turns=10)], now=late - timedelta(microseconds=1)) == {}
     assert heartbeat.observe([Beat(turns=4), Beat(turns=11)], now=late) == {0: Trouble.STALLED}
     assert heartbeat.observe([Beat(turns=4), Beat(turns=12)], now=late) == {}, "it is told once"
-    assert heartbeat.refusal() == "media worker 0 has stalled: restart the server"
-    heartbeat.observe([Beat(turns=5), Beat(turns=12)], now=late)
+    assert heartbeat.refusal() is None, "the other one takes rooms"
+    heartbeat.observe([Beat(turns=4), Beat(turns=12, failed=True)], now=late)
+    assert heartbeat.refusal() == "media worker 0 has stalled, media worker 1 has failed: restart the server"
+    heartbeat.observe([Beat(turns=5), Beat(turns=12, failed=True)], now=late)
     assert heartbeat.refusal() is None
 
 
 def test_a_worker_that_failed_is_told_at_once_and_stays_failed() -> None:
     heartbeat = Heartbeat()
-    assert heartbeat.observe([Beat(turns=1, failed=True)], now=NOW) == {0: Trouble.FAILED}
-    heartbeat.observe([Beat(turns=1, failed=True)], now=NOW + 2 * STALLED_AFTER)
+    assert heartbeat.observe([Beat(turns=1, failed=True)], now=BEGAN) == {0: Trouble.FAILED}
+    heartbeat.observe([Beat(turns=1, failed=True)], now=BEGAN + 2 * STALLED_AFTER)
     assert heartbeat.troubles == {0: Trouble.FAILED}
 
 
 @pytest.mark.parametrize("trouble", list(Trouble))
-async def test_a_node_with_a_worker_in_trouble_is_alive_but_not_ready(bench: Bench, trouble: Trouble) -> None:
+async def test_a_node_is_ready_while_one_worker_is_well_and_alive_without(bench: Bench, trouble: Trouble) -> None:
     async with bench.http() as http:
+        bench.parts.heartbeat.workers = 2
         bench.parts.heartbeat.troubles[0] = trouble
+        assert (await http.get("/ready")).status_code == 200
+        bench.parts.heartbeat.workers = 1
         assert (await http.get("/live")).status_code == 200
         answer = await http.get("/ready")
         assert answer.status_code == 503

@@ -92,6 +92,6 @@ def test_what_a_library_logs_is_reduced_to_where_it_happened(logged: io.StringIO
 def test_what_the_engine_tells_as_values_too_is_not_printed_beside_the_log(
     logged: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert logging.getLogger("pysfu.told").hasHandlers(), "else Python prints it by itself"
-    logging.getLogger("pysfu.told").error("worker 0 failed: words that may quote anything")
+    assert logging.getLogger("pysfu.events").hasHandlers(), "else Python prints it by itself"
+    logging.getLogger("pysfu.events").error("worker 0 failed: words that may quote anything")
     assert (logged.getvalue(), capsys.readouterr().err) == ("", "")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import io
+import itertools
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from typing import Self
 import conftest
 import httpx
 import pytest
-from conftest import ADMIN, SDP
+from conftest import ADMIN, SDP, Bench
 from cryptography import x509
 from fake_engine import FakeEngine
 from offers import offer
@@ -29,7 +30,7 @@ from signalling import certificate as certificates
 from signalling import server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
-from signalling.domain.heartbeat import Beat
+from signalling.domain.heartbeat import Beat, Trouble
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError, MediaEvent, RoomGone
@@ -108,7 +109,7 @@ async def test_the_start_up_line_says_where_it_listens_and_what_clients_are_told
 async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
     monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:
-    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0.001)
+    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0)
     engine, port = FakeEngine(), free_port()
     async with (
         running(settings(http={"port": port}), engine),
@@ -119,13 +120,30 @@ async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
         while (await http.get("/ready")).status_code == 200:
             pass
         assert 'sfu_worker_up{shard="0"} 0.0' in (await http.get("/metrics")).text
+        await http.post("/rooms", headers=BEARER)
+    assert engine.avoided == [{0}]
     (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "go round" in line]
     assert (line["worker"], line["state"], line["level"]) == (0, "failed", "error")
 
 
+async def test_a_clock_that_is_set_back_hides_no_stall(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    monkeypatch.setattr(server, "BEAT_INTERVAL_S", 0)
+    seconds = itertools.count()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: float(next(seconds)))
+    following = asyncio.ensure_future(server._follow_beats(bench.parts, bench.engine))
+    for _ in range(50):
+        bench.clock.go(hours=-1)
+        await asyncio.sleep(0)
+    following.cancel()
+    assert bench.parts.heartbeat.troubles == {0: Trouble.STALLED}
+    assert "stalled" in logged.getvalue()
+
+
 async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(logged: io.StringIO) -> None:
     engine, remedy = FakeEngine(), "sysctl -w net.core.rmem_max=4194304"
-    engine.amiss = [
+    engine.warned = [
         MediaWarning(code="receive_buffer_capped", remedy=remedy, figures={"granted": 212_992, "wanted": 4_194_304})
     ]
     async with running(settings(http={"port": free_port()}), engine):
@@ -329,11 +347,25 @@ async def test_headers_without_end_are_refused() -> None:
 async def test_a_request_that_never_becomes_whole_does_not_hold_its_connection(
     begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HEADER_TIMEOUT_S", 0.05)
-    port = free_port()
+    timed, received, waiting = connection.TimedProtocol, asyncio.Event(), asyncio.Event()
+    ends: list[connection.TimedProtocol] = []
+    receive, wait, stop_waiting = timed.data_received, timed._wait, timed._stop_waiting
+    monkeypatch.setattr(timed, "data_received", lambda self, data: (receive(self, data), received.set()))
+    monkeypatch.setattr(timed, "_wait", lambda self: (wait(self), ends.append(self), waiting.set()))
+    monkeypatch.setattr(timed, "_stop_waiting", lambda self: (stop_waiting(self), waiting.clear()))
+    port, loop, whole = free_port(), asyncio.get_running_loop(), begun.count(b"\r\n\r\n")
     async with running(settings(http={"port": port}), FakeEngine()):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(begun)
-        answer = await asyncio.wait_for(reader.read(), 3)
+        if begun:
+            writer.write(begun)
+            await received.wait()
+        answer = b""
+        while answer.count(b"200 OK") < whole:
+            answer += await reader.read(1_000)
+        await waiting.wait()
+        assert ends[-1]._deadline is not None
+        assert ends[-1]._deadline.when() - loop.time() <= connection.HEADER_TIMEOUT_S
+        ends[-1]._on_deadline()  # as if that time were over
+        answer += await reader.read()
         writer.close()
-    assert answer.count(b"200 OK") == begun.count(b"\r\n\r\n")
+    assert answer.count(b"200 OK") == whole

@@ -1,4 +1,4 @@
-//! What comes from signalling: descriptions as browsers wrote them, fragments, commands.
+//! What comes from signalling: descriptions as browsers wrote them, and commands.
 
 use std::net::SocketAddr;
 
@@ -39,26 +39,6 @@ const ANSWERS: &[(&str, &[u8])] = captured![
     "firefox_play_answer" = "firefox_play.answer",
     "an_offer_instead" = "firefox_sendrecv.sdp",
 ];
-/// The examples of RFC 8840 §9 and RFC 9725 §4.3, and what is wrong with others.
-const FRAGMENTS: &[(&str, &[u8])] = &[
-    (
-        "trickled",
-        b"a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
-          a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0\r\n\
-          a=candidate:473322822 1 tcp 1518280447 10.0.1.1 9 typ host tcptype active\r\na=end-of-candidates\r\n",
-    ),
-    (
-        "restarted",
-        b"a=ice-options:trickle ice2\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
-          a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n\
-          a=candidate:2 1 udp 2130706431 2001:db8::1 61764 typ host\r\n",
-    ),
-    ("of_data", b"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\na=ice-ufrag:8hhY\r\n"),
-    ("names_hidden", b"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=candidate:2 1 udp 1 a.local 6 typ host\r\n"),
-    ("end_alone", b"a=end-of-candidates\r\n"),
-    ("bad_port", b"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=candidate:1 1 udp 1 192.0.2.1 99999 typ host\r\n"),
-    ("empty", b""),
-];
 /// What is wrong with offers: nothing in them, cut short, and twice the same section.
 const BAD_OFFERS: &[(&str, &[u8])] = &[
     ("bad_empty", b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"),
@@ -76,7 +56,6 @@ pub(super) fn all() -> Vec<Seed> {
         seeds("sdp_answer", BAD_OFFERS),
         seeds("sdp_accept", ANSWERS),
         our_answers(),
-        seeds("sdp_fragment", FRAGMENTS),
         commands(),
     ]
     .concat()

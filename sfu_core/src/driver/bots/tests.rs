@@ -69,6 +69,27 @@ fn a_worker_does_not_wait_for_a_player_that_holds_the_ring() {
 }
 
 #[test]
+fn what_waits_of_a_sender_whose_right_ended_is_not_handed_over() {
+    let (mut bots, registry) = bots();
+    let link = link(&registry).expect("registered");
+    let packet = |ssrc: u32| [&[0x80; 8][..], &ssrc.to_be_bytes(), b"payload"].concat();
+    for ssrc in [1, 2, 1] {
+        bots.deliver(BOT, &packet(ssrc));
+    }
+    let keyframe_wanted_of_the_bot = [0x81, 206, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1];
+    bots.deliver(BOT, &keyframe_wanted_of_the_bot);
+    bots.publish();
+    let held = link.to_bot.lock().expect("not poisoned");
+    bots.deliver(BOT, &packet(1));
+    assert!(bots.publish(), "held back");
+    drop(held);
+    bots.drop_held_back();
+    link.discard(Ssrc(1));
+    bots.publish();
+    assert_eq!(link.drain(), [packet(2), keyframe_wanted_of_the_bot.to_vec()]);
+}
+
+#[test]
 fn a_bot_is_gone_with_its_room() {
     let (mut bots, registry) = bots();
     bots.remove_room(ROOM);

@@ -100,8 +100,16 @@ pub(super) struct Check {
     pub(super) transaction: TransId,
     pub(super) to: SocketAddr,
     pub(super) sent: Instant,
-    /// Whether it is ours rather than the agent's.
-    pub(super) own: bool,
+    /// With whose credentials, when it is ours rather than an agent's.
+    pub(super) own: Option<Credentials>,
+}
+
+/// Which credentials, while two sets answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credentials {
+    Current,
+    /// Those before a restart.
+    Former,
 }
 
 /// Our requests under way.

@@ -1,4 +1,0 @@
-//! libFuzzer's way into [`sfu_fuzz::sdp_fragment`].
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| sfu_fuzz::sdp_fragment(input));

@@ -1,0 +1,72 @@
+"""Making and ending rooms while a media worker hangs, and while other things happen."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fake_engine import FakeEngine, FakeRoom
+
+from signalling.domain.refusals import Refusal
+from signalling.media import RoomGone
+from signalling.rooms import ClosingError, RefusedError, Rooms
+
+pytestmark = pytest.mark.asyncio
+
+
+def rooms_of(engine: FakeEngine, *, max_rooms: int = 9) -> Rooms:
+    return Rooms(engine, max_rooms=max_rooms, max_participants=9, hanging=lambda: {1: "stalled"})
+
+
+async def test_a_room_is_made_while_another_waits_for_its_worker() -> None:
+    engine = FakeEngine()
+    engine.creating = held = asyncio.Event()
+    rooms = rooms_of(engine, max_rooms=2)
+    waiting = asyncio.ensure_future(rooms.create())
+    await asyncio.sleep(0)
+    engine.creating = None
+    made = await rooms.create()
+    assert rooms.all() == [made]
+    with pytest.raises(RefusedError) as refused:
+        await rooms.create()
+    assert refused.value.refusal is Refusal.TOO_MANY_ROOMS, "the one under way counts"
+    held.set()
+    await waiting
+    assert len(rooms.all()) == 2
+
+
+async def test_no_room_is_placed_on_a_worker_that_hangs() -> None:
+    engine = FakeEngine()
+    await rooms_of(engine).create()
+    assert engine.avoided == [{1}]
+
+
+async def test_a_room_that_is_made_when_the_server_stops_is_ended_at_once() -> None:
+    engine = FakeEngine()
+    engine.creating = asyncio.Event()
+    rooms = rooms_of(engine)
+    waiting = asyncio.ensure_future(rooms.create())
+    await asyncio.sleep(0)
+    await rooms.close_all()
+    engine.creating.set()
+    with pytest.raises(ClosingError):
+        await waiting
+    assert [room.closed for room in engine.rooms] == [True]
+
+
+async def test_all_rooms_end_although_one_fails_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+    rooms = rooms_of(engine)
+    for _ in range(3):
+        await rooms.create()
+    close = FakeRoom.close
+
+    async def close_slowly(self: FakeRoom) -> None:
+        for room in engine.rooms:
+            await rooms.on_event(RoomGone(media_room=room.id))
+        await close(self)
+
+    monkeypatch.setattr(FakeRoom, "close", close_slowly)
+    await rooms.close_all()
+    assert rooms.all() == []
+    assert all(room.closed for room in engine.rooms)
