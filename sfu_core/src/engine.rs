@@ -39,6 +39,7 @@ mod timers;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::bwe::history::{Acknowledged, MAX_ACKNOWLEDGED};
 use crate::demux::{DatagramKind, Demux, UfragKey, classify};
 use crate::forward::router::Track;
 use crate::gate::Gate;
@@ -129,6 +130,8 @@ pub struct Engine {
     /// Peers with DTLS handshake work, first come first served.
     handshakes: std::collections::VecDeque<PeerId>,
     scratch: Vec<u8>,
+    /// Scratch of transport-wide feedback.
+    acknowledged: Vec<Acknowledged>,
     events: Vec<Event>,
     /// Events were dropped because nobody drained.
     events_lost: bool,
@@ -184,6 +187,7 @@ impl Engine {
             writer: BatchWriter::new(),
             handshakes: std::collections::VecDeque::new(),
             scratch: vec![0; batch::MAX_DATAGRAM],
+            acknowledged: Vec::with_capacity(MAX_ACKNOWLEDGED),
             events: Vec::new(),
             events_lost: false,
             version: 0,

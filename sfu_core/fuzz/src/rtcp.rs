@@ -115,7 +115,8 @@ fn assert_history(feedback: &TransportFeedback<'_>, sent: u16) {
     let (next, before) = (history.next_sequence(), history.in_flight());
     let (base, reference) = (feedback.base_sequence, feedback.reference_time);
     let statuses = || feedback.statuses().map(|(_, delta)| delta);
-    let first = history.on_feedback(base, reference, statuses());
+    let (mut seen, mut seen_again) = (Vec::new(), Vec::new());
+    let first = history.on_feedback(base, reference, statuses(), &mut seen);
     let numbers: BTreeSet<u64> = first.acknowledged.iter().map(|packet| packet.sequence).collect();
     assert_eq!(numbers.len(), first.acknowledged.len(), "each is acknowledged once");
     assert!(numbers.len() <= MAX_ACKNOWLEDGED && first.in_flight <= before);
@@ -123,7 +124,7 @@ fn assert_history(feedback: &TransportFeedback<'_>, sent: u16) {
     let arrived: u64 = first.acknowledged.iter().map(|packet| u64::from(packet.size)).sum();
     assert!(first.in_flight + DataSize::bytes(arrived) <= before, "what arrived is no longer on its way");
     let complete = numbers.len() < MAX_ACKNOWLEDGED;
-    let again = history.on_feedback(base, reference, statuses());
+    let again = history.on_feedback(base, reference, statuses(), &mut seen_again);
     assert!(!complete || again.acknowledged.is_empty(), "a repeat acknowledges nothing");
     assert_eq!(again.lost, 0, "a repeat loses nothing");
     history.mark_unsent(0..u64::MAX);

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::prefetch::prefetch;
 use crate::session::{MAX_ENCODINGS, MAX_MEDIA, MediaKind};
 use crate::units::Bitrate;
 
@@ -84,6 +85,14 @@ impl Allocator {
             standings: BTreeMap::new(),
             order: Vec::new(),
         }
+    }
+
+    /// Fetches what an estimate touches.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(&self.recent);
+        prefetch(&self.slice);
+        prefetch(&self.slice_ends);
     }
 
     /// Takes note of the estimate; called for each, which feedback makes several times a second.

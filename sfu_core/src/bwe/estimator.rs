@@ -18,7 +18,7 @@ pub const MAX_RATE: Bitrate = Bitrate::kbps(30_000);
 /// Packets leave this much faster than the target, so that a keyframe does not hold up what follows.
 const PACING_FACTOR: f64 = 1.5;
 /// What arrived is measured over this span.
-const ARRIVED_SPAN_MICROS: i64 = 500_000;
+const ARRIVED_SPAN_MICROS: u64 = 500_000;
 /// Most packets in that measure: 30 Mbit/s in full packets.
 const MAX_ARRIVED: usize = 2_048;
 /// While packets are on their way, feedback is overdue after this and three round trips ...
@@ -89,6 +89,14 @@ pub trait Controller: Send {
     fn prefetch_arrivals(&self) {}
 }
 
+/// A packet that arrived lately.
+#[derive(Debug, Default, Clone, Copy)]
+struct Arrival {
+    /// The low bits of when: those remembered are never further apart than [`ARRIVED_SPAN_MICROS`].
+    micros: u32,
+    size: u16,
+}
+
 /// Estimates from transport-wide feedback.
 #[derive(Debug, Clone)]
 pub struct DelayController {
@@ -96,7 +104,10 @@ pub struct DelayController {
     aimd: Aimd,
     trendline: Trendline,
     loss: LossWatch,
-    arrived: VecDeque<(i64, u16)>,
+    arrived: VecDeque<Arrival>,
+    /// Ends of `arrived`, which lies elsewhere in memory: when the last came, and the first with its size.
+    latest_micros: i64,
+    oldest: Arrival,
     arrived_bytes: u64,
     desired: Bitrate,
     rtt: Duration,
@@ -116,6 +127,8 @@ impl DelayController {
             trendline: Trendline::default(),
             loss: LossWatch::default(),
             arrived: VecDeque::new(),
+            latest_micros: 0,
+            oldest: Arrival::default(),
             arrived_bytes: 0,
             desired: Bitrate::ZERO,
             rtt: Duration::from_millis(100),
@@ -128,13 +141,12 @@ impl DelayController {
 
     /// The rate at which packets arrived lately, once it is known.
     pub fn arrived(&self) -> Option<Bitrate> {
-        let (&(first, first_size), &(last, _)) = (self.arrived.front()?, self.arrived.back()?);
-        let span = last.saturating_sub(first);
-        if span < ARRIVED_SPAN_MICROS / 5 {
+        let span = u64::from((self.latest_micros as u32).wrapping_sub(self.oldest.micros));
+        if self.arrived.is_empty() || span < ARRIVED_SPAN_MICROS / 5 {
             return None;
         }
-        let size = DataSize::bytes(self.arrived_bytes - u64::from(first_size));
-        Some(Bitrate::of(size, Duration::from_micros(span as u64)))
+        let size = DataSize::bytes(self.arrived_bytes - u64::from(self.oldest.size));
+        Some(Bitrate::of(size, Duration::from_micros(span)))
     }
 
     /// The queue on the way, as delays show it.
@@ -148,19 +160,24 @@ impl DelayController {
     }
 
     fn count_arrival(&mut self, arrival_micros: i64, size: u16) {
-        let latest = self.arrived.back().map_or(arrival_micros, |(at, _)| arrival_micros.max(*at));
-        if latest.saturating_sub(self.arrived.back().map_or(latest, |(at, _)| *at)) > ARRIVED_SPAN_MICROS * 4 {
+        let before = if self.arrived.is_empty() { arrival_micros } else { self.latest_micros };
+        self.latest_micros = arrival_micros.max(before);
+        if self.latest_micros.saturating_sub(before) as u64 > ARRIVED_SPAN_MICROS * 4 {
             self.arrived.clear(); // a pause: the rate before it says nothing
             self.arrived_bytes = 0;
         }
-        self.arrived.push_back((latest, size));
+        let arrival = Arrival { micros: self.latest_micros as u32, size };
+        if self.arrived.is_empty() {
+            self.oldest = arrival;
+        }
+        self.arrived.push_back(arrival);
         self.arrived_bytes += u64::from(size);
-        while let Some(&(at, size)) = self.arrived.front() {
-            if latest.saturating_sub(at) <= ARRIVED_SPAN_MICROS && self.arrived.len() <= MAX_ARRIVED {
-                break;
-            }
+        while u64::from(arrival.micros.wrapping_sub(self.oldest.micros)) > ARRIVED_SPAN_MICROS
+            || self.arrived.len() > MAX_ARRIVED
+        {
             self.arrived.pop_front();
-            self.arrived_bytes -= u64::from(size);
+            self.arrived_bytes -= u64::from(self.oldest.size);
+            self.oldest = self.arrived.front().copied().unwrap_or(arrival);
         }
     }
 
@@ -182,8 +199,13 @@ impl Controller for DelayController {
     }
 
     fn prefetch_arrivals(&self) {
-        for arrived in [self.arrived.front(), self.arrived.back()].into_iter().flatten() {
-            prefetch(arrived);
+        /// Packets that one feedback tells of, mostly: as many leave the measure.
+        const USUAL: usize = 16;
+        for arrival in self.arrived.iter().take(USUAL).step_by(8) {
+            prefetch(arrival);
+        }
+        if let Some(last) = self.arrived.back() {
+            prefetch(last);
         }
     }
 

@@ -31,7 +31,6 @@ pub struct History {
     waiting_since: Option<Nanos>,
     /// The last reference time of feedback that told of an arrival, unwrapped.
     reference: Option<i64>,
-    acknowledged: Vec<Acknowledged>,
 }
 
 /// A packet that arrived.
@@ -67,7 +66,6 @@ impl Default for History {
             in_flight: DataSize::ZERO,
             waiting_since: None,
             reference: None,
-            acknowledged: Vec::new(),
         }
     }
 }
@@ -102,7 +100,9 @@ impl History {
     #[inline]
     pub fn prefetch_next(&self) {
         if !self.ring.is_empty() {
-            prefetch(&self.ring[self.place(self.next)]);
+            const BURST: usize = 4;
+            let place = self.place(self.next);
+            prefetch(&self.ring[place..self.ring.len().min(place + BURST)]);
         }
     }
 
@@ -147,14 +147,16 @@ impl History {
     }
 
     /// Takes feedback: the number of its first status, its reference time (24 bits, 64 ms each) and, for each number
-    /// from there on, how much later than the one before it came, in 250 µs; `None` when it did not.
-    pub fn on_feedback(
+    /// from there on, how much later than the one before it came, in 250 µs; `None` when it did not. What arrived is written
+    /// to `acknowledged`, whose memory the caller keeps warm.
+    pub fn on_feedback<'a>(
         &mut self,
         base: u16,
         reference_time: u32,
         statuses: impl Iterator<Item = Option<i32>>,
-    ) -> Feedback<'_> {
-        self.acknowledged.clear();
+        acknowledged: &'a mut Vec<Acknowledged>,
+    ) -> Feedback<'a> {
+        acknowledged.clear();
         let mut lost = 0;
         // The remote says what time it is, so nothing but the distance of two arrivals means anything.
         let reference = self.unwrap_reference(reference_time);
@@ -178,19 +180,19 @@ impl History {
             if status.is_none() {
                 entry.state = State::Lost;
                 lost += u32::from(!was_lost);
-            } else if self.acknowledged.len() < MAX_ACKNOWLEDGED {
+            } else if acknowledged.len() < MAX_ACKNOWLEDGED {
                 entry.state = State::Arrived;
                 let sent_micros = entry.sent_micros as i64;
-                self.acknowledged.push(Acknowledged { sequence, size: entry.size, sent_micros, arrival_micros });
+                acknowledged.push(Acknowledged { sequence, size: entry.size, sent_micros, arrival_micros });
             }
         }
         if self.in_flight == DataSize::ZERO {
             self.waiting_since = None;
         }
-        if !self.acknowledged.is_empty() {
+        if !acknowledged.is_empty() {
             self.reference = Some(reference);
         }
-        Feedback { acknowledged: &self.acknowledged, lost, in_flight: self.in_flight }
+        Feedback { acknowledged, lost, in_flight: self.in_flight }
     }
 
     /// The entry at `place` is still on its way: the ring grows when feedback on it may come, else it is given up.

@@ -8,7 +8,7 @@ use super::Engine;
 use super::member::Member;
 use super::transmit::Datagram;
 use crate::demux::{DatagramKind, classify};
-use crate::forward::router::Track;
+use crate::forward::router::{Encoding, Track};
 use crate::ids::{PeerId, Ssrc, TrackId};
 use crate::peer::srtp::SrtpOutbound;
 use crate::prefetch::{prefetch, prefetch_start};
@@ -164,6 +164,7 @@ fn fetch_transport(member: &Member, rtp: bool) {
         member.inbound.arrivals.prefetch();
     } else {
         member.outbound.controller.prefetch();
+        member.outbound.allocator.prefetch();
         member.outbound.history.prefetch_recent();
     }
 }
@@ -184,7 +185,7 @@ pub(super) fn of_timers(engine: &Engine, first: PeerId) {
         member.inbound.arrivals.prefetch_report();
         for &(_, track) in &member.inbound.tracks {
             if let Some(track) = engine.tracks.find(track) {
-                prefetch(&track.encodings);
+                prefetch_start(&track.encodings, size_of::<Encoding>());
             }
         }
     }

@@ -235,7 +235,7 @@ fn on_transport_feedback(
     let forgotten = outbound.history.forgotten(feedback.base_sequence);
     let base = feedback.base_sequence.wrapping_add(forgotten);
     let statuses = feedback.statuses_from(usize::from(forgotten));
-    let report = outbound.history.on_feedback(base, feedback.reference_time, statuses);
+    let report = outbound.history.on_feedback(base, feedback.reference_time, statuses, &mut engine.acknowledged);
     outbound.controller.on_feedback(&report, now);
     outbound.estimate_anew(&engine.epoch, now);
     if outbound.allocation_due(now) {

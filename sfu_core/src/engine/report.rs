@@ -50,7 +50,8 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     for id in tracks {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
         let nack_wanted = track.recovers;
-        let only_fir = member.inbound.media(track.mid).is_some_and(|media| media.fir && !media.pli);
+        let (inbound, mid) = (&member.inbound, track.mid);
+        let only_fir = || inbound.media(mid).is_some_and(|media| media.fir && !media.pli);
         for encoding in &mut track.encodings {
             let Some(ssrc) = encoding.ssrc else { continue };
             if nack_wanted {
@@ -63,7 +64,7 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
             if encoding.keyframes.poll_pli(now)
                 && member.rtcp.push(|out| {
                     let number = encoding.keyframes.number();
-                    if only_fir {
+                    if only_fir() {
                         return Fir::of_one(sender, ssrc, number).write(out);
                     }
                     Pli { sender, media: ssrc }.write(out)

@@ -119,7 +119,8 @@ fn feed(
             delta as i32
         })
     });
-    let feedback = history.on_feedback(base as u16, reference as u32, deltas);
+    let mut acknowledged = Vec::new();
+    let feedback = history.on_feedback(base as u16, reference as u32, deltas, &mut acknowledged);
     if let Some(sent) = feedback.acknowledged.iter().map(|packet| packet.sent_micros as u64).max() {
         controller.on_rtt((now - begun).saturating_sub(Duration::from_micros(sent)), now);
     }

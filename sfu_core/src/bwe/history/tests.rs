@@ -5,6 +5,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::units::Nanos;
 
+/// Where feedback writes what arrived; each has its own.
+fn scratch() -> &'static mut Vec<Acknowledged> {
+    Box::leak(Box::default())
+}
+
 fn arrivals(feedback: &Feedback<'_>) -> Vec<(u64, i64)> {
     feedback.acknowledged.iter().map(|packet| (packet.sequence, packet.arrival_micros)).collect()
 }
@@ -21,7 +26,7 @@ fn feedback_tells_what_arrived_when_and_what_was_lost() {
     for _ in 0..4 {
         history.on_sent(1_000, start);
     }
-    let feedback = history.on_feedback(0, 2, [Some(4), None, Some(-2)].into_iter());
+    let feedback = history.on_feedback(0, 2, [Some(4), None, Some(-2)].into_iter(), scratch());
     assert_eq!(arrivals(&feedback), [(65_536, 129_000), (65_538, 128_500)]);
     assert_eq!(feedback.lost, 1);
     assert_eq!(feedback.in_flight, DataSize::bytes(1_000));
@@ -32,11 +37,11 @@ fn a_packet_is_acknowledged_once_and_may_come_after_it_was_lost() {
     let start = Nanos(0);
     let mut history = History::default();
     history.on_sent(500, start);
-    assert_eq!(history.on_feedback(0, 0, [None].into_iter()).lost, 1);
-    assert_eq!(history.on_feedback(0, 0, [None].into_iter()).lost, 0);
-    let feedback = history.on_feedback(0, 0, [Some(0)].into_iter());
+    assert_eq!(history.on_feedback(0, 0, [None].into_iter(), scratch()).lost, 1);
+    assert_eq!(history.on_feedback(0, 0, [None].into_iter(), scratch()).lost, 0);
+    let feedback = history.on_feedback(0, 0, [Some(0)].into_iter(), scratch());
     assert_eq!(feedback.acknowledged.len(), 1);
-    assert!(history.on_feedback(0, 0, [Some(0)].into_iter()).acknowledged.is_empty());
+    assert!(history.on_feedback(0, 0, [Some(0)].into_iter(), scratch()).acknowledged.is_empty());
     assert_eq!(history.in_flight(), DataSize::ZERO);
 }
 
@@ -47,7 +52,7 @@ fn what_the_kernel_did_not_take_is_neither_lost_nor_in_flight() {
     let first = history.on_sent(500, start);
     history.on_sent(500, start);
     history.mark_unsent(first..first + 1);
-    let feedback = history.on_feedback(0, 0, [None, None].into_iter());
+    let feedback = history.on_feedback(0, 0, [None, None].into_iter(), scratch());
     assert_eq!((feedback.lost, feedback.in_flight), (1, DataSize::ZERO));
 }
 
@@ -57,7 +62,7 @@ fn the_reference_time_wraps_and_goes_back() {
     let mut history = History::default();
     let mut arrival = |base, reference| {
         history.on_sent(500, start);
-        history.on_feedback(base, reference, [Some(0)].into_iter()).acknowledged[0].arrival_micros
+        history.on_feedback(base, reference, [Some(0)].into_iter(), scratch()).acknowledged[0].arrival_micros
     };
     assert_eq!(arrival(0, 0xff_ffff), 0xff_ffff * 64_000);
     assert_eq!(arrival(1, 0), 0x100_0000 * 64_000);
@@ -86,13 +91,16 @@ fn feedback_about_nothing_does_not_move_the_time_and_time_that_has_run_out_does_
     let mut history = History::default();
     history.on_sent(500, start);
     for step in 0..1_000 {
-        history.on_feedback(1, u32::wrapping_mul(step, 0x7f_ffff), std::iter::empty());
+        history.on_feedback(1, u32::wrapping_mul(step, 0x7f_ffff), std::iter::empty(), scratch());
     }
     assert_eq!(history.reference, None);
     history.reference = Some(i64::MAX / 64_000);
     for number in 0..4_u16 {
         let reference = (history.reference.expect("it was set") + 0x7f_0000) as u32;
-        assert_eq!(history.on_feedback(number, reference, [Some(i32::MAX)].into_iter()).acknowledged.len(), 1);
+        assert_eq!(
+            history.on_feedback(number, reference, [Some(i32::MAX)].into_iter(), scratch()).acknowledged.len(),
+            1
+        );
         history.on_sent(500, start);
     }
 }
@@ -114,7 +122,7 @@ fn what_feedback_costs_is_bounded_by_what_is_remembered_and_not_by_what_it_claim
             let forgotten = history.forgotten(base);
             let steps = std::cell::Cell::new(0);
             let statuses = claim.statuses_from(usize::from(forgotten)).inspect(|_| steps.set(steps.get() + 1));
-            history.on_feedback(base.wrapping_add(forgotten), 0, statuses);
+            history.on_feedback(base.wrapping_add(forgotten), 0, statuses, scratch());
             assert!(steps.get() <= history.ring.len() + 2, "{} steps, {behind} behind", steps.get());
         }
     }
@@ -136,7 +144,7 @@ proptest! {
             }
             sent += usize::from(burst);
             let base = if step % 2 == 0 { base } else { (step as u16) * 20 };
-            let feedback = history.on_feedback(base, reference, statuses.into_iter());
+            let feedback = history.on_feedback(base, reference, statuses.into_iter(), scratch());
             acknowledged += feedback.acknowledged.len();
             prop_assert!(acknowledged <= sent);
         }
