@@ -184,13 +184,15 @@ pub struct Demux {
     key: UfragKey,
     owners: HashMap<Address, Owner, FoldSeed>,
     by_peer: BTreeMap<PeerId, ArrayVec<SocketAddr, MAX_ADDRESSES_PER_PEER>>,
+    /// Rises whenever an address gets another owner, or none.
+    version: u64,
 }
 
 impl Demux {
     /// An empty table; `key` also orders it.
     pub fn new(key: UfragKey) -> Self {
         let seed = FoldSeed::new(&key);
-        Self { key, owners: HashMap::with_hasher(seed), by_peer: BTreeMap::new() }
+        Self { key, owners: HashMap::with_hasher(seed), by_peer: BTreeMap::new(), version: 0 }
     }
 
     /// The key of the user name fragments.
@@ -223,6 +225,11 @@ impl Demux {
     /// Whose address `source` is. The hot path: once per datagram that is not STUN.
     pub fn peer_at(&self, source: SocketAddr) -> Option<PeerId> {
         self.owners.get(&Address::of(source)).map(|owner| owner.peer)
+    }
+
+    /// As long as this is the same, so are all owners.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Who asked last from `source` although another has proved it.
@@ -261,6 +268,7 @@ impl Demux {
             return false;
         }
         list.push(source);
+        self.version += 1;
         if let Some(former) = self.owners.insert(address, owner) {
             self.forget(former.peer, address);
         }
@@ -277,6 +285,7 @@ impl Demux {
     /// Takes `source` out, whosoever it is.
     pub fn remove(&mut self, source: SocketAddr) {
         let address = Address::of(source);
+        self.version += 1;
         if let Some(former) = self.owners.remove(&address) {
             self.forget(former.peer, address);
         }
@@ -284,6 +293,7 @@ impl Demux {
 
     /// Takes out all that `peer` has.
     pub fn remove_peer(&mut self, peer: PeerId) {
+        self.version += 1;
         for source in self.by_peer.remove(&peer).unwrap_or_default() {
             self.owners.remove(&Address::of(source));
         }

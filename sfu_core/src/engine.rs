@@ -205,9 +205,16 @@ impl Engine {
     /// Takes in what the network brought. Each datagram is decrypted in place.
     pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
         for group in batch.chunks_mut(ahead::GROUP) {
-            self.look_ahead(|engine| ahead::of_datagrams(engine, group));
-            let mut rest = group.iter_mut();
-            while self.guarded(|engine| rest.by_ref().for_each(|next| engine.ingest_one(next, now))).is_none() {}
+            let mut senders = ahead::Senders::default();
+            self.look_ahead(|engine| senders = ahead::of_datagrams(engine, group));
+            let mut rest = group.iter_mut().enumerate();
+            let mut ingest = |engine: &mut Self| {
+                for (place, datagram) in rest.by_ref() {
+                    let sender = senders.of(place, &engine.demux);
+                    engine.ingest_one(datagram, sender, now);
+                }
+            };
+            while self.guarded(&mut ingest).is_none() {}
         }
     }
 
@@ -270,19 +277,22 @@ impl Engine {
         self.version
     }
 
-    fn ingest_one(&mut self, datagram: &mut Datagram<'_>, now: Instant) {
+    /// `sender` is whose address the datagram came from, if that is known already.
+    fn ingest_one(&mut self, datagram: &mut Datagram<'_>, sender: Option<PeerId>, now: Instant) {
         self.serving = Served::Nobody;
         match classify(datagram.bytes) {
-            kind @ (DatagramKind::Rtp | DatagramKind::Rtcp) => match self.demux.peer_at(datagram.source) {
-                Some(peer) => {
-                    self.serve(Served::Peer(peer));
-                    match kind {
-                        DatagramKind::Rtp => path::on_rtp(self, peer, datagram.bytes, now),
-                        _ => feedback::on_rtcp(self, peer, datagram.bytes, now),
+            kind @ (DatagramKind::Rtp | DatagramKind::Rtcp) => {
+                match sender.or_else(|| self.demux.peer_at(datagram.source)) {
+                    Some(peer) => {
+                        self.serve(Served::Peer(peer));
+                        match kind {
+                            DatagramKind::Rtp => path::on_rtp(self, peer, datagram.bytes, now),
+                            _ => feedback::on_rtcp(self, peer, datagram.bytes, now),
+                        }
                     }
+                    None => self.stats.drops.unknown_source += 1,
                 }
-                None => self.stats.drops.unknown_source += 1,
-            },
+            }
             DatagramKind::Stun => control::on_stun(self, datagram, now),
             DatagramKind::Dtls => control::on_dtls(self, datagram, now),
             DatagramKind::Unknown => self.stats.drops.malformed += 1,

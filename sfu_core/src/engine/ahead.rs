@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use super::Engine;
 use super::member::Member;
 use super::transmit::Datagram;
-use crate::demux::{DatagramKind, classify};
+use crate::demux::{DatagramKind, Demux, classify};
 use crate::forward::router::{Encoding, Track};
 use crate::ids::{PeerId, Ssrc, TrackId};
 use crate::peer::srtp::SrtpOutbound;
@@ -42,9 +42,26 @@ struct Media {
     coming: Coming,
 }
 
-/// Fetches what [`Engine::ingest_one`] will touch for each of `group`.
-pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
-    let coming = recognised(engine, group);
+/// Whose address each datagram of a group came from, found on the way: looked up once, not twice.
+#[derive(Default)]
+pub(super) struct Senders {
+    peers: ArrayVec<Option<PeerId>, GROUP>,
+    /// Of the table when they were looked up.
+    version: u64,
+}
+
+impl Senders {
+    /// The sender of the datagram at `place`, unless that is unknown or may have changed since.
+    #[inline]
+    pub(super) fn of(&self, place: usize, demux: &Demux) -> Option<PeerId> {
+        self.peers.get(place).copied().flatten().filter(|_| self.version == demux.version())
+    }
+}
+
+/// Fetches what [`Engine::ingest_one`] will touch for each of `group`, and says who sent it.
+pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) -> Senders {
+    let mut senders = Senders { version: engine.demux.version(), ..Senders::default() };
+    let coming = recognised(engine, group, &mut senders.peers);
     for next in &coming {
         if let Some(member) = engine.peers.find(next.publisher) {
             fetch_member(member, next.rtp.is_some());
@@ -68,18 +85,28 @@ pub(super) fn of_datagrams(engine: &Engine, group: &[Datagram<'_>]) {
             }
         }
     }
+    senders
 }
 
 /// The packets of known senders, those of one stream that follow each other taken as one.
-fn recognised(engine: &Engine, group: &[Datagram<'_>]) -> ArrayVec<Coming, GROUP> {
+fn recognised(
+    engine: &Engine,
+    group: &[Datagram<'_>],
+    senders: &mut ArrayVec<Option<PeerId>, GROUP>,
+) -> ArrayVec<Coming, GROUP> {
     let mut coming: ArrayVec<Coming, GROUP> = ArrayVec::new();
     for datagram in group.iter().take(GROUP) {
         let rtp = match classify(datagram.bytes) {
             DatagramKind::Rtp => header::peek(datagram.bytes).ok().map(|header| (header.ssrc, header.sequence_number)),
             DatagramKind::Rtcp => None,
-            _ => continue,
+            _ => {
+                senders.push(None);
+                continue;
+            }
         };
-        let Some(publisher) = engine.demux.peer_at(datagram.source) else { continue };
+        let publisher = engine.demux.peer_at(datagram.source);
+        senders.push(publisher);
+        let Some(publisher) = publisher else { continue };
         #[cfg(test)]
         assert!(engine.broken_ahead != Some(publisher), "the test wants this to break");
         let stream = rtp.map(|(ssrc, _)| ssrc);
@@ -118,7 +145,7 @@ fn fetch_subscriptions(engine: &Engine, track: &Track, next: &Media) {
     }
     prefetch(&track.payload_types[..track.payload_types.len().min(USUAL_PAYLOAD_TYPES)]);
     for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
-        prefetch(subscription);
+        subscription.prefetch();
     }
     if let Some(encoding) = track.encodings.get(usize::from(next.encoding)) {
         encoding.ring.prefetch(next.sequence_number, next.coming.packets, next.coming.bytes);
@@ -130,7 +157,7 @@ fn fetch_subscribers(engine: &Engine, track: &Track, _next: &Media) {
         room.speakers.prefetch_voices();
     }
     for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
-        subscription.rewriter.prefetch();
+        subscription.rewriter.prefetch_ring();
         if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
             prefetch(&subscriber.outbound.pacer);
             prefetch(&subscriber.pending);

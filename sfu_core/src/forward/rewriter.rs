@@ -21,10 +21,11 @@
 //! source packet has which number, the epoch table the offsets, so a packet can be rewritten again, equal in every bit,
 //! from the ring that all subscribers share.
 
+use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 use super::PacketFacts;
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_start};
 use crate::session::MAX_ENCODINGS;
 use crate::units::NtpTime;
 
@@ -43,6 +44,7 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(3);
 
 /// One stream's numbering for one subscriber.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct Rewriter {
     /// The next index out.
     next: u64,
@@ -54,10 +56,10 @@ pub struct Rewriter {
     last_picture_id: Option<u16>,
     last_tl0: Option<u8>,
     epoch: u32,
-    epochs: [Epoch; MAX_EPOCHS],
     ring: Vec<Entry>,
     /// When the ring was last filled from its beginning, and the index at which it is full again.
     turn: (Instant, u64),
+    epochs: [Epoch; MAX_EPOCHS],
 }
 
 /// When encodings of one track showed the same thing, by their sender reports (RFC 3550 §6.4.1).
@@ -198,9 +200,16 @@ impl Rewriter {
         Some(Source { encoding, sequence, sent: entry.state == State::Sent, index, epoch, offsets })
     }
 
-    /// Fetches what the next packet touches.
+    /// Fetches what the next packet touches first.
     #[inline]
     pub fn prefetch(&self) {
+        prefetch_start(self, offset_of!(Self, epochs));
+    }
+
+    /// Fetches what that leads to, once it is there.
+    #[inline]
+    pub fn prefetch_ring(&self) {
+        prefetch(self.current());
         if !self.ring.is_empty() {
             prefetch(&self.ring[self.place(self.next)]);
         }

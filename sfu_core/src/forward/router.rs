@@ -1,6 +1,7 @@
 //! Who wants a packet: a track with its encodings and its subscriptions. The engine walks a track's subscriptions in the
 //! order in which they were made.
 
+use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
@@ -14,7 +15,7 @@ use super::rewriter::{Rewriter, SwitchClocks};
 use super::selector::Selector;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, ParticipantId, PeerId, Rid, RoomId, Ssrc, TrackId};
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_start};
 use crate::rtp::seq::SequenceUnwrapper;
 use crate::session::{
     Codec, LayerLimit, MAX_ENCODINGS, MAX_PAYLOAD_TYPES, MediaKind, PayloadType, ReceiveMedia, TrackSource,
@@ -125,21 +126,22 @@ pub enum PayloadRoute {
     Nowhere,
 }
 
-/// A track on its way to one subscriber.
+/// A track on its way to one subscriber. In the order written: what every packet touches comes first, see `prefetch.rs`.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Subscription {
     /// Who receives.
     pub subscriber: PeerId,
-    /// In which of its media sections.
-    pub send_index: u8,
     /// The right to it, while there is one.
     pub edge: Option<EdgeRef>,
+    /// In which of its media sections.
+    pub send_index: u8,
     /// Which encoding and temporal layer.
     pub selector: Selector,
-    /// Its own continuous numbering.
-    pub rewriter: Rewriter,
     /// By the track's payload index.
     pub routes: ArrayVec<PayloadRoute, MAX_PAYLOAD_TYPES>,
+    /// Its own continuous numbering.
+    pub rewriter: Rewriter,
     /// The most it may get.
     pub limit: LayerLimit,
     /// The encoding last told in an event.
@@ -147,6 +149,13 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Fetches what the next packet touches.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch_start(self, offset_of!(Self, rewriter));
+        self.rewriter.prefetch();
+    }
+
     /// Whether nothing of the track can go out: the section was made inactive, or takes none of its codecs any more.
     pub fn is_stopped(&self) -> bool {
         self.routes.iter().all(|route| *route == PayloadRoute::Nowhere)
