@@ -217,3 +217,16 @@ fn who_only_publishes_is_asked_again_after_its_own_round_trip_and_not_sooner() {
     assert!(lost > 20, "{lost}");
     assert!(asked <= lost + lost / 10, "{asked} for {lost}");
 }
+
+#[test]
+fn nobody_is_asked_for_keyframes_of_sound() {
+    let mut meeting = Meeting::new(10);
+    let path = Path::round_trip(25 * MS);
+    let alice = Person::keyed(&mut meeting, 1, 1, VideoConfig::default(), path.clone());
+    let bob = Person::keyed(&mut meeting, 2, 1, VideoConfig::default(), path);
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_for(2_000 * MS);
+    let asked = meeting.stats().keyframe_requests_out;
+    meeting.run_for(20_000 * MS);
+    assert_eq!(meeting.stats().keyframe_requests_out, asked);
+}
