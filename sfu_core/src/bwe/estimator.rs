@@ -274,7 +274,7 @@ impl Controller for DelayController {
 /// and a radio that loses a fifth of everything loses a fifth of less, too.
 fn lowered_by_loss(rate: Bitrate, factor: f64, arrived: Option<Bitrate>, queued: bool) -> Bitrate {
     let carried = arrived.filter(|_| !queued).unwrap_or(Bitrate::ZERO);
-    (rate * factor).max(carried.min(rate))
+    (rate * factor).max(carried)
 }
 
 /// Follows the subscriber's own estimate and its receiver reports.

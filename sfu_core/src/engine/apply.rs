@@ -272,8 +272,8 @@ fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Resul
 
 fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result<Reply, Refusal> {
     let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
-    for encoding in &mut track.encodings {
-        encoding.keyframes.want(now);
+    for encoding in 0..track.encodings.len() as u8 {
+        track.want_keyframe(encoding, now);
     }
     let publisher = track.publisher;
     control::wake_publisher(engine, publisher, now);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::resend::MAX_KEEP;
 use crate::forward::router::PayloadRoute;
 use crate::gate::Flow;
 use crate::ids::{PeerId, Ssrc};
@@ -33,6 +34,8 @@ const MAX_FEEDBACKS: usize = 4;
 
 /// For so many round trips packets are kept: lost, asked for, lost again, asked for again.
 const KEPT_ROUND_TRIPS: u32 = 4;
+/// Whoever loses more than this, in 256ths, has to ask so often for some that all of them are kept as long as they are of use.
+const LOSES_MUCH: u8 = 25;
 
 /// What the rest of one datagram may still cost. What goes beyond is counted as `rate_limited` and not looked at.
 struct Allowance {
@@ -131,10 +134,12 @@ fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], n
     for block in blocks {
         member.outbound.on_report_block(block, &mut engine.stats, now);
     }
-    let Some(round_trip) = member.round_trip() else { return };
+    let loses_much = blocks.iter().any(|block| block.fraction_lost > LOSES_MUCH);
+    let asks_for = member.round_trip().map(|round_trip| round_trip * KEPT_ROUND_TRIPS);
+    let Some(span) = loses_much.then_some(MAX_KEEP).or(asks_for) else { return };
     for track in member.outbound.send.iter().filter_map(|send| send.track) {
         if let Some(track) = engine.tracks.find_mut(track) {
-            track.keep_for(round_trip * KEPT_ROUND_TRIPS);
+            track.keep_for(span);
         }
     }
 }
@@ -166,7 +171,11 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let edge = subscription.edge?;
     let source = subscription.rewriter.map_back(sequence)?;
     let routes = subscription.routes.clone();
-    let stored = track.encodings.get(usize::from(source.encoding))?.ring.find(source.sequence)?;
+    let ring = &mut track.encodings.get_mut(usize::from(source.encoding))?.ring;
+    if source.sent && ring.find(source.sequence).is_none() {
+        ring.keep_for(MAX_KEEP); // too late for this one; the next is kept until then
+    }
+    let stored = ring.find(source.sequence)?;
     let PayloadRoute::As { rtx: Some(payload_type), .. } = *routes.get(usize::from(stored.origin.payload_index))?
     else {
         return None;

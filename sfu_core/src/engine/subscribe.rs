@@ -200,14 +200,10 @@ fn start(engine: &mut Engine, track: TrackId, subscriber: PeerId, now: Instant) 
 
 /// Asks for the keyframes that subscriptions with a right wait for.
 pub(super) fn want_keyframes(track: &mut Track, now: Instant) {
-    for subscription in &track.subscriptions {
-        if subscription.edge.is_none() {
-            continue;
-        }
-        if let Some(wanted) = subscription.selector.needs_keyframe()
-            && let Some(encoding) = track.encodings.get_mut(usize::from(wanted))
-        {
-            encoding.keyframes.want(now);
+    for encoding in 0..track.encodings.len() as u8 {
+        let mut entitled = track.subscriptions.iter().filter(|subscription| subscription.edge.is_some());
+        if entitled.any(|subscription| subscription.selector.needs_keyframe() == Some(encoding)) {
+            track.want_keyframe(encoding, now);
         }
     }
 }

@@ -6,6 +6,8 @@ use crate::units::{Bitrate, DataSize};
 
 /// Over this much time the bit rate is measured: long enough for a slow camera, short enough to follow a layer.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
+/// This part of what came by itself may have been repaired: a loss of a third. More is the burst after an outage.
+const MOST_REPAIRED: u64 = 2;
 
 /// The figures of one report block about this encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub struct Reception {
     bytes: DataSize,
     window_started: Option<Instant>,
     window_bytes: DataSize,
+    window_repaired: DataSize,
     bitrate: Bitrate,
 }
 
@@ -61,10 +64,13 @@ impl Reception {
         }
     }
 
-    /// Counts a packet that came as a retransmission: it was received, but says nothing about the pace of the encoding.
+    /// Counts a packet that came as a retransmission: it was received and goes to the subscribers like the others, but when
+    /// it came says nothing about the pace of the encoding.
     pub fn on_repaired(&mut self, payload_len: usize) {
         self.received += 1;
-        self.bytes += DataSize::bytes(payload_len as u64);
+        let size = DataSize::bytes(payload_len as u64);
+        self.bytes += size;
+        self.window_repaired += size;
     }
 
     /// The report since the last report; `None` before the first packet.
@@ -121,10 +127,11 @@ impl Reception {
         self.window_bytes += size;
         let span = now.saturating_duration_since(started);
         if span >= RATE_WINDOW {
-            let measured = Bitrate::of(self.window_bytes, span);
+            let repaired = self.window_repaired.min(DataSize::bytes(self.window_bytes.as_bytes() / MOST_REPAIRED));
+            let measured = Bitrate::of(self.window_bytes + repaired, span);
             let smoothed = if self.bitrate == Bitrate::ZERO { measured } else { (self.bitrate + measured) * 0.5 };
             self.bitrate = smoothed;
-            self.window_bytes = DataSize::ZERO;
+            (self.window_bytes, self.window_repaired) = (DataSize::ZERO, DataSize::ZERO);
             self.window_started = Some(now);
         }
     }
@@ -163,6 +170,31 @@ mod tests {
         }
         assert_eq!(even.jitter_ticks(), 0);
         assert!((440..=480).contains(&uneven.jitter_ticks()), "{}", uneven.jitter_ticks());
+    }
+
+    #[test]
+    fn what_was_repaired_counts_in_the_bit_rate_but_a_burst_of_repairs_hardly() {
+        let mut reception = Reception::default();
+        let begin = start();
+        for n in 0..300u64 {
+            let now = begin + Duration::from_millis(n * 10);
+            if n % 5 == 3 {
+                reception.on_repaired(1_000);
+            } else {
+                reception.on_packet(n, 0, 1_000, 0, now);
+            }
+        }
+        let end = begin + Duration::from_secs(3);
+        let rate = reception.bitrate(end).as_bps();
+        assert!((780_000..=840_000).contains(&rate), "{rate}");
+        for _ in 0..100 {
+            reception.on_repaired(1_000);
+        }
+        for n in 300..360u64 {
+            reception.on_packet(n, 0, 1_000, 0, begin + Duration::from_millis(n * 10));
+        }
+        let rate = reception.bitrate(end).as_bps();
+        assert!((800_000..=1_050_000).contains(&rate), "{rate}");
     }
 
     #[test]

@@ -325,7 +325,9 @@ impl Track {
 
     /// Asks the publisher for a keyframe of `encoding` when the time comes.
     pub fn want_keyframe(&mut self, encoding: u8, now: Instant) {
-        if let Some(encoding) = self.encodings.get_mut(usize::from(encoding)) {
+        let place = usize::from(encoding);
+        // Sound has none: such a request would be repeated for ever.
+        if let Some(encoding) = self.encodings.get_mut(place).filter(|_| self.kind == MediaKind::Video) {
             encoding.keyframes.want(now);
         }
     }

@@ -239,13 +239,16 @@ impl Keyed {
             self.estimator.on_packet(packet.payload.len());
         }
         let receiver = self.receivers.entry(ssrc).or_insert_with(|| Receiver::new(recovers));
-        let Some((sequence, timestamp)) = receiver.on_packet(sequence, packet.header.timestamp, now) else {
+        let Some((sequence, timestamp)) = receiver.on_packet(sequence, packet.header.timestamp, is_rtx, now) else {
             return Some(());
         };
+        let stamp = Stamp::read(payload);
+        if stamp.is_some_and(|stamp| stamp.keyframe && stamp.index == 0) {
+            receiver.on_keyframe();
+        }
         if self.judged {
             let (marker, payload_type) = (packet.header.marker, packet.header.payload_type);
             let picture = PictureNumbers::read(payload).filter(|_| recovers);
-            let stamp = Stamp::read(payload);
             let arrival = Arrival { at: now, departure, sequence, timestamp, marker, payload_type, picture, stamp };
             self.oracle.record(ssrc, arrival);
         }
@@ -330,7 +333,7 @@ impl Keyed {
             if let (false, Some(len)) = (lost.is_empty(), nack::write(sender, media, &lost, &mut out)) {
                 datagrams.push(out[..len].to_vec());
             }
-            if std::mem::take(&mut receiver.wants_keyframe)
+            if receiver.requests_keyframe(now)
                 && let Some(len) = (Pli { sender, media }).write(&mut out)
             {
                 datagrams.push(out[..len].to_vec());

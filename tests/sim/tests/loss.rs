@@ -122,14 +122,40 @@ fn minute_of_heavy_loss(feedback: CongestionFeedback, kbps: u64, seed: u64) -> V
     rates
 }
 
-#[test]
-fn a_fifth_lost_on_every_hop_leaves_ten_frames_a_second_for_as_long_as_it_lasts() {
-    for feedback in [CongestionFeedback::TransportCc, CongestionFeedback::Remb, CongestionFeedback::None] {
-        for (kbps, seed) in [(200, 5), (600, 6), (1_200, 7)] {
+/// Seeds for each bit rate: any small change of timing draws other losses, so one seed that passes says little.
+const HEAVY_LOSS_SEEDS: std::ops::Range<u64> = 100..112;
+
+/// Ten frames a second in every ten seconds. A packet may still be lost as often as anybody asks for it; the picture then
+/// stands until that is given up and a keyframe has come, two or three of ten seconds. Twice in the same ten seconds is too
+/// much for ten frames a second; by chance that may be one window in thousands, and must not be more than one in a hundred.
+fn a_fifth_lost_on_every_hop_leaves_ten_frames_a_second(feedback: CongestionFeedback) {
+    let (mut windows, mut below) = (0, Vec::new());
+    for kbps in [200, 600, 1_200] {
+        for seed in HEAVY_LOSS_SEEDS {
             let rates = minute_of_heavy_loss(feedback, kbps, seed);
-            assert!(rates.iter().all(|rate| *rate >= 10.0), "{feedback:?}, {kbps} kbit/s: {rates:?}");
+            assert!(rates.iter().all(|rate| *rate >= 8.0), "{kbps} kbit/s, seed {seed}: {rates:?}");
+            let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+            assert!(mean >= 13.0, "{kbps} kbit/s, seed {seed}: {rates:?}");
+            windows += rates.len();
+            below.extend(rates.iter().filter(|rate| **rate < 10.0).map(|rate| (kbps, seed, *rate)));
         }
     }
+    assert!(below.len() * 100 <= windows, "of {windows}: {below:?}");
+}
+
+#[test]
+fn a_fifth_lost_on_every_hop_leaves_ten_frames_a_second_with_transport_wide_feedback() {
+    a_fifth_lost_on_every_hop_leaves_ten_frames_a_second(CongestionFeedback::TransportCc);
+}
+
+#[test]
+fn a_fifth_lost_on_every_hop_leaves_ten_frames_a_second_with_remb() {
+    a_fifth_lost_on_every_hop_leaves_ten_frames_a_second(CongestionFeedback::Remb);
+}
+
+#[test]
+fn a_fifth_lost_on_every_hop_leaves_ten_frames_a_second_with_reports_alone() {
+    a_fifth_lost_on_every_hop_leaves_ten_frames_a_second(CongestionFeedback::None);
 }
 
 #[test]
@@ -190,4 +216,17 @@ fn who_only_publishes_is_asked_again_after_its_own_round_trip_and_not_sooner() {
     // Reports and checks are lost too and not asked for; of the repairs a few are lost again.
     assert!(lost > 20, "{lost}");
     assert!(asked <= lost + lost / 10, "{asked} for {lost}");
+}
+
+#[test]
+fn nobody_is_asked_for_keyframes_of_sound() {
+    let mut meeting = Meeting::new(10);
+    let path = Path::round_trip(25 * MS);
+    let alice = Person::keyed(&mut meeting, 1, 1, VideoConfig::default(), path.clone());
+    let bob = Person::keyed(&mut meeting, 2, 1, VideoConfig::default(), path);
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    meeting.run_for(2_000 * MS);
+    let asked = meeting.stats().keyframe_requests_out;
+    meeting.run_for(20_000 * MS);
+    assert_eq!(meeting.stats().keyframe_requests_out, asked);
 }

@@ -307,6 +307,22 @@ fn loss_without_a_queue_never_takes_what_arrives_in_spite_of_it() {
 }
 
 #[test]
+fn a_rate_that_is_below_what_arrives_without_a_queue_rises_to_it() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(100));
+    for step in 0..5_000_u64 / 20 {
+        let now = start + Duration::from_millis(step * 20);
+        controller.on_sent(DataSize::bytes(1_000), now); // 400 kbit/s, as promised
+        if step % 50 == 0 {
+            controller.on_loss_report(30, 20, now);
+            controller.tick(None, now);
+        }
+    }
+    let rate = controller.tick(None, start + Duration::from_secs(5)).target;
+    assert!((Bitrate::kbps(230)..Bitrate::kbps(260)).contains(&rate), "{rate:?}");
+}
+
+#[test]
 fn a_subscriber_whose_clock_jumps_to_its_end_and_back_does_no_harm() {
     let start = start();
     let mut controller = DelayController::new(Bitrate::kbps(1_000));

@@ -14,6 +14,9 @@ const REORDERING: Duration = Duration::from_millis(10);
 const RETRY: Duration = Duration::from_millis(100);
 /// After so many requests a packet is given up, as libwebrtc does.
 const MAX_REQUESTS: u32 = 10;
+/// Between two requests for a keyframe that does not come: it or the request was lost. libwebrtc asks again after 0.2 s or
+/// 3 s, depending on what it waits for.
+const KEYFRAME_RETRY: Duration = Duration::from_secs(1);
 /// Losses remembered; more at once mean an outage that a keyframe must end.
 pub(super) const MAX_MISSING: usize = 500;
 
@@ -35,7 +38,8 @@ pub(super) struct Receiver {
     missing: BTreeMap<u64, Missing>,
     reported: (u64, u64),
     last_sr: Option<(u32, Instant)>,
-    pub(super) wants_keyframe: bool,
+    /// When to ask for a keyframe, while nothing can be shown without one.
+    keyframe_due: Option<Instant>,
 }
 
 impl Receiver {
@@ -51,7 +55,7 @@ impl Receiver {
             missing: BTreeMap::new(),
             reported: (0, 0),
             last_sr: None,
-            wants_keyframe: false,
+            keyframe_due: None,
         }
     }
 
@@ -60,8 +64,15 @@ impl Receiver {
         self.recovers
     }
 
-    /// Takes the numbers of a packet; returns them unwrapped, or `None` when it came before.
-    pub(super) fn on_packet(&mut self, sequence: u16, timestamp: u32, now: Instant) -> Option<(u64, u64)> {
+    /// Takes the numbers of a packet, `repaired` if it came as a retransmission; returns them unwrapped, or `None` when it came
+    /// before.
+    pub(super) fn on_packet(
+        &mut self,
+        sequence: u16,
+        timestamp: u32,
+        repaired: bool,
+        now: Instant,
+    ) -> Option<(u64, u64)> {
         let sequence = self.sequences.unwrap(sequence);
         let highest = *self.highest.get_or_insert_with(|| {
             self.first = sequence;
@@ -73,7 +84,8 @@ impl Receiver {
         } else if self.recovers && self.missing.remove(&sequence).is_none() {
             return None;
         }
-        self.received += 1;
+        // Of the media's own SSRC alone, as in libwebrtc: reports tell what the path loses, repaired or not.
+        self.received += u64::from(!repaired);
         Some((sequence, self.timestamps.unwrap(timestamp)))
     }
 
@@ -89,7 +101,7 @@ impl Receiver {
                 return true;
             }
             if missing.requests >= MAX_REQUESTS {
-                self.wants_keyframe = true;
+                self.keyframe_due.get_or_insert(now);
                 return false;
             }
             due.push(sequence as u16);
@@ -100,8 +112,22 @@ impl Receiver {
         due
     }
 
+    /// A keyframe begins.
+    pub(super) const fn on_keyframe(&mut self) {
+        self.keyframe_due = None;
+    }
+
+    /// Whether to ask for a keyframe now; again and again until one comes.
+    pub(super) fn requests_keyframe(&mut self, now: Instant) -> bool {
+        let due = self.keyframe_due.is_some_and(|at| at <= now);
+        if due {
+            self.keyframe_due = Some(now + KEYFRAME_RETRY);
+        }
+        due
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.missing.values().map(|missing| missing.next_request).min()
+        self.missing.values().map(|missing| missing.next_request).chain(self.keyframe_due).min()
     }
 
     /// What came since the last report (RFC 3550 §6.4.1).
@@ -130,7 +156,7 @@ impl Receiver {
         }
         if self.missing.len() + (lost.end - lost.start) as usize > MAX_MISSING {
             self.missing.clear();
-            self.wants_keyframe = true;
+            self.keyframe_due.get_or_insert(now);
             return;
         }
         let missing = Missing { next_request: now + REORDERING, requests: 0 };

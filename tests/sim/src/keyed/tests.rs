@@ -91,14 +91,14 @@ fn a_lost_packet_is_asked_for_after_a_while_and_again_until_it_comes() {
     let now = Clock::new().now();
     let mut receiver = Receiver::new(true);
     for sequence in [10, 11, 14] {
-        assert!(receiver.on_packet(sequence, 0, now).is_some());
+        assert!(receiver.on_packet(sequence, 0, false, now).is_some());
     }
     assert!(receiver.requests(now).is_empty(), "it may only be late");
     assert_eq!(receiver.requests(now + 10 * MS), [12, 13]);
-    assert!(receiver.on_packet(12, 0, now).is_some());
+    assert!(receiver.on_packet(12, 0, false, now).is_some());
     assert_eq!(receiver.requests(now + 50 * MS), []);
     assert_eq!(receiver.requests(now + 110 * MS), [13]);
-    assert!(receiver.on_packet(12, 0, now).is_none(), "it came before");
+    assert!(receiver.on_packet(12, 0, false, now).is_none(), "it came before");
 }
 
 #[test]
