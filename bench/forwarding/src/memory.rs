@@ -17,7 +17,7 @@ use crate::engine_rows::{Load, SEED};
 pub(crate) const RECORD: &str = "--record";
 pub(crate) const REPLAY: &str = "--replay";
 /// Rooms of three: enough that the engine's fixed part does not count.
-const ROOMS: u32 = 50;
+const ROOMS: u32 = 200;
 /// Long enough that every ring is full.
 const MEDIA: Duration = Duration::from_secs(5);
 
