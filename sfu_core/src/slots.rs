@@ -1,6 +1,8 @@
 //! A table whose ids stay valid for one inhabitant only: slot and generation. Iteration is in slot order, so that a run
 //! with the same seed makes the same decisions.
 
+use crate::prefetch::prefetch;
+
 /// An id that [`Slots`] can hand out.
 pub trait SlotId: Copy {
     /// Makes the id of the `generation`-th inhabitant of `slot`.
@@ -96,6 +98,14 @@ impl<I: SlotId, T> Slots<I, T> {
         self.free.push(id.slot());
         self.len -= 1;
         Some(value)
+    }
+
+    /// Fetches where [`find`](Self::find) looks first.
+    #[inline]
+    pub fn prefetch(&self, id: I) {
+        if let Some(slot) = self.slots.get(id.slot() as usize) {
+            prefetch(&slot.generation);
+        }
     }
 
     /// The value of this id.

@@ -129,12 +129,15 @@ fn find_media(engine: &Engine, coming: &[Coming]) -> ArrayVec<Media, GROUP> {
         fetch_transport(member, coming.rtp.is_some());
         let Some((ssrc, sequence_number)) = coming.rtp else { continue };
         let Some(source) = member.inbound.source_of(ssrc) else { continue };
-        let Some(track) = engine.tracks.find(source.track) else { continue };
+        engine.tracks.prefetch(source.track);
+        media.push(Media { track: source.track, encoding: source.encoding, sequence_number, coming });
+    }
+    for next in &media {
+        let Some(track) = engine.tracks.find(next.track) else { continue };
         track.prefetch();
-        if let Some(encoding) = track.encodings.get(usize::from(source.encoding)) {
+        if let Some(encoding) = track.encodings.get(usize::from(next.encoding)) {
             prefetch(encoding);
         }
-        media.push(Media { track: source.track, encoding: source.encoding, sequence_number, coming });
     }
     media
 }
@@ -191,7 +194,7 @@ fn fetch_transport(member: &Member, rtp: bool) {
         member.inbound.arrivals.prefetch();
     } else {
         member.outbound.controller.prefetch();
-        member.outbound.allocator.prefetch();
+        member.outbound.prefetch_estimate();
         member.outbound.history.prefetch_recent();
     }
 }

@@ -14,7 +14,7 @@ use crate::rtp::header::Packet;
 use crate::rtp::{av1, h264, red, vp8, vp9};
 use crate::session::{Codec, MediaKind};
 use crate::slots::Slots;
-use crate::units::{DataSize, Epoch};
+use crate::units::{DataSize, Nanos};
 
 use super::inbound::{Resolved, Source};
 use super::member::Member;
@@ -38,13 +38,13 @@ pub(super) fn note_arrival(
     packet: &Packet<'_>,
     extensions: &Extensions<'_>,
     len: usize,
-    epoch: &Epoch,
+    at: Nanos,
     now: Instant,
 ) {
     if let Some(number) = extensions.transport_cc {
         let size = DataSize::bytes(len as u64);
         publisher.inbound.last_ssrc = packet.header.ssrc;
-        publisher.inbound.arrivals.on_packet(number, size, epoch.micros_at(now), now);
+        publisher.inbound.arrivals.on_packet(number, size, at.as_micros(), now);
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn store(
     source: Source,
     packet: &Packet<'_>,
     extensions: &Extensions<'_>,
-    epoch: &Epoch,
+    at: Nanos,
     now: Instant,
 ) -> Option<Incoming> {
     let (payload_index, codec, rtx) = track.payload_index(packet.header.payload_type)?;
@@ -117,7 +117,7 @@ pub(super) fn store(
         video_orientation: extensions.video_orientation,
         vp8: facts.vp8,
     };
-    let arrival_ticks = epoch.micros_at(now) * clock_rate / 1_000_000;
+    let arrival_ticks = at.as_micros() * clock_rate / 1_000_000;
     if rtx {
         encoding.reception.on_repaired(payload.len());
     } else {

@@ -141,6 +141,10 @@ pub(crate) struct Outbound {
     pub(crate) padding: PaddingCredit,
     /// What the controller said last.
     pub(crate) estimate: Estimate,
+    /// The pace of what is sent although it exceeds the estimate; zero when nothing is.
+    promised: Bitrate,
+    /// When the layers were last chosen, and for which estimate.
+    allocated: Option<(Instant, Estimate)>,
     pub(crate) report_at: Option<Instant>,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) allocator: Allocator,
@@ -151,16 +155,20 @@ pub(crate) struct Outbound {
     next_sent_report: usize,
     rtx_budget: RtxBudget,
     pub(crate) recent_resends: RecentResends,
-    /// The pace of what is sent although it exceeds the estimate; zero when nothing is.
-    promised: Bitrate,
-    /// When the layers were last chosen, and for which estimate.
-    allocated: Option<(Instant, Estimate)>,
 }
 
 /// Sender reports remembered: a few seconds of the sections of one peer.
 const SENT_REPORTS: usize = 32;
 
 impl Outbound {
+    /// Fetches what an estimate touches, beside the controller's own.
+    #[inline]
+    pub(crate) fn prefetch_estimate(&self) {
+        prefetch(&self.promised);
+        prefetch(&self.allocated);
+        self.allocator.prefetch();
+    }
+
     /// Fetches what a packet that leaves touches.
     #[inline]
     pub(crate) fn prefetch(&self) {

@@ -55,13 +55,14 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
     let Ok(packet) = Packet::parse(plain) else {
         return engine.stats.drops.malformed += 1;
     };
+    let at = engine.epoch.nanos_at(now);
     let Some(publisher) = engine.peers.find_mut(from) else { return };
     let extensions = packet.extensions.read(&publisher.inbound.extensions);
-    intake::note_arrival(publisher, &packet, &extensions, plain.len(), &engine.epoch, now);
+    intake::note_arrival(publisher, &packet, &extensions, plain.len(), at, now);
     let Some((track, source)) = intake::find_track(publisher, &mut engine.tracks, &packet, &extensions) else {
         return engine.stats.drops.not_published += 1;
     };
-    let Some(incoming) = intake::store(track, source, &packet, &extensions, &engine.epoch, now) else {
+    let Some(incoming) = intake::store(track, source, &packet, &extensions, at, now) else {
         return; // a repeat, or a probe
     };
     intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers, now);
@@ -76,7 +77,6 @@ pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now:
     if muted {
         return;
     }
-    let at = engine.epoch.nanos_at(now);
     let heard = extensions.audio_level.is_none_or(|level| engine.on_audio_level(room, source.track, level, now));
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     if heard {

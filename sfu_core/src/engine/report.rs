@@ -50,8 +50,8 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     for id in tracks {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
         let nack_wanted = track.recovers;
-        let (inbound, mid) = (&member.inbound, track.mid);
-        let only_fir = || inbound.media(mid).is_some_and(|media| media.fir && !media.pli);
+        let (inbound, mid) = (&member.inbound, &track.mid);
+        let only_fir = || inbound.media(*mid).is_some_and(|media| media.fir && !media.pli);
         for encoding in &mut track.encodings {
             let Some(ssrc) = encoding.ssrc else { continue };
             if nack_wanted {
