@@ -304,7 +304,7 @@ impl Engine {
         while let Some((id, at)) = self.timers.pop_due() {
             if fetched == 0 {
                 fetched = ahead::GROUP;
-                ahead::of_timers(self, id);
+                self.look_ahead(|engine| ahead::of_timers(engine, id));
             }
             fetched -= 1;
             let Some(member) = self.peers.find_mut(id) else { continue };

@@ -202,6 +202,8 @@ fn fetch_transport(member: &Member, rtp: bool) {
 /// Fetches what [`super::report`] will touch for `first` and those whose timers come next.
 pub(super) fn of_timers(engine: &Engine, first: PeerId) {
     let peers: ArrayVec<PeerId, GROUP> = std::iter::once(first).chain(engine.timers.coming()).take(GROUP).collect();
+    #[cfg(test)]
+    assert!(engine.broken_ahead.is_none_or(|broken| !peers.contains(&broken)), "the test wants this to break");
     let members = || peers.iter().filter_map(|&id| engine.peers.find(id));
     for member in members() {
         prefetch(&member.link);

@@ -183,11 +183,14 @@ fn a_second_panic_while_the_room_is_cleared_ends_neither_the_worker_nor_another_
 
 #[test]
 fn a_fault_while_fetching_ahead_ends_no_room_and_stops_nothing() {
-    for step in ["ingest", "flush"] {
+    for step in ["ingest", "tick", "flush"] {
         let mut two = Two::new();
-        let whom = if step == "ingest" { two.alice } else { two.bob };
+        let whom = if step == "flush" { two.bob } else { two.alice };
         two.serve_the_other_room();
         two.rig.break_ahead_of(whom);
+        if step == "tick" {
+            two.rig.advance(Duration::from_secs(2));
+        }
         for number in 2..5 {
             let word = b"on".to_vec();
             assert_eq!(two.rig.send_audio(two.alice, number, b"on"), [(two.bob, word.clone())], "{step}");
