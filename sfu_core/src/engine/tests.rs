@@ -17,6 +17,7 @@ mod joins;
 mod limits;
 mod renegotiation;
 mod rig;
+mod rings;
 mod told;
 mod witness;
 
