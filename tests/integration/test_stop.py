@@ -54,7 +54,7 @@ def _end_of(process: subprocess.Popen[str], thread: int | None) -> float:
     began = time.monotonic()
     if thread is not None:
         while time.monotonic() - began < HANG_S and os.waitpid(thread, os.WNOHANG | _WAIT_FOR_ANY_THREAD)[0] == 0:
-            time.sleep(0.01)
+            time.sleep(0.01)  # a tracer can wait for a thread, but not for so long and no longer
     process.wait(max(0.1, HANG_S - (time.monotonic() - began)))
     return time.monotonic() - began
 

@@ -30,15 +30,16 @@ impl Aead {
     /// AES-128-GCM or AES-256-GCM, for a key of 16 or 32 bytes.
     pub(super) fn new(key: &[u8]) -> Self {
         assert!(matches!(key.len(), 16 | 32), "key_len() says 16 or 32 bytes");
-        let mut context: Box<MaybeUninit<EVP_AEAD_CTX>> = Box::new_uninit();
-        // SAFETY: the algorithms are constants of the library; `init` writes the whole context, or fails and leaves nothing
+        // Zeros first: `init` need not write what its algorithm does not use.
+        let mut context = Box::new(MaybeUninit::<EVP_AEAD_CTX>::zeroed());
+        // SAFETY: the algorithms are constants of the library; `init` makes the context ready, or fails and leaves nothing
         // behind that would have to be released.
         let initialised = unsafe {
             let algorithm = if key.len() == 32 { EVP_aead_aes_256_gcm() } else { EVP_aead_aes_128_gcm() };
             EVP_AEAD_CTX_init(context.as_mut_ptr(), algorithm, key.as_ptr(), key.len(), TAG_LEN, ptr::null_mut())
         };
         assert!(initialised == 1, "the key has the length that its algorithm asks for");
-        // SAFETY: it was initialised.
+        // SAFETY: every byte was written, and `init` succeeded.
         Self(unsafe { context.assume_init() })
     }
 
