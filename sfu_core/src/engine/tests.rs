@@ -23,6 +23,16 @@ mod witness;
 
 use rig::{Rig, mid};
 
+/// Participant 1 publishes a camera, which participant 2 receives and may receive.
+fn camera_call() -> (Rig, PeerId, PeerId, TrackId) {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let track = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "v", track);
+    rig.allow(track, bob);
+    (rig, alice, bob, track)
+}
+
 #[test]
 fn a_packet_reaches_whom_an_edge_allows_and_nobody_else() {
     let mut rig = Rig::new();
@@ -60,11 +70,7 @@ fn numbers_are_continuous_across_a_revocation_and_never_used_twice() {
 
 #[test]
 fn a_packet_that_waits_when_its_edge_ends_never_leaves() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, track) = camera_call();
     // A keyframe far larger than one pacing group: most of it waits.
     for n in 0..100 {
         rig.ingest_video(alice, n, n == 0, 1_100);
@@ -110,11 +116,7 @@ fn everyone_with_an_inbound_edge_is_in_the_roster() {
 
 #[test]
 fn a_lost_packet_is_sent_again_as_a_retransmission_of_its_own_number() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, _) = camera_call();
     for n in 0..3 {
         rig.ingest_video(alice, n, n == 0, 500);
     }
@@ -177,11 +179,7 @@ fn lost_sound_is_asked_for_where_that_was_agreed_and_goes_out_late_under_its_own
 
 #[test]
 fn who_comes_back_on_another_path_gets_a_keyframe_without_asking() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, _) = camera_call();
     rig.ingest_video(alice, 0, true, 500);
     rig.advance(Duration::from_secs(2));
     let before = rig.stats().keyframe_requests_out;
@@ -223,11 +221,7 @@ fn nothing_waits_for_who_is_not_connected_yet_and_a_keyframe_is_asked_for_when_t
 
 #[test]
 fn what_waits_for_somebody_who_went_is_counted_as_without_a_route() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, _) = camera_call();
     rig.ingest_video(alice, 0, true, 500);
     rig.lose_route(bob);
     assert_eq!(rig.flush(), []);
@@ -370,11 +364,7 @@ fn a_track_of_another_kind_or_room_cannot_be_subscribed() {
 
 #[test]
 fn a_downlink_is_filled_up_until_the_higher_encoding_fits_and_only_with_what_may_go_there() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, track) = camera_call();
     let (mut filled, mut high, mut number) = (0, 0, 0);
     for frame in 0..900u16 {
         // 290 kbit/s and 2.9 Mbit/s, with keyframes on both; 2 Mbit/s are known to fit.

@@ -70,11 +70,7 @@ fn an_encrypted_track_without_descriptors_starts_with_any_frame_and_a_keyframe_i
 
 #[test]
 fn a_track_in_the_clear_does_not_wait_for_a_descriptor() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, _, _) = camera_call();
     rig.ingest_video(alice, 0, false, 300);
     assert_eq!(rig.flush(), []);
     rig.ingest_video(alice, 1, true, 300);

@@ -15,11 +15,7 @@ use crate::session::{CongestionFeedback, LayerLimit, SendMedia};
 
 /// Alice's camera at Bob's, with so many packets sent and gone out.
 fn watched(packets: u16) -> (Rig, PeerId, PeerId, Vec<u16>) {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, _) = camera_call();
     let mut numbers = Vec::new();
     for n in 0..packets {
         rig.ingest_video(alice, n, n == 0, 1_100);
@@ -133,11 +129,7 @@ fn a_keyframe_that_nobody_waits_for_any_more_is_not_asked_for_again() {
     };
     let ways: [fn(&mut Rig, TrackId, PeerId); 3] = [take_the_right, take_the_wire, take_the_peer];
     for (way, leave) in ways.into_iter().enumerate() {
-        let mut rig = Rig::new();
-        let (alice, bob) = (rig.join(1), rig.join(2));
-        let track = rig.publish(alice, "v", TrackSource::Camera);
-        rig.subscribe(bob, "v", track);
-        rig.allow(track, bob);
+        let (mut rig, alice, bob, track) = camera_call();
         rig.ingest_video(alice, 0, false, 500);
         rig.advance(Duration::from_millis(100));
         assert_eq!(rig.stats().keyframe_requests_out, 1);
@@ -149,11 +141,7 @@ fn a_keyframe_that_nobody_waits_for_any_more_is_not_asked_for_again() {
 
 #[test]
 fn the_keyframe_of_a_layer_that_is_no_longer_the_target_is_not_asked_for_again() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, track) = camera_call();
     // The higher layer is there, but its keyframe never comes; the lower one is forwarded.
     for n in 0..40 {
         rig.ingest_video(alice, n, n == 0, 500);
@@ -299,11 +287,7 @@ fn a_datagram_of_rtcp_costs_no_more_than_its_allowance_and_the_rest_is_counted()
 
 #[test]
 fn what_waits_until_it_is_too_late_is_counted_as_that() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, _, _) = camera_call();
     for n in 0..100 {
         rig.ingest_video(alice, n, n == 0, 1_100);
     }
@@ -337,11 +321,7 @@ fn a_sender_report_tells_of_the_medias_ssrc_and_not_of_its_retransmissions() {
 
 #[test]
 fn a_small_retransmission_is_paced_with_its_headers() {
-    let mut rig = Rig::new();
-    let (alice, bob) = (rig.join(1), rig.join(2));
-    let track = rig.publish(alice, "v", TrackSource::Camera);
-    rig.subscribe(bob, "v", track);
-    rig.allow(track, bob);
+    let (mut rig, alice, bob, _) = camera_call();
     for n in 0..60 {
         rig.ingest_video(alice, n, n == 0, 20);
         rig.advance(Duration::from_millis(10));

@@ -19,11 +19,7 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        let mut rig = Rig::new();
-        let (alice, bob) = (rig.join(1), rig.join(2));
-        let track = rig.publish(alice, "v", TrackSource::Camera);
-        rig.subscribe(bob, "v", track);
-        rig.allow(track, bob);
+        let (rig, alice, bob, track) = camera_call();
         Self { rig, alice, bob, track, sent: 0 }
     }
 
