@@ -9,7 +9,6 @@ pub mod command;
 pub mod event;
 pub mod transmit;
 
-mod ahead;
 mod allocate;
 mod apply;
 mod batch;
@@ -20,10 +19,12 @@ mod feedback;
 mod flush;
 mod hearing;
 mod inbound;
+mod ingest;
 mod intake;
 mod joining;
 #[cfg(any(test, feature = "simulation"))]
 mod keyed;
+mod lookahead;
 mod member;
 mod outbound;
 mod path;
@@ -40,7 +41,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::bwe::history::{Acknowledged, MAX_ACKNOWLEDGED};
-use crate::demux::{DatagramKind, Demux, UfragKey, classify};
+use crate::demux::{Demux, UfragKey};
 use crate::forward::router::Track;
 use crate::gate::Gate;
 use crate::gate::data_witness::DataWitness;
@@ -204,17 +205,8 @@ impl Engine {
 
     /// Takes in what the network brought. Each datagram is decrypted in place.
     pub fn ingest(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
-        for group in batch.chunks_mut(ahead::GROUP) {
-            let mut senders = ahead::Senders::default();
-            self.look_ahead(|engine| senders = ahead::of_datagrams(engine, group));
-            let mut rest = group.iter_mut().enumerate();
-            let mut ingest = |engine: &mut Self| {
-                for (place, datagram) in rest.by_ref() {
-                    let sender = senders.of(place, &engine.demux);
-                    engine.ingest_one(datagram, sender, now);
-                }
-            };
-            while self.guarded(&mut ingest).is_none() {}
+        for part in batch.chunks_mut(ingest::MAX_TOGETHER) {
+            ingest::ingest(self, part, now);
         }
     }
 
@@ -223,7 +215,7 @@ impl Engine {
         if self.peers.find(bot).is_some_and(|member| member.peer().is_none()) {
             self.guarded(|engine| {
                 engine.serve(Served::Peer(bot));
-                path::on_clear_rtp(engine, bot, packet, now);
+                path::on_rtp(engine, bot, packet, now);
             });
         }
     }
@@ -277,34 +269,12 @@ impl Engine {
         self.version
     }
 
-    /// `sender` is whose address the datagram came from, if that is known already.
-    fn ingest_one(&mut self, datagram: &mut Datagram<'_>, sender: Option<PeerId>, now: Instant) {
-        self.serving = Served::Nobody;
-        match classify(datagram.bytes) {
-            kind @ (DatagramKind::Rtp | DatagramKind::Rtcp) => {
-                match sender.or_else(|| self.demux.peer_at(datagram.source)) {
-                    Some(peer) => {
-                        self.serve(Served::Peer(peer));
-                        match kind {
-                            DatagramKind::Rtp => path::on_rtp(self, peer, datagram.bytes, now),
-                            _ => feedback::on_rtcp(self, peer, datagram.bytes, now),
-                        }
-                    }
-                    None => self.stats.drops.unknown_source += 1,
-                }
-            }
-            DatagramKind::Stun => control::on_stun(self, datagram, now),
-            DatagramKind::Dtls => control::on_dtls(self, datagram, now),
-            DatagramKind::Unknown => self.stats.drops.malformed += 1,
-        }
-    }
-
     fn work_due(&mut self, now: Instant) {
         let mut fetched = 0;
         while let Some((id, at)) = self.timers.pop_due() {
             if fetched == 0 {
-                fetched = ahead::GROUP;
-                self.look_ahead(|engine| ahead::of_timers(engine, id));
+                fetched = lookahead::TIMERS;
+                self.look_ahead(|engine| lookahead::of_timers(engine, id));
             }
             fetched -= 1;
             let Some(member) = self.peers.find_mut(id) else { continue };

@@ -31,6 +31,15 @@ pub fn prefetch_start<T>(value: &T, bytes: usize) {
     }
 }
 
+/// Asks for all lines of the `T` that is at `place`, or would be: nothing is read that the program could see.
+#[inline]
+pub fn prefetch_bytes<T>(place: *const T) {
+    for offset in (0..size_of::<T>()).step_by(LINE) {
+        prefetch_line(place.cast::<u8>().wrapping_add(offset));
+    }
+    prefetch_place(place);
+}
+
 /// Asks for the lines of the `T` that is at `place`, or would be: nothing is read that the program could see.
 #[inline]
 pub fn prefetch_place<T>(place: *const T) {

@@ -56,16 +56,21 @@ fn take(left: &mut usize, drops: &mut Drops) -> bool {
     rest.is_some()
 }
 
-/// One authenticated or forged RTCP datagram from an address that `from` has authenticated.
-pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
-    let Some(srtp) = engine.peers.find_mut(from).and_then(|member| member.peer_mut()?.srtp.as_mut()) else {
-        return engine.stats.drops.unauthenticated += 1;
-    };
-    let plain = match srtp.inbound.unprotect_rtcp(datagram) {
-        Ok(len) => &datagram[..len],
-        Err(SrtpError::Replayed) => return engine.stats.drops.replayed += 1,
-        Err(_) => return engine.stats.drops.unauthenticated += 1,
-    };
+/// Opens one authentic or forged RTCP datagram, in place, from an address that `from` has authenticated. What is left of it is
+/// in the clear.
+pub(super) fn open(engine: &mut Engine, from: PeerId, datagram: &mut [u8]) -> Option<usize> {
+    let srtp = engine.peers.find_mut(from).and_then(|member| member.peer_mut()?.srtp.as_mut());
+    let drops = &mut engine.stats.drops;
+    match srtp.map(|srtp| srtp.inbound.unprotect_rtcp(datagram)) {
+        Some(Ok(len)) => return Some(len),
+        Some(Err(SrtpError::Replayed)) => drops.replayed += 1,
+        Some(Err(_)) | None => drops.unauthenticated += 1,
+    }
+    None
+}
+
+/// A compound packet in the clear (RFC 3550 §6.1).
+pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Instant) {
     let mut allowance = Allowance::WHOLE;
     if rtcp::visit(plain, |packet| on_packet(engine, from, packet, &mut allowance, now)).is_err() {
         engine.stats.drops.malformed += 1;

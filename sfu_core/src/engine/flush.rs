@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::ahead;
 use super::batch::{BatchWriter, Route};
+use super::lookahead::{self, PEER_STAGES};
 use super::member::{Link, Member};
 use super::path::{self, Exit, Moment};
 use super::probe;
@@ -20,13 +20,12 @@ const IDLE: Duration = Duration::from_millis(500);
 pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
     let at = Moment::new(&engine.epoch, now);
-    for group in flushing.chunks(ahead::GROUP) {
-        engine.look_ahead(|engine| ahead::of_peers(engine, group));
-        for &id in group {
-            engine.serve(Served::Peer(id));
-            while flush_peer(engine, id, sink, at) {
-                transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
-            }
+    for place in 0..flushing.len() {
+        lookahead::advance(engine, &PEER_STAGES, &mut flushing, place);
+        let id = flushing[place];
+        engine.serve(Served::Peer(id));
+        while flush_peer(engine, id, sink, at) {
+            transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
         }
     }
     engine.serving = Served::Nobody;

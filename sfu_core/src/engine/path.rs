@@ -1,7 +1,7 @@
 //! The journey of one packet. READ THIS FIRST.
 //!
-//! In: [`on_rtp`] decrypts a datagram in place, stores it once in its encoding's ring and puts a small note about it into the
-//! queue of every subscription that wants it. Out: [`leave`] takes a note whose turn has come, asks the gate, writes the
+//! In: [`open`] decrypts a datagram in place; [`on_rtp`] stores it once in its encoding's ring and puts a small note about it
+//! into the queue of every subscription that wants it. Out: [`leave`] takes a note whose turn has come, asks the gate, writes the
 //! packet for that one subscriber, stamps and seals it. Nothing is copied or sealed for a packet that does not leave.
 
 use std::time::Instant;
@@ -33,23 +33,19 @@ use super::{Engine, Pending};
 /// What headers, extensions and tag add to a payload, for the pacer.
 pub(super) const HEADERS: u16 = 44;
 
-/// One authenticated or forged datagram that looks like RTP, from an address that `from` has authenticated.
-pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], now: Instant) {
-    let Some(publisher) = engine.peers.find_mut(from) else {
-        return engine.stats.drops.unknown_source += 1;
+/// Opens one authentic or forged datagram that looks like RTP, in place, from an address that `from` has authenticated. What is
+/// left of it is in the clear.
+pub(super) fn open(engine: &mut Engine, from: PeerId, datagram: &mut [u8]) -> Option<usize> {
+    let srtp = engine.peers.find_mut(from).and_then(|member| member.peer_mut()?.srtp.as_mut());
+    let Some(srtp) = srtp else {
+        engine.stats.drops.unauthenticated += 1;
+        return None;
     };
-    let Some(srtp) = publisher.peer_mut().and_then(|peer| peer.srtp.as_mut()) else {
-        return engine.stats.drops.unauthenticated += 1;
-    };
-    let plain = match srtp.inbound.unprotect_rtp(datagram) {
-        Ok(len) => &datagram[..len],
-        Err(error) => return count_refused(&mut engine.stats.drops, error),
-    };
-    on_clear_rtp(engine, from, plain, now);
+    srtp.inbound.unprotect_rtp(datagram).map_err(|error| count_refused(&mut engine.stats.drops, error)).ok()
 }
 
-/// The same for a packet that is in the clear: from a decrypted datagram, or from a bot in this process.
-pub(super) fn on_clear_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Instant) {
+/// A packet in the clear: from a datagram that was opened, or from a bot in this process.
+pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Instant) {
     engine.stats.rtp_packets_in += 1;
     engine.stats.rtp_bytes_in += plain.len() as u64;
     let Ok(packet) = Packet::parse(plain) else {

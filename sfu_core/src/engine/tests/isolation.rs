@@ -205,7 +205,7 @@ fn a_fault_while_fetching_ahead_ends_no_room_and_stops_nothing() {
 #[test]
 fn a_fault_in_the_flush_of_a_second_group_ends_one_room_only() {
     let mut rig = Rig::new();
-    let everyone: Vec<_> = (1..=2 * ahead::GROUP as u64)
+    let everyone: Vec<_> = (1..=2 * lookahead::PEER_STAGES.len() as u64 + 8)
         .map(|n| {
             if n > 1 {
                 rig.new_room();
@@ -223,7 +223,7 @@ fn a_fault_in_the_flush_of_a_second_group_ends_one_room_only() {
     for (_, publisher, _) in &everyone {
         rig.send_unseen(*publisher, 1);
     }
-    let (broken, _, culprit) = everyone[ahead::GROUP + 3];
+    let (broken, _, culprit) = everyone[11];
     rig.break_for(Served::Peer(culprit));
     let mut reached: Vec<_> = rig.flush().iter().map(|seen| seen.to).collect();
     reached.sort_unstable();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::*;
+use crate::demux::{DatagramKind, classify};
 use crate::engine::member::Link;
 use crate::engine::transmit::TransmitBatch;
 use crate::ids::{Mid, ParticipantId, Ssrc};
