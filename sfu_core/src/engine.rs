@@ -37,6 +37,7 @@ mod snapshot;
 mod subscribe;
 mod timers;
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -57,9 +58,10 @@ use command::{Command, Refusal, Reply};
 use entropy::Entropy;
 use event::Event;
 use hearing::{Heard, Hearing};
+use lookahead::TIMER_STAGES;
 use member::Member;
 use room::Room;
-use timers::Timers;
+use timers::{Due, Timers};
 use transmit::{Datagram, Sink};
 
 pub use inbound::{MAX_SOURCES, MAX_TRACKS_PER_PEER};
@@ -124,6 +126,8 @@ pub struct Engine {
     /// What both are told.
     hearing: Hearing,
     timers: Timers,
+    /// Scratch of [`tick`](Self::tick).
+    due: Due,
     pending: Pending,
     /// Scratch of [`flush`](Self::flush): the pending list of this turn.
     flushing: Vec<PeerId>,
@@ -183,6 +187,7 @@ impl Engine {
             data_witness: DataWitness::default(),
             hearing: Hearing::default(),
             timers: Timers::default(),
+            due: Due::default(),
             pending: Pending::default(),
             flushing: Vec::new(),
             writer: BatchWriter::new(),
@@ -238,11 +243,15 @@ impl Engine {
 
     /// Does what has come due and says when there is something to do next.
     pub fn tick(&mut self, now: Instant) -> Instant {
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
         let peers = &self.peers;
         let armed = peers.iter().filter_map(|(id, member)| Some((member.armed?, id)));
-        self.timers.begin_turn(peers.len(), armed, now);
+        self.timers.begin_turn(peers.len(), armed, &mut due, now);
         self.guarded(|engine| control::advance_handshakes(engine, now));
-        while self.guarded(|engine| engine.work_due(now)).is_none() {}
+        let mut places = 0..due.peers.len();
+        while self.guarded(|engine| engine.work_due(&mut due, &mut places, now)).is_none() {}
+        self.due = due;
         flush::next_deadline(self, now)
     }
 
@@ -269,14 +278,10 @@ impl Engine {
         self.version
     }
 
-    fn work_due(&mut self, now: Instant) {
-        let mut fetched = 0;
-        while let Some((id, at)) = self.timers.pop_due() {
-            if fetched == 0 {
-                fetched = lookahead::TIMERS;
-                self.look_ahead(|engine| lookahead::of_timers(engine, id));
-            }
-            fetched -= 1;
+    fn work_due(&mut self, due: &mut Due, places: &mut Range<usize>, now: Instant) {
+        for place in places {
+            lookahead::advance(self, &TIMER_STAGES, &mut due.peers, place);
+            let (id, at) = (due.peers[place], due.deadlines[place]);
             let Some(member) = self.peers.find_mut(id) else { continue };
             if member.armed != Some(at) {
                 continue;

@@ -1,7 +1,9 @@
 //! A table whose ids stay valid for one inhabitant only: slot and generation. Iteration is in slot order, so that a run
 //! with the same seed makes the same decisions.
 
-use crate::prefetch::prefetch;
+use std::mem::offset_of;
+
+use crate::prefetch::{prefetch, prefetch_start};
 
 /// An id that [`Slots`] can hand out.
 pub trait SlotId: Copy {
@@ -105,6 +107,14 @@ impl<I: SlotId, T> Slots<I, T> {
     pub fn prefetch(&self, id: I) {
         if let Some(slot) = self.slots.get(id.slot() as usize) {
             prefetch(&slot.generation);
+        }
+    }
+
+    /// Fetches the first `bytes` of a value, without a look at whether it is still there.
+    #[inline]
+    pub fn prefetch_start(&self, id: I, bytes: usize) {
+        if let Some(slot) = self.slots.get(id.slot() as usize) {
+            prefetch_start(slot, bytes + offset_of!(Slot<T>, place));
         }
     }
 

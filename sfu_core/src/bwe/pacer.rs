@@ -113,11 +113,10 @@ impl<T: Copy> Pacer<T> {
         Some(item)
     }
 
-    /// Fetches where the next packet of sound or pictures is put.
+    /// Fetches where the next `count` packets of this kind are put.
     #[inline]
-    pub fn prefetch(&self) {
-        self.queues[PaceKind::Audio as usize].prefetch();
-        self.queues[PaceKind::Video as usize].prefetch();
+    pub fn prefetch(&self, kind: PaceKind, count: usize) {
+        self.queues[kind as usize].prefetch(count);
     }
 
     /// The most urgent of those that wait.
@@ -301,10 +300,13 @@ impl<T: Copy> Fifo<T> {
         self.items.retain(wanted);
     }
 
-    /// Fetches where the next item goes.
+    /// Fetches where the next `count` items go.
     #[inline]
-    fn prefetch(&self) {
-        prefetch_place(self.items.as_ptr().wrapping_add(self.items.len()));
+    fn prefetch(&self, count: usize) {
+        let next = self.items.as_ptr().wrapping_add(self.items.len());
+        for place in 0..count {
+            prefetch_place(next.wrapping_add(place));
+        }
     }
 }
 

@@ -4,19 +4,18 @@
 //!
 //! Reads only; leaving it out changes nothing but the time, and it is left out for good once it broke.
 
-use arrayvec::ArrayVec;
+use std::mem::offset_of;
 
 use super::Engine;
 use super::ingest::Run;
 use super::member::Member;
+use super::path;
 use crate::forward::router::{Encoding, Track};
 use crate::ids::{PeerId, Ssrc};
 use crate::peer::srtp::SrtpOutbound;
 use crate::prefetch::{prefetch, prefetch_start};
 use crate::session::MediaKind;
 
-/// Timers looked at together.
-pub(super) const TIMERS: usize = 8;
 /// Subscriptions of a track that are fetched: those of a small room. In a large one the caches learn the way by themselves.
 const SUBSCRIPTIONS: usize = 4;
 /// Payload types of a track that are fetched: those that its sender prefers.
@@ -82,6 +81,31 @@ pub(super) const PEER_STAGES: [Stage<PeerId>; 4] = [
         {
             track.prefetch(queued.encoding);
             prefetch(&encoding.ring);
+        }
+    },
+];
+
+/// What is needed to report to a peer: the timers name it, see [`super::report`].
+pub(super) const TIMER_STAGES: [Stage<PeerId>; 3] = [
+    |engine, peer| {
+        #[cfg(test)]
+        assert!(engine.broken_ahead != Some(*peer), "the test wants this to break");
+        engine.peers.prefetch(*peer);
+    },
+    |engine, peer| {
+        let Some(member) = engine.peers.find(*peer) else { return };
+        prefetch(&member.link);
+        prefetch(&member.rtcp);
+        prefetch(&member.armed);
+        prefetch(&member.outbound.report_at);
+        prefetch(&member.outbound.round_trip);
+        member.inbound.prefetch();
+    },
+    |engine, peer| {
+        let Some(member) = engine.peers.find(*peer) else { return };
+        member.inbound.arrivals.prefetch_report();
+        for &(_, track) in &member.inbound.tracks {
+            engine.tracks.prefetch_start(track, offset_of!(Track, encodings) + size_of::<Encoding>());
         }
     },
 ];
@@ -203,34 +227,11 @@ fn fetch_subscribers(engine: &Engine, track: &Track, _encoding: &Encoding, _run:
     }
 }
 
-fn fetch_queues(engine: &Engine, track: &Track, _encoding: &Encoding, _run: &Run) {
+fn fetch_queues(engine: &Engine, track: &Track, _encoding: &Encoding, run: &Run) {
+    let kind = path::pace_kind(track.kind);
     for subscription in track.subscriptions.iter().take(SUBSCRIPTIONS) {
         if let Some(subscriber) = engine.peers.find(subscription.subscriber) {
-            subscriber.outbound.pacer.prefetch();
-        }
-    }
-}
-
-/// Fetches what [`super::report`] will touch for `first` and those whose timers come next.
-pub(super) fn of_timers(engine: &Engine, first: PeerId) {
-    let peers: ArrayVec<PeerId, TIMERS> = std::iter::once(first).chain(engine.timers.coming()).take(TIMERS).collect();
-    #[cfg(test)]
-    assert!(engine.broken_ahead.is_none_or(|broken| !peers.contains(&broken)), "the test wants this to break");
-    let members = || peers.iter().filter_map(|&id| engine.peers.find(id));
-    for member in members() {
-        prefetch(&member.link);
-        prefetch(&member.rtcp);
-        prefetch(&member.armed);
-        prefetch(&member.outbound.report_at);
-        prefetch(&member.outbound.round_trip);
-        member.inbound.prefetch();
-    }
-    for member in members() {
-        member.inbound.arrivals.prefetch_report();
-        for &(_, track) in &member.inbound.tracks {
-            if let Some(track) = engine.tracks.find(track) {
-                prefetch_start(&track.encodings, size_of::<Encoding>());
-            }
+            subscriber.outbound.pacer.prefetch(kind, run.datagrams.len());
         }
     }
 }

@@ -90,6 +90,13 @@ pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Insta
     }
 }
 
+pub(super) fn pace_kind(kind: MediaKind) -> PaceKind {
+    match kind {
+        MediaKind::Audio => PaceKind::Audio,
+        MediaKind::Video => PaceKind::Video,
+    }
+}
+
 /// A note into the queue of everyone who wants this packet.
 fn fan_out(
     track: &mut Track,
@@ -100,10 +107,7 @@ fn fan_out(
     stats: &mut EngineStats,
     (now, at): (Instant, Nanos),
 ) {
-    let kind = match track.kind {
-        MediaKind::Audio => PaceKind::Audio,
-        MediaKind::Video => PaceKind::Video,
-    };
+    let kind = pace_kind(track.kind);
     let (id, clocks, mut backlogged) = (track.id, &track.clocks, false);
     for subscription in &mut track.subscriptions {
         let Some(passing) = rewritten(subscription, encoding, incoming, clocks, stats, now) else { continue };

@@ -1,7 +1,7 @@
 //! When whom to wake: one deadline per peer, earliest first.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap};
 use std::time::Instant;
 
 use crate::ids::PeerId;
@@ -13,8 +13,6 @@ pub(crate) const MAX_STALE_TIMERS: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, PeerId)>>,
-    /// What has come due this turn and was not served yet.
-    due: VecDeque<(Instant, PeerId)>,
 }
 
 impl Timers {
@@ -32,33 +30,44 @@ impl Timers {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Sets aside what is due at `now`, so that whoever is armed again while served waits for the next turn, however soon
-    /// that is. Of `peers` peers those in `armed` are armed; outdated entries beyond the cap are thrown out.
-    pub(crate) fn begin_turn(&mut self, peers: usize, armed: impl Iterator<Item = (Instant, PeerId)>, now: Instant) {
+    /// Sets aside in `due` what is due at `now`, earliest first, so that whoever is armed again while served waits for the next
+    /// turn, however soon that is. An entry counts only if the peer notes that very deadline. Of `peers` peers those in `armed`
+    /// are armed; outdated entries beyond the cap are thrown out.
+    pub(crate) fn begin_turn(
+        &mut self,
+        peers: usize,
+        armed: impl Iterator<Item = (Instant, PeerId)>,
+        due: &mut Due,
+        now: Instant,
+    ) {
         if self.heap.len() > peers + MAX_STALE_TIMERS {
             self.heap.clear();
             self.heap.extend(armed.map(Reverse));
         }
-        while let Some(&Reverse(entry)) = self.heap.peek()
-            && entry.0 <= now
+        while let Some(&Reverse((at, peer))) = self.heap.peek()
+            && at <= now
         {
             self.heap.pop();
             // Equal entries come one after the other.
-            if self.due.back() != Some(&entry) {
-                self.due.push_back(entry);
+            if due.deadlines.last() != Some(&at) || due.peers.last() != Some(&peer) {
+                due.peers.push(peer);
+                due.deadlines.push(at);
             }
         }
     }
+}
 
-    /// Who comes next, in the same order.
-    pub(crate) fn coming(&self) -> impl Iterator<Item = PeerId> {
-        self.due.iter().map(|(_, peer)| *peer)
-    }
+/// Whose deadline has come, and when that was.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) peers: Vec<PeerId>,
+    pub(crate) deadlines: Vec<Instant>,
+}
 
-    /// The next peer whose deadline had come when the turn began, with that deadline; the caller skips it when the peer
-    /// notes another one.
-    pub(crate) fn pop_due(&mut self) -> Option<(PeerId, Instant)> {
-        self.due.pop_front().map(|(at, peer)| (peer, at))
+impl Due {
+    pub(crate) fn clear(&mut self) {
+        self.peers.clear();
+        self.deadlines.clear();
     }
 }
 
@@ -75,20 +84,21 @@ mod tests {
         PeerId::new(slot, 0)
     }
 
+    fn due(timers: &mut Timers, now: Instant) -> Vec<(PeerId, Instant)> {
+        let mut due = Due::default();
+        timers.begin_turn(1, std::iter::empty(), &mut due, now);
+        due.peers.into_iter().zip(due.deadlines).collect()
+    }
+
     #[test]
     fn who_is_armed_again_at_once_waits_for_the_next_turn() {
         let (now, mut timers, mut armed) = (start(), Timers::default(), None);
         timers.arm(peer(1), &mut armed, Some(now));
         for _ in 0..3 {
-            timers.begin_turn(1, std::iter::empty(), now);
-            let mut served = 0;
-            while let Some((id, at)) = timers.pop_due() {
-                assert_eq!((id, Some(at)), (peer(1), armed));
-                served += 1;
-                armed = None;
-                timers.arm(id, &mut armed, Some(now));
-            }
-            assert_eq!(served, 1);
+            let due = due(&mut timers, now);
+            assert_eq!(due, [(peer(1), armed.expect("it is armed"))]);
+            armed = None;
+            timers.arm(peer(1), &mut armed, Some(now));
         }
     }
 
@@ -99,9 +109,7 @@ mod tests {
             timers.arm(peer(1), &mut armed, Some(now));
             armed = None;
         }
-        timers.begin_turn(1, std::iter::empty(), now);
-        assert_eq!(timers.pop_due(), Some((peer(1), now)));
-        assert_eq!(timers.pop_due(), None);
+        assert_eq!(due(&mut timers, now), [(peer(1), now)]);
     }
 
     #[test]
@@ -112,16 +120,10 @@ mod tests {
         for n in (0..100_000).rev() {
             timers.arm(peer(1), &mut armed[1], Some(now + MS * (n + 1)));
             let known = armed.iter().enumerate().filter_map(|(slot, at)| Some(((*at)?, peer(slot as u32))));
-            timers.begin_turn(2, known, now);
+            timers.begin_turn(2, known, &mut Due::default(), now);
             assert!(timers.heap.len() <= 2 + MAX_STALE_TIMERS);
         }
-        timers.begin_turn(2, std::iter::empty(), now + MS);
-        assert_eq!(timers.pop_due(), Some((peer(1), now + MS)));
-        let mut woken = Vec::new();
-        timers.begin_turn(2, std::iter::empty(), now + MS * 1_000_000);
-        while let Some((id, _)) = timers.pop_due() {
-            woken.push(id);
-        }
-        assert!(woken.contains(&peer(0)));
+        assert_eq!(due(&mut timers, now + MS), [(peer(1), now + MS)]);
+        assert!(due(&mut timers, now + MS * 1_000_000).iter().any(|(id, _)| *id == peer(0)));
     }
 }
