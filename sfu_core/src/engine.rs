@@ -117,6 +117,8 @@ pub struct Engine {
     rooms: Slots<RoomId, Room>,
     peers: Slots<PeerId, Member>,
     tracks: Slots<TrackId, Track>,
+    /// How many of the peers are bots.
+    bots: usize,
     gate: Gate,
     witness: Witness,
     data_witness: DataWitness,
@@ -177,6 +179,7 @@ impl Engine {
             rooms: Slots::with_cap(MAX_ROOMS),
             peers: Slots::with_cap(MAX_PEERS),
             tracks: Slots::with_cap(MAX_TRACKS),
+            bots: 0,
             gate: Gate::default(),
             witness: Witness::default(),
             data_witness: DataWitness::default(),
