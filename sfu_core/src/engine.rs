@@ -260,7 +260,9 @@ impl Engine {
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
         while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {
-            if self.blamed == Served::Nobody {
+            // What the others get leaves before anyone else is served, who would be blamed if it cannot.
+            let whose = self.blamed;
+            if whose == Served::Nobody || self.guarded(|engine| flush::transmit(engine, sink)).is_none() {
                 // It would break again: what was about to leave is lost, and the next turn goes on.
                 return self.writer.clear();
             }
