@@ -253,7 +253,7 @@ impl Outbound {
 
     /// Asks the controller what may be sent now.
     pub(crate) fn estimate_anew(&mut self, epoch: &Epoch, now: Instant) {
-        let waiting_since = self.history.waiting_since().map(|sent| epoch.instant_at(sent));
+        let waiting_since = self.history.waiting_since(epoch.nanos_at(now)).map(|sent| epoch.instant_at(sent));
         self.estimate = self.controller.tick(waiting_since, now);
         // As layers are chosen for it: what is sent although it exceeds the estimate is no dip.
         let exceeds = matches!(self.estimate.limit, Limit::None | Limit::Loss);

@@ -15,6 +15,7 @@ mod data;
 mod isolation;
 mod joins;
 mod limits;
+mod pauses;
 mod renegotiation;
 mod rig;
 mod rings;
