@@ -104,7 +104,9 @@ pub(super) fn store(
     let mut facts = facts_of(packet, codec, sequence, payload, now);
     if track.encrypted {
         read_clear(&mut facts, extensions.dependency_descriptor, payload);
-        encoding.hides_keyframes = extensions.dependency_descriptor.is_none();
+        if !rtx && !payload.is_empty() {
+            encoding.hides_keyframes = extensions.dependency_descriptor.is_none(); // padding has none, whoever sends it
+        }
     } else {
         read_payload(&mut facts, payload);
     }
