@@ -33,7 +33,7 @@ const MAX_KEYFRAME_REQUESTS: usize = MAX_SUBSCRIPTIONS_PER_PEER;
 const MAX_FEEDBACKS: usize = 4;
 
 /// For so many round trips packets are kept: lost, asked for, lost again, asked for again.
-const KEPT_ROUND_TRIPS: u32 = 4;
+pub(super) const KEPT_ROUND_TRIPS: u32 = 4;
 /// Whoever loses more than this, in 256ths, has to ask so often for some that all of them are kept as long as they are of use.
 const LOSES_MUCH: u8 = 25;
 

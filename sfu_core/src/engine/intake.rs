@@ -98,6 +98,9 @@ pub(super) fn store(
     let clock_rate = u64::from(track.payload_types.get(usize::from(payload_index))?.clock_rate_hz);
     let encoding = track.encodings.get_mut(usize::from(source.encoding))?;
     let sequence = encoding.unwrapper.unwrap(sequence_number);
+    if recovers {
+        encoding.recovery.on_packet(sequence, now); // also what is kept no more need not be asked for again
+    }
     if encoding.ring.contains(sequence) {
         return None;
     }
@@ -124,9 +127,6 @@ pub(super) fn store(
         encoding.reception.on_repaired(payload.len());
     } else {
         encoding.reception.on_packet(sequence, packet.header.timestamp, payload.len(), arrival_ticks, now);
-    }
-    if recovers {
-        encoding.recovery.on_packet(sequence, now);
     }
     if facts.keyframe {
         encoding.keyframes.satisfy();
