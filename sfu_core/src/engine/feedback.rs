@@ -31,6 +31,8 @@ const MAX_NACKED: usize = 200;
 const MAX_KEYFRAME_REQUESTS: usize = MAX_SUBSCRIPTIONS_PER_PEER;
 /// Estimates, and transport-wide feedbacks, in one datagram: browsers send one, and several when they have been silent.
 const MAX_FEEDBACKS: usize = 4;
+/// Report blocks about what we send in one datagram: one for each section that a peer receives.
+const MAX_REPORT_BLOCKS: usize = MAX_SUBSCRIPTIONS_PER_PEER;
 
 /// For so many round trips packets are kept: lost, asked for, lost again, asked for again.
 pub(super) const KEPT_ROUND_TRIPS: u32 = 4;
@@ -42,10 +44,16 @@ struct Allowance {
     nacked: usize,
     keyframes: usize,
     feedbacks: usize,
+    blocks: usize,
 }
 
 impl Allowance {
-    const WHOLE: Self = Self { nacked: MAX_NACKED, keyframes: MAX_KEYFRAME_REQUESTS, feedbacks: MAX_FEEDBACKS };
+    const WHOLE: Self = Self {
+        nacked: MAX_NACKED,
+        keyframes: MAX_KEYFRAME_REQUESTS,
+        feedbacks: MAX_FEEDBACKS,
+        blocks: MAX_REPORT_BLOCKS,
+    };
 }
 
 /// Takes one off what is left, if there is any.
@@ -74,8 +82,12 @@ pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, datagram: &mut [u8], no
 
 fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, allowance: &mut Allowance, now: Instant) {
     match packet {
-        RtcpPacket::SenderReport(report) => on_sender_report(engine, from, report, now),
-        RtcpPacket::ReceiverReport(report) => on_report_blocks(engine, from, &report.reports, now),
+        RtcpPacket::SenderReport(report) => {
+            on_sender_report(engine, from, report, &mut allowance.blocks, now);
+        }
+        RtcpPacket::ReceiverReport(report) => {
+            on_report_blocks(engine, from, &report.reports, &mut allowance.blocks, now);
+        }
         RtcpPacket::Nack(nack) => on_nack(engine, from, nack, &mut allowance.nacked, now),
         RtcpPacket::Pli(pli) => on_keyframe_request(engine, from, pli.media, &mut allowance.keyframes, now),
         RtcpPacket::Fir(fir) => {
@@ -117,8 +129,8 @@ fn sound_beside(engine: &Engine, from: PeerId, listed: &[Ssrc], now: Instant) ->
 }
 
 /// The publisher's clock, and what it heard of us if it is a subscriber too (RFC 3550 §6.4.1).
-fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, now: Instant) {
-    on_report_blocks(engine, from, &report.reports, now);
+fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, left: &mut usize, now: Instant) {
+    on_report_blocks(engine, from, &report.reports, left, now);
     let Some(member) = engine.peers.find(from) else { return };
     let Some(source) = member.inbound.source_of(report.sender) else { return };
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
@@ -129,16 +141,19 @@ fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, no
     }
 }
 
-fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], now: Instant) {
+/// What a peer says of what we send to it. Nothing is touched but the sections that it names, each a track.
+fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], left: &mut usize, now: Instant) {
     let Some(member) = engine.peers.find_mut(from) else { return };
     for block in blocks {
-        member.outbound.on_report_block(block, &mut engine.stats, now);
-    }
-    let loses_much = blocks.iter().any(|block| block.fraction_lost > LOSES_MUCH);
-    let asks_for = member.round_trip().map(|round_trip| round_trip * KEPT_ROUND_TRIPS);
-    let Some(span) = loses_much.then_some(MAX_KEEP).or(asks_for) else { return };
-    for track in member.outbound.send.iter().filter_map(|send| send.track) {
-        if let Some(track) = engine.tracks.find_mut(track) {
+        let Some(section) = member.outbound.section_of(block.ssrc) else { continue };
+        if !take(left, &mut engine.stats.drops) {
+            break;
+        }
+        member.outbound.on_report_block(section, block, &mut engine.stats, now);
+        let asks_for = member.round_trip().map(|round_trip| round_trip * KEPT_ROUND_TRIPS);
+        let span = (block.fraction_lost > LOSES_MUCH).then_some(MAX_KEEP).or(asks_for);
+        let track = member.outbound.send.get(usize::from(section)).and_then(|send| send.track);
+        if let (Some(span), Some(track)) = (span, track.and_then(|track| engine.tracks.find_mut(track))) {
             track.keep_for(span);
         }
     }

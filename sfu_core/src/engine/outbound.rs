@@ -309,9 +309,8 @@ impl Outbound {
     }
 
     /// A receiver report block about one of our sections (RFC 3550 §6.4.1).
-    pub(crate) fn on_report_block(&mut self, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
-        let Some(index) = self.section_of(block.ssrc) else { return };
-        let send = &mut self.send[usize::from(index)];
+    pub(crate) fn on_report_block(&mut self, section: u8, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
+        let Some(send) = self.send.get_mut(usize::from(section)) else { return };
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
         stats.quality.loss_out.observe(send.loss);

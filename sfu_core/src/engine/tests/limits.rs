@@ -9,6 +9,8 @@ use crate::bwe::history::Feedback;
 use crate::ids::Ssrc;
 use crate::rtcp::pli::Pli;
 use crate::rtcp::remb::Remb;
+use crate::rtcp::rr::ReceiverReport;
+use crate::rtcp::sr::ReportBlock;
 use crate::rtcp::{RtcpPacket, nack};
 use crate::rtp::ext::ExtensionKind;
 use crate::session::{CongestionFeedback, LayerLimit, SendMedia};
@@ -283,6 +285,31 @@ fn a_datagram_of_rtcp_costs_no_more_than_its_allowance_and_the_rest_is_counted()
     let nothing = Remb { sender: Ssrc(1), bitrate: Bitrate::kbps(100), ssrcs: arrayvec::ArrayVec::new() };
     rig.rtcp(bob, |out| many(out, 50, |out| nothing.write(out)));
     assert_eq!(rig.stats().drops.rate_limited - asked.drops.rate_limited, 46);
+}
+
+#[test]
+fn a_datagram_of_reports_is_heard_once_for_each_section_that_a_peer_receives_and_the_rest_is_counted() {
+    let (mut rig, _, bob, _) = watched(20);
+    let block = ReportBlock {
+        ssrc: Ssrc(0x2002),
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest_sequence: 1,
+        jitter: 0,
+        last_sr: 0,
+        delay_since_last_sr: 0,
+    };
+    let report = |ssrc| ReceiverReport {
+        sender: Ssrc(1),
+        reports: std::iter::repeat_n(ReportBlock { ssrc, ..block }, 28).collect(),
+    };
+    let before = rig.stats().drops.rate_limited;
+    rig.rtcp(bob, |out| many(out, 2, |out| report(Ssrc(0x2002)).write(out)));
+    let stats = rig.stats();
+    assert_eq!(stats.quality.loss_out.counts.iter().sum::<u64>(), 50);
+    assert_eq!(stats.drops.rate_limited - before, 1, "the first beyond it ends the report");
+    rig.rtcp(bob, |out| many(out, 2, |out| report(Ssrc(9)).write(out)));
+    assert_eq!(rig.stats().drops.rate_limited - before, 1, "what is about nothing of ours is nothing");
 }
 
 #[test]
