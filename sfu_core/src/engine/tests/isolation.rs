@@ -283,6 +283,8 @@ fn a_batch_that_breaks_after_someone_broke_takes_nothing_along_that_was_not_in_i
     let mut two = Two::new();
     two.rig.new_room();
     let (erin, frank, _) = call(&mut two.rig, 5);
+    two.rig.tick();
+    two.rig.flush();
     for speaker in [two.carol, two.alice, erin] {
         two.rig.send_unseen(speaker, 1);
     }
