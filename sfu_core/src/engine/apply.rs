@@ -272,7 +272,7 @@ fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Resul
     let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
     track.muted = muted;
     for subscription in &mut track.subscriptions {
-        subscription.selector.reset();
+        subscription.begin_anew();
     }
     if !muted {
         subscribe::want_keyframes(track, now);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::redundancy::Blocks;
 use crate::forward::resend::MAX_KEEP;
 use crate::forward::router::PayloadRoute;
 use crate::gate::Flow;
@@ -13,7 +14,8 @@ use crate::rtcp::remb::Remb;
 use crate::rtcp::sr::{ReportBlock, SenderReport};
 use crate::rtcp::twcc::TransportFeedback;
 use crate::rtcp::{self, RtcpPacket};
-use crate::session::MediaKind;
+use crate::rtp::red;
+use crate::session::{Codec, MediaKind};
 use crate::stats::Drops;
 use crate::units::Bitrate;
 
@@ -185,7 +187,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let subscription = track.subscription_mut(from)?;
     let edge = subscription.edge?;
     let source = subscription.rewriter.map_back(sequence)?;
-    let routes = subscription.routes.clone();
+    let (routes, since) = (subscription.routes.clone(), subscription.since);
     let ring = &mut track.encodings.get_mut(usize::from(source.encoding))?.ring;
     if source.sent && ring.find(source.sequence).is_none() {
         ring.keep_for(MAX_KEEP); // too late for this one; the next is kept until then
@@ -194,6 +196,11 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let PayloadRoute::As { rtx: Some(payload_type), .. } = *routes.get(usize::from(stored.origin.payload_index))?
     else {
         return None;
+    };
+    let codec = track.payload_types.get(usize::from(stored.origin.payload_index))?.codec;
+    let blocks = match codec {
+        Codec::Red => since.may_hear(source.sequence, stored.origin.timestamp, red::oldest(stored.payload))?,
+        _ => Blocks::All,
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
@@ -213,7 +220,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
         encoding: source.encoding,
         send_index,
         payload_type,
-        primary_only: false,
+        blocks,
         retransmission: true,
     };
     if !member.outbound.pacer.push(|| queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, at) {

@@ -6,6 +6,7 @@ use crate::bwe::allocator::Allocator;
 use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit, RembController};
 use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
+use crate::forward::redundancy::Blocks;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::prefetch::prefetch;
@@ -50,7 +51,7 @@ pub(crate) struct Queued {
     pub(crate) encoding: u8,
     pub(crate) send_index: u8,
     pub(crate) payload_type: u8,
-    pub(crate) primary_only: bool,
+    pub(crate) blocks: Blocks,
     pub(crate) retransmission: bool,
 }
 

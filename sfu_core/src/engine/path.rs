@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::redundancy::Blocks;
 use crate::forward::resend::MAX_KEEP;
 use crate::forward::rewriter::{Rewritten, SwitchClocks};
 use crate::forward::router::{PayloadRoute, Subscription, Track};
@@ -15,7 +16,7 @@ use crate::gate::{EdgeRef, Gate};
 use crate::ids::{PeerId, TrackId};
 use crate::peer::srtp::SrtpError;
 use crate::rtp::header::Packet;
-use crate::session::MediaKind;
+use crate::session::{Codec, MediaKind};
 use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
 use crate::units::{DataSize, Epoch, Nanos};
@@ -134,13 +135,13 @@ struct Passing {
     edge: EdgeRef,
     rewritten: Rewritten,
     payload_type: u8,
-    primary_only: bool,
+    blocks: Blocks,
 }
 
 impl Passing {
     #[inline]
     fn queued(self, track: TrackId, source: u64, encoding: u8, send_index: u8) -> Queued {
-        let Self { edge, rewritten, payload_type, primary_only } = self;
+        let Self { edge, rewritten, payload_type, blocks } = self;
         Queued {
             edge,
             track,
@@ -151,7 +152,7 @@ impl Passing {
             encoding,
             send_index,
             payload_type,
-            primary_only,
+            blocks,
             retransmission: false,
         }
     }
@@ -169,11 +170,14 @@ fn rewritten(
 ) -> Option<Passing> {
     let edge = subscription.edge?;
     let facts = &incoming.facts;
-    let (payload_type, primary_only) = match subscription.routes.get(usize::from(incoming.payload_index))? {
-        PayloadRoute::As { number, .. } => (*number, false),
-        PayloadRoute::PrimaryOf { number } => (*number, true),
+    let (payload_type, mut blocks) = match subscription.routes.get(usize::from(incoming.payload_index))? {
+        PayloadRoute::As { number, .. } => (*number, Blocks::All),
+        PayloadRoute::PrimaryOf { number } => (*number, Blocks::Bare),
         PayloadRoute::Nowhere => return None,
     };
+    if facts.codec == Codec::Red && blocks == Blocks::All && subscription.is_young {
+        blocks = subscription.may_hear(facts, incoming.oldest_block)?;
+    }
     let switched = match subscription.selector.wants(facts, encoding) {
         Verdict::Forward { switched } => switched,
         Verdict::Skip => return None,
@@ -187,7 +191,7 @@ fn rewritten(
         stats.drops.rewrite_rejected += 1;
         return None;
     };
-    Some(Passing { edge, rewritten, payload_type, primary_only })
+    Some(Passing { edge, rewritten, payload_type, blocks })
 }
 
 /// The moment of a flush, in the forms that leaving needs.
@@ -251,7 +255,7 @@ pub(super) fn leave(
         patch: queued.patch,
         retransmits: queued.retransmission.then_some(queued.index as u16),
         mid: send.mid_to_write(),
-        primary_only: queued.primary_only,
+        blocks: queued.blocks,
     };
     let Some(allowed) = exit.gate.admit(queued.edge, &outgoing) else {
         return exit.stats.drops.revoked += 1;

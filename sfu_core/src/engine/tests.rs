@@ -16,6 +16,7 @@ mod isolation;
 mod joins;
 mod limits;
 mod pauses;
+mod redundancy;
 mod renegotiation;
 mod rig;
 mod rings;
