@@ -138,8 +138,19 @@ fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, le
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     track.clocks.anchors[usize::from(source.encoding)] =
         Some(crate::forward::rewriter::ClockAnchor { ntp: report.ntp, timestamp: report.timestamp });
-    if let Some(encoding) = track.encodings.get_mut(usize::from(source.encoding)) {
-        encoding.on_sender_report(report.ntp, report.timestamp, now);
+    let Some(encoding) = track.encodings.get_mut(usize::from(source.encoding)) else { return };
+    let is_first = encoding.clock.is_none();
+    encoding.on_sender_report(report.ntp, report.timestamp, now);
+    if is_first {
+        // Who gets it already is told with the next packet.
+        for subscription in &track.subscriptions {
+            if subscription.selector.current() == Some(source.encoding)
+                && let Some(subscriber) = engine.peers.find_mut(subscription.subscriber)
+                && let Some(send) = subscriber.outbound.send.get_mut(usize::from(subscription.send_index))
+            {
+                send.clock_untold = true;
+            }
+        }
     }
 }
 

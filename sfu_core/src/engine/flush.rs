@@ -8,6 +8,7 @@ use super::batch::{BatchWriter, Route};
 use super::member::{Link, Member};
 use super::path::{self, Exit, Moment};
 use super::probe;
+use super::report;
 use super::transmit::Sink;
 use super::{Engine, MAX_PEERS, Served};
 use crate::ids::PeerId;
@@ -50,8 +51,12 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) 
         witness: &mut engine.witness,
         stats: &mut engine.stats,
         scratch: &mut engine.scratch,
+        clock_untold: false,
     };
     flush_member(&mut exit, member, &mut engine.writer, sink, at);
+    if exit.clock_untold {
+        report::tell_clocks(member, &engine.tracks, at.instant);
+    }
     if transport_work {
         // What just left may have to be repeated.
         member.note_due();

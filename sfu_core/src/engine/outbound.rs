@@ -81,6 +81,8 @@ pub(crate) struct SendTrack {
     pub(crate) lost: u64,
     /// The last video packet that left: what the downlink is filled up with.
     pub(crate) last_video: Option<Queued>,
+    /// Its clock is to be told as soon as a packet has left: it began, or goes on with another encoding.
+    pub(crate) clock_untold: bool,
     acknowledged: bool,
     /// The highest sequence number that the subscriber reported.
     reported_to: Option<u16>,
@@ -242,6 +244,7 @@ impl Outbound {
                 loss: 0.0,
                 lost: 0,
                 last_video: None,
+                clock_untold: false,
                 acknowledged: false,
                 reported_to: None,
             });

@@ -114,6 +114,11 @@ fn fan_out(
         let Some(passing) = rewritten(subscription, encoding, incoming, clocks, stats, now) else { continue };
         let send_index = subscription.send_index;
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
+        if passing.switched
+            && let Some(send) = subscriber.outbound.send.get_mut(usize::from(send_index))
+        {
+            send.clock_untold = true;
+        }
         let pacer = &mut subscriber.outbound.pacer;
         let make = || passing.queued(id, incoming.facts.sequence, encoding, send_index);
         if !pacer.push(make, kind, incoming.facts.payload_len.saturating_add(HEADERS), at) {
@@ -136,12 +141,13 @@ struct Passing {
     rewritten: Rewritten,
     payload_type: u8,
     blocks: Blocks,
+    switched: bool,
 }
 
 impl Passing {
     #[inline]
     fn queued(self, track: TrackId, source: u64, encoding: u8, send_index: u8) -> Queued {
-        let Self { edge, rewritten, payload_type, blocks } = self;
+        let Self { edge, rewritten, payload_type, blocks, .. } = self;
         Queued {
             edge,
             track,
@@ -191,7 +197,7 @@ fn rewritten(
         stats.drops.rewrite_rejected += 1;
         return None;
     };
-    Some(Passing { edge, rewritten, payload_type, blocks })
+    Some(Passing { edge, rewritten, payload_type, blocks, switched })
 }
 
 /// The moment of a flush, in the forms that leaving needs.
@@ -219,6 +225,8 @@ pub(super) struct Exit<'a> {
     pub(super) witness: &'a mut crate::gate::witness::Witness,
     pub(super) stats: &'a mut EngineStats,
     pub(super) scratch: &'a mut [u8],
+    /// Something left whose clock the subscriber has not been told.
+    pub(super) clock_untold: bool,
 }
 
 /// One waiting packet whose turn has come leaves for its subscriber, if it still may.
@@ -300,6 +308,7 @@ pub(super) fn leave(
         send.bytes += stored.payload.len() as u64;
         send.next_index = send.next_index.max(queued.index + 1);
         send.last_timestamp = queued.timestamp;
+        exit.clock_untold |= send.clock_untold;
         send.last_video = (send.kind == MediaKind::Video).then_some(*queued);
     }
     exit.stats.rtp_packets_out += 1;

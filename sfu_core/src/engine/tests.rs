@@ -11,6 +11,7 @@ use crate::rtcp::RtcpPacket;
 use crate::session::MediaKind;
 
 mod clear;
+mod clocks;
 mod data;
 mod isolation;
 mod joins;
