@@ -273,7 +273,7 @@ pub(super) fn leave(
     let len = match (&mut subscriber.link, route) {
         (Link::Network(peer), Some(route)) => {
             let Some(srtp) = peer.srtp.as_mut() else { return exit.stats.drops.no_route += 1 };
-            let out = writer.space();
+            let out = &mut writer.space()[..route.max_datagram()];
             let Some(lengths) = seal::write(&outgoing, &outbound.stamp, leaving, out) else {
                 return exit.stats.drops.rewrite_rejected += 1;
             };

@@ -6,6 +6,7 @@ use super::rig::{OPUS, Rig, VP8_RTX, mid};
 use super::*;
 use crate::bwe::estimator::{Controller, Estimate, Limit};
 use crate::bwe::history::Feedback;
+use crate::engine::batch::Route;
 use crate::ids::Ssrc;
 use crate::rtcp::pli::Pli;
 use crate::rtcp::remb::Remb;
@@ -310,6 +311,25 @@ fn a_datagram_of_reports_is_heard_once_for_each_section_that_a_peer_receives_and
     assert_eq!(stats.drops.rate_limited - before, 1, "the first beyond it ends the report");
     rig.rtcp(bob, |out| many(out, 2, |out| report(Ssrc(9)).write(out)));
     assert_eq!(rig.stats().drops.rate_limited - before, 1, "what is about nothing of ours is nothing");
+}
+
+#[test]
+fn no_datagram_is_longer_than_ethernet_carries_over_the_subscribers_version_of_ip() {
+    for (destination, carried) in [("192.0.2.9:1", 1_472), ("[2001:db8::9]:1", 1_452)] {
+        let destination = destination.parse().expect("an address");
+        let (mut rig, alice, bob, _) = camera_call();
+        let member = rig.engine.peers.find_mut(bob).expect("bob is there");
+        member.route = member.route.map(|route| Route { destination, ..route });
+        for (n, len) in (1_380..1_460).enumerate() {
+            rig.ingest_video(alice, n as u16, n == 0, len);
+            rig.advance(Duration::from_millis(10));
+        }
+        rig.flush();
+        let lengths: Vec<usize> = rig.strays.iter().map(|(_, datagram)| datagram.len()).collect();
+        assert_eq!(lengths.iter().max(), Some(&carried));
+        let media = lengths.iter().filter(|len| **len > 1_380).count() as u64;
+        assert_eq!(rig.stats().drops.rewrite_rejected, 80 - media, "what does not fit is counted");
+    }
 }
 
 #[test]
