@@ -319,7 +319,7 @@ fn engine_config(identity: &Identity, candidates: Vec<SocketAddr>) -> io::Result
     let now = Instant::now();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = Epoch { instant: now, ntp: NtpTime(UNIX_EPOCH_IN_NTP_S << 32).plus(unix) };
-    let transport = TransportConfig { identity: identity.clone(), candidates, check_named: false };
+    let transport = TransportConfig { identity: identity.clone(), candidates, check_named: false, aead_only: false };
     Ok((EngineConfig { transport, epoch, seed, initial_bitrate: INITIAL_BITRATE }, now))
 }
 

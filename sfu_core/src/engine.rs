@@ -120,6 +120,8 @@ pub struct Engine {
     rooms: Slots<RoomId, Room>,
     peers: Slots<PeerId, Member>,
     tracks: Slots<TrackId, Track>,
+    /// How many of the peers are bots.
+    bots: usize,
     gate: Gate,
     witness: Witness,
     data_witness: DataWitness,
@@ -182,6 +184,7 @@ impl Engine {
             rooms: Slots::with_cap(MAX_ROOMS),
             peers: Slots::with_cap(MAX_PEERS),
             tracks: Slots::with_cap(MAX_TRACKS),
+            bots: 0,
             gate: Gate::default(),
             witness: Witness::default(),
             data_witness: DataWitness::default(),
@@ -258,7 +261,9 @@ impl Engine {
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
         while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {
-            if self.blamed == Served::Nobody {
+            // What the others get leaves before anyone else is served, who would be blamed if it cannot.
+            let whose = self.blamed;
+            if whose == Served::Nobody || self.guarded(|engine| flush::transmit(engine, sink)).is_none() {
                 // It would break again: what was about to leave is lost, and the next turn goes on.
                 return self.writer.clear();
             }

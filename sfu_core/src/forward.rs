@@ -85,5 +85,6 @@ pub struct Tl0PicIdx {
 }
 pub mod reception;
 pub mod recovery;
+pub mod redundancy;
 pub mod resend;
 pub mod router;

@@ -37,6 +37,9 @@ pub struct TransportConfig {
     /// Whether to check addresses that a remote only names. Needed only when this host is itself behind a firewall that
     /// has to be opened from inside; else it would make us knock at whatever address a stranger writes down.
     pub check_named: bool,
+    /// Whether media is protected by an AEAD or not at all. Else AES128_CM_HMAC_SHA1_80 is taken from who knows nothing better:
+    /// some encoders, and with DTLS 1.3 whoever names it first.
+    pub aead_only: bool,
 }
 
 /// The keys of both directions, in the order written: a flush fetches only those of its own, see `prefetch.rs`.
@@ -104,6 +107,7 @@ pub enum PeerEvent {
 /// One participant's transport.
 pub struct Peer {
     identity: Option<Identity>,
+    aead_only: bool,
     ice: Option<Ice>,
     dtls: Option<Dtls>,
     /// Keys for media, as soon as the remote has shown the right certificate.
@@ -126,12 +130,14 @@ impl Peer {
     pub fn new(config: &TransportConfig, local_ufrag: String, local_pwd: String, seed: u64, now: Instant) -> Self {
         let local = IceCreds { ufrag: local_ufrag, pass: local_pwd };
         let ice = Ice::new(local, &config.candidates, config.check_named, seed, now);
-        Self { identity: Some(config.identity.clone()), ice: Some(ice), ..Self::bare(now) }
+        let identity = Some(config.identity.clone());
+        Self { identity, aead_only: config.aead_only, ice: Some(ice), ..Self::bare(now) }
     }
 
     fn bare(now: Instant) -> Self {
         Self {
             identity: None,
+            aead_only: false,
             ice: None,
             dtls: None,
             srtp: None,
@@ -366,6 +372,9 @@ impl Peer {
         match event {
             DtlsEvent::Connected { profile, keys, version } => {
                 let Ok(profile) = SrtpProfile::try_from(profile) else { return };
+                if self.aead_only && !profile.is_aead() {
+                    return self.fail(FailReason::Dtls);
+                }
                 let Some(keys) = SrtpKeys::new(profile, &keys) else { return };
                 self.srtp = Some(SrtpPair::new(&keys, self.role()));
                 self.dtls_version = version;

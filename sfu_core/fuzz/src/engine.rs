@@ -166,11 +166,30 @@ impl World {
                 Command::Connect { peer: self.hostile.id, session }
             }
             6 => Command::Unsubscribe { peer: subscriber, mid },
+            7 if choice & 0x80 != 0 => return self.publish_encrypted(which),
             _ => Command::Subscribe { peer: subscriber, mid, track },
         };
         // Some of these are refused, which changes nothing.
         let _ = self.engine.command(command, self.now);
         let _ = self.engine.command(Command::PeerStats { peer: self.hostile.id }, self.now);
+    }
+
+    /// What the hostile participant publishes ends and begins again, end-to-end encrypted.
+    fn publish_encrypted(&mut self, which: usize) {
+        let kind = [MediaKind::Audio, MediaKind::Video][which];
+        self.engine.command(Command::Unpublish { track: self.tracks[which].track }, self.now).ok();
+        self.tracks[which].allowed = false;
+        // Refused where it has negotiated that it sends nothing there.
+        let Some(track) = Self::try_publish(&mut self.engine, &self.hostile, (kind, true), self.now) else { return };
+        let hostile = &mut self.tracks[which];
+        (hostile.track, hostile.allowed, hostile.muted) = (track, true, false);
+        let (subscriber, mid) = (self.subscriber.id, setup::mid(setup::SUBSCRIBED[which]));
+        for command in
+            [Command::Subscribe { peer: subscriber, mid, track }, Command::Allow { track, subscriber, echo: false }]
+        {
+            // Refused where they have no codec in common now.
+            let _ = self.engine.command(command, self.now);
+        }
     }
 
     /// One turn of the driver, and a look at everything that left.
@@ -220,10 +239,18 @@ impl World {
 
     /// Makes a track of what the peer sends under `mid`.
     fn publish_track(engine: &mut Engine, remote: &Remote, kind: MediaKind, now: Instant) -> TrackId {
+        Self::try_publish(engine, remote, (kind, false), now).expect("nothing is published there")
+    }
+
+    fn try_publish(
+        engine: &mut Engine,
+        remote: &Remote,
+        (kind, encrypted): (MediaKind, bool),
+        now: Instant,
+    ) -> Option<TrackId> {
         let (mid, source) = setup::section(kind);
-        let command = Command::Publish { peer: remote.id, mid, source, encrypted: false };
-        let Ok(Reply::Track { track }) = engine.command(command, now) else { panic!("no track") };
-        track
+        let answer = engine.command(Command::Publish { peer: remote.id, mid, source, encrypted }, now);
+        if let Ok(Reply::Track { track }) = answer { Some(track) } else { None }
     }
 }
 
@@ -248,6 +275,9 @@ mod tests {
         let repeated = seed("lost_and_repeated");
         assert!(repeated.nacked_packets_in == 5 && repeated.rtx_packets_out > 0, "{repeated:?}");
         assert!(seed("negotiated_anew").rtx_packets_out >= 2, "what was asked for before and after, not between");
+        let encrypted = seed("encrypted");
+        assert!(encrypted.rtp_packets_out >= silent.rtp_packets_out + 5, "from the first keyframe on: {encrypted:?}");
+        assert!(seed("encrypted_and_hidden").rtp_packets_out > silent.rtp_packets_out, "any frame may be the first");
         assert!(seed("keyframes_wanted").keyframe_requests_in > 0);
         assert!(seed("in_the_clear").drops.unauthenticated > 0 && seed("in_the_clear").drops.unknown_source > 0);
         assert!(seed("sources_of_another").drops.not_published > 0);

@@ -27,7 +27,7 @@ pub struct History {
     next: u64,
     ring: Vec<Entry>,
     in_flight: DataSize,
-    /// When the first packet left since nothing was on its way.
+    /// When the first packet left since feedback was last heard.
     waiting_since: Option<Nanos>,
     /// The last reference time of feedback that told of an arrival, unwrapped.
     reference: Option<i64>,
@@ -127,10 +127,18 @@ impl History {
                 self.ring[place].state = State::Empty;
             }
         }
+        if self.in_flight == DataSize::ZERO {
+            self.waiting_since = None;
+        }
     }
 
-    /// Since when something is on its way, of which feedback may tell.
-    pub fn waiting_since(&self) -> Option<Nanos> {
+    /// Since when something is on its way of which feedback is yet to tell. What is not told of although later feedback came
+    /// is lost, and so is all of it when nothing was sent for so long that feedback would have come.
+    pub fn waiting_since(&mut self, now: Nanos) -> Option<Nanos> {
+        let last = self.ring.get(self.place(self.next - 1));
+        if last.is_some_and(|last| now.as_micros().saturating_sub(last.sent_micros) >= KEEP_MICROS) {
+            self.waiting_since = None;
+        }
         self.waiting_since
     }
 
@@ -186,9 +194,7 @@ impl History {
                 acknowledged.push(Acknowledged { sequence, size: entry.size, sent_micros, arrival_micros });
             }
         }
-        if self.in_flight == DataSize::ZERO {
-            self.waiting_since = None;
-        }
+        self.waiting_since = None;
         if !acknowledged.is_empty() {
             self.reference = Some(reference);
         }

@@ -63,6 +63,7 @@ struct Bench {
     submit: Submit,
     inlet: Inlet,
     commands: Arc<Mutex<Vec<Command>>>,
+    stop: Arc<AtomicBool>,
 }
 
 /// A worker without a thread, whose turns the test takes.
@@ -79,10 +80,10 @@ fn bench_with(max_events: usize, registry: BotRegistry, prepare: impl FnOnce(&mu
     let noted = Arc::clone(&engine.commands);
     let mut bots = bots::Bots::new(registry, Arc::clone(&wake));
     prepare(&mut bots);
-    let stop = Arc::default();
+    let stop = Arc::<AtomicBool>::default();
     let ports = Vec::new();
-    let parts = Parts { engine, ports, commands, outlet, bots, wake, counters, stop };
-    Bench { worker: Worker::new(parts), submit, inlet, commands: noted }
+    let parts = Parts { engine, ports, commands, outlet, bots, wake, counters, stop: Arc::clone(&stop) };
+    Bench { worker: Worker::new(parts), submit, inlet, commands: noted, stop }
 }
 
 fn ask(bench: &Bench, id: u64, command: Command) {
@@ -288,4 +289,44 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     assert!(matches!(Driver::start(&none), Err(StartError::Config(_))));
     let beyond = DriverConfig { port: u16::MAX, ..config() };
     assert!(Driver::start(&beyond).is_err());
+}
+
+/// The processors on which the calling thread may run.
+fn processors() -> Vec<usize> {
+    // SAFETY: `cpu_set_t` is an array of numbers; the call writes within it, and the macro reads within it.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set), 0);
+        (0..libc::CPU_SETSIZE as usize).filter(|processor| libc::CPU_ISSET(*processor, &set)).collect()
+    }
+}
+
+/// Where a worker ran that was to stay on `processor`, and the warnings that it gave.
+fn pinned_to(processor: usize) -> (Vec<usize>, Vec<Warning>) {
+    let Bench { mut worker, mut inlet, stop, .. } = bench(16);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let ran = std::thread::spawn(move || {
+        worker.run(Some(processor));
+        processors()
+    });
+    let ran = ran.join().expect("no panic");
+    let mut warnings = Vec::new();
+    inlet.pop(usize::MAX, |_, outgoing| {
+        if let Outgoing::Warned { warning } = outgoing {
+            warnings.push(warning);
+        }
+    });
+    (ran, warnings)
+}
+
+#[test]
+fn a_worker_stays_on_its_processor_and_says_so_when_there_is_none_of_that_number() {
+    let all = processors();
+    for &processor in &all {
+        assert_eq!(pinned_to(processor), (vec![processor], vec![]));
+    }
+    for missing in [libc::CPU_SETSIZE as usize - 1, libc::CPU_SETSIZE as usize] {
+        let told = Warning::NotPinned { processor: missing as u64 };
+        assert_eq!(pinned_to(missing), (all.clone(), vec![told]));
+    }
 }

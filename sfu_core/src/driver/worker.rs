@@ -344,10 +344,13 @@ impl Sink for Rim {
 
 /// Keeps this thread on one processor, where that is allowed.
 fn pin_to(processor: usize) -> bool {
+    if processor >= libc::CPU_SETSIZE as usize {
+        return false;
+    }
     // SAFETY: `cpu_set_t` is an array of numbers; the macros write within it.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(processor % libc::CPU_SETSIZE as usize, &mut set);
+        libc::CPU_SET(processor, &mut set);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0
     }
 }

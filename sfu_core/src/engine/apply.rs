@@ -118,7 +118,7 @@ fn create_bot(
     now: Instant,
 ) -> Result<Reply, Refusal> {
     admit_peer(engine, room)?;
-    if engine.peers.iter().filter(|(_, member)| matches!(member.link, Link::Bot)).count() >= MAX_BOTS {
+    if engine.bots >= MAX_BOTS {
         return Err(Refusal::Full(Cap::Bots));
     }
     if !session.is_within_caps() {
@@ -131,12 +131,13 @@ fn create_bot(
         .peers
         .insert_with(|id| Member::new(id, room, participant, Link::Bot, ssrc_base, initial, now))
         .ok_or(Refusal::Full(Cap::Peers))?;
+    engine.bots += 1;
     let applied = engine.peers.find_mut(id).is_some_and(|member| {
         member.inbound.apply(session);
         member.outbound.apply(session, first, initial)
     });
     if !applied {
-        engine.peers.remove(id);
+        drop_member(engine, id);
         return Err(Refusal::BadSession);
     }
     if let Some(room) = engine.rooms.find_mut(room) {
@@ -183,6 +184,7 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
     let member = engine.peers.find(peer).ok_or(Refusal::UnknownPeer)?;
     let (room, participant) = (member.room, member.participant);
     let tracks: Vec<TrackId> = member.inbound.tracks.iter().map(|(_, track)| *track).collect();
+    let received: Vec<TrackId> = member.outbound.send.iter().filter_map(|section| section.track).collect();
     for track in tracks {
         unpublish(engine, track)?;
     }
@@ -193,16 +195,24 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
     for _ in 0..inbound {
         engine.listener_lost(room, participant);
     }
-    for (_, track) in engine.tracks.iter_mut().filter(|(_, track)| track.room == room) {
+    for id in received {
+        let Some(track) = engine.tracks.find_mut(id) else { continue };
         track.subscriptions.retain(|subscription| subscription.subscriber != peer);
         track.cancel_unneeded_keyframes();
     }
     engine.demux.remove_peer(peer);
-    engine.peers.remove(peer);
+    drop_member(engine, peer);
     if let Some(room) = engine.rooms.find_mut(room) {
         room.peers.remove(&peer);
     }
     Ok(Reply::Done)
+}
+
+/// Takes a peer out of the table.
+fn drop_member(engine: &mut Engine, peer: PeerId) {
+    if engine.peers.remove(peer).is_some_and(|member| matches!(member.link, Link::Bot)) {
+        engine.bots = engine.bots.saturating_sub(1);
+    }
 }
 
 fn publish(
@@ -262,7 +272,7 @@ fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Resul
     let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
     track.muted = muted;
     for subscription in &mut track.subscriptions {
-        subscription.selector.reset();
+        subscription.begin_anew();
     }
     if !muted {
         subscribe::want_keyframes(track, now);
@@ -313,7 +323,7 @@ fn clear_failed(engine: &mut Engine, room: RoomId) {
         attempt(engine, |engine| engine.gate.revoke_flow(Flow::Data(peer)));
         attempt(engine, |engine| engine.gate.revoke_subscriber(peer));
         attempt(engine, |engine| engine.demux.remove_peer(peer));
-        attempt(engine, |engine| engine.peers.remove(peer));
+        attempt(engine, |engine| drop_member(engine, peer));
     }
     engine.hearing.close(room, &mut engine.witness, &mut engine.data_witness);
     if let Some(room) = engine.rooms.find_mut(room) {

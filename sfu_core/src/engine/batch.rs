@@ -9,6 +9,8 @@ use crate::ids::PeerId;
 /// The largest datagram we make: what Ethernet's 1 500 bytes leave after the headers of IPv4 and UDP. Whoever is behind a
 /// narrower path is sent what was sent to us, and browsers send 1 200.
 pub(crate) const MAX_DATAGRAM: usize = 1_472;
+/// The same over IPv6. The kernel cuts nothing for us and refuses what is longer, with the whole group that it is in.
+const MAX_DATAGRAM_V6: usize = MAX_DATAGRAM - 20;
 /// Room in one batch: a keyframe to a dozen subscribers; a larger flush is several batches.
 const BATCH_BYTES: usize = 256 << 10;
 /// Groups in one batch: what one `sendmmsg` takes comfortably.
@@ -24,6 +26,14 @@ pub(crate) struct Route {
     pub(crate) peer: PeerId,
     pub(crate) destination: SocketAddr,
     pub(crate) source: Option<IpAddr>,
+}
+
+impl Route {
+    /// The largest datagram that fits the way.
+    #[inline]
+    pub(crate) const fn max_datagram(&self) -> usize {
+        if self.destination.is_ipv4() { MAX_DATAGRAM } else { MAX_DATAGRAM_V6 }
+    }
 }
 
 /// What has to be told when a group does not leave.

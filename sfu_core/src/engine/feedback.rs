@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::redundancy::Blocks;
 use crate::forward::resend::MAX_KEEP;
 use crate::forward::router::PayloadRoute;
 use crate::gate::Flow;
@@ -13,7 +14,8 @@ use crate::rtcp::remb::Remb;
 use crate::rtcp::sr::{ReportBlock, SenderReport};
 use crate::rtcp::twcc::TransportFeedback;
 use crate::rtcp::{self, RtcpPacket};
-use crate::session::MediaKind;
+use crate::rtp::red;
+use crate::session::{Codec, MediaKind};
 use crate::stats::Drops;
 use crate::units::Bitrate;
 
@@ -31,9 +33,11 @@ const MAX_NACKED: usize = 200;
 const MAX_KEYFRAME_REQUESTS: usize = MAX_SUBSCRIPTIONS_PER_PEER;
 /// Estimates, and transport-wide feedbacks, in one datagram: browsers send one, and several when they have been silent.
 const MAX_FEEDBACKS: usize = 4;
+/// Report blocks about what we send in one datagram: one for each section that a peer receives.
+const MAX_REPORT_BLOCKS: usize = MAX_SUBSCRIPTIONS_PER_PEER;
 
 /// For so many round trips packets are kept: lost, asked for, lost again, asked for again.
-const KEPT_ROUND_TRIPS: u32 = 4;
+pub(super) const KEPT_ROUND_TRIPS: u32 = 4;
 /// Whoever loses more than this, in 256ths, has to ask so often for some that all of them are kept as long as they are of use.
 const LOSES_MUCH: u8 = 25;
 
@@ -42,10 +46,16 @@ struct Allowance {
     nacked: usize,
     keyframes: usize,
     feedbacks: usize,
+    blocks: usize,
 }
 
 impl Allowance {
-    const WHOLE: Self = Self { nacked: MAX_NACKED, keyframes: MAX_KEYFRAME_REQUESTS, feedbacks: MAX_FEEDBACKS };
+    const WHOLE: Self = Self {
+        nacked: MAX_NACKED,
+        keyframes: MAX_KEYFRAME_REQUESTS,
+        feedbacks: MAX_FEEDBACKS,
+        blocks: MAX_REPORT_BLOCKS,
+    };
 }
 
 /// Takes one off what is left, if there is any.
@@ -79,8 +89,12 @@ pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Inst
 
 fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, allowance: &mut Allowance, now: Instant) {
     match packet {
-        RtcpPacket::SenderReport(report) => on_sender_report(engine, from, report, now),
-        RtcpPacket::ReceiverReport(report) => on_report_blocks(engine, from, &report.reports, now),
+        RtcpPacket::SenderReport(report) => {
+            on_sender_report(engine, from, report, &mut allowance.blocks, now);
+        }
+        RtcpPacket::ReceiverReport(report) => {
+            on_report_blocks(engine, from, &report.reports, &mut allowance.blocks, now);
+        }
         RtcpPacket::Nack(nack) => on_nack(engine, from, nack, &mut allowance.nacked, now),
         RtcpPacket::Pli(pli) => on_keyframe_request(engine, from, pli.media, &mut allowance.keyframes, now),
         RtcpPacket::Fir(fir) => {
@@ -122,28 +136,42 @@ fn sound_beside(engine: &Engine, from: PeerId, listed: &[Ssrc], now: Instant) ->
 }
 
 /// The publisher's clock, and what it heard of us if it is a subscriber too (RFC 3550 §6.4.1).
-fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, now: Instant) {
-    on_report_blocks(engine, from, &report.reports, now);
+fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, left: &mut usize, now: Instant) {
+    on_report_blocks(engine, from, &report.reports, left, now);
     let Some(member) = engine.peers.find(from) else { return };
     let Some(source) = member.inbound.source_of(report.sender) else { return };
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     track.clocks.anchors[usize::from(source.encoding)] =
         Some(crate::forward::rewriter::ClockAnchor { ntp: report.ntp, timestamp: report.timestamp });
-    if let Some(encoding) = track.encodings.get_mut(usize::from(source.encoding)) {
-        encoding.on_sender_report(report.ntp, report.timestamp, now);
+    let Some(encoding) = track.encodings.get_mut(usize::from(source.encoding)) else { return };
+    let is_first = encoding.clock.is_none();
+    encoding.on_sender_report(report.ntp, report.timestamp, now);
+    if is_first {
+        // Who gets it already is told with the next packet.
+        for subscription in &track.subscriptions {
+            if subscription.selector.current() == Some(source.encoding)
+                && let Some(subscriber) = engine.peers.find_mut(subscription.subscriber)
+                && let Some(send) = subscriber.outbound.send.get_mut(usize::from(subscription.send_index))
+            {
+                send.clock_untold = true;
+            }
+        }
     }
 }
 
-fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], now: Instant) {
+/// What a peer says of what we send to it. Nothing is touched but the sections that it names, each a track.
+fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], left: &mut usize, now: Instant) {
     let Some(member) = engine.peers.find_mut(from) else { return };
     for block in blocks {
-        member.outbound.on_report_block(block, &mut engine.stats, now);
-    }
-    let loses_much = blocks.iter().any(|block| block.fraction_lost > LOSES_MUCH);
-    let asks_for = member.round_trip().map(|round_trip| round_trip * KEPT_ROUND_TRIPS);
-    let Some(span) = loses_much.then_some(MAX_KEEP).or(asks_for) else { return };
-    for track in member.outbound.send.iter().filter_map(|send| send.track) {
-        if let Some(track) = engine.tracks.find_mut(track) {
+        let Some(section) = member.outbound.section_of(block.ssrc) else { continue };
+        if !take(left, &mut engine.stats.drops) {
+            break;
+        }
+        member.outbound.on_report_block(section, block, &mut engine.stats, now);
+        let asks_for = member.round_trip().map(|round_trip| round_trip * KEPT_ROUND_TRIPS);
+        let span = (block.fraction_lost > LOSES_MUCH).then_some(MAX_KEEP).or(asks_for);
+        let track = member.outbound.send.get(usize::from(section)).and_then(|send| send.track);
+        if let (Some(span), Some(track)) = (span, track.and_then(|track| engine.tracks.find_mut(track))) {
             track.keep_for(span);
         }
     }
@@ -175,7 +203,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let subscription = track.subscription_mut(from)?;
     let edge = subscription.edge?;
     let source = subscription.rewriter.map_back(sequence)?;
-    let routes = subscription.routes.clone();
+    let (routes, since) = (subscription.routes.clone(), subscription.since);
     let ring = &mut track.encodings.get_mut(usize::from(source.encoding))?.ring;
     if source.sent && ring.find(source.sequence).is_none() {
         ring.keep_for(MAX_KEEP); // too late for this one; the next is kept until then
@@ -184,6 +212,11 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let PayloadRoute::As { rtx: Some(payload_type), .. } = *routes.get(usize::from(stored.origin.payload_index))?
     else {
         return None;
+    };
+    let codec = track.payload_types.get(usize::from(stored.origin.payload_index))?.codec;
+    let blocks = match codec {
+        Codec::Red => since.may_hear(source.sequence, stored.origin.timestamp, red::oldest(stored.payload))?,
+        _ => Blocks::All,
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));
     let len = stored.payload.len();
@@ -203,7 +236,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
         encoding: source.encoding,
         send_index,
         payload_type,
-        primary_only: false,
+        blocks,
         retransmission: true,
     };
     if !member.outbound.pacer.push(|| queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, at) {

@@ -8,11 +8,10 @@ use super::lookahead::{self, PEER_STAGES};
 use super::member::{Link, Member};
 use super::path::{self, Exit, Moment};
 use super::probe;
+use super::report;
 use super::transmit::Sink;
 use super::{Engine, MAX_PEERS, Served};
 use crate::ids::PeerId;
-use crate::slots::Slots;
-use crate::stats::EngineStats;
 
 /// With nothing to do, the engine looks up again after this.
 const IDLE: Duration = Duration::from_millis(500);
@@ -25,12 +24,15 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
         let id = flushing[place];
         engine.serve(Served::Peer(id));
         while flush_peer(engine, id, sink, at) {
-            transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
+            // Who happens to fill the batch is not to blame when it breaks.
+            engine.serving = Served::Nobody;
+            transmit(engine, sink);
+            engine.serving = Served::Peer(id);
         }
     }
     engine.serving = Served::Nobody;
     if !engine.writer.is_empty() {
-        transmit(&mut engine.writer, sink, &mut engine.peers, &mut engine.stats);
+        transmit(engine, sink);
     }
     flushing.clear();
     engine.flushing = flushing;
@@ -48,8 +50,12 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) 
         witness: &mut engine.witness,
         stats: &mut engine.stats,
         scratch: &mut engine.scratch,
+        clock_untold: false,
     };
     flush_member(&mut exit, member, &mut engine.writer, sink, at);
+    if exit.clock_untold {
+        report::tell_clocks(member, &engine.tracks, at.instant);
+    }
     if transport_work {
         // What just left may have to be repeated.
         member.note_due();
@@ -57,6 +63,7 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) 
         engine.timers.arm(id, &mut member.armed, due);
     }
     if engine.writer.is_full() {
+        member.pending = true; // found again by that, should the batch break
         return true;
     }
     if !member.outbound.pacer.is_empty() || member.has_control() || member.outbound.padding.due.is_some() {
@@ -128,7 +135,8 @@ fn flush_rtcp(member: &mut Member, route: Option<Route>, writer: &mut BatchWrite
 }
 
 /// Hands the batch over; what did not leave is dropped and marked unsent, for it is never sealed again.
-fn transmit(writer: &mut BatchWriter, sink: &mut dyn Sink, peers: &mut Slots<PeerId, Member>, stats: &mut EngineStats) {
+pub(super) fn transmit(engine: &mut Engine, sink: &mut dyn Sink) {
+    let (writer, peers, stats) = (&mut engine.writer, &mut engine.peers, &mut engine.stats);
     let sent = sink.transmit(writer.batch());
     for record in writer.records().iter().skip(sent) {
         stats.drops.socket_full += u64::from(record.datagrams);

@@ -30,6 +30,8 @@ pub(super) struct Incoming {
     pub(super) facts: PacketFacts,
     /// Which of the track's payload types.
     pub(super) payload_index: u8,
+    /// How much older than the packet the oldest sound in it is, in ticks; `None` when that cannot be read.
+    pub(super) oldest_block: Option<u32>,
 }
 
 /// Tells the publisher's congestion feedback that a packet came.
@@ -98,15 +100,21 @@ pub(super) fn store(
     let clock_rate = u64::from(track.payload_types.get(usize::from(payload_index))?.clock_rate_hz);
     let encoding = track.encodings.get_mut(usize::from(source.encoding))?;
     let sequence = encoding.unwrapper.unwrap(sequence_number);
+    if recovers {
+        encoding.recovery.on_packet(sequence, now); // also what is kept no more need not be asked for again
+    }
     if encoding.ring.contains(sequence) {
         return None;
     }
     let mut facts = facts_of(packet, codec, sequence, payload, now);
+    let mut oldest_block = None;
     if track.encrypted {
         read_clear(&mut facts, extensions.dependency_descriptor, payload);
-        encoding.hides_keyframes = extensions.dependency_descriptor.is_none();
+        if !rtx && !payload.is_empty() {
+            encoding.hides_keyframes = extensions.dependency_descriptor.is_none(); // padding has none, whoever sends it
+        }
     } else {
-        read_payload(&mut facts, payload);
+        oldest_block = read_payload(&mut facts, payload);
     }
     let origin = Origin {
         track: track.id,
@@ -123,14 +131,15 @@ pub(super) fn store(
     } else {
         encoding.reception.on_packet(sequence, packet.header.timestamp, payload.len(), arrival_ticks, now);
     }
-    if recovers {
-        encoding.recovery.on_packet(sequence, now);
-    }
     if facts.keyframe {
         encoding.keyframes.satisfy();
     }
     let passed_on = passed_on(extensions);
-    encoding.ring.insert(sequence, origin, &passed_on, payload, now).then_some(Incoming { facts, payload_index })
+    encoding.ring.insert(sequence, origin, &passed_on, payload, now).then_some(Incoming {
+        facts,
+        payload_index,
+        oldest_block,
+    })
 }
 
 fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], now: Instant) -> PacketFacts {
@@ -150,8 +159,8 @@ fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], no
     }
 }
 
-/// What the payload tells.
-fn read_payload(facts: &mut PacketFacts, payload: &[u8]) {
+/// What the payload tells. Returns how much older than the packet the oldest of its blocks is, if it has any.
+fn read_payload(facts: &mut PacketFacts, payload: &[u8]) -> Option<u32> {
     match facts.codec {
         Codec::Vp8 => {
             facts.keyframe = read_vp8(facts, payload).is_some_and(|descriptor| descriptor.keyframe);
@@ -160,8 +169,13 @@ fn read_payload(facts: &mut PacketFacts, payload: &[u8]) {
         Codec::Vp9 => facts.keyframe = vp9::starts_keyframe(payload),
         Codec::Av1 => facts.keyframe = av1::starts_keyframe(payload),
         Codec::Opus => {}
-        Codec::Red => facts.padding_only = red::primary(payload).is_none(),
+        Codec::Red => {
+            let oldest = red::oldest(payload);
+            facts.padding_only = oldest.is_none();
+            return oldest;
+        }
     }
+    None
 }
 
 /// What an end-to-end encrypted packet leaves clear: its header extensions, and the VP8 payload descriptor, which the

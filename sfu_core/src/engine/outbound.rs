@@ -6,6 +6,7 @@ use crate::bwe::allocator::Allocator;
 use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit, RembController};
 use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
+use crate::forward::redundancy::Blocks;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::prefetch::prefetch;
@@ -50,7 +51,7 @@ pub(crate) struct Queued {
     pub(crate) encoding: u8,
     pub(crate) send_index: u8,
     pub(crate) payload_type: u8,
-    pub(crate) primary_only: bool,
+    pub(crate) blocks: Blocks,
     pub(crate) retransmission: bool,
 }
 
@@ -80,6 +81,8 @@ pub(crate) struct SendTrack {
     pub(crate) lost: u64,
     /// The last video packet that left: what the downlink is filled up with.
     pub(crate) last_video: Option<Queued>,
+    /// Its clock is to be told as soon as a packet has left: it began, or goes on with another encoding.
+    pub(crate) clock_untold: bool,
     acknowledged: bool,
     /// The highest sequence number that the subscriber reported.
     reported_to: Option<u16>,
@@ -241,6 +244,7 @@ impl Outbound {
                 loss: 0.0,
                 lost: 0,
                 last_video: None,
+                clock_untold: false,
                 acknowledged: false,
                 reported_to: None,
             });
@@ -253,7 +257,7 @@ impl Outbound {
 
     /// Asks the controller what may be sent now.
     pub(crate) fn estimate_anew(&mut self, epoch: &Epoch, now: Instant) {
-        let waiting_since = self.history.waiting_since().map(|sent| epoch.instant_at(sent));
+        let waiting_since = self.history.waiting_since(epoch.nanos_at(now)).map(|sent| epoch.instant_at(sent));
         self.estimate = self.controller.tick(waiting_since, now);
         // As layers are chosen for it: what is sent although it exceeds the estimate is no dip.
         let exceeds = matches!(self.estimate.limit, Limit::None | Limit::Loss);
@@ -309,9 +313,8 @@ impl Outbound {
     }
 
     /// A receiver report block about one of our sections (RFC 3550 §6.4.1).
-    pub(crate) fn on_report_block(&mut self, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
-        let Some(index) = self.section_of(block.ssrc) else { return };
-        let send = &mut self.send[usize::from(index)];
+    pub(crate) fn on_report_block(&mut self, section: u8, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
+        let Some(send) = self.send.get_mut(usize::from(section)) else { return };
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
         stats.quality.loss_out.observe(send.loss);

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::redundancy::Blocks;
 use crate::forward::resend::MAX_KEEP;
 use crate::forward::rewriter::{Rewritten, SwitchClocks};
 use crate::forward::router::{PayloadRoute, Subscription, Track};
@@ -15,7 +16,7 @@ use crate::gate::{EdgeRef, Gate};
 use crate::ids::{PeerId, TrackId};
 use crate::peer::srtp::SrtpError;
 use crate::rtp::header::Packet;
-use crate::session::MediaKind;
+use crate::session::{Codec, MediaKind};
 use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
 use crate::units::{DataSize, Epoch, Nanos};
@@ -113,6 +114,11 @@ fn fan_out(
         let Some(passing) = rewritten(subscription, encoding, incoming, clocks, stats, now) else { continue };
         let send_index = subscription.send_index;
         let Some(subscriber) = peers.find_mut(subscription.subscriber) else { continue };
+        if passing.switched
+            && let Some(send) = subscriber.outbound.send.get_mut(usize::from(send_index))
+        {
+            send.clock_untold = true;
+        }
         let pacer = &mut subscriber.outbound.pacer;
         let make = || passing.queued(id, incoming.facts.sequence, encoding, send_index);
         if !pacer.push(make, kind, incoming.facts.payload_len.saturating_add(HEADERS), at) {
@@ -134,13 +140,14 @@ struct Passing {
     edge: EdgeRef,
     rewritten: Rewritten,
     payload_type: u8,
-    primary_only: bool,
+    blocks: Blocks,
+    switched: bool,
 }
 
 impl Passing {
     #[inline]
     fn queued(self, track: TrackId, source: u64, encoding: u8, send_index: u8) -> Queued {
-        let Self { edge, rewritten, payload_type, primary_only } = self;
+        let Self { edge, rewritten, payload_type, blocks, .. } = self;
         Queued {
             edge,
             track,
@@ -151,7 +158,7 @@ impl Passing {
             encoding,
             send_index,
             payload_type,
-            primary_only,
+            blocks,
             retransmission: false,
         }
     }
@@ -169,11 +176,14 @@ fn rewritten(
 ) -> Option<Passing> {
     let edge = subscription.edge?;
     let facts = &incoming.facts;
-    let (payload_type, primary_only) = match subscription.routes.get(usize::from(incoming.payload_index))? {
-        PayloadRoute::As { number, .. } => (*number, false),
-        PayloadRoute::PrimaryOf { number } => (*number, true),
+    let (payload_type, mut blocks) = match subscription.routes.get(usize::from(incoming.payload_index))? {
+        PayloadRoute::As { number, .. } => (*number, Blocks::All),
+        PayloadRoute::PrimaryOf { number } => (*number, Blocks::Bare),
         PayloadRoute::Nowhere => return None,
     };
+    if facts.codec == Codec::Red && blocks == Blocks::All && subscription.is_young {
+        blocks = subscription.may_hear(facts, incoming.oldest_block)?;
+    }
     let switched = match subscription.selector.wants(facts, encoding) {
         Verdict::Forward { switched } => switched,
         Verdict::Skip => return None,
@@ -187,7 +197,7 @@ fn rewritten(
         stats.drops.rewrite_rejected += 1;
         return None;
     };
-    Some(Passing { edge, rewritten, payload_type, primary_only })
+    Some(Passing { edge, rewritten, payload_type, blocks, switched })
 }
 
 /// The moment of a flush, in the forms that leaving needs.
@@ -215,6 +225,8 @@ pub(super) struct Exit<'a> {
     pub(super) witness: &'a mut crate::gate::witness::Witness,
     pub(super) stats: &'a mut EngineStats,
     pub(super) scratch: &'a mut [u8],
+    /// Something left whose clock the subscriber has not been told.
+    pub(super) clock_untold: bool,
 }
 
 /// One waiting packet whose turn has come leaves for its subscriber, if it still may.
@@ -251,7 +263,7 @@ pub(super) fn leave(
         patch: queued.patch,
         retransmits: queued.retransmission.then_some(queued.index as u16),
         mid: send.mid_to_write(),
-        primary_only: queued.primary_only,
+        blocks: queued.blocks,
     };
     let Some(allowed) = exit.gate.admit(queued.edge, &outgoing) else {
         return exit.stats.drops.revoked += 1;
@@ -261,7 +273,7 @@ pub(super) fn leave(
     let len = match (&mut subscriber.link, route) {
         (Link::Network(peer), Some(route)) => {
             let Some(srtp) = peer.srtp.as_mut() else { return exit.stats.drops.no_route += 1 };
-            let out = writer.space();
+            let out = &mut writer.space()[..route.max_datagram()];
             let Some(lengths) = seal::write(&outgoing, &outbound.stamp, leaving, out) else {
                 return exit.stats.drops.rewrite_rejected += 1;
             };
@@ -296,6 +308,7 @@ pub(super) fn leave(
         send.bytes += stored.payload.len() as u64;
         send.next_index = send.next_index.max(queued.index + 1);
         send.last_timestamp = queued.timestamp;
+        exit.clock_untold |= send.clock_untold;
         send.last_video = (send.kind == MediaKind::Video).then_some(*queued);
     }
     exit.stats.rtp_packets_out += 1;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
+use crate::forward::router::Track;
 use crate::ids::{Cname, PeerId, Ssrc, TrackId};
 use crate::rtcp::fir::Fir;
 use crate::rtcp::pli::Pli;
@@ -12,8 +13,10 @@ use crate::rtcp::sr::{ReportBlock, ReportBlocks, SenderReport};
 use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtcp::{nack, sdes};
 use crate::session::CongestionFeedback;
+use crate::slots::Slots;
 
 use super::Engine;
+use super::feedback::KEPT_ROUND_TRIPS;
 use super::inbound::MAX_TRACKS_PER_PEER;
 use super::member::Member;
 
@@ -56,6 +59,10 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
             let Some(ssrc) = encoding.ssrc else { continue };
             if nack_wanted {
                 let lost = encoding.recovery.poll_request(round_trip, now);
+                if !lost.is_empty() {
+                    // The answer must find its place, and those to the next requests.
+                    encoding.ring.keep_for(encoding.recovery.longest_wait(now) + round_trip * KEPT_ROUND_TRIPS);
+                }
                 if !lost.is_empty() && member.rtcp.push(|out| nack::write(sender, ssrc, &lost, out)) {
                     engine.stats.nacked_packets_out += lost.len() as u64;
                 }
@@ -136,18 +143,7 @@ fn transport_feedback(member: &mut Member, sender: Ssrc, now: Instant) {
 fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     for index in 0..member.outbound.send.len() {
-        let Some((report, cname)) = sender_report(&member.outbound.send[index], &engine.tracks, peer, now) else {
-            continue;
-        };
-        let ntp = report.ntp;
-        let written = member.rtcp.push(|out| {
-            let len = report.write(out)?;
-            // Also where reduced size was agreed on: that is for feedback, not for regular reports (RFC 5506).
-            Some(len + sdes::write(report.sender, &cname, &mut out[len..])?)
-        });
-        if written {
-            member.outbound.note_sender_report(ntp, now);
-        }
+        tell_clock(member, index, &engine.tracks, now);
     }
     let quality = &mut engine.stats.quality;
     quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
@@ -158,9 +154,33 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     super::allocate::allocate(engine, peer, now);
 }
 
+/// The clocks of what has just begun or goes on with another encoding: lips must not wait for the next report.
+#[cold]
+pub(super) fn tell_clocks(member: &mut Member, tracks: &Slots<TrackId, Track>, now: Instant) {
+    for index in 0..member.outbound.send.len() {
+        let send = &mut member.outbound.send[index];
+        if send.packets > 0 && std::mem::take(&mut send.clock_untold) {
+            tell_clock(member, index, tracks, now);
+        }
+    }
+}
+
+fn tell_clock(member: &mut Member, index: usize, tracks: &Slots<TrackId, Track>, now: Instant) {
+    let Some((report, cname)) = sender_report(&member.outbound.send[index], tracks, member.id, now) else { return };
+    let ntp = report.ntp;
+    let written = member.rtcp.push(|out| {
+        let len = report.write(out)?;
+        // Also where reduced size was agreed on: that is for feedback, not for regular reports (RFC 5506).
+        Some(len + sdes::write(report.sender, &cname, &mut out[len..])?)
+    });
+    if written {
+        member.outbound.note_sender_report(ntp, now);
+    }
+}
+
 fn sender_report(
     send: &super::outbound::SendTrack,
-    tracks: &crate::slots::Slots<TrackId, crate::forward::router::Track>,
+    tracks: &Slots<TrackId, Track>,
     peer: PeerId,
     now: Instant,
 ) -> Option<(SenderReport, Cname)> {

@@ -2,13 +2,14 @@
 //! number, and sealed. What is sealed is sent or dropped, never changed and never sealed again: the transport-wide number is
 //! authenticated data, and a second seal under the same index would give away the key (RFC 3711 §9.1, RFC 7714 §13).
 
+use crate::forward::redundancy::Blocks;
 use crate::forward::resend::Stored;
 use crate::gate::Allowed;
 use crate::ids::{Mid, Ssrc};
 use crate::peer::srtp::SrtpOutbound;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::Header;
-use crate::rtp::red;
+use crate::rtp::red::{self, Red};
 
 use super::batch::MAX_DATAGRAM;
 
@@ -54,8 +55,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) retransmits: Option<u16>,
     /// The media section's name, while the subscriber cannot know it yet.
     pub(crate) mid: Option<Mid>,
-    /// Only the primary block of redundant audio leaves.
-    pub(crate) primary_only: bool,
+    /// What of redundant sound leaves.
+    pub(crate) blocks: Blocks,
 }
 
 /// The moment of leaving.
@@ -87,7 +88,17 @@ pub(crate) fn write(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
         body = &mut body[2..];
         len = 2;
     }
-    let payload = if packet.primary_only { red::primary(packet.stored.payload)? } else { packet.stored.payload };
+    let payload = match packet.blocks {
+        Blocks::All => packet.stored.payload,
+        Blocks::Bare => red::primary(packet.stored.payload)?,
+        Blocks::Newest => {
+            let Red { payload_type, primary, .. } = Red::parse(packet.stored.payload).ok()?;
+            *body.first_mut()? = payload_type;
+            body = &mut body[1..];
+            len += 1;
+            primary
+        }
+    };
     body.get_mut(..payload.len())?.copy_from_slice(payload);
     patch_descriptor(packet, body);
     len += payload.len();

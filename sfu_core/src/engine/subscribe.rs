@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use crate::bwe::allocator::Target;
+use crate::forward::redundancy::Since;
 use crate::forward::rewriter::Rewriter;
 use crate::forward::router::{MAX_SUBSCRIPTIONS_PER_TRACK, PayloadRoute, Subscription, Track};
 use crate::forward::selector::Selector;
@@ -52,6 +53,8 @@ pub(super) fn subscribe(
         routes,
         limit: LayerLimit::BEST,
         announced: None,
+        is_young: true,
+        since: Since::default(),
     });
     start(engine, id, peer, now);
     Ok(Reply::Done)
@@ -144,7 +147,7 @@ pub(super) fn allow(
     if let Some(subscription) = engine.tracks.find_mut(track).and_then(|track| track.subscription_mut(subscriber)) {
         subscription.edge = Some(edge);
         if !known {
-            subscription.selector.reset();
+            subscription.begin_anew();
         }
     }
     start(engine, track, subscriber, now);

@@ -11,10 +11,13 @@ use crate::rtcp::RtcpPacket;
 use crate::session::MediaKind;
 
 mod clear;
+mod clocks;
 mod data;
 mod isolation;
 mod joins;
 mod limits;
+mod pauses;
+mod redundancy;
 mod renegotiation;
 mod rig;
 mod rings;

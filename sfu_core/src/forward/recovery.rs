@@ -79,6 +79,11 @@ impl Recovery {
         request
     }
 
+    /// For how long the oldest of what is missing has been.
+    pub fn longest_wait(&self, now: Instant) -> Duration {
+        self.missing.front().map_or(Duration::ZERO, |missing| now.saturating_duration_since(missing.since))
+    }
+
     fn note_hole(&mut self, from: u64, to: u64, now: Instant) {
         if to - from > MAX_JUMP {
             self.missing.clear();

@@ -10,6 +10,7 @@ use super::PacketFacts;
 use super::keyframe::KeyframeRequester;
 use super::reception::Reception;
 use super::recovery::Recovery;
+use super::redundancy::{Blocks, Since};
 use super::resend::PacketRing;
 use super::rewriter::{Rewriter, SwitchClocks};
 use super::selector::Selector;
@@ -136,6 +137,8 @@ pub struct Subscription {
     pub edge: Option<EdgeRef>,
     /// In which of its media sections.
     pub send_index: u8,
+    /// Whether redundant sound may still repeat what was said before the right to hear it.
+    pub is_young: bool,
     /// Which encoding and temporal layer.
     pub selector: Selector,
     /// By the track's payload index.
@@ -146,6 +149,8 @@ pub struct Subscription {
     pub limit: LayerLimit,
     /// The encoding last told in an event.
     pub announced: Option<Option<u8>>,
+    /// Since when there has been the right to it and nothing kept it back.
+    pub since: Since,
 }
 
 impl Subscription {
@@ -154,6 +159,20 @@ impl Subscription {
     pub fn prefetch(&self) {
         prefetch_start(self, offset_of!(Self, rewriter));
         self.rewriter.prefetch();
+    }
+
+    /// From here on it goes out, and nothing that was said before.
+    pub fn begin_anew(&mut self) {
+        (self.is_young, self.since) = (true, Since::default());
+        self.selector.reset();
+    }
+
+    /// What may leave of a packet of redundant sound in which the oldest is so much older than itself.
+    #[cold]
+    pub fn may_hear(&mut self, facts: &PacketFacts, oldest: Option<u32>) -> Option<Blocks> {
+        self.since.begin(facts.sequence, facts.timestamp);
+        self.is_young = self.since.is_young(facts.sequence);
+        self.since.may_hear(facts.sequence, facts.timestamp, oldest)
     }
 
     /// Whether nothing of the track can go out: the section was made inactive, or takes none of its codecs any more.

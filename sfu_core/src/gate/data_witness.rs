@@ -18,10 +18,9 @@ impl DataWitness {
         self.0.withdrawn(row(publisher), subscriber);
     }
 
-    /// The peer is no more: it neither says nor receives anything.
-    pub fn left(&mut self, peer: PeerId) {
-        self.0.ended(row(peer));
-        self.0.left(peer);
+    /// The publisher is no more: it says nothing.
+    pub fn ended(&mut self, publisher: PeerId) {
+        self.0.ended(row(publisher));
     }
 
     /// A message of `publisher` goes out to `subscriber`.
@@ -54,7 +53,7 @@ mod tests {
         witness.observe(bob, alice);
         witness.observe(successor, bob);
         assert_eq!(witness.violations(), 2);
-        witness.left(alice);
+        witness.ended(alice);
         witness.observe(alice, bob);
         assert_eq!(witness.violations(), 3);
     }

@@ -68,6 +68,12 @@ pub fn primary(payload: &[u8]) -> Option<&[u8]> {
     Red::parse(payload).ok().map(|red| red.primary)
 }
 
+/// How much older than the payload the oldest in it is, in ticks; `None` when it makes no sense.
+pub fn oldest(payload: &[u8]) -> Option<u32> {
+    let red = Red::parse(payload).ok()?;
+    Some(red.redundant.iter().map(|block| block.timestamp_offset).max().unwrap_or(0))
+}
+
 /// Writes a redundant payload: `primary` and of `history`, oldest first, the newest [`MAX_BUILT_REDUNDANT`]. Blocks that
 /// are empty, too old or too long to be said are left out. `None`, when `out` is too short.
 pub fn build(payload_type: u8, primary: &[u8], history: &[Block<'_>], out: &mut [u8]) -> Option<usize> {

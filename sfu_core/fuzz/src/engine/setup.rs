@@ -60,8 +60,12 @@ impl World {
     /// Everybody is connected, and everything is allowed.
     pub(super) fn new() -> Self {
         let now = start();
-        let transport =
-            TransportConfig { identity: IDENTITY.clone(), candidates: vec![address(0)], check_named: false };
+        let transport = TransportConfig {
+            identity: IDENTITY.clone(),
+            candidates: vec![address(0)],
+            check_named: false,
+            aead_only: false,
+        };
         let epoch = Epoch { instant: now, ntp: NtpTime(0xe000_0000 << 32) };
         let config = EngineConfig { transport, epoch, seed: [1; 32], initial_bitrate: Bitrate::kbps(5_000) };
         let mut engine = Engine::new(config, now);

@@ -3,6 +3,7 @@
 use sfu_core::ids::PeerId;
 use sfu_core::peer::sctp::Reliability;
 use sfu_core::peer::sctp::dcep::{Message, Open};
+use sfu_core::rtp::ext::ExtensionKind;
 
 use super::{Seed, owned, rtcp, rtp};
 use crate::bytes::chunk;
@@ -193,6 +194,15 @@ fn rooms() -> Vec<Seed> {
         wait(30),
     ]
     .concat();
+    // A frame that nobody can read, behind a VP8 descriptor, and what its sender tells of it.
+    let encrypted = |number, descriptor: &[u8]| {
+        let kind = ExtensionKind::DependencyDescriptor as u8 + 1;
+        let extensions: [(u8, &[u8]); 3] = [(1, MIDS[1].as_bytes()), (2, RIDS[0].as_bytes()), (kind, descriptor)];
+        let extensions = &extensions[..if descriptor.is_empty() { 2 } else { 3 }];
+        step(0, &rtp::packet(VP8, number, 0x80, extensions, &[0x90, 0x80, 0x80, number as u8, 1, 0xa5, 0xa5]))
+    };
+    let (key, delta_of) = ([0x80, 0, 1, 0x80, 1, 2, 3], [0xc0, 0, 2]);
+    let described = [encrypted(1, &delta_of), encrypted(2, &key), encrypted(3, &delta_of), encrypted(4, &delta_of)];
     let wrong_numbers = feedback(&rtcp::lost(RECEIVED[0].0, &[1, 2, 3]));
     let honest = [vec![5; 6], wait(20)].concat();
     owned(
@@ -224,6 +234,23 @@ fn rooms() -> Vec<Seed> {
             (
                 "limited",
                 [&simulcast[..], &signalling(3, 0b0001), &simulcast, &signalling(3, 0xff), &simulcast].concat(),
+            ),
+            (
+                "encrypted",
+                [
+                    &signalling(7, 0x81)[..],
+                    &described.concat(),
+                    &wait(60),
+                    &encrypted(5, &key),
+                    &encrypted(6, &[0x80]),
+                    &wait(60),
+                ]
+                .concat(),
+            ),
+            (
+                "encrypted_and_hidden",
+                [&signalling(7, 0x81)[..], &encrypted(1, &[]), &[6, 255].repeat(3), &encrypted(2, &[]), &wait(60)]
+                    .concat(),
             ),
             ("wired_anew", [&simulcast[..], &signalling(6, 1), &signalling(7, 1), &simulcast].concat()),
             (

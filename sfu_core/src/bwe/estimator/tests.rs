@@ -92,7 +92,8 @@ fn run(link: &Link, controller: &mut DelayController, seconds: u64, share: f64) 
             feed(&mut history, controller, base, &statuses, (start, now));
         }
         if micros.is_multiple_of(25_000) {
-            target = controller.tick(history.waiting_since().map(|at| start + at.since(Nanos(0))), now).target;
+            let waiting_since = history.waiting_since(Nanos(micros * 1_000));
+            target = controller.tick(waiting_since.map(|at| start + at.since(Nanos(0))), now).target;
         }
         if micros % 1_000_000 == 999_000 {
             outcome.utilisation.push(arrived_bytes * 8.0 / offered_bits);

@@ -11,7 +11,7 @@ use super::UdpPort;
 use crate::engine::transmit::Datagram;
 
 /// Buffers per call: 32 hold a millisecond of a full worker, and fit the second-level cache when datagrams are single.
-const BUFFERS: usize = 32;
+pub(super) const BUFFERS: usize = 32;
 /// The largest a UDP payload can be, joined or not.
 const BUFFER_BYTES: usize = 65_535;
 /// Room for packet info, segment size and drop count, each with its header.

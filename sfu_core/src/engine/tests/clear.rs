@@ -181,6 +181,21 @@ fn encrypted_simulcast_without_descriptors_keeps_the_encoding_it_began_with_and_
 }
 
 #[test]
+fn neither_padding_nor_a_repair_without_descriptor_says_that_a_track_hides_its_keyframes() {
+    let mut call = Simulcast::new();
+    let described: [(ExtensionKind, &[u8]); 1] = [(ExtensionKind::DependencyDescriptor, KEY)];
+    call.rig.ingest_with(call.alice, (VP8, 2), 1, 3_000, &sealed_frame(1, 1), &described);
+    assert!(!call.holds());
+    call.rig.ingest_with(call.alice, (VP8, 2), 2, 3_000, &[], &[]);
+    assert!(!call.holds(), "padding");
+    let repair = [&[0, 3][..], &sealed_frame(3, 1)].concat();
+    call.rig.ingest_with(call.alice, (VP8_RTX, 2), 9, 6_000, &repair, &[]);
+    assert!(!call.holds(), "a repair");
+    call.rig.ingest_with(call.alice, (VP8, 2), 4, 9_000, &sealed_frame(4, 1), &[]);
+    assert!(call.holds());
+}
+
+#[test]
 fn an_encoding_that_ends_is_left_for_one_that_flows_with_a_hole_that_decoders_see() {
     let mut call = Simulcast::new();
     let mut seen = call.watch(5, true);

@@ -234,15 +234,18 @@ fn a_fault_in_the_flush_of_a_second_group_ends_one_room_only() {
     assert_eq!(failed, [Event::RoomFailed { room: broken }]);
 }
 
+struct Breaks;
+
+impl Sink for Breaks {
+    fn transmit(&mut self, _batch: &transmit::TransmitBatch) -> usize {
+        panic!("the test wants this to break");
+    }
+
+    fn deliver(&mut self, _bot: PeerId, _packet: &[u8]) {}
+}
+
 #[test]
 fn a_batch_that_breaks_whoever_takes_it_is_given_up_and_the_next_turn_goes_on() {
-    struct Breaks;
-    impl Sink for Breaks {
-        fn transmit(&mut self, _batch: &transmit::TransmitBatch) -> usize {
-            panic!("the test wants this to break");
-        }
-        fn deliver(&mut self, _bot: PeerId, _packet: &[u8]) {}
-    }
     let mut two = Two::new();
     two.rig.send_unseen(two.carol, 1);
     let now = two.rig.now();
@@ -250,4 +253,45 @@ fn a_batch_that_breaks_whoever_takes_it_is_given_up_and_the_next_turn_goes_on() 
     assert_eq!(two.rig.stats().panics, 1);
     assert_eq!(two.rig.send_audio(two.carol, 2, b"on"), [(two.dave, b"on".to_vec())]);
     assert_eq!((two.rig.stats().rooms, two.rig.stats().peers), (2, 4));
+}
+
+#[test]
+fn a_full_batch_that_breaks_ends_nobodys_room_and_what_had_no_place_in_it_leaves_later() {
+    let mut rig = Rig::new();
+    let (alice, bob, track) = call(&mut rig, 1);
+    let others = [3, 4, 5, 6].map(|participant| rig.join(participant));
+    for other in others {
+        rig.subscribe(other, "a", track);
+        rig.allow(track, other);
+    }
+    // Each is longer than the one before, so that it begins a group of its own.
+    for n in 0..60u16 {
+        rig.ingest_with(alice, (OPUS, 1), n, u32::from(n) * 960, &vec![1; 20 + usize::from(n)], &[]);
+    }
+    let now = rig.now();
+    rig.engine.flush(&mut Breaks, now);
+    assert_eq!((rig.stats().panics, rig.stats().peers, rig.stats().rooms), (1, 6, 1));
+    let reached: BTreeSet<PeerId> = rig.flush().iter().map(|seen| seen.to).collect();
+    assert_eq!(reached.iter().collect::<Vec<_>>(), [&others[3]], "the batch had no place for all of the last one's");
+    assert_eq!(rig.send_audio(alice, 60, b"on").len(), 1 + others.len());
+    assert!(rig.events().iter().all(|event| !matches!(event, Event::RoomFailed { .. })));
+    assert!(rig.numbers(bob).len() == 1);
+}
+
+#[test]
+fn a_batch_that_breaks_after_someone_broke_takes_nothing_along_that_was_not_in_it() {
+    let mut two = Two::new();
+    two.rig.new_room();
+    let (erin, frank, _) = call(&mut two.rig, 5);
+    two.rig.tick();
+    two.rig.flush();
+    for speaker in [two.carol, two.alice, erin] {
+        two.rig.send_unseen(speaker, 1);
+    }
+    two.rig.break_for(Served::Peer(two.bob));
+    let now = two.rig.now();
+    two.rig.engine.flush(&mut Breaks, now);
+    assert_eq!((two.rig.stats().panics, two.rig.stats().peers), (2, 4), "Bob's room and the batch");
+    let reached: Vec<_> = two.rig.flush().iter().map(|seen| seen.to).collect();
+    assert_eq!(reached, [frank]);
 }

@@ -6,9 +6,12 @@ use super::rig::{OPUS, Rig, VP8_RTX, mid};
 use super::*;
 use crate::bwe::estimator::{Controller, Estimate, Limit};
 use crate::bwe::history::Feedback;
+use crate::engine::batch::Route;
 use crate::ids::Ssrc;
 use crate::rtcp::pli::Pli;
 use crate::rtcp::remb::Remb;
+use crate::rtcp::rr::ReceiverReport;
+use crate::rtcp::sr::ReportBlock;
 use crate::rtcp::{RtcpPacket, nack};
 use crate::rtp::ext::ExtensionKind;
 use crate::session::{CongestionFeedback, LayerLimit, SendMedia};
@@ -283,6 +286,50 @@ fn a_datagram_of_rtcp_costs_no_more_than_its_allowance_and_the_rest_is_counted()
     let nothing = Remb { sender: Ssrc(1), bitrate: Bitrate::kbps(100), ssrcs: arrayvec::ArrayVec::new() };
     rig.rtcp(bob, |out| many(out, 50, |out| nothing.write(out)));
     assert_eq!(rig.stats().drops.rate_limited - asked.drops.rate_limited, 46);
+}
+
+#[test]
+fn a_datagram_of_reports_is_heard_once_for_each_section_that_a_peer_receives_and_the_rest_is_counted() {
+    let (mut rig, _, bob, _) = watched(20);
+    let block = ReportBlock {
+        ssrc: Ssrc(0x2002),
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest_sequence: 1,
+        jitter: 0,
+        last_sr: 0,
+        delay_since_last_sr: 0,
+    };
+    let report = |ssrc| ReceiverReport {
+        sender: Ssrc(1),
+        reports: std::iter::repeat_n(ReportBlock { ssrc, ..block }, 28).collect(),
+    };
+    let before = rig.stats().drops.rate_limited;
+    rig.rtcp(bob, |out| many(out, 2, |out| report(Ssrc(0x2002)).write(out)));
+    let stats = rig.stats();
+    assert_eq!(stats.quality.loss_out.counts.iter().sum::<u64>(), 50);
+    assert_eq!(stats.drops.rate_limited - before, 1, "the first beyond it ends the report");
+    rig.rtcp(bob, |out| many(out, 2, |out| report(Ssrc(9)).write(out)));
+    assert_eq!(rig.stats().drops.rate_limited - before, 1, "what is about nothing of ours is nothing");
+}
+
+#[test]
+fn no_datagram_is_longer_than_ethernet_carries_over_the_subscribers_version_of_ip() {
+    for (destination, carried) in [("192.0.2.9:1", 1_472), ("[2001:db8::9]:1", 1_452)] {
+        let destination = destination.parse().expect("an address");
+        let (mut rig, alice, bob, _) = camera_call();
+        let member = rig.engine.peers.find_mut(bob).expect("bob is there");
+        member.route = member.route.map(|route| Route { destination, ..route });
+        for (n, len) in (1_380..1_460).enumerate() {
+            rig.ingest_video(alice, n as u16, n == 0, len);
+            rig.advance(Duration::from_millis(10));
+        }
+        rig.flush();
+        let lengths: Vec<usize> = rig.strays.iter().map(|(_, datagram)| datagram.len()).collect();
+        assert_eq!(lengths.iter().max(), Some(&carried));
+        let media = lengths.iter().filter(|len| **len > 1_380).count() as u64;
+        assert_eq!(rig.stats().drops.rewrite_rejected, 80 - media, "what does not fit is counted");
+    }
 }
 
 #[test]

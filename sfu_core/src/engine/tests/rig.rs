@@ -103,6 +103,7 @@ impl Rig {
             identity: Identity::generate(DtlsVersions::Only12).expect("a certificate"),
             candidates: vec![([192, 0, 2, 1], 7443).into()],
             check_named: false,
+            aead_only: false,
         };
         let epoch = Epoch { instant: now, ntp: NtpTime(1 << 40) };
         let config = EngineConfig { transport, epoch, seed: [7; 32], initial_bitrate: Bitrate::kbps(2_000) };

@@ -1,11 +1,13 @@
-//! How long a ring keeps packets: as long as somebody who receives them may need them, and not much longer.
+//! How long a ring keeps packets: as long as somebody may need them who receives them, or asked its publisher for them.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::rig::Rig;
+use super::rig::{Rig, VP8};
 use super::*;
+use crate::ids::Ssrc;
 use crate::rtcp::rr::ReceiverReport;
-use crate::rtcp::sr::ReportBlocks;
+use crate::rtcp::sr::{ReportBlock, ReportBlocks};
 use crate::units::Bitrate;
 
 /// Alice's camera to Bob, and the bytes that its ring occupies.
@@ -50,7 +52,65 @@ fn a_ring_grows_when_a_subscriber_reports_from_far_away() {
     let first = call.watch(Bitrate::kbps(20_000));
     call.rig.engine.peers.find_mut(call.bob).expect("bob is there").outbound.round_trip =
         Some(Duration::from_millis(250));
-    let report = ReceiverReport { sender: crate::ids::Ssrc(1), reports: ReportBlocks::new() };
+    let mut report = ReceiverReport { sender: Ssrc(1), reports: ReportBlocks::new() };
+    call.rig.rtcp(call.bob, |out| report.write(out));
+    report.reports.push(about(Ssrc(0x2000)));
+    call.rig.rtcp(call.bob, |out| report.write(out));
+    assert_eq!(call.watch(Bitrate::kbps(20_000)), first, "of the picture it says nothing");
+    report.reports.push(about(Ssrc(0x2002)));
     call.rig.rtcp(call.bob, |out| report.write(out));
     assert!(call.watch(Bitrate::kbps(20_000)) > first);
+}
+
+/// All of it came.
+fn about(ssrc: Ssrc) -> ReportBlock {
+    ReportBlock {
+        ssrc,
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest_sequence: 1,
+        jitter: 0,
+        last_sr: 0,
+        delay_since_last_sr: 0,
+    }
+}
+
+#[test]
+fn what_a_far_publisher_sends_at_the_second_request_still_reaches_its_subscribers() {
+    let (mut rig, alice, bob, _) = camera_call();
+    rig.engine.peers.find_mut(alice).expect("alice is there").outbound.round_trip = Some(Duration::from_millis(200));
+    let (mut answers, mut reached) = (VecDeque::new(), 0);
+    // 2.5 Mbit/s, of which each first request is lost, or its answer.
+    for number in 0..2_000 {
+        if number % 100 == 50 {
+            answers.push_back((rig.now() + Duration::from_millis(480), number));
+        } else {
+            rig.ingest_video(alice, number, number == 0, 1_100);
+        }
+        if let Some((_, lost)) = answers.pop_front_if(|(at, _)| *at <= rig.now) {
+            rig.ingest_video(alice, lost, false, 1_100);
+        }
+        rig.advance(Duration::from_micros(3_500));
+        let media = rig.flush().iter().filter(|seen| seen.header.payload_type == VP8).count();
+        if number >= 1_000 {
+            reached += media;
+        }
+        if number % 10 == 0 {
+            rig.acknowledge(bob);
+        }
+    }
+    assert_eq!(reached, 1_000, "as many are on their way as at the beginning");
+}
+
+#[test]
+fn what_comes_too_late_to_be_kept_is_not_asked_for_again() {
+    let (mut rig, alice, _, _) = camera_call();
+    for number in (0..380).filter(|number| *number != 2) {
+        rig.ingest_video(alice, number, number == 0, 1_100);
+    }
+    rig.advance(Duration::from_millis(20));
+    assert_eq!(asked(&mut rig, alice), [2]);
+    rig.ingest_video(alice, 2, false, 1_100);
+    rig.advance(Duration::from_secs(1));
+    assert_eq!(asked(&mut rig, alice), []);
 }

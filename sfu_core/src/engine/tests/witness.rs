@@ -75,3 +75,43 @@ fn a_message_that_a_handler_lets_through_by_itself_is_counted() {
     rig.engine.data_witness.observe(alice, eve);
     assert_eq!(rig.stats().unauthorized_forwards, 1);
 }
+
+#[test]
+fn a_withdrawal_that_comes_after_its_subscriber_has_gone_takes_nothing_from_who_has_its_slot_now() {
+    let (mut rig, alice, bob, _, track) = call();
+    rig.command(Command::AllowData { publisher: alice, subscriber: bob }).expect("an edge");
+    rig.command(Command::RemovePeer { peer: bob }).expect("bob is there");
+    let carol = rig.join(4);
+    assert_eq!(carol.slot(), bob.slot());
+    rig.subscribe(carol, "a", track);
+    rig.allow(track, carol);
+    rig.command(Command::AllowData { publisher: alice, subscriber: carol }).expect("an edge");
+    assert_eq!(rig.command(Command::Revoke { track, subscriber: bob }), Err(Refusal::UnknownPeer));
+    assert!(rig.command(Command::RevokeData { publisher: alice, subscriber: bob }).is_err());
+    assert_eq!(rig.send_audio(alice, 2, b"hello"), [(carol, b"hello".to_vec())]);
+    rig.engine.data_witness.observe(alice, carol);
+    assert_eq!(rig.stats().unauthorized_forwards, 0);
+}
+
+#[test]
+fn in_a_room_of_a_hundred_whoever_may_hear_is_known_whoever_else_has_gone_and_come() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let track = rig.publish(alice, "a", TrackSource::Microphone);
+    let listeners: Vec<PeerId> = (2..102).map(|participant| rig.join(participant)).collect();
+    let (early, late, last) = (listeners[9], listeners[70], listeners[90]);
+    for listener in [early, late] {
+        rig.subscribe(listener, "a", track);
+        rig.allow(track, listener);
+    }
+    rig.command(Command::RemovePeer { peer: early }).expect("it is there");
+    rig.subscribe(last, "a", track);
+    rig.allow(track, last);
+    assert_eq!(rig.send_audio(alice, 1, b"hush").len(), 2);
+    assert_eq!(rig.stats().unauthorized_forwards, 0);
+    rig.revoke(track, late);
+    let now = rig.now();
+    subscribe::allow(&mut rig.engine, track, late, false, now).expect("by nobody's command");
+    assert_eq!(rig.send_audio(alice, 2, b"leak").len(), 2);
+    assert_eq!(rig.stats().unauthorized_forwards, 1);
+}

@@ -33,6 +33,11 @@ impl SrtpProfile {
         }
     }
 
+    /// Whether encryption and authentication are one.
+    pub const fn is_aead(self) -> bool {
+        !matches!(self, Self::Aes128CmSha1_80)
+    }
+
     /// Bytes of a master key.
     pub const fn key_len(self) -> usize {
         match self {

@@ -80,7 +80,8 @@ impl Bench {
     fn make(server: &str, remote: &str, role: DtlsRole, check_named: bool) -> Self {
         let now = start();
         let (server, home) = (address(server), address(remote));
-        let config = TransportConfig { identity: IDENTITY.clone(), candidates: vec![server], check_named };
+        let config =
+            TransportConfig { identity: IDENTITY.clone(), candidates: vec![server], check_named, aead_only: false };
         let local = Self::local(0);
         let peer = Peer::new(&config, local.ufrag, local.pass, 42, now);
         let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::bench::{Bench, address};
 use super::{SERVER, THIEF, WIFI, seconds};
 use crate::ids::Mid;
-use crate::peer::dtls::{MAX_HANDSHAKE_PER_SECOND, MAX_PENDING_HANDSHAKE};
+use crate::peer::dtls::{DtlsEvent, MAX_HANDSHAKE_PER_SECOND, MAX_PENDING_HANDSHAKE};
 use crate::peer::sctp::{DataEvent, DataTransport, Reliability};
 use crate::peer::srtp::SrtpKeys;
 use crate::peer::{CONNECT_DEADLINE, PeerEvent, SrtpPair};
@@ -21,6 +21,24 @@ fn a_wrong_certificate_never_connects_and_is_told_at_once() {
         bench.run(CONNECT_DEADLINE + seconds(1));
         assert!(!bench.is_connected() && bench.peer.srtp.is_none(), "{role:?}");
         assert_eq!(bench.failures(), [FailReason::Fingerprint], "{role:?}: told once");
+    }
+}
+
+#[test]
+fn whoever_knows_no_aead_is_refused_where_that_is_the_policy_and_nobody_else() {
+    use dimpl::SrtpProfile as Offered;
+    let profiles = [(Offered::AES128_CM_SHA1_80, 60), (Offered::AEAD_AES_128_GCM, 56), (Offered::AEAD_AES_256_GCM, 88)];
+    for (aead_only, profile, len) in
+        [false, true].into_iter().flat_map(|only| profiles.map(|(profile, len)| (only, profile, len)))
+    {
+        let mut bench = Bench::new(SERVER, WIFI);
+        bench.peer.aead_only = aead_only;
+        let agreed = DtlsEvent::Connected { profile, keys: vec![7; len], version: "1.2" };
+        bench.peer.on_dtls_event(agreed, bench.now);
+        let refused = aead_only && profile == Offered::AES128_CM_SHA1_80;
+        assert_eq!(bench.peer.srtp.is_none(), refused, "{profile:?}");
+        let told = std::iter::from_fn(|| bench.peer.poll_event());
+        assert_eq!(told.into_iter().any(|event| event == PeerEvent::Failed(FailReason::Dtls)), refused, "{profile:?}");
     }
 }
 

@@ -58,6 +58,24 @@ proptest! {
 }
 
 #[test]
+fn no_bit_of_a_thousand_packets_can_be_flipped_and_none_is_taken_twice() {
+    let mut pairs = SrtpProfile::ALL.map(pair);
+    for n in 0..1_000_u16 {
+        let (outbound, inbound) = &mut pairs[usize::from(n) % SrtpProfile::ALL.len()];
+        let packet = sealed(outbound, &rtp(1, n, usize::from(n % 23)), 0);
+        for bit in 0..packet.len() * 8 {
+            let mut forged = packet.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(opened(inbound, &forged).is_err(), "bit {bit} of packet {n}");
+        }
+        assert!(opened(inbound, &packet).is_ok(), "{n}");
+        for _ in 0..3 {
+            assert_eq!(opened(inbound, &packet), Err(SrtpError::Replayed), "{n}");
+        }
+    }
+}
+
+#[test]
 fn forged_packets_from_new_sources_leave_no_state() {
     for profile in SrtpProfile::ALL {
         let (mut outbound, mut inbound) = pair(profile);
