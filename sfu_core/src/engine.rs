@@ -43,6 +43,7 @@ use std::time::Instant;
 
 use crate::bwe::history::{Acknowledged, MAX_ACKNOWLEDGED};
 use crate::demux::{Demux, UfragKey};
+use crate::forward::payload_log::PayloadLog;
 use crate::forward::router::Track;
 use crate::gate::Gate;
 use crate::gate::data_witness::DataWitness;
@@ -120,6 +121,7 @@ pub struct Engine {
     rooms: Slots<RoomId, Room>,
     peers: Slots<PeerId, Member>,
     tracks: Slots<TrackId, Track>,
+    log: PayloadLog,
     /// How many of the peers are bots.
     bots: usize,
     gate: Gate,
@@ -184,6 +186,7 @@ impl Engine {
             rooms: Slots::with_cap(MAX_ROOMS),
             peers: Slots::with_cap(MAX_PEERS),
             tracks: Slots::with_cap(MAX_TRACKS),
+            log: PayloadLog::default(),
             bots: 0,
             gate: Gate::default(),
             witness: Witness::default(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
+use crate::forward::payload_log::PayloadLog;
 use crate::forward::resend::Origin;
 use crate::forward::router::Track;
 use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
@@ -87,8 +88,8 @@ pub(super) fn store(
     source: Source,
     packet: &Packet<'_>,
     extensions: &Extensions<'_>,
-    at: Nanos,
-    now: Instant,
+    log: &mut PayloadLog,
+    (at, now): (Nanos, Instant),
 ) -> Option<Incoming> {
     let (payload_index, codec, rtx) = track.payload_index(packet.header.payload_type)?;
     let (sequence_number, payload) = match (rtx, packet.payload) {
@@ -135,11 +136,9 @@ pub(super) fn store(
         encoding.keyframes.satisfy();
     }
     let passed_on = passed_on(extensions);
-    encoding.ring.insert(sequence, origin, &passed_on, payload, now).then_some(Incoming {
-        facts,
-        payload_index,
-        oldest_block,
-    })
+    let bytes = (&passed_on[..], payload);
+    let kept = encoding.ring.insert(sequence, origin, bytes, log, now);
+    kept.then_some(Incoming { facts, payload_index, oldest_block })
 }
 
 fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], now: Instant) -> PacketFacts {
