@@ -79,7 +79,7 @@ pub enum PeerEvent {
     AddressLost(SocketAddr),
     /// It repeated a request of its own that was heard from another address: it, or somebody who has it.
     StunReplayed,
-    /// ICE is done for the first time: media would have somewhere to go.
+    /// ICE is done, and nothing has been connected yet: media would have somewhere to go.
     WayFound,
     /// DTLS is done: there are keys for media.
     KeysAgreed,
