@@ -70,7 +70,7 @@ pub use outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 
 /// Rooms one engine holds: ten times the hospital's load.
 pub const MAX_ROOMS: usize = 4_096;
-/// Peers one engine holds: each takes about 100 KiB with its rings.
+/// Peers one engine holds: each takes about 150 KiB with its rings (`bench/README.md`).
 pub const MAX_PEERS: usize = 16_384;
 /// Tracks one engine holds: a camera and a microphone of everyone, or a few with screens and many who only watch.
 pub const MAX_TRACKS: usize = 2 * MAX_PEERS;

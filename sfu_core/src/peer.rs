@@ -37,8 +37,8 @@ pub struct TransportConfig {
     /// Whether to check addresses that a remote only names. Needed only when this host is itself behind a firewall that
     /// has to be opened from inside; else it would make us knock at whatever address a stranger writes down.
     pub check_named: bool,
-    /// Whether media is protected by an AEAD or not at all. Else AES128_CM_HMAC_SHA1_80 is taken from who knows nothing better:
-    /// some encoders, and with DTLS 1.3 whoever names it first.
+    /// Whether media is protected by an AEAD or not at all. Else `AES128_CM_HMAC_SHA1_80` is taken from who knows nothing
+    /// better: some encoders, and with DTLS 1.3 whoever names it first.
     pub aead_only: bool,
 }
 
@@ -79,7 +79,7 @@ pub enum PeerEvent {
     AddressLost(SocketAddr),
     /// It repeated a request of its own that was heard from another address: it, or somebody who has it.
     StunReplayed,
-    /// ICE is done for the first time: media would have somewhere to go.
+    /// ICE is done, and nothing has been connected yet: media would have somewhere to go.
     WayFound,
     /// DTLS is done: there are keys for media.
     KeysAgreed,

@@ -48,28 +48,42 @@ pub enum RtcpPacket<'a> {
 
 /// The packets of `datagram`, in order, up to the first that is malformed, which is told as an error.
 pub fn packets(datagram: &[u8]) -> Packets<'_> {
-    Packets { rest: datagram }
+    Packets { frames: Frames { rest: datagram } }
+}
+
+/// What lies between the headers, up to the first that is malformed.
+#[derive(Debug, Clone)]
+struct Frames<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Result<header::Framed<'a>, RtcpError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let split = header::split(self.rest);
+        self.rest = split.as_ref().map_or(&[], |(_, rest)| *rest);
+        Some(split.map(|(packet, _)| packet))
+    }
 }
 
 /// Iterator over the packets of a datagram.
 #[derive(Debug, Clone)]
 pub struct Packets<'a> {
-    rest: &'a [u8],
+    frames: Frames<'a>,
 }
 
 impl<'a> Iterator for Packets<'a> {
     type Item = Result<RtcpPacket<'a>, RtcpError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let packet = header::split(self.rest).and_then(|(packet, rest)| {
-            self.rest = rest;
-            RtcpPacket::parse(&packet)
-        });
+        let packet = self.frames.next()?.and_then(|packet| RtcpPacket::parse(&packet));
         if packet.is_err() {
-            self.rest = &[];
+            self.frames.rest = &[];
         }
         Some(packet)
     }
@@ -82,10 +96,8 @@ impl<'a> Iterator for Packets<'a> {
 /// That of the first packet that is malformed; those before it have been visited.
 #[inline]
 pub fn visit(datagram: &[u8], mut visit: impl FnMut(&RtcpPacket<'_>)) -> Result<(), RtcpError> {
-    let mut rest = datagram;
-    while !rest.is_empty() {
-        let (packet, behind) = header::split(rest)?;
-        rest = behind;
+    for packet in (Frames { rest: datagram }) {
+        let packet = packet?;
         match (packet.packet_type, packet.count) {
             (header::TRANSPORT_FEEDBACK, twcc::FORMAT) => {
                 visit(&RtcpPacket::TransportFeedback(twcc::TransportFeedback::parse(packet.body)?));

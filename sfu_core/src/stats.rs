@@ -71,9 +71,7 @@ impl Spread {
             self.sum += value;
         }
     }
-}
 
-impl Spread {
     /// Counts how long something took, if it did take place.
     pub fn observe_span(&mut self, span: Option<std::time::Duration>) {
         if let Some(span) = span {

@@ -270,8 +270,8 @@ impl Controller for DelayController {
     }
 }
 
-/// What loss leaves of `rate`. Without a queue it never leaves less than what arrived in spite of it: the path carries that,
-/// and a radio that loses a fifth of everything loses a fifth of less, too.
+/// What `rate` is after a loss. Without a queue it is never less than what arrived in spite of it, even if that is more than
+/// before: the path carries that, and a radio that loses a fifth of everything loses a fifth of less, too.
 fn lowered_by_loss(rate: Bitrate, factor: f64, arrived: Option<Bitrate>, queued: bool) -> Bitrate {
     let carried = arrived.filter(|_| !queued).unwrap_or(Bitrate::ZERO);
     (rate * factor).max(carried)
@@ -312,6 +312,11 @@ impl SentRate {
             (self.bytes, self.since) = (0, Some(now));
         }
         self.bytes += size.as_bytes();
+    }
+
+    /// The rate of the last span; `None` when nothing left for a while since.
+    fn lately(&self, now: Instant) -> Option<Bitrate> {
+        self.since.filter(|since| now.saturating_duration_since(*since) < 3 * SENT_SPAN).and(self.last)
     }
 }
 
@@ -373,7 +378,7 @@ impl Controller for RembController {
         self.limit = Limit::None;
         let queued = self.is_queued(now);
         if let Some(factor) = self.loss.on_feedback(received, lost, queued, now) {
-            let arrived = self.sent.last.map(|sent| sent * (1.0 - self.loss.last()));
+            let arrived = self.sent.lately(now).map(|sent| sent * (1.0 - self.loss.last()));
             self.rate = lowered_by_loss(self.rate, factor, arrived, queued).max(MIN_RATE);
             self.lowered = Some(now);
             self.limit = Limit::Loss;

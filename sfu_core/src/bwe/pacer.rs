@@ -10,8 +10,10 @@ use crate::units::{Bitrate, Nanos};
 
 /// Most packets that wait: a keyframe of 250 kB and some frames.
 pub const MAX_QUEUED_PACKETS: usize = 512;
-/// More packets than a camera's keyframe has.
+/// More packets than a camera's keyframe has, and fewer than the smallest ring of pictures: what waits must not be written over.
 const LONG_QUEUE: usize = 64;
+/// The same in bytes.
+const LONG_QUEUE_BYTES: usize = 48 << 10;
 /// Most bytes that wait: as many packets at full size.
 pub const MAX_QUEUED_BYTES: usize = 512 * 1_200;
 /// A packet that has waited this long comes too late for its frame.
@@ -161,7 +163,7 @@ impl<T: Copy> Pacer<T> {
     /// Whether so much waits that it may take long: more than a keyframe of a camera.
     #[inline]
     pub fn is_long(&self) -> bool {
-        self.packets > LONG_QUEUE
+        self.packets > LONG_QUEUE || self.bytes > LONG_QUEUE_BYTES
     }
 
     /// How many packets wait.

@@ -17,6 +17,9 @@ use super::{Engine, control};
 /// While loss leaves this share of what everything takes at its lowest, nothing is paused for it.
 const REPAIRABLE: f64 = 0.65;
 
+/// For so many a choice is made anew in one turn: a large meeting, in a few milliseconds.
+const MAX_CHOSEN_AT_ONCE: usize = 64;
+
 /// Divides what the peer's downlink carries among what it receives.
 pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
@@ -80,13 +83,15 @@ fn keep_only(current: u8, rates: &mut [Option<Bitrate>; MAX_ENCODINGS]) {
     }
 }
 
-/// Chooses anew for everyone who receives a track of which it was not known before its first packet how to choose.
+/// Chooses anew for those who receive a track of which it was not known before its first packet how to choose. In the largest
+/// rooms the rest learn it with their next report, within a second.
 pub(super) fn choose_anew(engine: &mut Engine, id: TrackId, now: Instant) {
     let Some(track) = engine.tracks.find(id).filter(|track| track.encrypted && track.encodings.len() > 1) else {
         return;
     };
-    let subscribers: Vec<PeerId> = track.subscriptions.iter().map(|subscription| subscription.subscriber).collect();
-    for subscriber in subscribers {
+    let subscribers = track.subscriptions.iter().map(|subscription| subscription.subscriber);
+    let at_once: ArrayVec<PeerId, MAX_CHOSEN_AT_ONCE> = subscribers.take(MAX_CHOSEN_AT_ONCE).collect();
+    for subscriber in at_once {
         allocate(engine, subscriber, now);
     }
 }

@@ -239,7 +239,7 @@ fn publish(
             track.encrypted = encrypted;
             track
         })
-        .ok_or(Refusal::Full(Cap::TracksPerPeer))?;
+        .ok_or(Refusal::Full(Cap::Tracks))?;
     member.inbound.publish(mid, id);
     Ok(Reply::Track { track: id })
 }

@@ -335,6 +335,8 @@ pub enum Cap {
     Peers,
     /// `MAX_PEERS_PER_ROOM`
     PeersPerRoom,
+    /// `MAX_TRACKS`
+    Tracks,
     /// `MAX_TRACKS_PER_PEER`
     TracksPerPeer,
     /// `MAX_SUBSCRIPTIONS_PER_PEER`
@@ -353,6 +355,7 @@ impl fmt::Display for Cap {
             Self::Rooms => "rooms",
             Self::Peers => "peers",
             Self::PeersPerRoom => "peers per room",
+            Self::Tracks => "tracks",
             Self::TracksPerPeer => "tracks per peer",
             Self::SubscriptionsPerPeer => "subscriptions per peer",
             Self::DataBuffer => "data buffered",

@@ -120,7 +120,7 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         }
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
         PeerEvent::WayFound => {
-            let span = engine.peers.find(peer).and_then(|member| member.joining.way_found(now));
+            let span = engine.peers.find_mut(peer).and_then(|member| member.joining.way_found(now));
             engine.stats.quality.join_ice_s.observe_span(span);
         }
         PeerEvent::KeysAgreed => {

@@ -79,7 +79,8 @@ pub enum Event {
         subscriber: PeerId,
         /// What.
         track: TrackId,
-        /// `None`: paused for lack of bandwidth, or because its section was made inactive.
+        /// `None`: paused for lack of bandwidth, because its section was made inactive, or, of an encrypted track, until it is
+        /// known what each of its encodings takes: two to three seconds.
         encoding: Option<u8>,
     },
     /// A message came on a data channel.
@@ -153,7 +154,7 @@ pub struct TrackSnapshot {
     pub kind: MediaKind,
     /// Whether it is muted by the server.
     pub muted: bool,
-    /// Whether each subscription keeps the encoding it began with, because keyframes are hidden.
+    /// Whether each subscription keeps the encoding it began with, or went on with after a pause, because keyframes are hidden.
     pub holds_encodings: bool,
     /// To whom it may flow.
     pub allowed: Vec<PeerId>,

@@ -92,8 +92,9 @@ fn flush_member(exit: &mut Exit<'_>, member: &mut Member, writer: &mut BatchWrit
             if writer.is_full() {
                 return None;
             }
-            let before = writer.len();
+            let (before, too_late) = (writer.len(), exit.stats.drops.too_late);
             path::leave(exit, member, filling, route, writer, sink, at);
+            exit.stats.drops.too_late = too_late; // it did not wait, whether or not it is kept
             Some(writer.len() - before)
         });
     }

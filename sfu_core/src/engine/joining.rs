@@ -9,6 +9,8 @@ pub(crate) struct Joining {
     described: Option<Instant>,
     /// It was heard, so that a handshake could begin.
     heard: Option<Instant>,
+    /// Media had somewhere to go: what follows is another way.
+    found: bool,
     /// It was connected and had something published, of which nothing has come yet.
     awaited: Option<Instant>,
     /// It has been connected: what follows is no join.
@@ -26,9 +28,11 @@ impl Joining {
         self.heard.get_or_insert(now);
     }
 
-    /// Media has somewhere to go. Returns how long that took.
-    pub(crate) fn way_found(&self, now: Instant) -> Option<Duration> {
-        Some(now.saturating_duration_since(self.described?))
+    /// Media has somewhere to go. Returns how long that took, the first time.
+    pub(crate) fn way_found(&mut self, now: Instant) -> Option<Duration> {
+        let described = self.described?;
+        let first = !std::mem::replace(&mut self.found, true);
+        first.then(|| now.saturating_duration_since(described))
     }
 
     /// The handshake is done. Returns how long it took from when it could begin.
@@ -52,13 +56,9 @@ impl Joining {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::start;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     #[test]
     fn each_stage_is_counted_from_when_it_could_begin() {
@@ -68,6 +68,7 @@ mod tests {
         joining.heard(begin + 60 * MS);
         assert_eq!(joining.keys_agreed(begin + 100 * MS), Some(60 * MS));
         assert_eq!(joining.way_found(begin + 120 * MS), Some(120 * MS));
+        assert_eq!(joining.way_found(begin + 150 * MS), None, "a way that was lost and found again is no second join");
         assert_eq!(joining.connected(true, begin + 120 * MS), Some(120 * MS));
         assert_eq!(joining.media_came(begin + 150 * MS), Some(30 * MS));
         assert_eq!(joining.media_came(begin + 160 * MS), None, "the first one only");

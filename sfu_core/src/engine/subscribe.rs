@@ -10,6 +10,7 @@ use crate::forward::router::{MAX_SUBSCRIPTIONS_PER_TRACK, PayloadRoute, Subscrip
 use crate::forward::selector::Selector;
 use crate::gate::Flow;
 use crate::ids::{Mid, PeerId, TrackId};
+use crate::session::MediaKind;
 
 use super::command::{Cap, LayerLimit, Refusal, Reply};
 use super::{Engine, allocate, control};
@@ -42,6 +43,8 @@ pub(super) fn subscribe(
         return Err(Refusal::Full(Cap::SubscriptionsPerPeer));
     }
     section.track = Some(id);
+    // A number left out, so that nobody takes a first frame in which no keyframe can be seen for a sequel to the track before.
+    let hole = u64::from(track.encrypted && track.kind == MediaKind::Video && section.packets > 0);
     let mut selector = Selector::new(track.encodings.len() as u8);
     selector.set_target(Target::whole(u8::MAX));
     track.subscriptions.push(Subscription {
@@ -49,7 +52,7 @@ pub(super) fn subscribe(
         send_index,
         edge: engine.gate.find(Flow::Track(id), peer),
         selector,
-        rewriter: Rewriter::new(section.next_index, section.last_timestamp.wrapping_add(1), now),
+        rewriter: Rewriter::new(section.next_index + hole, section.last_timestamp.wrapping_add(1), now),
         routes,
         limit: LayerLimit::BEST,
         announced: None,

@@ -1,8 +1,8 @@
 //! Which encoding and which temporal layers go to one subscriber (RFC 8853 simulcast, RFC 7741 §4.2 temporal layers).
 //!
-//! Encodings change only where a keyframe of the new one starts; until then the old one goes on, for ever where keyframes
-//! are hidden (end-to-end encrypted, without dependency descriptor). Temporal layers go up
-//! one at a time, at a packet from which the layer can be decoded alone, and down between two frames. A track with one
+//! Encodings change only where a keyframe of the new one starts; until then the old one goes on: until it ends or is
+//! [reset](Selector::reset) by a pause, where keyframes are hidden (end-to-end encrypted, without dependency descriptor).
+//! Temporal layers go up one at a time, at a packet from which the layer can be decoded alone, and down between two frames. A track with one
 //! encoding takes the same way.
 
 pub use crate::bwe::allocator::{ALL_TEMPORAL, Target};

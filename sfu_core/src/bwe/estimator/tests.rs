@@ -324,6 +324,20 @@ fn a_rate_that_is_below_what_arrives_without_a_queue_rises_to_it() {
 }
 
 #[test]
+fn what_was_sent_before_a_pause_raises_no_rate_after_it() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(300));
+    for step in 0..3_000_u64 / 20 {
+        controller.on_sent(DataSize::bytes(10_000), start + Duration::from_millis(step * 20)); // 4 Mbit/s
+    }
+    for second in 60..64 {
+        let later = start + Duration::from_secs(second);
+        controller.on_loss_report(30, 20, later);
+        assert!(controller.tick(None, later).target <= Bitrate::kbps(300));
+    }
+}
+
+#[test]
 fn a_subscriber_whose_clock_jumps_to_its_end_and_back_does_no_harm() {
     let start = start();
     let mut controller = DelayController::new(Bitrate::kbps(1_000));

@@ -115,3 +115,17 @@ fn what_is_not_wanted_any_more_is_taken_out_and_the_rest_keeps_its_order() {
     assert_eq!(drain(&mut pacer, start), [3, 7, 9, 11, 13, 17, 19, 2, 4, 6, 8, 12, 14, 16, 18]);
     assert!(pacer.is_empty());
 }
+
+#[test]
+fn a_queue_is_long_before_what_waits_in_it_fills_the_smallest_ring_of_pictures() {
+    const RING: (usize, usize) = (128, 64 << 10);
+    for payload in [200, 1_100, 1_200] {
+        let mut pacer = Pacer::new(Bitrate::kbps(1_000));
+        let mut waiting = 0;
+        while !pacer.is_long() {
+            assert!(pacer.push(|| waiting as u64, VIDEO, payload + 44, Nanos(0)));
+            waiting += usize::from(payload);
+        }
+        assert!(pacer.len() + 12 < RING.0 && waiting + 12 * usize::from(payload) < RING.1, "packets of {payload}");
+    }
+}

@@ -224,6 +224,26 @@ fn an_encrypted_track_that_goes_on_after_a_pause_leaves_a_hole_that_decoders_see
     let steps: Vec<_> = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     assert_eq!(steps, [1, 1, 2, 1, 1]);
 }
+
+#[test]
+fn an_encrypted_track_that_takes_the_place_of_another_leaves_a_hole_that_decoders_see() {
+    let mut call = encrypted_call();
+    let (alice, bob) = (call.alice, call.bob);
+    (0..3).for_each(|number| assert_eq!(call.frame(number, 1, None).len(), 1));
+    call.rig.command(Command::Unsubscribe { peer: bob, mid: super::mid("v") }).expect("a subscription");
+    let carol = call.rig.join_with(3, |session| session.receive[1].encodings.truncate(1));
+    let track = call.rig.publish_as(carol, "v", TrackSource::Camera, true);
+    call.rig.subscribe(bob, "v", track);
+    call.rig.allow(track, bob);
+    for number in 70..73 {
+        call.rig.ingest_with(carol, (VP8, 2), number, u32::from(number) * 3_000, &sealed_frame(number, 1), &[]);
+    }
+    assert_eq!(call.rig.flush().len(), 3);
+    let steps: Vec<_> = call.rig.numbers(bob).windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    assert_eq!(steps, [1, 1, 2, 1, 1]);
+    assert!(call.rig.command(Command::Unpublish { track }).is_ok() && alice != carol);
+}
+
 #[test]
 fn who_did_not_agree_on_the_descriptor_is_sent_the_short_form_whatever_its_length() {
     for agreed in [true, false] {
@@ -245,4 +265,27 @@ fn who_did_not_agree_on_the_descriptor_is_sent_the_short_form_whatever_its_lengt
         let [seen] = &rig.flush()[..] else { panic!("it goes out") };
         assert_eq!(seen.two_byte, agreed);
     }
+}
+
+#[test]
+fn a_first_packet_in_a_large_room_chooses_for_some_at_once_and_for_the_rest_within_a_second() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    let track = rig.publish_as(alice, "v", TrackSource::Camera, true);
+    for participant in 2..102 {
+        let subscriber = rig.join(participant);
+        rig.subscribe(subscriber, "v", track);
+        rig.allow(track, subscriber);
+    }
+    rig.advance(Duration::from_millis(100));
+    let begun = |rig: &Rig| {
+        let subscriptions = &rig.engine.tracks.find(track).expect("it is there").subscriptions;
+        subscriptions.iter().filter(|subscription| subscription.selector.target().encoding.is_some()).count()
+    };
+    assert_eq!(begun(&rig), 0);
+    let described: [(ExtensionKind, &[u8]); 1] = [(ExtensionKind::DependencyDescriptor, KEY)];
+    rig.ingest_with(alice, (VP8, 2), 1, 3_000, &sealed_frame(1, 1), &described);
+    assert_eq!(begun(&rig), 64);
+    rig.advance(Duration::from_secs(1));
+    assert_eq!(begun(&rig), 100);
 }

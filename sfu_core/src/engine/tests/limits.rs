@@ -314,6 +314,43 @@ fn a_datagram_of_reports_is_heard_once_for_each_section_that_a_peer_receives_and
 }
 
 #[test]
+fn an_engine_that_is_full_of_tracks_says_so_and_not_that_the_peer_is() {
+    let mut rig = Rig::new();
+    let alice = rig.join(1);
+    rig.engine.tracks = crate::slots::Slots::with_cap(1);
+    let publish =
+        |name| Command::Publish { peer: alice, mid: mid(name), source: TrackSource::Camera, encrypted: false };
+    rig.command(publish("v")).expect("the only one");
+    assert_eq!(rig.command(publish("a")), Err(Refusal::Full(super::super::command::Cap::Tracks)));
+}
+
+#[test]
+fn a_filling_that_is_kept_no_more_did_not_come_too_late() {
+    let (mut rig, alice, bob, track) = camera_call();
+    let due = |rig: &Rig| rig.engine.peers.find(bob).expect("bob is there").outbound.padding.due;
+    let (mut frame, mut number) = (0u16, 0);
+    while due(&rig).is_none() {
+        assert!(frame < 900, "it is filled up before that");
+        rig.ingest_video(alice, frame, frame % 30 == 0, 1_100);
+        for n in 0..11 {
+            rig.ingest_high(alice, number, n == 0 && frame % 30 == 0, 1_000);
+            number += 1;
+        }
+        rig.advance(Duration::from_millis(33));
+        rig.flush();
+        rig.acknowledge(bob);
+        frame += 1;
+    }
+    let before = rig.stats().drops.too_late;
+    for encoding in &mut rig.engine.tracks.find_mut(track).expect("it is there").encodings {
+        encoding.ring = crate::forward::resend::PacketRing::new(MediaKind::Video);
+    }
+    rig.advance(Duration::from_millis(100));
+    assert!(due(&rig).is_none(), "there is nothing left to fill up with");
+    assert_eq!(rig.stats().drops.too_late, before);
+}
+
+#[test]
 fn no_datagram_is_longer_than_ethernet_carries_over_the_subscribers_version_of_ip() {
     for (destination, carried) in [("192.0.2.9:1", 1_472), ("[2001:db8::9]:1", 1_452)] {
         let destination = destination.parse().expect("an address");

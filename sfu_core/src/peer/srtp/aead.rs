@@ -21,7 +21,7 @@ const NONCE_LEN: usize = 12;
 pub(super) struct Aead(Box<EVP_AEAD_CTX>);
 
 // SAFETY: the context is plain memory that nothing else points to; sealing and opening only read it, and aws-lc says that
-// they may be called from several threads at once (aead.h, "AEAD operations").
+// they may be called from several threads at once (aead.h, "Concurrency" of EVP_AEAD_CTX_seal).
 unsafe impl Send for Aead {}
 // SAFETY: as above.
 unsafe impl Sync for Aead {}
