@@ -247,8 +247,8 @@ impl Keyed {
             return Some(());
         };
         let stamp = Stamp::read(payload);
-        if stamp.is_some_and(|stamp| stamp.keyframe && stamp.index == 0) {
-            receiver.on_keyframe();
+        if let Some(stamp) = stamp {
+            receiver.on_picture(stamp, timestamp, now);
         }
         if let (Some(stays), Some(stamp), false) = (&mut self.stays, &stamp, is_rtx) {
             stays.record(stamp, !recovers, departure.at, self.start);

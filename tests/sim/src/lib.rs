@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod clock;
+mod decoder;
 pub mod heap;
 pub mod keyed;
 pub mod link;
