@@ -234,6 +234,14 @@ impl Meeting {
 
     /// Removes a participant: the server is told first, then it is gone from the world.
     pub fn leave(&mut self, id: RemoteId) {
+        self.dismiss(id);
+        self.world.vanish(id);
+        self.permissions.forget_listener(id.index());
+    }
+
+    /// Removes a participant, which stays where it is, listens, and sends and asks as before. From the engine's reply on nothing
+    /// may leave for it, and nothing of it to anybody.
+    pub fn dismiss(&mut self, id: RemoteId) {
         let seat = self.seats.remove(&id).expect("the participant is seated");
         let now = self.world.now();
         self.world.server.command(Command::RemovePeer { peer: seat.peer }, now).expect("the peer can be removed");
@@ -241,9 +249,9 @@ impl Meeting {
         for source in seat.sources {
             self.permissions.revoke_all(source, departures);
         }
+        self.permissions.revoke_listener(id.index(), departures);
+        self.world.network.dismiss(id);
         self.world.step_server();
-        self.world.vanish(id);
-        self.permissions.forget_listener(id.index());
     }
 
     /// Restarts ICE of a browser, by an offer of its own.
@@ -313,11 +321,11 @@ impl Meeting {
         reception.unwrap_or_else(|| panic!("{subscriber:?} received nothing, or in several places, of {published:?}"))
     }
 
-    /// Packets that somebody received without a right to them, by the test's own book.
+    /// Packets that somebody received without a right to them, by the test's own book, and whatever was sent to who was removed.
     pub fn unauthorised(&self) -> usize {
         let counts =
             self.world.remotes().map(|(id, remote)| remote.oracle().unauthorised(id.index(), &self.permissions));
-        counts.sum()
+        counts.sum::<usize>() + self.world.network.sent_to_dismissed() as usize
     }
 
     /// The engine's figures.

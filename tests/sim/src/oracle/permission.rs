@@ -30,6 +30,15 @@ impl Permissions {
         }
     }
 
+    /// From the datagram numbered `departures` on, `listener` may receive nothing.
+    pub fn revoke_listener(&mut self, listener: usize, departures: u64) {
+        for ((of, _), history) in &mut self.history {
+            if *of == listener {
+                history.push((departures, false));
+            }
+        }
+    }
+
     /// `listener` is gone, and what it received is judged no more; another may take its place.
     pub fn forget_listener(&mut self, listener: usize) {
         self.history.retain(|&(of, _), _| of != listener);
