@@ -190,6 +190,11 @@ impl Network {
         &self.strays
     }
 
+    /// Forgets what was sent to nobody, and who was dismissed: what the world remembers of them takes memory.
+    pub fn forget_the_gone(&mut self) {
+        (self.strays, self.dismissed) = (Vec::new(), BTreeSet::new());
+    }
+
     /// From here on no media and no message may leave for any address of this participant, whether it listens or not.
     pub fn dismiss(&mut self, id: RemoteId) {
         let own = self.owners.iter().filter(|(_, owner)| owner.0 == id);
