@@ -8,6 +8,7 @@ mod deeds;
 mod engine_rows;
 mod floor;
 mod gcm128;
+mod handshakes;
 mod memory;
 mod report;
 mod shape;
@@ -37,6 +38,7 @@ const DEFAULT_RUNS: usize = 7;
 const SEED: u64 = 1;
 const VIDEO: &str = "engine/video-1x50";
 const ALLOCATIONS: &str = "engine/allocations-per-packet";
+const HANDSHAKES: &str = "engine/handshake-turn";
 const RESIDENT: &str = "engine/rss-per-participant-3-party";
 const HEAP: &str = "engine/heap-per-participant-3-party";
 
@@ -116,6 +118,15 @@ fn measure(arguments: &Arguments) -> Vec<Row> {
     let mut rows: Vec<Row> = all.collect();
     if rows.iter().any(|row| row.name == VIDEO) {
         rows.push(Row { samples: vec![allocations.get()], ..Row::new(ALLOCATIONS, "allocations/packet") });
+    }
+    if wanted(HANDSHAKES) {
+        let turns: Vec<handshakes::Turns> = (0..arguments.runs).map(|_| handshakes::run()).collect();
+        let row = |name, of: fn(&handshakes::Turns) -> f64| Row {
+            samples: turns.iter().map(of).collect(),
+            ..Row::new(name, "us")
+        };
+        rows.push(row(HANDSHAKES.to_owned(), |turns| turns.median));
+        rows.push(row(format!("{HANDSHAKES}/longest"), |turns| turns.longest));
     }
     if wanted(RESIDENT) || wanted(HEAP) {
         let memory: Vec<Memory> = memory::measure().into_iter().collect();
