@@ -112,14 +112,18 @@ mod tests {
     }
 
     fn give(decoder: &mut Decoder, packets: &[MediaPacket], now: Instant) {
-        packets.iter().for_each(|packet| decoder.on_packet(packet.stamp, packet.timestamp.into(), now));
+        for packet in packets {
+            decoder.on_packet(packet.stamp, packet.timestamp.into(), now);
+        }
     }
 
     #[test]
     fn whoever_has_everything_asks_for_nothing() {
         let (frames, start) = frames();
         let mut decoder = Decoder::default();
-        frames.iter().for_each(|frame| give(&mut decoder, frame, start));
+        for frame in &frames {
+            give(&mut decoder, frame, start);
+        }
         assert_eq!(decoder.poll_timeout(), None);
     }
 
