@@ -4,18 +4,25 @@
 //! queues of [`lanes`] and hear from it through [`ring`]; `worker` is the loop itself.
 
 pub mod addresses;
+mod bell;
 pub mod bots;
 pub mod counters;
 #[cfg(any(test, feature = "python"))]
 pub mod echo_call;
 pub mod lanes;
 mod overtaking;
+mod places;
 pub mod ring;
 pub mod udp;
 pub mod wake;
 pub mod warning;
 pub mod wire;
 mod worker;
+
+/// What `bell` and `places` are made of; `tests/interleavings` puts loom's in its place.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+}
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,12 @@
 //! Prints `name value unit` lines on stdout, and with `--json FILE` writes the same with all samples as JSON. The rows
 //! take turns, so that a change of the machine's mood hits all of them.
 
-mod allocations;
 mod cpu;
 mod deeds;
 mod engine_rows;
 mod floor;
 mod gcm128;
+mod handshakes;
 mod memory;
 mod report;
 mod shape;
@@ -18,17 +18,19 @@ use std::cell::Cell;
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use mimalloc::MiMalloc;
+use sim::heap::Counting;
+use sim::load::Kind;
 use sim::random::Random;
 
-use crate::allocations::Counting;
-use crate::engine_rows::Kind;
 use crate::floor::Floor;
 use crate::memory::Memory;
 use crate::report::Row;
 use crate::str0m_rows::Str0m;
 
+/// That of the compiled module.
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
 
 /// Samples of each row; `--runs` takes another number.
 const DEFAULT_RUNS: usize = 7;
@@ -36,6 +38,7 @@ const DEFAULT_RUNS: usize = 7;
 const SEED: u64 = 1;
 const VIDEO: &str = "engine/video-1x50";
 const ALLOCATIONS: &str = "engine/allocations-per-packet";
+const HANDSHAKES: &str = "engine/handshake-turn";
 const RESIDENT: &str = "engine/rss-per-participant-3-party";
 const HEAP: &str = "engine/heap-per-participant-3-party";
 
@@ -48,9 +51,10 @@ struct Arguments {
     path: Option<String>,
 }
 
-/// One row of nanoseconds: its name and what takes a sample of it.
+/// One row of nanoseconds: its name and what takes a sample of it, and rows that the load itself says.
 struct Sampler {
     row: Row,
+    beside: Vec<Row>,
     sample: Box<dyn FnMut() -> f64>,
 }
 
@@ -106,13 +110,23 @@ fn measure(arguments: &Arguments) -> Vec<Row> {
     let allocations = Rc::new(Cell::new(0.0));
     let mut samplers = samplers(&wanted, arguments.runs, &allocations);
     for _ in 0..arguments.runs {
-        for Sampler { row, sample } in &mut samplers {
+        for Sampler { row, sample, .. } in &mut samplers {
             row.samples.push(sample());
         }
     }
-    let mut rows: Vec<Row> = samplers.into_iter().map(|sampler| sampler.row).collect();
+    let all = samplers.into_iter().flat_map(|sampler| std::iter::once(sampler.row).chain(sampler.beside));
+    let mut rows: Vec<Row> = all.collect();
     if rows.iter().any(|row| row.name == VIDEO) {
         rows.push(Row { samples: vec![allocations.get()], ..Row::new(ALLOCATIONS, "allocations/packet") });
+    }
+    if wanted(HANDSHAKES) {
+        let turns: Vec<handshakes::Turns> = (0..arguments.runs).map(|_| handshakes::run()).collect();
+        let row = |name, of: fn(&handshakes::Turns) -> f64| Row {
+            samples: turns.iter().map(of).collect(),
+            ..Row::new(name, "us")
+        };
+        rows.push(row(HANDSHAKES.to_owned(), |turns| turns.median));
+        rows.push(row(format!("{HANDSHAKES}/longest"), |turns| turns.longest));
     }
     if wanted(RESIDENT) || wanted(HEAP) {
         let memory: Vec<Memory> = memory::measure().into_iter().collect();
@@ -126,13 +140,13 @@ fn measure(arguments: &Arguments) -> Vec<Row> {
 /// `allocations` becomes the most that any sample of [`VIDEO`] allocated per packet.
 fn samplers(wanted: &dyn Fn(&str) -> bool, runs: usize, allocations: &Rc<Cell<f64>>) -> Vec<Sampler> {
     let mut floor = Floor::new(Random::new(SEED));
-    let mut samplers = vec![Sampler { row: per_packet(report::FLOOR), sample: Box::new(move || floor.run()) }];
+    let mut samplers = vec![Sampler::alone(report::FLOOR, move || floor.run())];
     for (name, tracks) in
         [("engine/str0m-1-stream", 1), ("engine/str0m-10-streams", 10), ("engine/str0m-50-streams", 50)]
     {
         if wanted(name) {
             let mut str0m = Str0m::warmed_up(tracks);
-            samplers.push(Sampler { row: per_packet(name), sample: Box::new(move || str0m.run()) });
+            samplers.push(Sampler::alone(name, move || str0m.run()));
         }
     }
     let loads = [
@@ -140,11 +154,14 @@ fn samplers(wanted: &dyn Fn(&str) -> bool, runs: usize, allocations: &Rc<Cell<f6
         ("engine/video-1x50-10-streams", Kind::Video { tracks: 10 }),
         ("engine/video-1x50-50-streams", Kind::Video { tracks: 50 }),
         ("engine/audio-1x100", Kind::Audio),
-        ("engine/rooms-10x3", Kind::Hospital { rooms: 10 }),
-        ("engine/rooms-200x3", Kind::Hospital { rooms: 200 }),
+        ("engine/rooms-10x3", Kind::Rooms { rooms: 10 }),
+        ("engine/rooms-200x3", Kind::Rooms { rooms: 200 }),
     ];
     for (name, kind) in loads.into_iter().filter(|(name, _)| wanted(name)) {
         let (mut load, allocations) = (engine_rows::Row::warmed_up(kind, runs), Rc::clone(allocations));
+        let delays = load.added_delays();
+        let row = |(ending, us)| Row { samples: vec![us], ..Row::new(format!("{name}/{ending}"), "us") };
+        let beside = delays.into_iter().map(row).collect();
         let sample = move || {
             let sample = load.run();
             if name == VIDEO {
@@ -152,13 +169,15 @@ fn samplers(wanted: &dyn Fn(&str) -> bool, runs: usize, allocations: &Rc<Cell<f6
             }
             sample.ns_per_packet
         };
-        samplers.push(Sampler { row: per_packet(name), sample: Box::new(sample) });
+        samplers.push(Sampler { beside, ..Sampler::alone(name, sample) });
     }
     samplers
 }
 
-const fn per_packet(name: &'static str) -> Row {
-    Row::new(name, "ns/packet")
+impl Sampler {
+    fn alone(name: &str, sample: impl FnMut() -> f64 + 'static) -> Self {
+        Self { row: Row::new(name, report::PER_PACKET), beside: Vec::new(), sample: Box::new(sample) }
+    }
 }
 
 /// The processor, as the kernel names it.

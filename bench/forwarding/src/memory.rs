@@ -7,11 +7,12 @@ use std::io::{BufReader, Write};
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use sim::server::{Meter, Recorder};
+use sim::heap::{self, OfTheEngine};
+use sim::load::{Kind, Load, SEED};
+use sim::server::Recorder;
 
-use crate::allocations;
 use crate::deeds::{Deed, Replay, What, Writer};
-use crate::engine_rows::{Load, SEED};
+use crate::engine_rows::packets_out;
 
 /// Arguments that turn this program into one of the other two processes.
 pub(crate) const RECORD: &str = "--record";
@@ -44,10 +45,10 @@ pub(crate) fn measure() -> Option<Memory> {
 
 /// The first process: simulates, and writes all deeds to stdout.
 pub(crate) fn record() {
-    let mut load =
-        Load::rooms(ROOMS, |start| -> Box<dyn Recorder> { Box::new(Writer::new(start, |deed| write(&deed))) });
-    load.run_for(MEDIA);
-    let packets = load.packets_out();
+    let mut make = |start| -> Box<dyn Recorder> { Box::new(Writer::new(start, |deed| write(&deed))) };
+    let mut load = Load::new(Kind::Rooms { rooms: ROOMS }, Some(&mut make));
+    load.meeting.run_for(MEDIA);
+    let packets = packets_out(&mut load);
     write(&(MEDIA, What::End { packets }));
 }
 
@@ -55,35 +56,22 @@ pub(crate) fn record() {
 pub(crate) fn replay() {
     let mut deeds = BufReader::new(std::io::stdin());
     let before = resident_kib();
-    allocations::count(true);
+    heap::count(true);
     let mut replay = Replay::new(SEED);
-    allocations::count(false);
+    heap::count(false);
     let mut participants = 0_u32;
     loop {
         let deed: Deed = rmp_serde::from_read(&mut deeds).expect("the recording is whole");
         participants += u32::from(matches!(deed.1, What::KeyedPeer { .. }));
         let last = matches!(deed.1, What::End { .. });
-        replay.repeat(deed, &mut CountAllocations);
+        replay.repeat(deed, &mut OfTheEngine);
         if last {
             break;
         }
     }
-    let heap_kib = allocations::bytes_held() as f64 / 1_024.0;
+    let heap_kib = heap::held() as f64 / 1_024.0;
     let (resident, participants) = (resident_kib() - before, f64::from(participants));
     println!("{} {}", resident / participants, heap_kib / participants);
-}
-
-/// Counts what the engine allocates, and nothing else.
-struct CountAllocations;
-
-impl Meter for CountAllocations {
-    fn enter(&mut self) {
-        allocations::count(true);
-    }
-
-    fn leave(&mut self) {
-        allocations::count(false);
-    }
 }
 
 fn write(deed: &Deed) {

@@ -4,18 +4,20 @@ use std::fmt::Write as _;
 
 /// The row that all others are compared to.
 pub(crate) const FLOOR: &str = "engine/seal-floor";
+/// The unit of rows that are compared to it.
+pub(crate) const PER_PACKET: &str = "ns/packet";
 
 /// One measured figure.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) unit: &'static str,
     pub(crate) samples: Vec<f64>,
 }
 
 impl Row {
-    pub(crate) const fn new(name: &'static str, unit: &'static str) -> Self {
-        Self { name, unit, samples: Vec::new() }
+    pub(crate) fn new(name: impl Into<String>, unit: &'static str) -> Self {
+        Self { name: name.into(), unit, samples: Vec::new() }
     }
 
     fn sorted(&self) -> Vec<f64> {
@@ -59,13 +61,16 @@ pub(crate) fn lines(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
         let Row { name, unit, .. } = row;
-        writeln!(text, "{name} {} {unit}", shown(row.median())).expect("a string takes all");
+        let mut line = |ending: &str, value: f64, unit: &str| {
+            writeln!(text, "{name}{ending} {} {unit}", shown(value, unit)).expect("a string takes all");
+        };
+        line("", row.median(), unit);
         if row.samples.len() > 1 {
-            writeln!(text, "{name}/min {} {unit}", shown(row.min())).expect("a string takes all");
-            writeln!(text, "{name}/max {} {unit}", shown(row.max())).expect("a string takes all");
+            line("/min", row.min(), unit);
+            line("/max", row.max(), unit);
         }
-        if let (Some(floor), "ns/packet") = (floor, *unit) {
-            writeln!(text, "{name}/times-floor {} ratio", shown(row.times(floor))).expect("a string takes all");
+        if let (Some(floor), PER_PACKET) = (floor, *unit) {
+            line("/times-floor", row.times(floor), "ratio");
         }
     }
     text
@@ -76,6 +81,7 @@ pub(crate) fn json(rows: &[Row], machine: &str) -> String {
     let rows: Vec<String> = rows
         .iter()
         .map(|row| {
+            let shown = |value| shown(value, row.unit);
             let samples: Vec<String> = row.samples.iter().map(|sample| shown(*sample)).collect();
             format!(
                 r#"    {{"name": "{}", "unit": "{}", "min": {}, "median": {}, "max": {}, "samples": [{}]}}"#,
@@ -92,10 +98,12 @@ pub(crate) fn json(rows: &[Row], machine: &str) -> String {
     format!("{{\n  \"machine\": \"{machine}\",\n  \"rows\": [\n{}\n  ]\n}}\n", rows.join(",\n"))
 }
 
-/// Whole numbers where fractions say nothing.
-fn shown(value: f64) -> String {
+/// Whole numbers where fractions say nothing; nanoseconds with a tenth, as a limit may be missed by less than one.
+fn shown(value: f64, unit: &str) -> String {
     if value.is_nan() {
         "null".to_owned()
+    } else if unit == PER_PACKET {
+        format!("{value:.1}")
     } else if value.abs() >= 100.0 || value.fract() == 0.0 {
         format!("{value:.0}")
     } else if value.abs() < 0.1 {
@@ -119,14 +127,23 @@ mod tests {
     fn a_line_is_a_name_a_value_and_a_unit() {
         let text = lines(&rows());
         assert!(text.lines().all(|line| line.split(' ').count() == 3), "{text}");
-        assert!(text.starts_with("engine/seal-floor 200 ns/packet\nengine/seal-floor/min 180 ns/packet\n"));
-        assert!(text.ends_with("engine/x/max 500 ns/packet\nengine/x/times-floor 2 ratio\n"), "{text}");
+        assert!(text.starts_with("engine/seal-floor 200.0 ns/packet\nengine/seal-floor/min 180.0 ns/packet\n"));
+        assert!(text.ends_with("engine/x/max 500.0 ns/packet\nengine/x/times-floor 2 ratio\n"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_of_whole_nanoseconds_can_be_judged() {
+        let row = Row { samples: vec![300.4], ..Row::new("engine/audio-1x100", PER_PACKET) };
+        assert_eq!(lines(&[row]), "engine/audio-1x100 300.4 ns/packet\n");
     }
 
     #[test]
     fn the_json_holds_every_sample() {
         let text = json(&rows(), "a \"machine\"\n");
-        assert!(text.contains(r#""min": 180, "median": 200, "max": 220, "samples": [200, 180, 220]"#), "{text}");
+        assert!(
+            text.contains(r#""min": 180.0, "median": 200.0, "max": 220.0, "samples": [200.0, 180.0, 220.0]"#),
+            "{text}"
+        );
         assert!(text.contains(r#""machine": "a machine""#));
     }
 }

@@ -2,20 +2,10 @@
 
 use std::time::Duration;
 
-/// Who receives the video of one publisher.
-pub(crate) const SUBSCRIBERS: usize = 50;
-/// Bytes of every video payload.
-pub(crate) const PAYLOAD: usize = 1_100;
-/// Packets of one video frame.
-pub(crate) const PACKETS_PER_FRAME: u16 = 5;
+pub(crate) use sim::load::{DELAY, LOSS, PACKETS_PER_FRAME, PAYLOAD, STEP, SUBSCRIBERS};
+
 /// Time between two frames: 30 a second.
 pub(crate) const FRAME: Duration = Duration::from_nanos(33_333_333);
-/// One way, from the server to a remote or back.
-pub(crate) const DELAY: Duration = Duration::from_millis(10);
-/// Share of what is sent to a subscriber that gets lost, so that some of it is asked for again.
-pub(crate) const LOSS: f64 = 0.002;
-/// The finest step of virtual time: what arrives within it is handed over at once.
-pub(crate) const STEP: Duration = Duration::from_millis(1);
 /// Virtual time before the first measurement.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(4);
 /// Virtual time of one sample.

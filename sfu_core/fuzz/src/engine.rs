@@ -1,6 +1,8 @@
 //! A whole engine with a hostile participant: it sends anything, sealed with its own keys, and asks for anything. Nobody else
 //! may notice, nothing may leave that was not allowed, and nothing may panic.
 
+mod bounds;
+mod offered;
 mod remote;
 mod setup;
 
@@ -9,11 +11,13 @@ use std::time::{Duration, Instant};
 use sfu_core::engine::Engine;
 use sfu_core::engine::command::{Command, LayerLimit, Reply};
 use sfu_core::engine::transmit::Datagram;
-use sfu_core::ids::{Ssrc, TrackId};
+use sfu_core::ids::{RoomId, Ssrc, TrackId};
 use sfu_core::rtcp::nack;
 use sfu_core::session::MediaKind;
 use sfu_core::stats::EngineStats;
 
+use self::bounds::Bounds;
+pub use self::offered::sdp_session;
 use self::remote::{Received, Remote, Wire};
 pub(crate) use self::setup::{AV1, H264, MIDS, OPUS, PUBLISHED, RECEIVED, RED, RIDS, VP8};
 use crate::bytes::Choices;
@@ -29,6 +33,8 @@ const TURN: Duration = Duration::from_millis(20);
 /// A room of three: who attacks, who publishes to both others, who only receives.
 struct World {
     engine: Engine,
+    room: RoomId,
+    bounds: Bounds,
     now: Instant,
     hostile: Remote,
     publisher: Remote,
@@ -69,10 +75,7 @@ fn run(input: &[u8]) -> EngineStats {
         world.step(&mut choices);
         world.turn();
     }
-    world.assert_publisher_is_heard();
-    let Ok(Reply::Stats { stats }) = world.engine.command(Command::Stats, world.now) else { panic!("no figures") };
-    assert_eq!((stats.panics, stats.unauthorized_forwards), (0, 0));
-    *stats
+    world.finish()
 }
 
 impl World {
@@ -94,6 +97,14 @@ impl World {
             6 => self.wait(Duration::from_millis(u64::from(choices.byte()) * 4)),
             _ => self.command(kind >> 3, choices),
         }
+    }
+
+    /// Whatever happened, nobody else noticed.
+    fn finish(mut self) -> EngineStats {
+        self.assert_publisher_is_heard();
+        let Ok(Reply::Stats { stats }) = self.engine.command(Command::Stats, self.now) else { panic!("no figures") };
+        assert_eq!((stats.panics, stats.unauthorized_forwards), (0, 0));
+        *stats
     }
 
     /// Hands one datagram to the engine, from the hostile participant or a stranger.
@@ -197,7 +208,9 @@ impl World {
         let next = self.engine.tick(self.now);
         assert!(next >= self.now || next + TURN > self.now, "the next turn is not long past");
         self.engine.flush(&mut self.wire, self.now);
-        for (destination, mut datagram) in std::mem::take(&mut self.wire.sent) {
+        let sent = std::mem::take(&mut self.wire.sent);
+        let leaving = sent.len();
+        for (destination, mut datagram) in sent {
             if destination == self.hostile.address {
                 self.hostile.receive(&mut datagram);
             } else if destination == self.publisher.address {
@@ -210,7 +223,9 @@ impl World {
                 }
             }
         }
-        self.engine.drain_events(&mut Vec::new());
+        let mut events = Vec::new();
+        self.engine.drain_events(&mut events);
+        self.bounds.check(leaving, events.len());
     }
 
     /// Whether the subscriber may have what it got.

@@ -9,6 +9,7 @@ mod command;
 mod dcep;
 mod demux;
 mod engine;
+mod heap;
 mod rtcp;
 mod rtp;
 mod sctp;
@@ -23,7 +24,7 @@ use std::time::Instant;
 pub use command::command;
 pub use dcep::dcep;
 pub use demux::demux;
-pub use engine::engine;
+pub use engine::{engine, sdp_session};
 pub use rtcp::{rtcp, twcc};
 pub use rtp::{av1, h264, red, rtp_extensions, rtp_packet, vp8, vp9};
 pub use sctp::sctp;
@@ -49,6 +50,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sctp", sctp),
     ("sdp_accept", sdp_accept),
     ("sdp_answer", sdp_answer),
+    ("sdp_session", sdp_session),
     ("srtp", srtp),
     ("stun_peer", stun_peer),
     ("twcc", twcc),

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::counters::Counters;
 use super::lanes::MAX_OUTSTANDING;
+use super::places::Places;
 use super::wake::Wake;
 use super::warning::Warning;
 use super::wire::Outgoing;
@@ -58,23 +58,11 @@ pub enum Class {
     Warning,
 }
 
-/// What both ends see. All accesses are sequentially consistent: the worker raises `starved` and then looks at `events`,
-/// the reader lowers `events` and then looks at `starved`; one of them must see the other.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Events in the ring, so that they never take the room of replies.
-    events: AtomicUsize,
-    /// Bytes of the messages among them.
-    message_bytes: AtomicUsize,
-    /// Whether the worker holds something back until there is room.
-    starved: AtomicBool,
-}
-
 /// The worker's end.
 #[derive(Debug)]
 pub struct Outlet {
     ring: Producer<(Class, Outgoing)>,
-    shared: Arc<Shared>,
+    places: Arc<Places>,
     reader: Arc<Wake>,
     counters: Arc<Counters>,
     max_events: usize,
@@ -89,7 +77,7 @@ pub struct Outlet {
 #[derive(Debug)]
 pub struct Inlet {
     ring: Consumer<(Class, Outgoing)>,
-    shared: Arc<Shared>,
+    places: Arc<Places>,
     worker: Arc<Wake>,
 }
 
@@ -97,10 +85,10 @@ pub struct Inlet {
 pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: Arc<Counters>) -> (Outlet, Inlet) {
     // Every request has at most one reply; one place more is for the word that the worker has failed.
     let (producer, consumer) = RingBuffer::new(MAX_OUTSTANDING + max_events + MAX_WARNINGS + 1);
-    let shared = Arc::new(Shared::default());
+    let places = Arc::new(Places::new());
     let outlet = Outlet {
         ring: producer,
-        shared: Arc::clone(&shared),
+        places: Arc::clone(&places),
         reader,
         counters,
         max_events,
@@ -110,7 +98,7 @@ pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: A
         levels: BTreeMap::new(),
         pushed: false,
     };
-    (outlet, Inlet { ring: consumer, shared, worker })
+    (outlet, Inlet { ring: consumer, places, worker })
 }
 
 impl Outlet {
@@ -144,9 +132,9 @@ impl Outlet {
         }
         self.version += 1;
         if let Event::DataReceived { payload, .. } = &event {
-            let bytes = self.shared.message_bytes.load(Ordering::SeqCst) + payload.len();
+            let bytes = self.places.message_bytes() + payload.len();
             // Half of the places are not for messages: what else happens must not be lost for them.
-            let crowded = self.shared.events.load(Ordering::SeqCst) >= self.max_events / 2;
+            let crowded = self.places.events() >= self.max_events / 2;
             if self.lost || crowded || bytes > MAX_MESSAGE_BYTES {
                 return self.counters.messages_lost.add(1);
             }
@@ -185,7 +173,7 @@ impl Outlet {
             }
         }
         if !self.lost && self.levels.is_empty() {
-            self.shared.starved.store(false, Ordering::SeqCst);
+            self.places.set_starved(false);
         }
         if std::mem::take(&mut self.pushed) {
             self.reader.raise();
@@ -193,16 +181,15 @@ impl Outlet {
     }
 
     fn is_full(&self) -> bool {
-        self.shared.events.load(Ordering::SeqCst) >= self.max_events
+        self.places.events() >= self.max_events
     }
 
     fn starve(&self) {
-        self.shared.starved.store(true, Ordering::SeqCst);
+        self.places.set_starved(true);
     }
 
     fn push_event(&mut self, event: Event) {
-        self.shared.events.fetch_add(1, Ordering::SeqCst);
-        self.shared.message_bytes.fetch_add(message_bytes(&event), Ordering::SeqCst);
+        self.places.take(message_bytes(&event));
         self.push(Class::Event, Outgoing::Event { version: self.version, event });
     }
 
@@ -218,15 +205,12 @@ impl Inlet {
     pub fn pop(&mut self, most: usize, mut take: impl FnMut(Class, Outgoing)) -> bool {
         for _ in 0..most {
             let Ok((class, outgoing)) = self.ring.pop() else { break };
-            if class == Class::Event {
-                self.shared.events.fetch_sub(1, Ordering::SeqCst);
-                if let Outgoing::Event { event, .. } = &outgoing {
-                    self.shared.message_bytes.fetch_sub(message_bytes(event), Ordering::SeqCst);
-                }
+            if let (Class::Event, Outgoing::Event { event, .. }) = (class, &outgoing) {
+                self.places.give_back(message_bytes(event));
             }
             take(class, outgoing);
         }
-        if self.shared.starved.load(Ordering::SeqCst) {
+        if self.places.is_starved() {
             self.worker.raise();
         }
         !self.ring.is_empty()

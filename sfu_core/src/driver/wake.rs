@@ -2,13 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::bell::Bell;
 
 /// A bell: readable from [`raise`](Self::raise) until [`lower`](Self::lower).
 #[derive(Debug)]
 pub struct Wake {
     fd: OwnedFd,
-    raised: AtomicBool,
+    bell: Bell,
 }
 
 impl Wake {
@@ -23,26 +24,26 @@ impl Wake {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `fd` is a new descriptor that nobody else owns.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, raised: AtomicBool::new(false) })
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, bell: Bell::new() })
     }
 
     /// Rings. What was pushed to a queue before is seen by whoever pops after [`lower`](Self::lower).
     pub fn raise(&self) {
-        if !self.raised.swap(true, Ordering::AcqRel) {
+        self.bell.raise(|| {
             let one = 1_u64.to_ne_bytes();
             // SAFETY: the descriptor is open and the buffer holds the 8 bytes that eventfd wants. It can only fail when
             // the counter is at its maximum, and then the descriptor is readable anyway.
             unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-        }
+        });
     }
 
-    /// Stops ringing; look into the queues afterwards. The descriptor is emptied first: the other order could leave the
-    /// flag up with nothing to read, and the sleeper would never be woken again.
+    /// Stops ringing; look into the queues afterwards.
     pub fn lower(&self) {
-        let mut count = [0_u8; 8];
-        // SAFETY: the descriptor is open and the buffer holds 8 bytes; it does not block.
-        unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-        self.raised.swap(false, Ordering::AcqRel);
+        self.bell.lower(|| {
+            let mut count = [0_u8; 8];
+            // SAFETY: the descriptor is open and the buffer holds 8 bytes; it does not block.
+            unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        });
     }
 }
 

@@ -11,13 +11,14 @@ use sfu_core::units::Bitrate;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::config::DtlsVersion;
-use str0m::media::{Direction, MediaKind, Mid, Simulcast, SimulcastLayer};
+use str0m::media::{Direction, Frequency, KeyframeRequestKind, MediaKind, Mid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
 use self::sending::Sender;
 pub use self::sending::Source;
+use crate::decoder::Decoder;
 use crate::media::Stamp;
 use crate::oracle::{Arrival, Departure, Oracle, PictureNumbers};
 use crate::remote::{Incoming, Outgoing};
@@ -88,6 +89,8 @@ pub struct Browser {
     pending: Option<SdpPendingOffer>,
     senders: Vec<Sender>,
     channels: BTreeMap<String, ChannelId>,
+    /// Of the pictures it receives, by SSRC.
+    decoders: BTreeMap<u32, Decoder>,
     outgoing: VecDeque<Outgoing>,
     due: Option<Instant>,
     start: Instant,
@@ -119,6 +122,7 @@ impl Browser {
             pending: None,
             senders: Vec::new(),
             channels: BTreeMap::new(),
+            decoders: BTreeMap::new(),
             outgoing: VecDeque::new(),
             due: Some(now),
             start,
@@ -215,7 +219,7 @@ impl Browser {
     pub fn request_keyframe(&mut self, mid: Mid, now: Instant) {
         let mut direct = self.rtc.direct_api();
         if let Some(stream) = direct.stream_rx_by_mid(mid, None) {
-            stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
+            stream.request_keyframe(KeyframeRequestKind::Pli);
         }
         self.run(None, now);
     }
@@ -259,6 +263,7 @@ impl Browser {
             self.closed = true;
         }
         self.run(None, now);
+        self.request_keyframes(now);
         for index in 0..self.senders.len() {
             while self.senders[index].write_due(&mut self.rtc, self.connected_at.is_some(), now) {
                 self.run(None, now);
@@ -308,7 +313,11 @@ impl Browser {
             Event::RtpPacket(packet) => {
                 let departure = departure.expect("media comes with a datagram");
                 let ssrc = *packet.header.ssrc;
-                self.oracle.record(ssrc, arrival(&packet, departure, now));
+                let arrival = arrival(&packet, departure, now);
+                if let Some(stamp) = arrival.stamp.filter(|_| packet.time.frequency() == Frequency::NINETY_KHZ) {
+                    self.decoders.entry(ssrc).or_default().on_packet(stamp, arrival.timestamp, now);
+                }
+                self.oracle.record(ssrc, arrival);
             }
             Event::KeyframeRequest(request) => {
                 self.keyframe_requests += 1;
@@ -331,7 +340,25 @@ impl Browser {
 
     fn next_due(&self, rtc: Option<Instant>) -> Option<Instant> {
         let sources = self.senders.iter().map(|sender| sender.source.poll_timeout());
-        sources.chain(rtc).min()
+        let decoders = self.decoders.values().filter_map(Decoder::poll_timeout);
+        // Who is gone asks for nothing.
+        sources.chain(decoders.filter(|_| rtc.is_some())).chain(rtc).min()
+    }
+
+    /// Asks for the keyframes without which its decoders cannot go on: str0m leaves that to who decodes.
+    fn request_keyframes(&mut self, now: Instant) {
+        let stuck =
+            self.decoders.iter_mut().filter_map(|(&ssrc, decoder)| decoder.requests_keyframe(now).then_some(ssrc));
+        let stuck: Vec<u32> = stuck.collect();
+        if stuck.is_empty() {
+            return;
+        }
+        for ssrc in stuck {
+            if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.into()) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+            }
+        }
+        self.run(None, now);
     }
 
     /// When the world began.

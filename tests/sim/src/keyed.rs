@@ -34,6 +34,7 @@ use crate::media::Stamp;
 use crate::oracle::{Arrival, Departure, Oracle, PictureNumbers};
 use crate::random::{Random, mix};
 use crate::remote::{Incoming, Outgoing};
+use crate::stay::Stays;
 
 /// Between two reports of one participant (RFC 3550 §6.2 allows 360 kbit/s / rate seconds; browsers send one a second).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,6 +50,8 @@ pub struct Keyed {
     pub oracle: Oracle,
     /// Whether every packet is judged; a load generator spares the memory.
     pub judged: bool,
+    /// How long the packets it received had stayed in the server, when somebody asks; retransmissions not counted.
+    pub stays: Option<Stays>,
     /// Keyframes it was asked for.
     pub keyframe_requests: u64,
     /// Packets received.
@@ -93,6 +96,7 @@ impl Keyed {
         Self {
             oracle: Oracle::default(),
             judged: true,
+            stays: None,
             keyframe_requests: 0,
             received: 0,
             refused: 0,
@@ -243,8 +247,11 @@ impl Keyed {
             return Some(());
         };
         let stamp = Stamp::read(payload);
-        if stamp.is_some_and(|stamp| stamp.keyframe && stamp.index == 0) {
-            receiver.on_keyframe();
+        if let Some(stamp) = stamp {
+            receiver.on_picture(stamp, timestamp, now);
+        }
+        if let (Some(stays), Some(stamp), false) = (&mut self.stays, &stamp, is_rtx) {
+            stays.record(stamp, !recovers, departure.at, self.start);
         }
         if self.judged {
             let (marker, payload_type) = (packet.header.marker, packet.header.payload_type);

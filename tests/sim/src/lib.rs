@@ -5,8 +5,11 @@
 
 pub mod browser;
 pub mod clock;
+mod decoder;
+pub mod heap;
 pub mod keyed;
 pub mod link;
+pub mod load;
 pub mod media;
 pub mod meeting;
 pub mod oracle;
@@ -14,4 +17,5 @@ pub mod person;
 pub mod random;
 pub mod remote;
 pub mod server;
+pub mod stay;
 pub mod world;

@@ -48,6 +48,8 @@ struct Seat {
     sends: Vec<Mid>,
     /// The numbers of the tracks it publishes.
     sources: Vec<u32>,
+    /// What a browser has asked for so far.
+    sections: Vec<Section>,
     /// Sections in which it receives, and what was put there.
     receives: Vec<(Mid, MediaKind, Option<TrackId>)>,
 }
@@ -119,7 +121,7 @@ impl Meeting {
         let (offer, mids) = browser.offer(sections);
         let command = Command::CreatePeer { room: self.room, participant: ParticipantId(u64::from(participant)) };
         let Reply::Peer { peer, local } = self.command(command) else { panic!("no peer") };
-        let plan = answer_plan(local.clone(), sections, None);
+        let plan = answer_plan(local.clone(), sections);
         let Answered { sdp, session, .. } = sfu_core::sdp::answer(&offer, &plan).expect("the offer can be answered");
         self.command(Command::Connect { peer, session: Box::new(session.clone()) });
         browser.accept(&sdp, now);
@@ -132,6 +134,7 @@ impl Meeting {
             agreed: session,
             sends: Vec::new(),
             sources: Vec::new(),
+            sections: sections.to_vec(),
             receives: Vec::new(),
         };
         for (mid, section) in mids.zip(media) {
@@ -160,7 +163,8 @@ impl Meeting {
         let sends = agreed.receive.iter().map(|media| media.mid).collect();
         let receives = agreed.send.iter().map(|media| (media.mid, media.kind, None)).collect();
         let id = self.world.join(keyed, addresses.0, path);
-        self.seats.insert(id, Seat { peer, local: None, agreed, sends, sources: Vec::new(), receives });
+        self.seats
+            .insert(id, Seat { peer, local: None, agreed, sends, sources: Vec::new(), sections: Vec::new(), receives });
         id
     }
 
@@ -219,6 +223,30 @@ impl Meeting {
         self.world.step_server();
     }
 
+    /// Silences a track for everybody, or lets it flow again to those who may have it.
+    pub fn mute(&mut self, published: Published, muted: bool) {
+        let now = self.world.now();
+        let command = Command::Mute { track: published.track, muted };
+        self.world.server.command(command, now).expect("a track can be muted");
+        self.permissions.mute(published.source, muted, self.world.network.departures());
+        self.world.step_server();
+    }
+
+    /// Lets messages flow one way; the book knows the publisher's as those of `source`.
+    pub fn allow_data(&mut self, from: RemoteId, to: RemoteId, source: u32) {
+        let (publisher, subscriber) = (self.peer(from), self.peer(to));
+        self.permissions.allow(source, to.index(), self.world.network.departures());
+        self.command(Command::AllowData { publisher, subscriber });
+    }
+
+    /// Ends that.
+    pub fn revoke_data(&mut self, from: RemoteId, to: RemoteId, source: u32) {
+        let (publisher, subscriber, now) = (self.peer(from), self.peer(to), self.world.now());
+        self.world.server.command(Command::RevokeData { publisher, subscriber }, now).expect("it can be taken away");
+        self.permissions.revoke(source, to.index(), self.world.network.departures());
+        self.world.step_server();
+    }
+
     /// [`subscribe`](Self::subscribe) and [`allow`](Self::allow).
     pub fn watch(&mut self, subscriber: RemoteId, published: Published) {
         self.subscribe(subscriber, published);
@@ -234,6 +262,14 @@ impl Meeting {
 
     /// Removes a participant: the server is told first, then it is gone from the world.
     pub fn leave(&mut self, id: RemoteId) {
+        self.dismiss(id);
+        self.world.vanish(id);
+        self.permissions.forget_listener(id.index());
+    }
+
+    /// Removes a participant, which stays where it is, listens, and sends and asks as before. From the engine's reply on nothing
+    /// may leave for it, and nothing of it to anybody.
+    pub fn dismiss(&mut self, id: RemoteId) {
         let seat = self.seats.remove(&id).expect("the participant is seated");
         let now = self.world.now();
         self.world.server.command(Command::RemovePeer { peer: seat.peer }, now).expect("the peer can be removed");
@@ -241,22 +277,50 @@ impl Meeting {
         for source in seat.sources {
             self.permissions.revoke_all(source, departures);
         }
+        self.permissions.revoke_listener(id.index(), departures);
+        self.world.network.dismiss(id);
         self.world.step_server();
-        self.world.vanish(id);
-        self.permissions.forget_listener(id.index());
     }
 
     /// Restarts ICE of a browser, by an offer of its own.
     pub fn restart_ice(&mut self, id: RemoteId) {
-        let now = self.world.now();
         let offer = self.world.browser(id).offer_restart();
         let peer = self.seats[&id].peer;
         let Reply::Peer { local, .. } = self.command(Command::RestartIce { peer }) else { panic!("no peer") };
+        self.seats.get_mut(&id).expect("the participant is seated").local = Some(local);
+        self.answer_again(id, &offer);
+    }
+
+    /// A browser that is in wants to receive more.
+    pub fn renegotiate(&mut self, id: RemoteId, sections: &[Section]) {
+        let (offer, mids) = self.world.browser(id).offer(sections);
         let seat = self.seats.get_mut(&id).expect("the participant is seated");
-        seat.local = Some(local.clone());
-        let plan = AnswerPlan { previous: Some(Box::new(seat.agreed.clone())), ..answer_plan(local, &[], None) };
-        let Answered { sdp, session, .. } = sfu_core::sdp::answer(&offer, &plan).expect("the offer can be answered");
+        seat.sections.extend(sections);
+        for (mid, section) in mids.iter().zip(sections) {
+            let kind = if *section == Section::ReceiveVideo { MediaKind::Video } else { MediaKind::Audio };
+            seat.receives.push((Mid::new(mid).expect("a name"), kind, None));
+        }
+        self.answer_again(id, &offer);
+    }
+
+    /// What was agreed on with a light participant is agreed on again, with retransmissions or without.
+    pub fn agree_again(&mut self, id: RemoteId, rtx: bool) {
+        let mut session = Box::new(self.seats[&id].agreed.clone());
+        for section in session.send.iter_mut().filter(|_| !rtx) {
+            section.rtx_ssrc = None;
+            section.payload_types.iter_mut().for_each(|payload| payload.rtx = None);
+        }
+        self.command(Command::Connect { peer: self.seats[&id].peer, session });
+    }
+
+    fn answer_again(&mut self, id: RemoteId, offer: &str) {
+        let now = self.world.now();
+        let seat = self.seats.get_mut(&id).expect("the participant is seated");
+        let local = seat.local.clone().expect("a browser has a transport");
+        let plan = AnswerPlan { previous: Some(Box::new(seat.agreed.clone())), ..answer_plan(local, &seat.sections) };
+        let Answered { sdp, session, .. } = sfu_core::sdp::answer(offer, &plan).expect("the offer can be answered");
         seat.agreed = session.clone();
+        let peer = seat.peer;
         self.command(Command::Connect { peer, session: Box::new(session) });
         self.world.browser(id).accept(&sdp, now);
     }
@@ -313,11 +377,11 @@ impl Meeting {
         reception.unwrap_or_else(|| panic!("{subscriber:?} received nothing, or in several places, of {published:?}"))
     }
 
-    /// Packets that somebody received without a right to them, by the test's own book.
+    /// Packets that somebody received without a right to them, by the test's own book, and whatever was sent to who was removed.
     pub fn unauthorised(&self) -> usize {
         let counts =
             self.world.remotes().map(|(id, remote)| remote.oracle().unauthorised(id.index(), &self.permissions));
-        counts.sum()
+        counts.sum::<usize>() + self.world.network.sent_to_dismissed() as usize
     }
 
     /// The engine's figures.
@@ -355,7 +419,7 @@ fn make_room(server: &mut EngineServer, now: Instant) -> RoomId {
 }
 
 /// Answers every section in which the browser receives with a track to come.
-fn answer_plan(local: LocalTransport, sections: &[Section], previous: Option<Box<NegotiatedSession>>) -> AnswerPlan {
+fn answer_plan(local: LocalTransport, sections: &[Section]) -> AnswerPlan {
     let kinds = sections.iter().filter_map(|section| match section {
         Section::ReceiveAudio => Some(MediaKind::Audio),
         Section::ReceiveVideo => Some(MediaKind::Video),
@@ -366,5 +430,5 @@ fn answer_plan(local: LocalTransport, sections: &[Section], previous: Option<Box
         SendPlan { kind, publisher: ParticipantId(n as u64), stream, track, mid: None }
     };
     let send = kinds.enumerate().map(plan).collect();
-    AnswerPlan { local, policy: MediaPolicy::default(), send, data: true, previous }
+    AnswerPlan { local, policy: MediaPolicy::default(), send, data: true, previous: None }
 }

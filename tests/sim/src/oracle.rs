@@ -8,6 +8,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use permission::Permissions;
+pub(crate) use reception::follows;
 pub use reception::{Arrival, Departure, PictureNumbers, Reception};
 
 /// Everything one participant received, by SSRC.

@@ -31,6 +31,20 @@ impl Person {
         Self::publish_browser(meeting, id, number, &[(None, video)])
     }
 
+    /// The same with a data channel.
+    pub fn talking_browser(
+        meeting: &mut Meeting,
+        number: u32,
+        others: usize,
+        channel: &'static str,
+        path: Path,
+    ) -> Self {
+        let mut wanted = sections(Section::SendVideo, others);
+        wanted.push(Section::Channel(channel));
+        let id = meeting.join_browser(&wanted, path);
+        Self::publish_browser(meeting, id, number, &[(None, VideoConfig::default())])
+    }
+
     /// A browser with a simulcast camera joins, with room for so many others.
     pub fn simulcast_browser(
         meeting: &mut Meeting,

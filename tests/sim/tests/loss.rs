@@ -8,12 +8,29 @@ use sim::link::{GilbertElliott, LinkConfig, Loss};
 use sim::media::VideoConfig;
 use sim::meeting::Meeting;
 use sim::person::Person;
-use sim::world::Path;
+use sim::world::{Path, RemoteId};
 
 const MS: Duration = Duration::from_millis(1);
 /// The most that makes sense to wait for a packet in a conversation.
 const IN_TIME: Duration = Duration::from_millis(400);
 
+/// Any small change of timing draws other losses, so one seed that passes says little.
+const SEEDS: std::ops::Range<u64> = 1..7;
+
+/// Where the losses are, of Alice's way to the server and Bob's way from it. The round trip of each is 25 ms, so that it is 50 ms between the two.
+#[derive(Debug, Clone, Copy, Default)]
+struct Losses {
+    /// Alice's packets.
+    alice_up: Loss,
+    /// What asks her again.
+    alice_down: Loss,
+    /// What is sent to Bob.
+    bob_down: Loss,
+    /// What he asks again with.
+    bob_up: Loss,
+}
+
+#[derive(Debug)]
 struct Outcome {
     /// Share of the video packets that arrived in time.
     in_time: f64,
@@ -21,16 +38,17 @@ struct Outcome {
     frames: usize,
 }
 
-/// Alice's camera, seen by Bob over a path of his that loses; the round trip between them is twice 25 ms.
-fn call(keyed: bool, loss: Loss, seed: u64) -> Outcome {
+/// Alice's camera for 20 s, seen by Bob.
+fn call(keyed: bool, losses: Losses, seed: u64) -> Outcome {
     let mut meeting = Meeting::new(seed);
-    let short = Path::round_trip(25 * MS);
-    let lossy = Path { down: LinkConfig { loss, ..LinkConfig::delayed(MS * 25 / 2) }, up: short.up.clone() };
     let enter = if keyed { Person::keyed } else { Person::browser };
-    let alice = enter(&mut meeting, 1, 1, VideoConfig::default(), short);
-    let bob = enter(&mut meeting, 2, 1, VideoConfig::default(), lossy);
-    Person::watch_each_other(&mut meeting, &[alice, bob]);
+    let [alice, bob] =
+        [1, 2].map(|number| enter(&mut meeting, number, 1, VideoConfig::default(), Path::round_trip(25 * MS)));
     meeting.run_until_connected();
+    for (id, up, down) in [(alice.id, losses.alice_up, losses.alice_down), (bob.id, losses.bob_up, losses.bob_down)] {
+        lose(&mut meeting, id, up, down);
+    }
+    Person::watch_each_other(&mut meeting, &[alice, bob]);
     meeting.run_for(2_000 * MS);
     let from = meeting.now();
     let sent_before = meeting.world.remote(alice.id).sent_packets(alice.camera.source);
@@ -52,48 +70,66 @@ fn call(keyed: bool, loss: Loss, seed: u64) -> Outcome {
     in_time.sort_unstable();
     in_time.dedup();
     assert_eq!((video.repeated(), video.timestamps_going_back(), video.damaged()), (0, 0, 0));
-    Outcome { in_time: in_time.len() as f64 / sent as f64, undecodable: video.undecodable_frames(), frames: 600 }
+    Outcome { in_time: in_time.len() as f64 / sent as f64, undecodable: video.undecodable_frames(), frames: 660 }
+}
+
+/// Lets this much of what a participant sends and is sent be lost from here on.
+fn lose(meeting: &mut Meeting, id: RemoteId, up: Loss, down: Loss) {
+    let (now, links) = (meeting.now(), meeting.world.network.links_of(id));
+    for (link, loss) in [(links.0, up), (links.1, down)] {
+        let config = LinkConfig { loss, ..meeting.world.network.link(link).config().clone() };
+        meeting.world.network.reconfigure(link, config, now);
+    }
+}
+
+/// Where it may be lost: on one way, with its way back, and on all of them.
+fn everywhere(loss: Loss) -> [(&'static str, Losses); 5] {
+    let none = Losses::default();
+    [
+        ("to Bob", Losses { bob_down: loss, ..none }),
+        ("to Bob and back", Losses { bob_down: loss, bob_up: loss, ..none }),
+        ("from Alice", Losses { alice_up: loss, ..none }),
+        ("from Alice and back", Losses { alice_up: loss, alice_down: loss, ..none }),
+        ("everywhere", Losses { alice_up: loss, alice_down: loss, bob_up: loss, bob_down: loss }),
+    ]
 }
 
 #[test]
-fn at_5_percent_loss_and_50_ms_nearly_all_video_arrives_in_time() {
-    for keyed in [false, true] {
-        let outcome = call(keyed, Loss::Random(0.05), 1);
-        assert!(outcome.in_time >= 0.995, "keyed {keyed}: {}", outcome.in_time);
+fn at_5_percent_loss_and_50_ms_nearly_all_video_arrives_in_time_wherever_it_is_lost() {
+    for (name, losses) in everywhere(Loss::Random(0.05)) {
+        for (keyed, seed) in [true, false].into_iter().flat_map(|keyed| SEEDS.map(move |seed| (keyed, seed))) {
+            let outcome = call(keyed, losses, seed);
+            assert!(outcome.in_time >= 0.995, "{name}, keyed {keyed}, seed {seed}: {outcome:?}");
+            // A keyframe that is lost when a call begins is noticed after 0.2 s and comes after as much, unless it is lost too.
+            assert!(outcome.undecodable <= 60, "{name}, keyed {keyed}, seed {seed}: {outcome:?}");
+        }
     }
 }
 
 #[test]
 fn the_heavier_the_loss_the_less_arrives_but_never_nothing() {
-    for (loss, share) in [(0.01, 0.999), (0.02, 0.998), (0.1, 0.98), (0.2, 0.90)] {
-        let outcome = call(true, Loss::Random(loss), 2);
-        assert!(outcome.in_time >= share, "{loss}: {}", outcome.in_time);
-        assert!(outcome.undecodable * 10 <= outcome.frames, "{loss}: {} frames lost", outcome.undecodable);
+    for (share, in_time, decodable) in [(0.01, 0.999, 0.95), (0.02, 0.998, 0.95), (0.1, 0.99, 0.90), (0.2, 0.97, 0.50)]
+    {
+        for (name, losses) in everywhere(Loss::Random(share)) {
+            for (keyed, seed) in [(true, 1), (true, 2), (false, 3)] {
+                let outcome = call(keyed, losses, seed);
+                assert!(outcome.in_time >= in_time, "{share} {name}, keyed {keyed}, seed {seed}: {outcome:?}");
+                let decoded = 1.0 - outcome.undecodable as f64 / outcome.frames as f64;
+                assert!(decoded >= decodable, "{share} {name}, keyed {keyed}, seed {seed}: {outcome:?}");
+            }
+        }
     }
 }
 
 #[test]
 fn bursts_of_loss_are_recovered_too() {
-    let outcome = call(true, Loss::GilbertElliott(GilbertElliott::bursts(0.05, 5.0)), 3);
-    assert!(outcome.in_time >= 0.99, "{}", outcome.in_time);
-}
-
-#[test]
-fn loss_on_the_way_up_is_recovered_before_it_reaches_the_others() {
-    let mut meeting = Meeting::new(4);
-    let short = Path::round_trip(25 * MS);
-    let lossy = Path { up: LinkConfig::delayed(MS * 25 / 2).losing(0.05), down: short.down.clone() };
-    let alice = Person::browser(&mut meeting, 1, 1, VideoConfig::default(), lossy);
-    let bob = Person::browser(&mut meeting, 2, 1, VideoConfig::default(), short);
-    Person::watch_each_other(&mut meeting, &[alice, bob]);
-    meeting.run_until_connected();
-    meeting.run_for(10_000 * MS);
-    let sent = meeting.world.remote(alice.id).sent_packets(alice.camera.source);
-    let (start, video) = (meeting.world.start(), bob.sees(&meeting, &alice));
-    let in_time = video.in_time(alice.camera.source, IN_TIME, start) as f64 / sent as f64;
-    assert!(in_time >= 0.98, "{in_time}");
-    assert_eq!((video.repeated(), video.timestamps_going_back()), (0, 0));
-    assert!(meeting.stats().nacked_packets_out > 50);
+    let bursts = Loss::GilbertElliott(GilbertElliott::bursts(0.05, 5.0));
+    for (name, losses) in everywhere(bursts) {
+        for seed in 1..4 {
+            let outcome = call(true, losses, seed);
+            assert!(outcome.in_time >= 0.99, "{name}, seed {seed}: {outcome:?}");
+        }
+    }
 }
 
 /// Frames a second that Bob can decode, in each ten seconds of a minute in which Alice's hop and his lose a fifth both ways.

@@ -16,6 +16,7 @@ use sfu_core::session::{
 };
 use sfu_core::units::{Bitrate, Epoch, NtpTime};
 
+use super::bounds::Bounds;
 use super::remote::{Remote, Wire};
 use super::{Hostile, World};
 use crate::start;
@@ -29,6 +30,8 @@ pub(crate) const VP9: u8 = 100;
 pub(crate) const AV1: u8 = 102;
 /// The SSRCs of the publisher: sound and pictures.
 pub(crate) const PUBLISHED: [Ssrc; 2] = [Ssrc(0x1111), Ssrc(0x2222)];
+/// Our first SSRC towards the hostile participant.
+pub(super) const HOSTILE_SSRCS: u32 = 0x300;
 /// The SSRC of the pictures that the hostile participant receives, and of their retransmissions.
 pub(crate) const RECEIVED: [Ssrc; 2] = [Ssrc(0x302), Ssrc(0x303)];
 /// The sections in which the subscriber receives: the hostile one's sound and pictures, then the publisher's.
@@ -91,15 +94,28 @@ impl World {
         let ours = |track, base| Hostile { track, allowed: true, muted: false, ssrcs: [Ssrc(base), Ssrc(base + 1)] };
         let tracks = [ours(tracks[0], 0x400), ours(tracks[1], 0x402)];
         let (wire, heard) = (Wire::default(), Vec::new());
-        let mut world =
-            Self { engine, now, hostile, publisher, subscriber, tracks, honest, next_packet: 1, wire, heard };
+        let mut world = Self {
+            engine,
+            room,
+            bounds: Bounds::begin(),
+            now,
+            hostile,
+            publisher,
+            subscriber,
+            tracks,
+            honest,
+            next_packet: 1,
+            wire,
+            heard,
+        };
         world.turn();
+        world.bounds = Bounds::begin();
         world
     }
 }
 
-fn hostile_session() -> NegotiatedSession {
-    session([vec![RemoteEncoding::default()], RIDS.map(named).to_vec()], &["pa", "pv"], 0x300)
+pub(super) fn hostile_session() -> NegotiatedSession {
+    session([vec![RemoteEncoding::default()], RIDS.map(named).to_vec()], &["pa", "pv"], HOSTILE_SSRCS)
 }
 
 /// What the hostile participant may agree on later, bit by bit: where it receives there are no retransmissions, other numbers,

@@ -12,6 +12,7 @@ use sfu_core::session::{
 };
 
 use super::{Seed, owned, seeds};
+use crate::bytes::chunk;
 use crate::command::encode;
 
 macro_rules! captured {
@@ -56,6 +57,7 @@ pub(super) fn all() -> Vec<Seed> {
         seeds("sdp_answer", BAD_OFFERS),
         seeds("sdp_accept", ANSWERS),
         our_answers(),
+        offers_to_the_living(),
         commands(),
     ]
     .concat()
@@ -96,6 +98,13 @@ fn our_answers() -> Vec<Seed> {
             ("ours_cut_short", cut.into_bytes()),
         ],
     )
+}
+
+/// The same offers, and then pictures of the publisher, one of them asked for again, silence, another negotiation and pictures.
+fn offers_to_the_living() -> Vec<Seed> {
+    let steps = [5, 5, 6, 10, 1, 0, 6, 20, 7 | 6 << 3, 0x81, 5, 5, 6, 60];
+    let offers = OFFERS.iter().chain(BAD_OFFERS);
+    owned("sdp_session", offers.map(|(name, offer)| (*name, [&chunk(offer)[..], &steps].concat())))
 }
 
 fn commands() -> Vec<Seed> {

@@ -1,6 +1,6 @@
 //! From a microphone or camera to str0m.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::Rtc;
 use str0m::format::{Codec, PayloadParams};
@@ -12,6 +12,9 @@ use crate::random::mix;
 
 /// First sequence numbers lie below this, so that the first wrap is far off (RFC 3711 §3.3.1).
 const FIRST_SEQUENCE_BELOW: u64 = 1 << 15;
+/// What is kept to be sent again: what str0m keeps by default.
+const RTX_PACKETS: usize = 2_000;
+const RTX_AGE: Duration = Duration::from_secs(3);
 /// `profile_idc` and `profile-iop` of H.264's constrained baseline (RFC 6184 §8.1).
 const CONSTRAINED_BASELINE: u32 = 0x42e0;
 
@@ -117,6 +120,10 @@ impl Sender {
             self.source.request_keyframe();
             return due;
         };
+        if self.sent == 0 {
+            // Without a cap: str0m's own stops repeating at 15 %, where browsers go on.
+            stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, None);
+        }
         for packet in packets {
             let nackable = packet.loudness.is_none();
             let extensions = ExtensionValues {

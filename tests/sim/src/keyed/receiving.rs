@@ -8,15 +8,15 @@ use sfu_core::rtcp::sr::ReportBlock;
 use sfu_core::rtp::clock::TimestampUnwrapper;
 use sfu_core::rtp::seq::SequenceUnwrapper;
 
+use crate::decoder::Decoder;
+use crate::media::Stamp;
+
 /// A packet that is only late comes within this.
 const REORDERING: Duration = Duration::from_millis(10);
 /// Between two requests for the same packet; longer than the round trips simulated here.
 const RETRY: Duration = Duration::from_millis(100);
 /// After so many requests a packet is given up, as libwebrtc does.
 const MAX_REQUESTS: u32 = 10;
-/// Between two requests for a keyframe that does not come: it or the request was lost. libwebrtc asks again after 0.2 s or
-/// 3 s, depending on what it waits for.
-const KEYFRAME_RETRY: Duration = Duration::from_secs(1);
 /// Losses remembered; more at once mean an outage that a keyframe must end.
 pub(super) const MAX_MISSING: usize = 500;
 
@@ -38,8 +38,8 @@ pub(super) struct Receiver {
     missing: BTreeMap<u64, Missing>,
     reported: (u64, u64),
     last_sr: Option<(u32, Instant)>,
-    /// When to ask for a keyframe, while nothing can be shown without one.
-    keyframe_due: Option<Instant>,
+    /// Says when to ask for a keyframe.
+    decoder: Decoder,
 }
 
 impl Receiver {
@@ -55,7 +55,7 @@ impl Receiver {
             missing: BTreeMap::new(),
             reported: (0, 0),
             last_sr: None,
-            keyframe_due: None,
+            decoder: Decoder::default(),
         }
     }
 
@@ -101,7 +101,7 @@ impl Receiver {
                 return true;
             }
             if missing.requests >= MAX_REQUESTS {
-                self.keyframe_due.get_or_insert(now);
+                self.decoder.give_up(now);
                 return false;
             }
             due.push(sequence as u16);
@@ -112,22 +112,20 @@ impl Receiver {
         due
     }
 
-    /// A keyframe begins.
-    pub(super) const fn on_keyframe(&mut self) {
-        self.keyframe_due = None;
+    /// A packet of pictures is whole.
+    pub(super) fn on_picture(&mut self, stamp: Stamp, timestamp: u64, now: Instant) {
+        if self.recovers {
+            self.decoder.on_packet(stamp, timestamp, now);
+        }
     }
 
-    /// Whether to ask for a keyframe now; again and again until one comes.
+    /// Whether to ask for a keyframe now.
     pub(super) fn requests_keyframe(&mut self, now: Instant) -> bool {
-        let due = self.keyframe_due.is_some_and(|at| at <= now);
-        if due {
-            self.keyframe_due = Some(now + KEYFRAME_RETRY);
-        }
-        due
+        self.decoder.requests_keyframe(now)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.missing.values().map(|missing| missing.next_request).chain(self.keyframe_due).min()
+        self.missing.values().map(|missing| missing.next_request).chain(self.decoder.poll_timeout()).min()
     }
 
     /// What came since the last report (RFC 3550 §6.4.1).
@@ -156,7 +154,7 @@ impl Receiver {
         }
         if self.missing.len() + (lost.end - lost.start) as usize > MAX_MISSING {
             self.missing.clear();
-            self.keyframe_due.get_or_insert(now);
+            self.decoder.give_up(now);
             return;
         }
         let missing = Missing { next_request: now + REORDERING, requests: 0 };

@@ -8,6 +8,15 @@ use std::collections::BTreeMap;
 pub struct Permissions {
     /// By listener and track: from which departure on it is so.
     history: BTreeMap<(usize, u32), Vec<(u64, bool)>>,
+    /// By track: from which departure on it is silent for everybody.
+    silence: BTreeMap<u32, Vec<(u64, bool)>>,
+}
+
+/// What was so at `departure`; nothing is before the first entry.
+fn at(history: Option<&Vec<(u64, bool)>>, departure: u64) -> bool {
+    let history = history.map_or(&[][..], Vec::as_slice);
+    let known = history.partition_point(|&(since, _)| since <= departure);
+    known > 0 && history[known - 1].1
 }
 
 impl Permissions {
@@ -30,17 +39,34 @@ impl Permissions {
         }
     }
 
+    /// From the datagram numbered `departures` on, `listener` may receive nothing.
+    pub fn revoke_listener(&mut self, listener: usize, departures: u64) {
+        for ((of, _), history) in &mut self.history {
+            if *of == listener {
+                history.push((departures, false));
+            }
+        }
+    }
+
     /// `listener` is gone, and what it received is judged no more; another may take its place.
     pub fn forget_listener(&mut self, listener: usize) {
         self.history.retain(|&(of, _), _| of != listener);
     }
 
+    /// From the datagram numbered `departures` on, `source` is silent, or no longer.
+    pub fn mute(&mut self, source: u32, muted: bool, departures: u64) {
+        self.silence.entry(source).or_default().push((departures, muted));
+    }
+
     /// Whether the datagram numbered `departure` may carry `source` to `listener`.
     pub fn allowed(&self, source: u32, listener: usize, departure: u64) -> bool {
-        let Some(history) = self.history.get(&(listener, source)) else {
-            return false;
-        };
-        let known = history.partition_point(|&(since, _)| since <= departure);
-        known > 0 && history[known - 1].1
+        at(self.history.get(&(listener, source)), departure) && !at(self.silence.get(&source), departure)
+    }
+
+    /// Whether any datagram from number `from` to number `until` might have carried it.
+    pub fn allowed_between(&self, source: u32, listener: usize, from: u64, until: u64) -> bool {
+        let history = self.history.get(&(listener, source));
+        let granted = |&(since, allowed): &(u64, bool)| allowed && (from..=until).contains(&since);
+        at(history, from) || history.is_some_and(|history| history.iter().any(granted))
     }
 }

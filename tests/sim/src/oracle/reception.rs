@@ -234,7 +234,7 @@ impl Reception {
 }
 
 /// Whether `next` can be decoded after `last`, the latest good frame of temporal layer 0.
-fn follows(last: &Stamp, next: &Stamp) -> bool {
+pub(crate) fn follows(last: &Stamp, next: &Stamp) -> bool {
     // Layer 0 comes every frame, every second one (0 1) or every fourth one (0 2 1 2).
     let period = 1_u32 << next.temporal_layers.saturating_sub(1);
     let distance = next.frame.wrapping_sub(last.frame);

@@ -1,9 +1,11 @@
 //! Addresses, address translation, links and the server's doorstep, where datagrams can be copied, held or injected.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
+
+use sfu_core::demux::{DatagramKind, classify};
 
 use crate::link::{Link, LinkConfig};
 use crate::oracle::Departure;
@@ -12,6 +14,8 @@ use crate::remote::Outgoing;
 
 /// IPv4 and UDP headers, which take their time on a link too.
 const HEADERS: usize = 28;
+/// The record type of what SCTP sends (RFC 6347 §4.1).
+const DTLS_APPLICATION_DATA: u8 = 23;
 /// Datagrams to nobody that are kept for the test to look at.
 pub const MAX_STRAYS: usize = 10_000;
 
@@ -84,6 +88,9 @@ pub struct Network {
     checkpoint: Option<Checkpoint>,
     kept: Vec<Passing>,
     strays: Vec<Passing>,
+    /// Where those are or were whom the server has removed.
+    dismissed: BTreeSet<SocketAddr>,
+    sent_to_dismissed: u64,
     departures: u64,
     random: Random,
 }
@@ -100,6 +107,8 @@ impl Network {
             checkpoint: None,
             kept: Vec::new(),
             strays: Vec::new(),
+            dismissed: BTreeSet::new(),
+            sent_to_dismissed: 0,
             departures: 0,
             random,
         }
@@ -181,6 +190,22 @@ impl Network {
         &self.strays
     }
 
+    /// Forgets what was sent to nobody, and who was dismissed: what the world remembers of them takes memory.
+    pub fn forget_the_gone(&mut self) {
+        (self.strays, self.dismissed) = (Vec::new(), BTreeSet::new());
+    }
+
+    /// From here on no media and no message may leave for any address of this participant, whether it listens or not.
+    pub fn dismiss(&mut self, id: RemoteId) {
+        let own = self.owners.iter().filter(|(_, owner)| owner.0 == id);
+        self.dismissed.extend(own.map(|(&outside, _)| outside));
+    }
+
+    /// Media and messages that left for the addresses of those who were dismissed.
+    pub const fn sent_to_dismissed(&self) -> u64 {
+        self.sent_to_dismissed
+    }
+
     /// How many datagrams have left the server.
     pub const fn departures(&self) -> u64 {
         self.departures
@@ -210,6 +235,7 @@ impl Network {
     pub(super) fn send_down(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
         let departure = Some(Departure { serial: self.departures, at: now });
         self.departures += 1;
+        self.sent_to_dismissed += u64::from(carries_something(bytes) && self.dismissed.contains(&to));
         let passing = Passing { from: self.server, to, bytes: bytes.to_vec(), departure };
         match self.owners.get(&to) {
             Some(&(id, _)) => {
@@ -282,6 +308,15 @@ impl Network {
 
     fn place_mut(&mut self, id: RemoteId) -> &mut Place {
         self.places[id.0].as_mut().expect("the participant has not vanished")
+    }
+}
+
+/// Whether a datagram is RTP, RTCP or application data of DTLS 1.2, rather than a check or a goodbye.
+fn carries_something(bytes: &[u8]) -> bool {
+    match classify(bytes) {
+        DatagramKind::Rtp | DatagramKind::Rtcp => true,
+        DatagramKind::Dtls => bytes.first() == Some(&DTLS_APPLICATION_DATA),
+        DatagramKind::Stun | DatagramKind::Unknown => false,
     }
 }
 
