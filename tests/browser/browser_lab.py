@@ -36,13 +36,6 @@ async def until(ask: Callable[[], Awaitable[T]], seconds: float = PATIENCE_S) ->
     return answer
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    """Finds a port of this machine that nobody uses."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def served(app: FastAPI) -> AsyncIterator[str]:
     """Serves an app from this process, and yields its root."""

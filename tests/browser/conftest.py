@@ -13,8 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest_asyncio
-from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, free_port, page_app, served, until
+from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, page_app, served, until
 from playwright.async_api import ViewportSize, async_playwright
+from ports import free_port
 
 import pysfu
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from callers import HANG_S, Meeting, meeting
+from ports import free_port
 
 import pysfu
 
@@ -29,12 +30,6 @@ class Server:
     base_url: str
     admin_bearer: str
     log: Path
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
