@@ -16,6 +16,7 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCCertificate, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from footage import follows, frequency_of, read, samples_of
+from relay import Relay
 
 HANG_S = 60.0  # Only catches hangs: a machine at full load is slow.
 SDP = {"Content-Type": "application/sdp"}
@@ -35,7 +36,11 @@ class Caller:
     """One end of a call, as an `RTCPeerConnection`."""
 
     def __init__(
-        self, look: Callable[[av.VideoFrame], Any] = read, *, certificate: RTCCertificate | None = None
+        self,
+        look: Callable[[av.VideoFrame], Any] = read,
+        *,
+        certificate: RTCCertificate | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self.connection = RTCPeerConnection()
         if certificate is not None:
@@ -44,6 +49,7 @@ class Caller:
         self.waves: list[np.ndarray] = []
         self.messages: list[tuple[str, str | bytes]] = []
         self._look = look
+        self._relay = relay
         self._readers: set[asyncio.Task[None]] = set()
         self.connection.on("track", self._on_track)
 
@@ -77,7 +83,8 @@ class Caller:
         return self.connection.localDescription.sdp
 
     async def accept(self, answer: str) -> None:
-        """Takes the answer, and begins to connect."""
+        """Takes the answer, and begins to connect: through the relay, where there is one."""
+        answer = answer if self._relay is None else self._relay.through(answer)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     async def connected(self) -> None:
@@ -201,6 +208,11 @@ class Meeting:
         assert posted.status_code == 201, posted.text
         await caller.accept(posted.text)
         return posted.headers["Location"]
+
+    async def remove(self, participant: str) -> None:
+        """Removes a participant, as an administrating system does."""
+        removed = await self.http.delete(f"/rooms/{self.room}/participants/{participant}", headers=self._admin)
+        assert removed.status_code == 204, removed.text
 
     async def leave(self, resource: str, participant: str) -> None:
         """Ends what `publish` or `play` opened."""
