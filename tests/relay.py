@@ -7,7 +7,7 @@ import contextlib
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -34,13 +34,19 @@ class Passed:
         """RFC 7983: 128..191 is RTP or RTCP, and RFC 5761 tells those apart."""
         return len(self.data) > 1 and 128 <= self.data[0] <= 191 and not 192 <= self.data[1] <= 223
 
+    @property
+    def is_sender_report(self) -> bool:
+        """RFC 3550 §6.4.1: what a compound packet begins with is in the clear (RFC 3711 §3.4)."""
+        return len(self.data) > 1 and 128 <= self.data[0] <= 191 and self.data[1] == 200
+
 
 @dataclass
 class Relay:
-    """Stands between. Open from entry to exit, for any number of clients."""
+    """Stands between. Open from entry to exit, for any number of clients, who do not get what it loses."""
 
     from_clients: list[Passed] = field(default_factory=list)
     to_clients: list[Passed] = field(default_factory=list)
+    loses: Callable[[Passed], bool] = lambda passed: False
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -100,6 +106,8 @@ class Relay:
         front, client = next(way for way, found in self._ways.items() if found is back)
         for passed, _ in _read(back):
             self.to_clients.append(passed)
+            if self.loses(passed):
+                continue
             with contextlib.suppress(OSError):
                 front.sendto(passed.data, client)
 

@@ -52,7 +52,7 @@ async function flashesAndBeeps() {
   const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
   const brush = canvas.getContext("2d");
   const start = Math.ceil(context.currentTime) + 1;
-  for (let second = 0; second < 60; second += 1) {
+  for (let second = 0; second < 300; second += 1) {
     gain.gain.setValueAtTime(0.8, start + second);
     gain.gain.setValueAtTime(0, start + second + 0.15);
   }
