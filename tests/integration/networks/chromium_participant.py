@@ -88,7 +88,7 @@ async function look() {
       Object.assign(seen, {dtls: stat.dtlsState, moves: stat.selectedCandidatePairChanges});
     if (stat.type === 'candidate-pair' && stat.nominated && stat.state === 'succeeded')
       Object.assign(seen, {rtt_s: stat.currentRoundTripTime, outgoing_bps: stat.availableOutgoingBitrate,
-        remote: stats.get(stat.remoteCandidateId).address});
+        remote: stats.get(stat.remoteCandidateId)?.address});
   }
   looks.push(seen);
 }
