@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from playwright.async_api import Browser, ConsoleMessage, Page
+from relay import Relay
 
 import pysfu
 
@@ -34,13 +35,6 @@ async def until(ask: Callable[[], Awaitable[T]], seconds: float = PATIENCE_S) ->
         assert loop.time() < end, f"still {answer!r} after {seconds} s"
         await asyncio.sleep(0.1)
     return answer
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """Finds a port of this machine that nobody uses."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -198,9 +192,10 @@ class Place:
 
 @dataclass
 class Engine:
-    """A room of an engine in this process. The path of a request names the participant."""
+    """A room of an engine in this process. The path of a request names the participant. A relay may stand before it."""
 
     room: pysfu.Room
+    relay: Relay | None = None
     root: str = ""
     people: dict[str, pysfu.Participant] = field(default_factory=dict)
 
@@ -212,6 +207,9 @@ class Engine:
 
     def whep(self, called: str, source: str) -> str:
         return f"{self.root}/whep/{called}/{source}"
+
+    def _reached(self, answer: str) -> str:
+        return answer if self.relay is None else self.relay.through(answer)
 
     def app(self) -> FastAPI:
         """Makes the few lines that a program around pysfu needs."""
@@ -225,7 +223,7 @@ class Engine:
             self.people[called] = participant = await self.room.add_participant()
             offer = (await request.body()).decode()
             transport = await participant.answer(offer, start_bitrate_bps=1_500_000)
-            return Response(transport.sdp, status_code=201, headers={"Location": f"/people/{called}"})
+            return Response(self._reached(transport.sdp), status_code=201, headers={"Location": f"/people/{called}"})
 
         @app.post("/whep/{called}/{source}")
         async def play(request: Request, called: str, source: str) -> Response:
@@ -234,7 +232,7 @@ class Engine:
             transport = await participant.answer((await request.body()).decode(), publish=False, play=tracks)
             for track in tracks:
                 await participant.allow(track)
-            return Response(transport.sdp, status_code=201, headers={"Location": f"/people/{called}"})
+            return Response(self._reached(transport.sdp), status_code=201, headers={"Location": f"/people/{called}"})
 
         @app.delete("/people/{called}")
         async def leave(called: str) -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest_asyncio
-from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, free_port, page_app, served, until
+from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, page_app, served, until
 from playwright.async_api import ViewportSize, async_playwright
+from ports import free_port
 
 import pysfu
 
 ROOT = Path(__file__).parents[2]
+PYSFU = Path(sys.executable).with_name("pysfu")
 ADMIN = "admin-bearer-of-these-tests"
+LAST_LINE = "Stop with Ctrl-C.\n"
 
 CHROMIUM = [
     "--no-sandbox",
@@ -87,27 +93,31 @@ async def open_tab(browsers: Browsers, lab_page: str) -> AsyncIterator[OpenTab]:
 
 
 class Running:
-    """A process of `pysfu` that is told to stop at the end."""
+    """A program that is ended as Ctrl-C does, and prints lines until it runs."""
 
-    def __init__(self, *arguments: str, **settings: str) -> None:
-        self._arguments = arguments
+    def __init__(self, *command: str | Path, **settings: str) -> None:
+        self._command = command
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("PYSFU_")} | settings
 
-    async def __aenter__(self) -> asyncio.subprocess.Process:
+    async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "signalling.cli",
-            *self._arguments,
+            *self._command,
             env=self._environment | {"PYTHONUNBUFFERED": "1"},
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
-        return self._process
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._process.terminate()
+        os.killpg(self._process.pid, signal.SIGINT)
         await asyncio.wait_for(self._process.communicate(), PATIENCE_S)
+
+    async def printed(self, until: str) -> str:
+        """Returns what it prints up to a line."""
+        assert self._process.stdout is not None
+        read = await asyncio.wait_for(self._process.stdout.readuntil(until.encode()), PATIENCE_S)
+        return read.decode()
 
 
 @shared
@@ -122,7 +132,7 @@ async def server(lab_page: str) -> AsyncIterator[httpx.AsyncClient]:
         "PYSFU_LOG__LEVEL": "warning",
     }
     async with (
-        Running("serve", **settings),
+        Running(PYSFU, "serve", **settings),
         httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {ADMIN}"}, trust_env=False
         ) as http,
@@ -157,13 +167,33 @@ async def engine() -> AsyncIterator[Engine]:
             yield rig
 
 
+def ports() -> tuple[str, str]:
+    """Finds one for pages and one for media."""
+    return str(free_port()), str(free_port(socket.SOCK_DGRAM))
+
+
 @shared
 async def demo_link() -> AsyncIterator[str]:
-    """The link that `pysfu demo` prints."""
-    ports = ["--port", str(free_port(socket.SOCK_STREAM)), "--media-port", str(free_port(socket.SOCK_DGRAM))]
-    async with Running("demo", *ports) as process:
-        assert process.stdout is not None
-        while (line := (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()) != "":
-            if (link := re.search(r"http://127\.0\.0\.1:\S+", line)) is not None:
-                yield link[0]
-                break
+    """The link that `make demo` prints. The module is what it is: a test compiles nothing."""
+    port, media_port = ports()
+    made = ["make", "--no-print-directory", "--assume-old=pysfu/_core.abi3.so", "demo"]
+    async with Running(*made, PYSFU_HTTP__PORT=port, PYSFU_MEDIA__PORT=media_port) as running:
+        (link,) = re.findall(r"http://127\.0\.0\.1:\S+", await running.printed(LAST_LINE))
+        yield link
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What `pysfu demo --lan` prints: a link for each address, and whose certificate to accept."""
+
+    links: list[str]
+    fingerprint: str
+
+
+@each
+async def lan_trial() -> AsyncIterator[Trial]:
+    port, media_port = ports()
+    async with Running(PYSFU, "demo", "--lan", "--port", port, "--media-port", media_port) as running:
+        said = await running.printed(LAST_LINE)
+        (fingerprint,) = re.findall(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", said)
+        yield Trial(re.findall(r"https://\S+", said), fingerprint)

@@ -31,6 +31,15 @@ function prefer(transceiver, kind, codec) {
   transceiver.setCodecPreferences([...wanted, ...all.filter((c) => c.mimeType === `${kind}/rtx`)]);
 }
 
+/** Plays tracks on the page. */
+function show(name, tracks) {
+  const video = Object.assign(document.createElement("video"), { autoplay: true, playsInline: true });
+  video.srcObject = new MediaStream(tracks);
+  video.id = name;
+  document.body.append(video);
+  return video;
+}
+
 /** A picture and a sound made from one clock: each second a white flash and a beep of 150 ms. */
 async function flashesAndBeeps() {
   const context = new AudioContext();
@@ -43,7 +52,7 @@ async function flashesAndBeeps() {
   const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
   const brush = canvas.getContext("2d");
   const start = Math.ceil(context.currentTime) + 1;
-  for (let second = 0; second < 60; second += 1) {
+  for (let second = 0; second < 300; second += 1) {
     gain.gain.setValueAtTime(0.8, start + second);
     gain.gain.setValueAtTime(0, start + second + 0.15);
   }
@@ -86,13 +95,26 @@ window.lab = {
   /** Plays what is published there. */
   async play(name, url, token) {
     const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    const video = Object.assign(document.createElement("video"), { autoplay: true, playsInline: true });
-    video.srcObject = new MediaStream();
-    video.id = name;
-    document.body.append(video);
+    const video = show(name, []);
     peer.addEventListener("track", ({ track }) => video.srcObject.addTrack(track));
     for (const kind of ["audio", "video"]) peer.addTransceiver(kind, { direction: "recvonly" });
     await open(name, peer, url, token);
+  },
+
+  /** Answers an offer: sends camera and microphone in the sections that are there for it, and plays what the others bring. */
+  async answer(name, offer) {
+    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    connections.set(name, { peer });
+    await peer.setRemoteDescription({ type: "offer", sdp: offer });
+    const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360, frameRate: 15 } });
+    const wanted = offer.split("m=").filter((section) => section.includes("a=recvonly")).map((section) => section.match(/a=mid:(\S+)/)[1]);
+    for (const transceiver of peer.getTransceivers().filter(({ mid }) => wanted.includes(mid))) {
+      await transceiver.sender.replaceTrack(media.getTracks().find(({ kind }) => kind === transceiver.receiver.track.kind));
+      transceiver.direction = "sendonly";
+    }
+    show(name, peer.getTransceivers().filter(({ mid }) => !wanted.includes(mid)).map(({ receiver }) => receiver.track));
+    await peer.setLocalDescription();
+    return peer.localDescription.sdp;
   },
 
   /** What the browser counts, in short. */
@@ -102,6 +124,7 @@ window.lab = {
     const found = { state: peer.connectionState, ice: peer.iceConnectionState, pair: false, sent: [] };
     for (const report of reports) {
       if (report.type === "candidate-pair" && report.nominated && report.state === "succeeded") found.pair = true;
+      if (report.type === "transport") found.secured = { version: report.tlsVersion, cipher: report.dtlsCipher, srtp: report.srtpCipher };
       if (report.type === "outbound-rtp") found.sent.push(report);
       if (report.type === "inbound-rtp") {
         found[report.kind] = { ...report, codec: reports.find((other) => other.id === report.codecId)?.mimeType };

@@ -30,7 +30,7 @@ PAIRS = [("chromium", "vp8"), ("chromium", "vp9"), ("chromium", "h264"), ("firef
 
 @contextlib.asynccontextmanager
 async def performing(bot: pysfu.Bot) -> AsyncIterator[None]:
-    """Has a bot publish noise that moves, and a tone."""
+    """Has a bot publish noise that moves, and a tone. A crash ends the block."""
 
     async def film() -> None:
         rng = np.random.default_rng(1)
@@ -48,13 +48,11 @@ async def performing(bot: pysfu.Bot) -> AsyncIterator[None]:
             await bot.send_audio(frame)
             await asyncio.sleep(0.02)
 
-    tasks = [asyncio.create_task(film()), asyncio.create_task(sing())]
-    try:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(film()), group.create_task(sing())]
         yield
-    finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def first(frames: AsyncIterator[Any], count: int) -> list[Any]:

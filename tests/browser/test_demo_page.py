@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+import asyncio
+import hashlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -13,31 +17,66 @@ from playwright.async_api import ViewportSize
 
 if TYPE_CHECKING:
     from browser_lab import Browsers
-    from conftest import Join
+    from conftest import Join, Trial
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Open = Callable[..., Awaitable[Person]]
 
 PHONE = ViewportSize(width=390, height=844)
 DESKTOP = ViewportSize(width=1280, height=800)
 NARROW = ViewportSize(width=320, height=640)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def people(browsers: Browsers, demo_link: str) -> AsyncIterator[Join]:
-    """Opens the page in a browser; whatever the browser complains of fails the test."""
-    opened: list[Person] = []
+@asynccontextmanager
+async def opened(browsers: Browsers) -> AsyncIterator[Open]:
+    """Opens pages; whatever a browser complains of fails the test."""
+    people: list[Person] = []
     async with AsyncExitStack() as stack:
 
-        async def join(browser: str, viewport: ViewportSize) -> Person:
-            context = await browsers[browser].new_context(viewport=viewport, locale="en-GB")
+        async def open_page(browser: str, link: str, **how: Any) -> Person:
+            context = await browsers[browser].new_context(locale="en-GB", **how)
             stack.push_async_callback(context.close)
             person = Person(browser, await context.new_page())
-            opened.append(person)
-            await person.page.goto(demo_link)
+            people.append(person)
+            await person.page.goto(link)
             return person
 
-        yield join
-    assert [fault for person in opened for fault in person.faults] == []
+        yield open_page
+    assert [fault for person in people for fault in person.faults] == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def people(browsers: Browsers, demo_link: str) -> AsyncIterator[Join]:
+    """Opens the page of `make demo` in a browser."""
+    async with opened(browsers) as open_page:
+        yield lambda browser, viewport: open_page(browser, demo_link, viewport=viewport)
+
+
+async def test_people_on_two_machines_meet_by_the_links_of_a_trial_whose_certificate_they_accept(
+    browsers: Browsers, lan_trial: Trial
+) -> None:
+    shown = await asyncio.to_thread(ssl.get_server_certificate, host_and_port(lan_trial.links[0]))
+    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown)).digest() == bytes.fromhex(
+        lan_trial.fingerprint.replace(":", "")
+    )
+    async with opened(browsers) as open_page:
+        # By each address of this machine, the first and the last, and none of them loopback.
+        krom = await open_page("chromium", lan_trial.links[0], ignore_https_errors=True)
+        fox = await open_page("firefox", lan_trial.links[-1], ignore_https_errors=True)
+        await krom.come_in("Krom")
+        await fox.come_in("Räv")
+        await krom.until_seeing("Räv")
+        await fox.until_seeing("Krom")
+        await fox.press("Leave")
+        await krom.until_status("Räv has left.")
+
+
+def host_and_port(link: str) -> tuple[str, int]:
+    url = urlsplit(link)
+    assert url.hostname is not None
+    assert url.port is not None
+    return url.hostname, url.port
 
 
 async def test_two_browsers_meet_and_part_with_the_keyboard_alone(people: Join) -> None:

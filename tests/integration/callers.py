@@ -13,9 +13,18 @@ from typing import Any, Self
 import av
 import httpx
 import numpy as np
-from aiortc import MediaStreamTrack, RTCCertificate, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCCertificate,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError
 from footage import follows, frequency_of, read, samples_of
+from relay import Relay
 
 HANG_S = 60.0  # Only catches hangs: a machine at full load is slow.
 SDP = {"Content-Type": "application/sdp"}
@@ -35,15 +44,21 @@ class Caller:
     """One end of a call, as an `RTCPeerConnection`."""
 
     def __init__(
-        self, look: Callable[[av.VideoFrame], Any] = read, *, certificate: RTCCertificate | None = None
+        self,
+        look: Callable[[av.VideoFrame], Any] = read,
+        *,
+        certificate: RTCCertificate | None = None,
+        relay: Relay | None = None,
+        bundle: RTCBundlePolicy = RTCBundlePolicy.BALANCED,
     ) -> None:
-        self.connection = RTCPeerConnection()
+        self.connection = RTCPeerConnection(RTCConfiguration(bundlePolicy=bundle))
         if certificate is not None:
             self.connection._RTCPeerConnection__certificates = [certificate]  # there is no other way to set it
         self.pictures: list[Any] = []
         self.waves: list[np.ndarray] = []
         self.messages: list[tuple[str, str | bytes]] = []
         self._look = look
+        self._relay = relay
         self._readers: set[asyncio.Task[None]] = set()
         self.connection.on("track", self._on_track)
 
@@ -52,7 +67,11 @@ class Caller:
 
     async def __aexit__(self, *_: object) -> None:
         await self.connection.close()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        for reader in self._readers:
+            reader.cancel()  # that of a track of which nothing ever came would wait for ever
+        for ended in await asyncio.gather(*self._readers, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     # --- what it sends and takes ---
 
@@ -77,8 +96,23 @@ class Caller:
         return self.connection.localDescription.sdp
 
     async def accept(self, answer: str) -> None:
-        """Takes the answer, and begins to connect."""
+        """Takes the answer, and begins to connect: through the relay, where there is one."""
+        answer = answer if self._relay is None else self._relay.through(answer)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+
+    async def answer(self, offer: str, *tracks: MediaStreamTrack) -> str:
+        """Answers an offer: sends these tracks in the sections that are there for it, and receives in the others."""
+        offer = offer if self._relay is None else self._relay.through(offer)
+        await self.connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        unsent = list(tracks)
+        for transceiver in self.connection.getTransceivers():
+            if f"a=mid:{transceiver.mid}" in _sections_that_receive(offer):
+                track = next(track for track in unsent if track.kind == transceiver.kind)
+                unsent.remove(track)
+                transceiver.sender.replaceTrack(track)
+                transceiver.direction = "sendonly"
+        await self.connection.setLocalDescription(await self.connection.createAnswer())
+        return self.connection.localDescription.sdp
 
     async def connected(self) -> None:
         """Waits until media can flow."""
@@ -111,6 +145,10 @@ class Caller:
                     self.pictures.append(self._look(frame))
                 else:
                     self.waves.append(samples_of(frame))
+
+
+def _sections_that_receive(description: str) -> str:
+    return "".join(section for section in description.split("m=") if "a=recvonly" in section)
 
 
 def gaps(numbers: list[int]) -> list[tuple[int, int]]:
@@ -201,6 +239,11 @@ class Meeting:
         assert posted.status_code == 201, posted.text
         await caller.accept(posted.text)
         return posted.headers["Location"]
+
+    async def remove(self, participant: str) -> None:
+        """Removes a participant, as an administrating system does."""
+        removed = await self.http.delete(f"/rooms/{self.room}/participants/{participant}", headers=self._admin)
+        assert removed.status_code == 204, removed.text
 
     async def leave(self, resource: str, participant: str) -> None:
         """Ends what `publish` or `play` opened."""

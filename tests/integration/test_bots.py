@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import av
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 VIDEO: list[VideoCodec] = ["vp8", "vp9", "h264"]
 
 
-@contextlib.contextmanager
-def filming(bot: pysfu.Bot, camera: int) -> Iterator[list[int]]:
-    """Has a bot publish numbered pictures, made of numpy arrays, and tells which it has sent."""
+@contextlib.asynccontextmanager
+async def filming(bot: pysfu.Bot, camera: int) -> AsyncIterator[list[int]]:
+    """Has a bot publish numbered pictures, and tells which it has sent. A crash ends the block."""
     sent = [-1]
 
     async def film() -> None:
@@ -35,10 +35,9 @@ def filming(bot: pysfu.Bot, camera: int) -> Iterator[list[int]]:
             await bot.send_video(av.VideoFrame.from_ndarray(picture, format="rgb24"), frame_rate=FRAME_RATE)
             await asyncio.sleep(1 / FRAME_RATE)
 
-    task = asyncio.create_task(film())
-    try:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(film())
         yield sent
-    finally:
         task.cancel()
 
 
@@ -74,21 +73,20 @@ async def room(sfu: pysfu.Sfu) -> AsyncIterator[pysfu.Room]:
 async def test_a_bot_sees_every_picture_of_another_and_one_who_comes_later_need_not_wait(
     room: pysfu.Room, codec: VideoCodec
 ) -> None:
-    async with room.bot(publish_video=True, video_codec=codec) as filmer:
-        with filming(filmer, 3) as sent:
-            for _ in range(2):
-                async with room.bot(play=filmer.tracks) as viewer:
-                    await viewer.participant.allow(filmer.tracks[0])
-                    async with (
-                        asyncio.timeout(HANG_S),
-                        contextlib.aclosing(viewer.packets(filmer.tracks[0])) as packets,
-                    ):
-                        assert codec_of((await anext(packets)).payload_type) == codec
-                    asked = sent[-1]
-                    seen = await watched(viewer, filmer.tracks[0], 2 * FRAME_RATE)
-                    assert seen[0][1] - asked < FRAME_RATE, "a keyframe comes when asked for, not after three seconds"
-                    assert {camera for camera, _ in seen} == {3}
-                    assert gaps([number for _, number in seen]) == []
+    async with room.bot(publish_video=True, video_codec=codec) as filmer, filming(filmer, 3) as sent:
+        for _ in range(2):
+            async with room.bot(play=filmer.tracks) as viewer:
+                await viewer.participant.allow(filmer.tracks[0])
+                async with (
+                    asyncio.timeout(HANG_S),
+                    contextlib.aclosing(viewer.packets(filmer.tracks[0])) as packets,
+                ):
+                    assert codec_of((await anext(packets)).payload_type) == codec
+                asked = sent[-1]
+                seen = await watched(viewer, filmer.tracks[0], 2 * FRAME_RATE)
+                assert seen[0][1] - asked < FRAME_RATE, "a keyframe comes when asked for, not after three seconds"
+                assert {camera for camera, _ in seen} == {3}
+                assert gaps([number for _, number in seen]) == []
 
 
 class Lossy:
@@ -116,7 +114,7 @@ async def test_what_is_lost_is_left_out_until_the_keyframe_that_the_bot_asks_for
         lossy = Lossy(filmer._ring)
         filmer._ring = lossy  # type: ignore[assignment]
         await viewer.participant.allow(filmer.tracks[0])
-        with filming(filmer, 7):
+        async with filming(filmer, 7):
             seen = await watched(viewer, filmer.tracks[0], 6 * FRAME_RATE)
     assert lossy.lost >= 2
     assert {camera for camera, _ in seen} == {7}
@@ -151,7 +149,7 @@ async def test_aiortc_sees_every_picture_of_a_bot(room: pysfu.Room, codec: Video
         await bob.allow(bot.tracks[0])
         await caller.accept(watching.sdp)
         await caller.connected()
-        with filming(bot, 6):
+        async with filming(bot, 6):
             seen = await caller.watched(2 * FRAME_RATE)
         assert {camera for camera, _ in seen} == {6}
         assert gaps([number for _, number in seen]) == []

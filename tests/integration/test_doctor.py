@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 import pysfu
 from pysfu import echo
@@ -19,12 +20,6 @@ from signalling.config import Settings
 from signalling.echo import ECHO_LIMIT, Failure, echo_test
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings(**media: object) -> Settings:

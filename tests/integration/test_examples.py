@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator
@@ -61,6 +62,24 @@ async def test_the_echo_bot_says_back_what_it_hears(sfu: pysfu.Sfu) -> None:
             await alice.allow(bot.tracks[0])
             await ear.accept(hearing.sdp)
             assert abs(await ear.heard(2.0) - 660) <= 2
+
+
+async def test_what_stops_the_echo_bot_is_raised_where_it_is_used(
+    sfu: pysfu.Sfu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Event()
+
+    async def broken(*_: object) -> None:
+        tried.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pysfu.Bot, "send_audio", broken)
+    async with await sfu.create_room() as room, await room.add_participant() as alice, Caller() as mouth:
+        speaking = await alice.answer(await mouth.send(Tone(660)).offer())
+        await mouth.accept(speaking.sdp)
+        with pytest.raises(ZeroDivisionError):
+            async with echo_bot.echo(room, speaking.tracks[0]), asyncio.timeout(HANG_S):
+                await tried.wait()
 
 
 async def test_the_tone_bot_tells_the_tone_and_is_on_the_roster(sfu: pysfu.Sfu) -> None:

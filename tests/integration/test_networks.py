@@ -8,14 +8,15 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from networks.camera import write_busy_camera
-from networks.network import Host, Network, NetworkError
+from networks.network import OTHER, PUBLIC, SERVER, Host, Network, NetworkError
 from networks.participant import Participant, Program
 from networks.pysfu_server import PysfuServer
 
@@ -28,6 +29,7 @@ MAX_CONCEALED_SHARE = 0.01  # sound is unbroken when less than this is made up
 DOWNLINK_KBPS = 1_000
 QUEUE_S = 1.0
 SIMULCAST = {"simulcast": True, "width": 960, "height": 540}
+# One that takes more than the downlink has is paused most of the time: nobody tells its publisher to send less.
 ONE_ENCODING = {"width": 640, "height": 360, "max_kbps": 600}
 
 
@@ -50,18 +52,27 @@ class Call:
 
 
 @contextlib.asynccontextmanager
-async def call(folder: Path, program: Program = "chromium", **picture: Any) -> AsyncIterator[Call]:
+async def call(
+    folder: Path,
+    program: Program = "chromium",
+    *,
+    prepare: Callable[[Network, Host], None] = lambda network, subscriber: None,
+    announced: Sequence[str] = (),
+    asks: str = SERVER,
+    **picture: Any,
+) -> AsyncIterator[Call]:
     with Network() as network:
         sends_from, plays_at = network.participant(), network.participant()
-        async with PysfuServer(network, folder) as server:
+        prepare(network, plays_at)
+        async with PysfuServer(network, folder, announced=announced) as server:
             room = await server.room()
             publishing = Participant(
                 "chromium", sends_from, server, await server.token(room), publishes=True, **picture
             )
-            playing = Participant(program, plays_at, server, await server.token(room), publishes=False)
+            playing = Participant(program, plays_at, server, await server.token(room), asks=asks, publishes=False)
             async with publishing as publisher, playing as subscriber:
                 await publisher.join(f"/whip/{room}")
-                await subscriber.join(publisher.source)
+                await subscriber.join(urlsplit(publisher.source).path)
                 await subscriber.sees_frames()
                 yield Call(
                     network=network,
@@ -82,6 +93,24 @@ def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1_000)
     with pytest.raises(NetworkError, match="need root"), Network():
         pass
+
+
+async def test_a_server_behind_one_to_one_nat_is_reached_from_inside_and_from_outside_at_once(tmp_path: Path) -> None:
+    async with call(tmp_path, prepare=Network.translate, announced=[SERVER, PUBLIC], asks=PUBLIC) as running:
+        inside, outside = running.publisher, running.subscriber
+        await outside.until(lambda look: look.get("remote") == PUBLIC)
+        await inside.until(lambda look: look.get("remote") == SERVER)
+        await outside.sees_frames()
+
+
+async def test_a_host_with_two_addresses_answers_from_the_one_that_was_asked(tmp_path: Path) -> None:
+    def prepare(network: Network, _: Host) -> None:
+        network.second_address()
+
+    async with call(tmp_path, prepare=prepare, announced=[OTHER], asks=OTHER) as running:
+        await running.subscriber.until(lambda look: look.get("remote") == OTHER)
+        await running.publisher.until(lambda look: look.get("remote") == OTHER)
+        await running.subscriber.sees_frames()
 
 
 async def test_a_call_goes_on_when_the_router_forgets_its_connections(tmp_path: Path, figures: Record) -> None:
@@ -116,7 +145,7 @@ async def test_twenty_percent_loss_both_ways_leaves_ten_frames_a_second(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("picture", [SIMULCAST, ONE_ENCODING], ids=["simulcast", "one encoding"])
+@pytest.mark.parametrize("picture", [SIMULCAST, ONE_ENCODING], ids=["simulcast that does not", "one that fits"])
 async def test_a_narrow_downlink_with_a_long_queue_keeps_sound_whole_and_pictures_moving(
     tmp_path: Path, figures: Record, picture: dict[str, Any]
 ) -> None:

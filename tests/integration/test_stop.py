@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from callers import HANG_S
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 ADMIN = "admin-bearer-of-these-tests"
@@ -23,12 +24,6 @@ DEADLINE_S = GRACE_S + 10  # as signalling/README.md says
 # ptrace(2): stopping one thread of another process is how a hang of it looks from everywhere else.
 _SEIZE, _INTERRUPT = 0x4206, 0x4207
 _WAIT_FOR_ANY_THREAD = 0x4000_0000
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _worker_thread(process: int, name: str) -> int:

@@ -30,6 +30,7 @@ pub(super) fn read_shared(description: &mut Description, line: Line<'_>) -> Resu
             }
         }
         "extmap-allow-mixed" => description.extmap_allow_mixed = true,
+        "ice-lite" => description.ice_lite = true,
         "ice-options" => description.trickle |= value.split_ascii_whitespace().any(|option| option == "trickle"),
         _ => read_transport(&mut description.transport, name, value).map_err(|name| bad(line, name))?,
     }

@@ -18,6 +18,8 @@ pub(super) struct Description {
     pub(super) extmap_allow_mixed: bool,
     /// RFC 8840 §4.1.
     pub(super) trickle: bool,
+    /// RFC 8839 §5.3: the other end leads.
+    pub(super) ice_lite: bool,
     /// What sections without lines of their own take.
     pub(super) transport: TransportLines,
     /// The m= lines.

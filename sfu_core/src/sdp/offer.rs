@@ -63,6 +63,9 @@ fn describe(plan: &OfferPlan) -> Description {
         origin: (u64::from(plan.local.ssrc_base), plan.version),
         extmap_allow_mixed: true,
         trickle: true,
+        // RFC 8445 §6.1.1: who offers leads, unless it is lite. We never lead, and Firefox keeps asking as one who is led,
+        // whatever we answer (487).
+        ice_lite: true,
         ..Description::default()
     };
     let local = transport::Local { transport: &plan.local, setup: Setup::ActPass };

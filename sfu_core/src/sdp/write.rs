@@ -35,6 +35,7 @@ pub(super) fn write(description: &Description) -> String {
     lines.push(format_args!("t=0 0"));
     write_bundle(&mut lines, description);
     lines.flag(description.extmap_allow_mixed, "extmap-allow-mixed");
+    lines.flag(description.ice_lite, "ice-lite");
     lines.flag(description.trickle, "ice-options:trickle");
     lines.push(format_args!("a=msid-semantic: WMS *"));
     write_transport(&mut lines, &description.transport);

@@ -71,7 +71,8 @@ const now = () => (performance.timeOrigin + performance.now()) / 1000;
 async function look() {
   if (!pc) return;
   const seen = {at: now(), sent: []};
-  for (const stat of (await pc.getStats()).values()) {
+  const stats = await pc.getStats();
+  for (const stat of stats.values()) {
     if (stat.type === 'inbound-rtp' && stat.kind === 'video')
       Object.assign(seen, {frames: stat.framesDecoded, width: stat.frameWidth || 0, video_bytes: stat.bytesReceived,
         lost: stat.packetsLost, nacks: stat.nackCount, plis: stat.pliCount, freezes: stat.freezeCount,
@@ -86,7 +87,8 @@ async function look() {
     if (stat.type === 'transport')
       Object.assign(seen, {dtls: stat.dtlsState, moves: stat.selectedCandidatePairChanges});
     if (stat.type === 'candidate-pair' && stat.nominated && stat.state === 'succeeded')
-      Object.assign(seen, {rtt_s: stat.currentRoundTripTime, outgoing_bps: stat.availableOutgoingBitrate});
+      Object.assign(seen, {rtt_s: stat.currentRoundTripTime, outgoing_bps: stat.availableOutgoingBitrate,
+        remote: stats.get(stat.remoteCandidateId)?.address});
   }
   looks.push(seen);
 }

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from typing import Self
 
 SERVER = "10.77.0.2"
+PUBLIC = "198.51.100.7"  # of the server, where the router is its 1:1 NAT
+OTHER = "10.77.0.3"  # of the server, where it has two
 SEGMENTS = 10  # packets in the UDP_SEGMENT send of the check
 TERM_PATIENCE_S = 5.0
 _NAT_PORTS = "1024-65535"
@@ -97,6 +99,30 @@ class Network:
         other = Host(host.namespace, f"10.77.{self._links}.2")
         self._connect(other, f"10.77.{self._links}.1/24", self._port(other), device="mobile0", table=str(self._links))
         return other
+
+    def translate(self, outside: Host) -> None:
+        """Has a host reach the server by its public address only, as from the internet through 1:1 NAT.
+
+        The others reach it by its own address only.
+        """
+        port = self._port(outside)
+        rules = f"""
+            table ip one_to_one {{
+                chain prerouting {{
+                    type nat hook prerouting priority -100;
+                    iifname "{port}" ip daddr {PUBLIC} dnat to {SERVER};
+                }}
+                chain forward {{
+                    type filter hook forward priority -10;
+                    iifname "{port}" ct original ip daddr {SERVER} counter reject;
+                }}
+            }}"""
+        _run(*self._router.command("nft", "-f", "-"), given=rules)
+
+    def second_address(self) -> None:
+        """Gives the server another address on its link. What does not say from where it comes leaves from the first."""
+        _run(*self.server.command("ip", "address", "add", f"{OTHER}/24", "dev", "eth0"))
+        assert f"src {SERVER} " in _run(*self.server.command("ip", "route", "get", "10.77.0.1"))
 
     def unplug(self, host: Host) -> None:
         """Takes the host's first link down."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from networks.network import Host
-from networks.pysfu_server import BASE, PysfuServer
+from networks.network import SERVER, Host
+from networks.pysfu_server import PysfuServer, base
 from networks.whip import Order
 
 PATIENCE_S = 120.0  # only catches hangs
@@ -30,12 +30,17 @@ Program = Literal["chromium", "aiortc"]
 
 
 class Participant:
-    """Runs the program between entry and exit. Times are seconds since the epoch, one clock for all processes."""
+    """Runs the program between entry and exit. Times are seconds since the epoch, one clock for all processes.
 
-    def __init__(self, program: Program, host: Host, server: PysfuServer, token: str, **order: Any) -> None:
+    `asks` is the address at which it asks the server.
+    """
+
+    def __init__(
+        self, program: Program, host: Host, server: PysfuServer, token: str, *, asks: str = SERVER, **order: Any
+    ) -> None:
         self._program = program
         self._host = host
-        self._order = Order(server=BASE, certificate=str(server.certificate), token=token, **order)
+        self._order = Order(server=base(asks), certificate=str(server.certificate), token=token, **order)
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._ready, self._joined, self._restarted = asyncio.Event(), asyncio.Event(), asyncio.Event()

@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,14 +23,14 @@ from networks.network import SERVER, Host, Network
 from signalling.certificate import make_trial_certificate
 
 BEARER = "an-administrator-of-these-tests"
-BASE = f"https://{SERVER}:8443"
+PORT = 8443
 PATIENCE_S = 120.0  # only catches hangs
 CALL_PATIENCE_S = 10.0
 _CLONE_NEWNET = 0x4000_0000
 
 _CONFIG = """
 [http]
-host = "{address}"
+host = "0.0.0.0"
 certificate = "{certificate}"
 key = "{key}"
 [admin]
@@ -38,30 +39,41 @@ bearer = "{bearer}"
 bearer = "{bearer}"
 [tokens.keys]
 tests = "a-secret-that-only-these-tests-know"
+[media]
+announced_addresses = {announced}
 """
 
 _SAMPLE = re.compile(r"^(sfu_\w+(?:\{.*\})?) ([0-9.e+-]+)$", re.MULTILINE)
 
 
-class PysfuServer:
-    """Runs the server between entry and exit."""
+def base(address: str) -> str:
+    """Returns where the server is asked."""
+    return f"https://{address}:{PORT}"
 
-    def __init__(self, network: Network, folder: Path) -> None:
+
+class PysfuServer:
+    """Runs the server between entry and exit; `announced` is what participants are told, where that is not its own."""
+
+    def __init__(self, network: Network, folder: Path, *, announced: Sequence[str] = ()) -> None:
         self._host = network.server
         self._config = folder / "pysfu.toml"
         self._log = folder / "server.log"
-        self.certificate, self._key = make_trial_certificate(folder / "tls", [ip_address(SERVER)])
+        self._announced = list(announced)
+        names = [ip_address(address) for address in (SERVER, *announced)]
+        self.certificate, self._key = make_trial_certificate(folder / "tls", names)
         self._process: asyncio.subprocess.Process | None = None
         self._inside = ThreadPoolExecutor(1, initializer=_enter, initargs=(self._host,))
         self._http = httpx.Client(
-            base_url=BASE,
+            base_url=base(SERVER),
             headers={"Authorization": f"Bearer {BEARER}"},
             verify=ssl.create_default_context(cafile=str(self.certificate)),
             timeout=CALL_PATIENCE_S,
         )
 
     async def __aenter__(self) -> Self:
-        config = _CONFIG.format(address=SERVER, certificate=self.certificate, key=self._key, bearer=BEARER)
+        config = _CONFIG.format(
+            certificate=self.certificate, key=self._key, bearer=BEARER, announced=json.dumps(self._announced)
+        )
         self._config.write_text(config, encoding="utf-8")
         serve = f"from signalling.cli import app; app(['serve', '--config', {str(self._config)!r}])"
         with self._log.open("wb") as log:

@@ -101,9 +101,23 @@ def looped(kind: str, codec: codecs.VideoCodec = "vp8") -> tuple[bot.Bot, Any, R
 async def begun(frames: AsyncIterator[Any]) -> asyncio.Future[Any]:
     """Lets the reader get as far as waiting for a packet."""
     first = asyncio.ensure_future(anext(frames))
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await turns(5)
     return first
+
+
+async def turns(count: int = 50) -> None:
+    """Lets whatever can run without waiting run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def go(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts the clock of the event loop forward, once all has come to rest."""
+    await turns()
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + seconds)
+    await turns()
 
 
 def sine(*, samples: int, hz: float = 440) -> Any:
@@ -184,16 +198,14 @@ async def test_no_frame_is_made_of_what_waited_when_the_right_to_it_ended() -> N
     waiting = await begun(frames)
     await speak(lost=True)
     await speak()
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await turns(5)
     spans = [(frame.pts, frame.to_ndarray().any()) for frame in (await waiting, await anext(frames))]
     assert spans[0] == (1_920, False), "silence stands for all that was dropped"
     assert spans[1][0] == 960 * 5
     waiting = await begun(frames)
     await speak(lost=True)
     await speak()
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await turns(5)
     transport.discard("in0")  # one waits for what was lost before it
     await speak()
     assert ((await waiting).pts, (await anext(frames)).pts) == (960 * 6, 960 * 8)
@@ -259,7 +271,9 @@ async def test_pictures_come_back_as_pictures(codec: codecs.VideoCodec) -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO)
-async def test_a_picture_with_a_hole_is_left_out_until_the_keyframe_that_is_asked_for(codec: codecs.VideoCodec) -> None:
+async def test_a_picture_with_a_hole_is_left_out_until_the_keyframe_that_is_asked_for(
+    codec: codecs.VideoCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     player, track, ring = looped("video", codec)
     frames = player.video_frames(track)
     first = await begun(frames)
@@ -271,7 +285,7 @@ async def test_a_picture_with_a_hole_is_left_out_until_the_keyframe_that_is_aske
         if step == 6:
             # What the engine passes on of the request.
             ring.bring(PLI + player._senders["video"].ssrc.to_bytes(4, "big"))
-            await asyncio.sleep(0.3)  # the packets after the hole have waited long enough
+            await go(0.3, monkeypatch)  # the packets after the hole have waited long enough
         await player.send_video(av.VideoFrame.from_ndarray(picture, format="rgb24"), bitrate_bps=3_000_000)
     assert len(ring.pictures[3]) > 1, "a picture in several packets"
     seen = [await first] + [await anext(frames) for _ in range(5)]
@@ -368,7 +382,7 @@ async def test_bytes_that_no_encoder_made_are_left_out_and_a_keyframe_asked_for(
             player.send(packet)
         sender.step(3_000)
     second = asyncio.ensure_future(anext(frames))
-    await asyncio.sleep(0.05)
+    await turns()
     player._keyframe_wanted = True
     await player.send_video(shade(150))
     while abs(mean(await second) - 150) >= 12:  # a decoder may make something of anything

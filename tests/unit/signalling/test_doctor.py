@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from typer.testing import CliRunner
 
 from signalling import config
@@ -30,12 +31,6 @@ MACHINE = Machine(
     open_files=65_536,
     call=lambda _: EchoTest(calls=[HEARD]),
 )
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings(**sections: dict[str, object]) -> Settings:

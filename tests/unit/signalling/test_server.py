@@ -25,6 +25,7 @@ from conftest import ADMIN, SDP, Bench
 from cryptography import x509
 from fake_engine import FakeEngine
 from offers import offer
+from ports import free_port
 
 from signalling import certificate as certificates
 from signalling import server
@@ -41,12 +42,6 @@ BEARER = {"Authorization": f"Bearer {ADMIN}"}
 def settings(**sections: dict[str, object]) -> Settings:
     media = {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)}
     return conftest.settings(**{"media": media, **sections})
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,81 @@
+"""Who is removed gets nothing more: counted on the wire, at a relay that goes on listening when the client has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from callers import Caller, Meeting, until
+from footage import Camera, Tone
+from relay import Relay
+
+import pysfu
+
+A_WHILE_S = 1.0  # In it a publisher of pictures and sound sends about 80 packets.
+MANY = 40  # packets
+
+
+async def flows(*relays: Relay) -> None:
+    """Waits until packets come."""
+    for relay in relays:
+        now_ns = time.time_ns()
+        await until(lambda relay=relay, now_ns=now_ns: relay.rtp_to_clients(now_ns) >= MANY, "packets")
+
+
+async def ends(take_away: Callable[[], Awaitable[object]], *relays: Relay) -> None:
+    """Takes a right away, and counts what the engine sends after it has said that this is done."""
+    await take_away()
+    done_ns = time.time_ns()
+    await asyncio.sleep(A_WHILE_S)
+    assert [relay.rtp_to_clients(done_ns) for relay in relays] == [0] * len(relays)
+
+
+async def test_after_a_participant_is_deleted_no_packet_is_sent_to_them_and_others_see_on(room: Meeting) -> None:
+    with Relay() as stays, Relay() as goes:
+        async with Caller() as publisher, Caller(relay=stays) as carl:
+            await room.publish(publisher.send(Camera(1, frame_rate=30), Tone(440)), "anna")
+            await room.play(carl.take("video", "audio"), "anna", "carl")
+            for name in ("bela", "dora"):
+                async with Caller(relay=goes) as bela:
+                    await room.play(bela.take("video", "audio"), "anna", name)
+                    await flows(stays, goes)
+                    await ends(lambda name=name: room.remove(name), goes)
+                    await flows(stays)
+                    assert await room.roster() == {"anna": [], "carl": ["anna"]}
+
+
+async def test_after_a_publisher_is_deleted_no_packet_of_them_is_sent_to_anybody(room: Meeting) -> None:
+    with Relay() as one, Relay() as two:
+        async with Caller() as publisher, Caller(relay=one) as bela, Caller(relay=two) as carl:
+            await room.publish(publisher.send(Camera(1, frame_rate=30), Tone(440)), "anna")
+            for name, subscriber in (("bela", bela), ("carl", carl)):
+                await room.play(subscriber.take("video", "audio"), "anna", name)
+            await flows(one, two)
+            await ends(lambda: room.remove("anna"), one, two)
+            assert await room.roster() == {}, "whoever plays only them has nothing left"
+
+
+@pytest.mark.parametrize("how", ["revoke", "remove", "close", "mute", "stop"])
+async def test_after_a_right_is_taken_away_no_packet_is_sent(sfu: pysfu.Sfu, how: str) -> None:
+    with Relay() as relay:
+        async with await sfu.create_room() as room, Caller() as publisher, Caller(relay=relay) as caller:
+            anna, bela = await room.add_participant(), await room.add_participant()
+            sending = await anna.answer(await publisher.send(Camera(1, frame_rate=30), Tone(440)).offer())
+            await publisher.accept(sending.sdp)
+            offer = await caller.take("video", "audio").offer()
+            playing = await bela.answer(offer, publish=False, play=sending.tracks)
+            await caller.accept(playing.sdp)
+            for track in sending.tracks:
+                await bela.allow(track)
+            await flows(relay)
+            each: dict[str, Callable[[], Awaitable[object]]] = {
+                "revoke": lambda: asyncio.gather(*(bela.revoke(track) for track in sending.tracks)),
+                "remove": bela.remove,
+                "close": playing.close,
+                "mute": lambda: asyncio.gather(*(track.mute() for track in sending.tracks)),
+                "stop": lambda: asyncio.gather(*(playing.stop(track) for track in sending.tracks)),
+            }
+            await ends(each[how], relay)
+            assert (await sfu.stats()).total("unauthorized_forwards") == 0
