@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import fractions
-import os
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from looped_bot import begun, looped
 
-from pysfu import TransportState, bot, codecs, decoding
+from pysfu import bot, codecs, decoding
 from pysfu.errors import InvalidPayloadError, UnsuitablePictureError
 from pysfu.rtp import packet as rtp
 from pysfu.rtp.picture import Picture
@@ -27,83 +26,6 @@ PLI = bytes([0x81, 206, 0, 2, 0, 0, 0, 1])
 def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asks again, however long an encoder takes."""
     monkeypatch.setattr(bot, "_ASK_AGAIN_S", 3_600.0)
-
-
-class Ring:
-    """What is sent comes back, but for what the network loses."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.waiting: list[bytes] = []
-        self.dropped = 0
-        self.lose: Callable[[rtp.Packet], bool] = lambda packet: False
-        self.pictures: list[list[bytes]] = [[]]
-
-    def send(self, packet: bytes) -> bool:
-        read = rtp.parse(packet)
-        assert read is not None
-        self.pictures[-1].append(read.payload)
-        if read.marker:
-            self.pictures.append([])
-        if not self.lose(read):
-            self.bring(packet)
-        return True
-
-    def bring(self, datagram: bytes) -> None:
-        self.waiting.append(datagram)
-        os.eventfd_write(self.fd, 1)
-
-    def drain(self) -> list[bytes]:
-        os.eventfd_read(self.fd)
-        waiting, self.waiting = self.waiting, []
-        return waiting
-
-    def discard(self, ssrc: int) -> None:
-        self.waiting = [datagram for datagram in self.waiting if datagram[8:12] != ssrc.to_bytes(4, "big")]
-
-
-class Transport:
-    state = TransportState.CONNECTED
-
-    def __init__(self, session: Any, track: Any) -> None:
-        self.session = session
-        self.playing = {"in0": track}
-        self.tracks = [track]
-
-    def when_ended(self, tell: Callable[[], None]) -> None:
-        pass
-
-    def when_discarding(self, discard: Callable[[str], None]) -> None:
-        self.discard = discard
-
-
-class Track:
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.keyframes = 0
-
-    async def request_keyframe(self) -> None:
-        self.keyframes += 1
-
-
-def looped(kind: str, codec: codecs.VideoCodec = "vp8") -> tuple[bot.Bot, Any, Ring]:
-    """A bot that plays what it publishes: the section it receives in has the sender's own number."""
-    track: Any = Track(kind)
-    publish_video = codec if kind == "video" else None
-    session = codecs.session(publish_audio=kind == "audio", publish_video=publish_video, play=[track])
-    transport: Any = Transport(session, track)
-    ring = Ring()
-    made = bot.Bot(transport, transport, ring)  # type: ignore[arg-type]
-    made._senders[kind].ssrc = session.send[0].ssrc
-    return made, track, ring
-
-
-async def begun(frames: AsyncIterator[Any]) -> asyncio.Future[Any]:
-    """Lets the reader get as far as waiting for a packet."""
-    first = asyncio.ensure_future(anext(frames))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    return first
 
 
 def sine(*, samples: int, hz: float = 440) -> Any:
@@ -340,8 +262,10 @@ def units(payload: bytes) -> list[bytes]:
 
 async def test_h264_refuses_pictures_that_were_not_agreed_on() -> None:
     player, _, _ = looped("video", "h264")
+    player._keyframe_wanted = True
     with pytest.raises(UnsuitablePictureError):
         await player.send_video(shade(1, 1_920, 1_080))
+    assert player.keyframe_wanted(), "whoever asked still waits for it"
 
 
 @pytest.mark.parametrize("codec", VIDEO)
