@@ -239,6 +239,8 @@ class Sfu:
         room.failed = True
         room.end()
         self._emit(RoomFailed(room))
+        # Empty as it is, it would keep its place in the engine until somebody closes it.
+        self._bridge.fire_and_forget(room.worker, messages.RemoveRoom(room=room.number))
 
     # --- after a loss of events ---
 
@@ -304,8 +306,7 @@ class Sfu:
         listeners = {roster.room: roster.listeners for roster in state.rosters}
         for room in [room for room in self._rooms.values() if room.worker == worker]:
             if room.number not in rooms:
-                room.failed = True
-                room.end()
+                self._fail(room)
                 continue
             room.listeners = tuple(map(room.name_of, listeners.get(room.number, ())))
             for number, transport in tuple(room.transports.items()):
@@ -340,8 +341,6 @@ class Sfu:
                 room = self._rooms.get((worker, number))
                 if room is not None:
                     self._fail(room)
-                    # Empty as it is, it would keep its place in the engine until somebody closes it.
-                    self._bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
                 return None
             case messages.TrackStarted(track=number, codec=codec):
                 track = self._track(worker, number)
