@@ -83,8 +83,9 @@ class PeerReconnected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resynced:
-    """Events were lost; these participants still exist, all others are gone."""
+    """Events were lost; these rooms and participants still exist, all others are gone."""
 
+    media_rooms: frozenset[str]
     peers: frozenset[str]
 
 
@@ -367,7 +368,7 @@ def _event(event: Any, sfu: Any) -> MediaEvent | None:
         case events.Warned():
             return _warning(event.warning)
         case events.Resynced():
-            return Resynced(peers=frozenset(_living(sfu)))
+            return Resynced(media_rooms=frozenset(room.id for room in sfu.rooms), peers=frozenset(_living(sfu)))
         case _:
             return None
 

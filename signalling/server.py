@@ -8,7 +8,7 @@ import itertools
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address
@@ -282,12 +282,18 @@ async def _drain(parts: Parts, stop: asyncio.Event) -> None:
 
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
-    async for event in engine.events():
-        _report(parts, event)
-        try:
-            await parts.rooms.on_event(event)
-        except MediaError as error:
-            log.exception("event not followed", exc_info=error)
+    # What one event asks of a worker that hangs is never done: the next event is not kept waiting for that.
+    async with asyncio.TaskGroup() as following:
+        async for event in engine.events():
+            _report(parts, event)
+            following.create_task(_follow(parts.rooms.on_event(event)), name="event")
+
+
+async def _follow(ending: Awaitable[None]) -> None:
+    try:
+        await ending
+    except MediaError as error:
+        log.exception("event not followed", exc_info=error)
 
 
 def _report(parts: Parts, event: MediaEvent) -> None:

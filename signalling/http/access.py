@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import SecretStr
 
+from signalling.connections import OpenConnection
 from signalling.domain.grants import Grant
 from signalling.http.errors import RequestError
 from signalling.http.parts import parts_of
-from signalling.rooms import OpenConnection
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from signalling.connections import OpenConnection
 from signalling.domain.ids import MAX_ID_LENGTH, ResourceId, RoomId
 from signalling.http.access import Bearer, check_owner
 from signalling.http.errors import RequestError, code_of
 from signalling.http.parts import parts_of
 from signalling.http.rooms import RoomPath
-from signalling.rooms import OpenConnection
 from signalling.whip.fragment import (
     MEDIA_TYPE as FRAGMENT,
 )

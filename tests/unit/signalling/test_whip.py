@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from conftest import SDP, Bench, settings
+from fake_engine import FakePeer
 from offers import fragment, offer
 
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
@@ -13,6 +14,12 @@ from signalling.domain.refusals import Refusal
 from signalling.media import PeerGone, Resynced, RoomGone
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
+
+
+def lost(bench: Bench, *, left: list[FakePeer]) -> Resynced:
+    """Events were lost, and meanwhile everybody went but these."""
+    rooms = frozenset(room.id for room in bench.engine.rooms)
+    return Resynced(media_rooms=rooms, peers=frozenset(peer.id for peer in left))
 
 
 async def test_an_offer_is_answered_with_201_location_etag_and_sdp(bench: Bench) -> None:
@@ -144,8 +151,35 @@ async def test_after_lost_events_only_those_who_still_exist_stay_in_the_roster(b
     async with await bench.participant(room, "alice") as alice, await bench.participant(room, "bob") as bob:
         await bench.publish(room, alice)
         await bench.publish(room, bob)
-        await bench.parts.rooms.on_event(Resynced(peers=frozenset({bench.engine.peers()[1].id})))
+        await bench.parts.rooms.on_event(lost(bench, left=bench.engine.peers()[1:]))
     assert [seat["participant"] for seat in await bench.roster(room)] == ["bob"]
+
+
+async def test_after_lost_events_a_room_that_is_gone_gives_its_place_back() -> None:
+    bench = Bench(settings(rooms={"max_rooms": 2}))
+    failed, lives = await bench.room(), await bench.room()
+    async with await bench.participant(failed, "alice") as alice:
+        await bench.publish(failed, alice)
+    await bench.parts.rooms.on_event(
+        Resynced(media_rooms=frozenset({bench.engine.rooms[1].id}), peers=frozenset({bench.engine.peers()[0].id}))
+    )
+    assert [room.room for room in bench.parts.rooms.all()] == [lives]
+    assert bench.engine.rooms[0].closed
+    assert await bench.room()
+
+
+async def test_who_joins_while_lost_connections_are_cleared_away_stays(bench: Bench) -> None:
+    first, second = await bench.room(), await bench.room()
+    async with await bench.participant(first, "alice") as alice, await bench.participant(second, "bob") as bob:
+        await bench.publish(first, alice)
+        bench.engine.peers()[0].held = held = asyncio.Event()
+        clearing = asyncio.ensure_future(bench.parts.rooms.on_event(lost(bench, left=[])))
+        await asyncio.sleep(0)
+        assert (await bench.publish(second, bob)).status_code == 201
+        held.set()
+        await clearing
+    assert [seat["participant"] for seat in await bench.roster(second)] == ["bob"]
+    assert await bench.roster(first) == []
 
 
 async def test_a_participant_removed_while_it_joins_gets_no_edge(bench: Bench) -> None:
