@@ -28,6 +28,7 @@ from signalling.domain.room import (
 from signalling.media import (
     MediaEngine,
     MediaEvent,
+    MediaGoneError,
     MediaTrack,
     PeerConnected,
     PeerGone,
@@ -163,7 +164,10 @@ class Rooms:
         opened = self._admit(room, grant, Purpose.PUBLISH)
         async with opened.changing:
             self._check_place(opened, grant)
-            made = await open_transport(opened.media, offer, publish=True, play=())
+            try:
+                made = await open_transport(opened.media, offer, publish=True, play=())
+            except MediaGoneError as error:
+                raise NotFoundError("room") from error
             publication = Publication(
                 publication=PublicationId("pub_" + secrets.token_hex(10)),
                 tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind) for t in made.transport.tracks),

@@ -207,6 +207,14 @@ async def test_playing_someone_who_publishes_nothing_is_not_found(bench: Bench) 
     assert (refused.status_code, refused.json()["code"]) == (404, "publication_unknown")
 
 
+async def test_publishing_into_a_room_that_has_just_failed_is_told_that_there_is_none(bench: Bench) -> None:
+    room = await bench.room()
+    bench.engine.rooms[0].closed = True
+    async with await bench.participant(room, "alice") as alice:
+        refused = await bench.publish(room, alice)
+    assert (refused.status_code, refused.json()["code"]) == (404, "room_unknown")
+
+
 async def test_candidates_are_taken_with_204_when_they_belong_to_the_current_ice_session(bench: Bench) -> None:
     room = await bench.room()
     async with await bench.participant(room, "alice") as alice:
