@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from signalling.connections import OpenConnection, Opened, OpenRoom, finish, new_tag, open_transport
-from signalling.domain.grants import Grant, Purpose, refusal_in_room
+from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import (
@@ -154,14 +154,24 @@ class Rooms:
             await finish(opened.media.close())
             log.info("room deleted", room=room, count=len(opened.open))
 
-    async def publish(self, room: RoomId, grant: Grant, offer: str) -> OpenConnection:
+    async def publish(
+        self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[str] = ("audio", "video")
+    ) -> OpenConnection:
         """Takes what a participant sends.
+
+        Args:
+            room: where.
+            grant: what the participant may.
+            offer: its description.
+            kinds: of what is sent in it.
 
         Raises:
             NotFoundError: there is no such room.
             RefusedError: the grant or the room's policy does not allow it.
         """
         opened = self._admit(room, grant, Purpose.PUBLISH)
+        if (refusal := refusal_of_media(grant, kinds)) is not None:
+            raise RefusedError(refusal)
         async with opened.changing:
             self._check_place(opened, grant)
             try:

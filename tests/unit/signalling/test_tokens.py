@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
-import json
 from datetime import timedelta
 
 import pytest
 from conftest import NOW, SECRET
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwts import AT, CLAIMS, b64, signed
 
-from signalling.domain.grants import Purpose, refusal_in_room
+from signalling.domain.grants import Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
 from signalling.tokens import InvalidTokenError, RefusedTokenError, TokenRequest, Tokens
 
-AT = int(NOW.timestamp())
-CLAIMS: dict[str, object] = {
-    "iss": "k1",
-    "sub": "p_1",
-    "iat": AT,
-    "exp": AT + 600,
-    "video": {"roomJoin": True, "room": "r1"},
-}
-
 
 def tokens(**keys: str) -> Tokens:
     return Tokens({name: key.encode() for name, key in (keys or {"k1": SECRET}).items()}, max_life=timedelta(hours=6))
-
-
-def b64(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
-
-
-def signed(claims: object, *, key: str = SECRET, digest: str = "sha256", **header: object) -> str:
-    head = {"alg": "HS256", "typ": "JWT"} | header
-    text = f"{b64(json.dumps(head).encode())}.{b64(json.dumps(claims).encode())}"
-    return f"{text}.{b64(hmac.new(key.encode(), text.encode(), digest).digest())}"
 
 
 def test_what_is_minted_can_be_read() -> None:
@@ -66,6 +46,32 @@ def test_absent_grants_mean_what_livekit_means_by_them() -> None:
     assert refusal_in_room(without, room=RoomId("r1"), purpose=Purpose.SUBSCRIBE) is Refusal.TOKEN_DOES_NOT_JOIN
 
 
+def test_an_identity_is_as_long_as_livekit_allows_and_jti_stands_for_a_missing_sub() -> None:
+    assert tokens().read(signed(CLAIMS | {"sub": "p" * 256}), now=NOW).participant == "p" * 256
+    assert tokens().read(signed(CLAIMS | {"jti": "j_1"}), now=NOW).participant == "p_1"
+    assert tokens().read(signed(CLAIMS | {"sub": "", "jti": "j_1"}), now=NOW).participant == "j_1"
+
+
+@pytest.mark.parametrize(
+    ("video", "allowed"),
+    [
+        ({}, ["audio", "video"]),
+        ({"canPublishSources": []}, ["audio", "video"]),
+        ({"canPublishSources": ["microphone"]}, ["audio"]),
+        ({"canPublishSources": ["screen_share_audio"]}, ["audio"]),
+        ({"canPublishSources": ["camera"]}, ["video"]),
+        ({"canPublishSources": ["screen_share", "microphone"]}, ["audio", "video"]),
+        ({"canPublishSources": ["hologram"]}, []),
+        ({"canPublishSources": ["microphone"], "canPublish": False}, ["audio"]),
+        ({"canPublish": False}, []),
+    ],
+)
+def test_listed_sources_decide_what_may_be_published(video: dict[str, object], allowed: list[str]) -> None:
+    grant = tokens().read(signed(CLAIMS | {"video": {"roomJoin": True, "room": "r1"} | video}), now=NOW)
+    may = refusal_in_room(grant, room=RoomId("r1"), purpose=Purpose.PUBLISH) is None
+    assert [kind for kind in ("audio", "video") if may and refusal_of_media(grant, [kind]) is None] == allowed
+
+
 @pytest.mark.parametrize(
     ("token", "fault"),
     [
@@ -76,16 +82,23 @@ def test_absent_grants_mean_what_livekit_means_by_them() -> None:
         (signed(CLAIMS, key="w" * 32), "signature or algorithm"),
         (signed(CLAIMS, alg="none"), "signature or algorithm"),
         (signed(CLAIMS, digest="sha512", alg="HS512"), "signature or algorithm"),
-        (signed(CLAIMS)[:-4], "signature or algorithm"),
+        (signed(CLAIMS)[:-3], "signature or algorithm"),
+        (signed(CLAIMS)[:-1] + chr(ord(signed(CLAIMS)[-1]) + 1), "decoded"),
+        (signed(CLAIMS) + "=", "decoded"),
         (signed(CLAIMS | {"iss": "k9"}), "iss"),
         (signed({k: v for k, v in CLAIMS.items() if k != "exp"}), "exp"),
         (signed(CLAIMS | {"exp": "soon"}), "exp"),
         (signed(CLAIMS | {"exp": 1e300}), "exp"),
-        (signed(CLAIMS | {"sub": ""}), "sub"),
+        (signed(CLAIMS | {"sub": ""}), "sub is missing"),
+        (signed(CLAIMS | {"sub": "", "jti": ""}), "no jti"),
+        (signed(CLAIMS | {"sub": "", "jti": "Anna Andersson"}), "jti must be an opaque id"),
+        (signed(CLAIMS | {"sub": "p" * 257}), "at most 256 characters"),
         (signed(CLAIMS | {"sub": "Anna Andersson"}), "sub"),
         (signed(CLAIMS | {"sub": "191212121212"}), "sub"),
         (signed(CLAIMS | {"video": {"roomJoin": "yes", "room": "r1"}}), "roomJoin"),
         (signed(CLAIMS | {"video": {"roomJoin": True, "room": "r1", "hidden": True}}), "hidden"),
+        (signed(CLAIMS | {"video": {"roomJoin": True, "room": "r1", "canPublishSources": "camera"}}), "Sources"),
+        (signed(CLAIMS | {"video": {"roomJoin": True, "room": "r1", "canPublishSources": [1]}}), "Sources"),
         (signed([]), "all"),
         (signed("["), "all"),
     ],

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from conftest import SDP, Bench, settings
 from fake_engine import FakePeer
+from jwts import CLAIMS, signed
 from offers import fragment, offer
 
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
@@ -100,6 +101,30 @@ async def test_a_token_opens_only_what_it_grants(
         refused = await bob.post(path.format(room=room), content=offer(direction), headers=SDP)
     assert (refused.status_code, refused.json()["code"]) == (403, refusal)
     assert bench.engine.peers() == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "kinds", "status"),
+    [
+        (["microphone"], ("audio", "video"), 403),
+        (["microphone"], ("audio",), 201),
+        (["camera"], ("audio",), 403),
+        (["screen_share"], ("video",), 201),
+        (["microphone", "camera"], ("audio", "video"), 201),
+    ],
+)
+async def test_a_token_with_sources_opens_only_media_that_they_cover(
+    bench: Bench, sources: list[str], kinds: tuple[str, ...], status: int
+) -> None:
+    room = await bench.room()
+    token = signed(CLAIMS | {"video": {"roomJoin": True, "room": room, "canPublishSources": sources}})
+    async with bench.http(Authorization=f"Bearer {token}") as alice:
+        answer = await alice.post(f"/whip/{room}", content=offer(kinds=kinds), headers=SDP)
+    assert answer.status_code == status
+    assert len(bench.engine.peers()) == (1 if status == 201 else 0)
+    if status == 403:
+        assert answer.json()["code"] == Refusal.SOURCE_NOT_GRANTED
+        assert "canPublishSources" in answer.json()["title"]
 
 
 async def test_an_expired_token_opens_nothing_but_still_ends_what_it_opened(bench: Bench) -> None:
