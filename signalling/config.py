@@ -291,7 +291,9 @@ def _file(path: Path | None) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{chosen}: is not UTF-8"]) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{chosen}: is not TOML: {error}"]) from error
+        raise ConfigError([f"{chosen}: is not TOML: {_printable(str(error))}"]) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets in brackets
+        raise ConfigError([f"{chosen}: is not TOML of a configuration: something in it is far too long"]) from error
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
@@ -309,10 +311,15 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _line(where: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = ".".join(str(part) for part in where)
+    name = _printable(".".join(str(part) for part in where))
     if (unparsed := _UNPARSED.search(message)) is not None:
         return f"environment: {ENV_PREFIX}{unparsed[1].upper()} must hold JSON"
     if kind == "extra_forbidden":
         return f"{name}: there is no such setting"
     text = message.removeprefix("Value error, ")
     return f"{name}: {text}" if where else text
+
+
+def _printable(text: str) -> str:
+    """Returns `text` on one line: a key may be quoted, and hold anything."""
+    return text if text.isprintable() else ascii(text)[1:-1]
