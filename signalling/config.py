@@ -92,6 +92,9 @@ class MediaSettings(_Section):
     """First UDP port; each worker after the first uses the next one."""
     workers: int = Field(1, ge=1, le=64)
     """Media threads. A room lives on one of them."""
+    pin_workers: bool = False
+    """Whether the first media thread stays on the first processor, the second on the second, and so on. Of use on a
+    machine that does nothing else; where the kernel does not allow it, a warning says so."""
     announced_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses under which browsers reach us, if they differ from our own: behind 1:1 NAT or in a container."""
 

@@ -189,11 +189,13 @@ class PysfuEngine:
         port: int,
         workers: int,
         announced_addresses: Sequence[str],
+        pin_workers: bool = False,
         max_dtls_version: Literal["1.2", "1.3"] = "1.2",
     ) -> None:
         self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
         self._port = port
         self._workers = workers
+        self._pin_workers = pin_workers
         self._announce = tuple(announced_addresses)
         self._max_dtls_version = max_dtls_version
         self._sfu: Any = None
@@ -208,6 +210,7 @@ class PysfuEngine:
                 bind=self._bind,
                 port=self._port,
                 workers=self._workers,
+                pin=self._pin_workers,
                 announce=self._announce,
                 max_dtls_version=self._max_dtls_version,
             )
