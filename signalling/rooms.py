@@ -127,6 +127,12 @@ class Rooms:
         """Counts everyone in every room."""
         return sum(len({c.participant for c in opened.connections()}) for opened in self._rooms.values())
 
+    def tracks(self, kind: str) -> int:
+        """Counts what is published in every room, of one kind."""
+        connections = (connection for opened in self._rooms.values() for connection in opened.connections())
+        published = (connection.publication for connection in connections if connection.publication is not None)
+        return sum(track.kind == kind for publication in published for track in publication.tracks)
+
     def connection(self, room: RoomId, resource: ResourceId) -> OpenConnection:
         """Returns the connection of that address.
 

@@ -88,7 +88,7 @@ async def _restart(request: Request, opened: OpenConnection, fragment: Fragment)
 
 async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> OpenConnection:
     """Counts how a join went."""
-    metrics = parts_of(request).metrics
+    metrics, rooms = parts_of(request).metrics, parts_of(request).rooms
     try:
         opened = await opening
     except Exception as error:
@@ -96,6 +96,7 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
         metrics.on_join("error" if code in ("internal", "engine_unavailable") else "denied")
         raise
     metrics.on_join("ok")
+    metrics.room_participants.observe(len(rooms.roster(opened.room)))
     return opened
 
 
