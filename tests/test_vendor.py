@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
+import pytest
+
 VENDOR = Path(__file__).parents[1] / "sfu_core" / "vendor"
-CRATES = Path.home() / ".cargo" / "registry" / "cache"
+CRATES = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")) / "registry" / "cache"
 
 
 def sums_of(folder: Path) -> dict[str, str]:
@@ -33,12 +36,18 @@ def test_dimpl_without_its_patch_is_the_published_crate(tmp_path: Path) -> None:
     assert sums_of(tmp_path / "dimpl") == expected
 
 
-def test_the_sums_are_those_of_the_crate_wherever_cargo_has_it() -> None:
+@pytest.mark.long
+def test_the_sums_are_those_of_the_crate_that_cargo_fetches(tmp_path: Path) -> None:
+    manifest = '[package]\nname = "fetches"\nversion = "0.0.0"\nedition = "2024"\n[dependencies]\ndimpl = "=0.9.0"\n'
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "lib.rs").touch()
+    (tmp_path / "Cargo.toml").write_text(manifest)
+    subprocess.run(["cargo", "fetch", "--quiet"], cwd=tmp_path, check=True)
     crate, kept = published()
-    for path in CRATES.glob("*/dimpl-0.9.0.crate"):
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == crate
-        with tarfile.open(path) as archive:
-            for name, digest in kept.items():
-                member = archive.extractfile(f"dimpl-0.9.0/{name}")
-                assert member is not None
-                assert hashlib.sha256(member.read()).hexdigest() == digest
+    path, *_ = CRATES.glob("*/dimpl-0.9.0.crate")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == crate
+    with tarfile.open(path) as archive:
+        for name, digest in kept.items():
+            member = archive.extractfile(f"dimpl-0.9.0/{name}")
+            assert member is not None
+            assert hashlib.sha256(member.read()).hexdigest() == digest
