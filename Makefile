@@ -29,7 +29,7 @@ $(PYTHON): $(STAMPS)/system pyproject.toml uv.lock tests/setup/venv.sh
 
 # The compiled module lies beside the package; it is rebuilt when a Rust source is newer. One profile for tests and demo,
 # so that Rust is built once.
-RUST_SOURCES := $(shell find sfu_core/src sfu_core/vendor -name '*.rs') Cargo.toml Cargo.lock sfu_core/Cargo.toml
+RUST_SOURCES := $(shell find sfu_core/src sfu_core/vendor -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock sfu_core/Cargo.toml
 $(MODULE): $(STAMPS)/system $(PYTHON) $(RUST_SOURCES)
 	@PATH="$(abspath target/uv/bin):$$PATH" VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --uv --profile dev --quiet
 	@touch $@

@@ -208,7 +208,10 @@ class Transport:
         return (await self._call(messages.PeerStats(peer=self._number), messages.PeerStatsReply)).stats
 
     async def close(self) -> None:
-        """Closes it: its tracks end, nothing flows any more when this returns. Harmless when it is closed already."""
+        """Closes it: its tracks end, nothing flows any more when this returns.
+
+        Harmless when it is closed already, while the Sfu is open.
+        """
         await _bridge.all_done([self.end()], gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:

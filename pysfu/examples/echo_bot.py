@@ -25,6 +25,8 @@ async def echo(room: Room, track: Track) -> AsyncIterator[Bot]:
         finally:
             repeating.cancel()
             await asyncio.wait([repeating])
+            if not repeating.cancelled():
+                repeating.result()  # what broke it is told
 
 
 async def _repeat(bot: Bot, track: Track) -> None:

@@ -55,6 +55,9 @@ async def performing(bot: pysfu.Bot) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()  # what broke it is told
 
 
 async def first(frames: AsyncIterator[Any], count: int) -> list[Any]:

@@ -39,6 +39,8 @@ def filming(bot: pysfu.Bot, camera: int) -> Iterator[list[int]]:
     try:
         yield sent
     finally:
+        if task.done():
+            task.result()  # what broke it is told
         task.cancel()
 
 
