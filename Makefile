@@ -9,6 +9,7 @@ STAMPS := target/stamps
 # These lie where what they stand for lies, so that deleting the one deletes the other.
 PYTHON := $(VENV)/.synced
 MODULE := pysfu/_core.abi3.so
+NETWORKS := tests/integration/test_networks.py
 
 .PHONY: help demo test test-rust test-python test-all check check-rust check-python fmt bench-engine fuzz wheel clean setup
 
@@ -28,7 +29,7 @@ $(PYTHON): $(STAMPS)/system pyproject.toml uv.lock tests/setup/venv.sh
 
 # The compiled module lies beside the package; it is rebuilt when a Rust source is newer. One profile for tests and demo,
 # so that Rust is built once.
-RUST_SOURCES := $(shell find sfu_core/src sfu_core/vendor -name '*.rs') Cargo.toml Cargo.lock sfu_core/Cargo.toml
+RUST_SOURCES := $(shell find sfu_core/src sfu_core/vendor -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock sfu_core/Cargo.toml
 $(MODULE): $(STAMPS)/system $(PYTHON) $(RUST_SOURCES)
 	@PATH="$(abspath target/uv/bin):$$PATH" VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --uv --profile dev --quiet
 	@touch $@
@@ -45,7 +46,8 @@ test-rust: $(STAMPS)/system
 	cargo test --workspace --quiet
 
 test-python: $(MODULE)
-	$(BIN)/pytest -q -m "not long" tests
+	$(BIN)/pytest -q -m "not long" --ignore=$(NETWORKS) tests
+	@tests/setup/namespaces.sh $(BIN)/pytest -q -m "not long" $(NETWORKS)
 
 test-all: $(MODULE) ## Pass all tests, the long ones too, in shards of at most half an hour; SHARD=name for one
 	@$(BIN)/python tests/shards.py $(SHARD)

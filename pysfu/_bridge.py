@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -302,6 +302,23 @@ class Bridge:
                 waiting.future.set_result(messages.DoneReply())
             else:
                 waiting.future.set_exception(UnavailableError("the worker has failed"))
+
+
+def all_asked(futures: Iterable[asyncio.Future[messages.AnyReply]]) -> list[asyncio.Future[messages.AnyReply]]:
+    """Collects what is being asked for, one after the other; when one cannot be, nobody will await those before it.
+
+    Raises:
+        UnavailableError: from `Bridge.ask`.
+    """
+    asked: list[asyncio.Future[messages.AnyReply]] = []
+    try:
+        for future in futures:
+            asked.append(future)  # noqa: PERF402 (those asked must be known)
+    except BaseException:
+        for future in asked:
+            future.cancel()
+        raise
+    return asked
 
 
 async def all_done(

@@ -53,9 +53,6 @@ class BotRing:
     @property
     def fd(self) -> int:
         """Readable while there are packets."""
-    @property
-    def dropped(self) -> int:
-        """Packets that made room for newer ones."""
 
 @final
 class EchoCaller:

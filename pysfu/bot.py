@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pysfu import codecs, messages
-from pysfu.errors import NoFreeSectionError, PysfuError, UnknownTrackError
+from pysfu.errors import ClosedError, NoFreeSectionError, PysfuError, RefusedError
 from pysfu.rtp.packet import Packet, is_rtcp, keyframes_asked_for, parse, write
 from pysfu.rtp.window import ReorderWindow
 from pysfu.transport import Track, Transport, TransportState
@@ -84,7 +84,11 @@ class Bot:
     """A participant that lives in this process. Made by `Room.bot`.
 
     It hears Opus, with and without redundancy (RFC 2198), and sees VP8, VP9 and H.264, but not AV1. It sends Opus and
-    one of the three. Coding and decoding happen in the event loop, a few milliseconds a picture.
+    one of the three. Coding and decoding happen in the event loop: milliseconds for a picture of a camera, tens of them
+    for one of 3840x2160, which a publisher may send.
+
+    `participant` and `transport` are what it is in the room. `dropped` counts packets that made room for newer ones
+    because their reader was slow; those that it did not even take from the engine are `bot_drops` of `Sfu.counters`.
     """
 
     def __init__(self, participant: Participant, transport: Transport, ring: BotRing) -> None:
@@ -145,7 +149,7 @@ class Bot:
     # --- RTP ---
 
     def send(self, packet: bytes) -> None:
-        """Sends a clear RTP packet as it is.
+        """Sends a clear RTP packet as it is; once the bot has ended it goes nowhere.
 
         Raises:
             PysfuError: it is too large.
@@ -154,7 +158,7 @@ class Bot:
             raise PysfuError("the packet is too large")
 
     async def packets(self, track: Track) -> AsyncIterator[Packet]:
-        """Yields the packets of a track until it or the bot ends, or it is stopped. One reader at a time.
+        """Yields the packets of a track until it or the bot ends, or it is stopped; a further reader ends this one.
 
         Those that wait are dropped when the right to the track ends; when too many wait, the oldest make room. They
         come as the network brought them: late ones in the wrong place. `pysfu.codecs.codec_of` tells what a payload
@@ -183,8 +187,12 @@ class Bot:
 
         reader = SoundReader()
         with self._inbox_of(track) as inbox:
+            discards = inbox.discards
             async with contextlib.aclosing(self._in_order(inbox, hold_s=_HOLD_AUDIO_S)) as arrivals:
                 async for arrival in arrivals:
+                    if inbox.discards != discards:
+                        discards = inbox.discards
+                        reader.discard()
                     frames = reader.push(arrival.packet, codecs.codec_of(arrival.packet.payload_type) or "")
                     for frame in inbox.until_discarded(frames):
                         yield frame
@@ -237,11 +245,10 @@ class Bot:
         assert codec in ("vp8", "vp9", "h264"), "a section for pictures"
         # H.264 has no odd sizes with 4:2:0.
         shape = encoding.Shape(frame.width & ~1, frame.height & ~1, bitrate_bps, frame_rate)
-        keyframe = self.keyframe_wanted()
         if self._picture_encoder is None or self._picture_encoder.shape != shape:
             self._vp9_packetizer = self._vp9_packetizer or vp9.Packetizer(secrets.randbits(15))
             self._picture_encoder = encoding.PictureEncoder(codec, shape, vp9_packetizer=self._vp9_packetizer)
-        for payloads in self._picture_encoder.encode(frame, keyframe=keyframe):
+        for payloads in self._picture_encoder.encode(frame, keyframe=self.keyframe_wanted()):
             self._send_all(sender.packets(payloads, marked=True))
             sender.step(90_000 // frame_rate)
 
@@ -272,13 +279,16 @@ class Bot:
 
     @contextlib.contextmanager
     def _inbox_of(self, track: Track) -> Iterator[_Inbox]:
-        ssrc = self._ssrc_of(track)
-        inbox = self._inboxes.setdefault(ssrc, _Inbox())
+        ssrc, inbox = self._ssrc_of(track), _Inbox()
+        # A reader that was left with `break` ends only when the loop comes to it, after the next one has begun.
+        before, self._inboxes[ssrc] = self._inboxes.get(ssrc), inbox
+        if before is not None:
+            before.packets.put_nowait(None)
         self._listen()
         try:
             yield inbox
         finally:
-            # The section may play another track by now, which has another reader.
+            # There may be another reader by now, of this track or of another one in its section.
             if self._inboxes.get(ssrc) is inbox:
                 del self._inboxes[ssrc]
 
@@ -322,6 +332,7 @@ class Bot:
             self._listening.remove_reader(self._ring.fd)
             self._listening = None
         for inbox in self._inboxes.values():
+            inbox.discard()
             inbox.packets.put_nowait(None)
 
     def _drain(self) -> None:
@@ -341,5 +352,6 @@ class Bot:
 
 
 async def _ask_for_keyframe(track: Track) -> None:
-    with contextlib.suppress(UnknownTrackError):  # it has ended, and the reader will know when the bot does
+    # It has ended, and the reader will know when the bot does; or the engine is busy, and is asked again.
+    with contextlib.suppress(RefusedError, ClosedError):
         await track.request_keyframe()

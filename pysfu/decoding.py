@@ -107,6 +107,10 @@ class SoundReader:
         sounds = self._assembler.push(packet, redundant=codec == "red")
         return [frame for sound in sounds for frame in self._decoder.decode(sound)]
 
+    def discard(self) -> None:
+        """Puts nothing back that is older than the next packet."""
+        self._assembler.discard()
+
 
 class SoundDecoder:
     """The decoder of one stream, with silence where nothing came: lost for good, or not sent (DTX)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import _bridge, messages
@@ -194,6 +194,8 @@ class Participant:
         self._allowed[track] = right
         try:
             await self._ask(self._allows(track, right, self._transports))
+            if self.room.tracks.get(track.number) is not track and self._allowed.get(track) is right:
+                del self._allowed[track]  # it has ended
         except BaseException:
             # Half a right is none.
             if self._allowed.get(track) is right:
@@ -237,7 +239,7 @@ class Participant:
         """
         self._removed = True
         self.room.forget(self)
-        ended = [transport.end() for transport in (*self._transports, *self._offered)]
+        ended = _bridge.all_asked(transport.end() for transport in (*self._transports, *self._offered))
         await _bridge.all_done(ended, gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
@@ -309,10 +311,8 @@ class Participant:
 
     async def _ask(self, commands: Sequence[messages.Command]) -> None:
         """Grants, all handed over before this waits, so that no revocation comes in between."""
-        asked: list[asyncio.Future[messages.AnyReply]] = []
+        asked = _bridge.all_asked(self.room.bridge.ask(self.room.worker, command) for command in commands)
         try:
-            for command in commands:
-                asked.append(self.room.bridge.ask(self.room.worker, command))  # noqa: PERF401 (those asked must be known)
             await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
         except BaseException:
             for future in asked:
@@ -320,7 +320,8 @@ class Participant:
             raise
 
     async def _revoke_all(self, commands: Sequence[messages.Command]) -> None:
-        asked = [self.room.bridge.ask(self.room.worker, command, retry_when_full=True) for command in commands]
+        ask = partial(self.room.bridge.ask, self.room.worker, retry_when_full=True)
+        asked = _bridge.all_asked(map(ask, commands))
         await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
 
     def _fire_and_forget(self, commands: Sequence[messages.Command]) -> None:

@@ -82,7 +82,7 @@ class Room:
             await participant.remove()
 
     async def close(self) -> None:
-        """Ends the room and all in it. Harmless when it is gone already."""
+        """Ends the room and all in it. Harmless when it is gone already, while the Sfu is open."""
         ended = self.bridge.ask(self.worker, messages.RemoveRoom(room=self.number), retry_when_full=True)
         self.end()
         # Of a room that has failed there is nothing left, whatever the engine says.

@@ -71,6 +71,7 @@ class Sfu:
         self._rooms: dict[tuple[int, int], Room] = {}
         self._queues: set[EventQueue] = set()
         self._placing: Counter[int] = Counter()
+        self._late: set[int] = set()
         self._participants = 0
         self._failed: set[int] = set()
         self._resyncs: dict[int, _Resync] = {}
@@ -117,7 +118,7 @@ class Sfu:
         return self._bridge.core.addresses
 
     async def create_room(self, *, avoid: Collection[int] = (), timeout: timedelta | None = None) -> Room:
-        """Makes an empty room, on the worker that has the fewest.
+        """Makes an empty room, on the worker that has the fewest of those that answer in time.
 
         Args:
             avoid: workers that get none, such as those whose `counters` show that they hang: they would never answer.
@@ -126,29 +127,42 @@ class Sfu:
         Raises:
             UnavailableError: there is no other worker, or it takes no commands now, or has not answered by then.
         """
-        usable = [
-            worker for worker in range(self._bridge.core.workers) if worker not in self._failed and worker not in avoid
-        ]
+        usable = sorted({*range(self._bridge.core.workers)} - self._failed - {*avoid})
         if not usable:
             raise UnavailableError("no worker is left that takes rooms")
         placed = Counter(room.worker for room in self._rooms.values()) + self._placing
-        worker = min(usable, key=lambda worker: placed[worker])
+        worker = min(usable, key=lambda worker: (worker in self._late, placed[worker]))
+        made: list[Room] = []
+
+        def on_reply(reply: messages.AnyReply) -> None:
+            # Before anything that the worker said after it is looked at, such as that it failed.
+            self._late.discard(worker)
+            if isinstance(reply, messages.RoomReply) and waiting:
+                made.append(Room(self, self._bridge, worker=worker, number=reply.room))
+                self._rooms[worker, reply.room] = made[0]
+
         self._placing[worker] += 1
+        waiting = True
         try:
             async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
-                reply = await self._bridge.call(
+                await self._bridge.call(
                     worker,
                     messages.CreateRoom(),
                     messages.RoomReply,
                     undo=lambda reply: messages.RemoveRoom(room=reply.room),
+                    on_reply=on_reply,
                 )
-        except TimeoutError as error:
+        except BaseException as error:
+            waiting = False
+            for room in made:
+                room.end()
+            if not isinstance(error, TimeoutError):
+                raise
+            self._late.add(worker)
             raise UnavailableError("the worker does not answer") from error
         finally:
             self._placing[worker] -= 1
-        room = Room(self, self._bridge, worker=worker, number=reply.room)
-        self._rooms[worker, reply.room] = room
-        return room
+        return made[0]
 
     async def events(self, *, capacity: int = MAX_WAITING_EVENTS) -> AsyncIterator[Event]:
         """Yields what happens from here on, until the Sfu is closed.
@@ -239,6 +253,8 @@ class Sfu:
         room.failed = True
         room.end()
         self._emit(RoomFailed(room))
+        # Empty as it is, it would keep its place in the engine until somebody closes it.
+        self._bridge.fire_and_forget(room.worker, messages.RemoveRoom(room=room.number))
 
     # --- after a loss of events ---
 
@@ -304,8 +320,7 @@ class Sfu:
         listeners = {roster.room: roster.listeners for roster in state.rosters}
         for room in [room for room in self._rooms.values() if room.worker == worker]:
             if room.number not in rooms:
-                room.failed = True
-                room.end()
+                self._fail(room)
                 continue
             room.listeners = tuple(map(room.name_of, listeners.get(room.number, ())))
             for number, transport in tuple(room.transports.items()):
@@ -340,8 +355,6 @@ class Sfu:
                 room = self._rooms.get((worker, number))
                 if room is not None:
                     self._fail(room)
-                    # Empty as it is, it would keep its place in the engine until somebody closes it.
-                    self._bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
                 return None
             case messages.TrackStarted(track=number, codec=codec):
                 track = self._track(worker, number)

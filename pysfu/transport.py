@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import _bridge, messages
@@ -179,6 +180,8 @@ class Transport:
             await self.done(messages.Subscribe(peer=self._number, mid=chosen, track=track.number))
         except BaseException:
             self._playing.pop(chosen, None)
+            if track not in self._playing.values():
+                track.played_by.discard(self)
             self.participant.room.bridge.fire_and_forget(
                 self.worker, messages.Unsubscribe(peer=self._number, mid=chosen)
             )
@@ -190,8 +193,8 @@ class Transport:
 
     async def stop(self, track: Track) -> None:
         """Takes a track off its media sections."""
-        mids = self._mids_of(track)
-        stopped = [self.ask_revocation(messages.Unsubscribe(peer=self._number, mid=mid)) for mid in mids]
+        commands = [messages.Unsubscribe(peer=self._number, mid=mid) for mid in self._mids_of(track)]
+        stopped = _bridge.all_asked(self.ask_revocation(command) for command in commands)
         self.forget_playing(track)
         # Where the track has ended meanwhile, the engine has taken it off by itself.
         await _bridge.all_done(stopped, gone=(UnknownTrackError, UnknownPeerError))
@@ -205,7 +208,10 @@ class Transport:
         return (await self._call(messages.PeerStats(peer=self._number), messages.PeerStatsReply)).stats
 
     async def close(self) -> None:
-        """Closes it: its tracks end, nothing flows any more when this returns. Harmless when it is closed already."""
+        """Closes it: its tracks end, nothing flows any more when this returns.
+
+        Harmless when it is closed already, while the Sfu is open.
+        """
         await _bridge.all_done([self.end()], gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
@@ -302,10 +308,16 @@ class Transport:
                 continue
             usual: TrackSource = "microphone" if section.kind == "audio" else "camera"
             source = sources.get(section.mid, usual)
-            command = messages.Publish(peer=self._number, mid=section.mid, source=source, encrypted=encrypted)
-            reply = await self._call(
-                command, messages.TrackReply, undo=lambda reply: messages.Unpublish(track=reply.track)
+            await self._call(
+                messages.Publish(peer=self._number, mid=section.mid, source=source, encrypted=encrypted),
+                messages.TrackReply,
+                undo=lambda reply: messages.Unpublish(track=reply.track),
+                on_reply=partial(self._on_published, section, source),
             )
+
+    def _on_published(self, section: messages.ReceiveMedia, source: TrackSource, reply: messages.AnyReply) -> None:
+        """Notes a track, before anything that the worker said after it is looked at: its first packet may be there."""
+        if isinstance(reply, messages.TrackReply) and self.state not in _ENDED:
             track = Track(self, reply.track, mid=section.mid, kind=section.kind, source=source)
             self.tracks.append(track)
             self.participant.room.tracks[track.number] = track

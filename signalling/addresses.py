@@ -24,6 +24,11 @@ def to_bind(host: Address) -> tuple[Address, ...]:
     return EVERYWHERE if host.is_unspecified else (host,)
 
 
+def family_of(address: Address) -> socket.AddressFamily:
+    """Returns the family of an address, as sockets name it."""
+    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
+
+
 def is_family_missing(error: OSError) -> bool:
     """Whether binding failed because this machine is without IPv6, or without IPv4: harmless while it has the other."""
     return error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import structlog
 import typer
 
 from signalling import config, logs, server
@@ -28,8 +29,11 @@ from signalling.sample import sample
 from signalling.server import WorkerHungError
 from signalling.tokens import RefusedTokenError, TokenRequest, Tokens
 
+log = structlog.get_logger(__name__)
+
 EXIT_HUNG = 1
 EXIT_CONFIG = 2
+EXIT_BROKEN = 3
 
 app = typer.Typer(
     help="A self-hosted video server.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -163,6 +167,11 @@ def _run(main: Coroutine[object, object, None]) -> None:
     except WorkerHungError as error:
         typer.echo(f"pysfu: {error}", err=True)
         raise typer.Exit(EXIT_HUNG) from None
+    except Exception as error:
+        # In the log, without its words: those may quote anything.
+        log.critical("server broke", exc_info=error)
+        typer.echo("pysfu: stopped by a fault of its own; the log says where: please report it", err=True)
+        raise typer.Exit(EXIT_BROKEN) from None
 
 
 def _local_settings(port: int, media_port: int) -> Settings:

@@ -92,6 +92,9 @@ class MediaSettings(_Section):
     """First UDP port; each worker after the first uses the next one."""
     workers: int = Field(1, ge=1, le=64)
     """Media threads. A room lives on one of them."""
+    pin_workers: bool = False
+    """Whether the first media thread stays on the first processor, the second on the second, and so on. Of use on a
+    machine that does nothing else; where the kernel does not allow it, a warning says so."""
     announced_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses under which browsers reach us, if they differ from our own: behind 1:1 NAT or in a container."""
 
@@ -291,7 +294,9 @@ def _file(path: Path | None) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{chosen}: is not UTF-8"]) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{chosen}: is not TOML: {error}"]) from error
+        raise ConfigError([f"{chosen}: is not TOML: {_printable(str(error))}"]) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets in brackets
+        raise ConfigError([f"{chosen}: is not TOML of a configuration: something in it is far too long"]) from error
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
@@ -309,10 +314,15 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _line(where: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = ".".join(str(part) for part in where)
+    name = _printable(".".join(str(part) for part in where))
     if (unparsed := _UNPARSED.search(message)) is not None:
         return f"environment: {ENV_PREFIX}{unparsed[1].upper()} must hold JSON"
     if kind == "extra_forbidden":
         return f"{name}: there is no such setting"
     text = message.removeprefix("Value error, ")
     return f"{name}: {text}" if where else text
+
+
+def _printable(text: str) -> str:
+    """Returns `text` on one line: a key may be quoted, and hold anything."""
+    return text if text.isprintable() else ascii(text)[1:-1]

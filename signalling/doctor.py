@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import itertools
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,8 +13,17 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from ipaddress import ip_address
 from pathlib import Path
+from typing import ClassVar
 
-from signalling.addresses import Address, interface_addresses, is_bridge, outgoing_addresses
+from signalling.addresses import (
+    Address,
+    family_of,
+    interface_addresses,
+    is_bridge,
+    is_family_missing,
+    outgoing_addresses,
+    to_bind,
+)
 from signalling.certificate import CertificateError, read_certificate, tls_context
 from signalling.config import Settings, is_exposed
 from signalling.echo import ECHO_LIMIT, EchoCall, EchoTest, Failure, echo_test
@@ -22,6 +33,7 @@ WANTED_RECEIVE_BUFFER = 4 * 1024 * 1024  # 1 000 streams of 1.5 Mbit/s for 20 ms
 WANTED_OPEN_FILES = 4_096  # One per HTTP connection (2 000 by default), and room for the rest
 CERTIFICATE_WARNING = timedelta(days=14)
 EARLIEST_PLAUSIBLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # This program is younger than that.
+_TIME_ERROR, _STA_UNSYNC = 5, 0x40  # of adjtimex(2)
 NOT_CHECKED = "whether the announced addresses are reachable from outside"
 
 
@@ -47,6 +59,7 @@ class Machine:
     """What the checks need to know of this machine, so that tests can make one up."""
 
     now: datetime
+    synchronised: bool | None
     interfaces: dict[str, Address]
     outgoing: list[Address]
     kernel: Callable[[str], int | None]
@@ -58,6 +71,7 @@ def this_machine() -> Machine:
     """Looks at this machine."""
     return Machine(
         now=datetime.now(UTC),
+        synchronised=_synchronised(),
         interfaces=dict(interface_addresses()),
         outgoing=outgoing_addresses(),
         kernel=_kernel_setting,
@@ -83,8 +97,17 @@ def examine(settings: Settings, machine: Machine) -> list[Finding]:
 def _clock(machine: Machine) -> Iterator[Finding]:
     if machine.now < EARLIEST_PLAUSIBLE_TIME:
         yield Finding(check="clock", grade=Grade.BAD, text=f"the clock says {machine.now:%Y-%m-%d}: set it, use NTP")
+        return
+    told = f"the clock says {machine.now:%Y-%m-%d %H:%M} UTC"
+    if machine.synchronised is False:
+        text = (
+            f"{told}, but nothing keeps it right: run chrony or systemd-timesyncd here, or on the host of this"
+            " container or virtual machine, because tokens and certificates are judged by it"
+        )
+        yield Finding(check="clock", grade=Grade.WARNING, text=text)
     else:
-        yield Finding(check="clock", grade=Grade.GOOD, text=f"the clock says {machine.now:%Y-%m-%d %H:%M} UTC")
+        kept = " and is kept right by NTP" if machine.synchronised else "; whether NTP keeps it right is not told here"
+        yield Finding(check="clock", grade=Grade.GOOD, text=told + kept)
 
 
 def _certificate(settings: Settings, machine: Machine) -> Iterator[Finding]:
@@ -117,23 +140,27 @@ def _certificate(settings: Settings, machine: Machine) -> Iterator[Finding]:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     http, media = settings.http, settings.media
-    yield _port("http.port", str(http.host), http.port, socket.SOCK_STREAM)
-    for worker in range(media.workers):
-        yield _port("media.port", str(media.host), media.port + worker, socket.SOCK_DGRAM)
+    for address in to_bind(http.host):
+        yield from _port("http.port", address, http.port, socket.SOCK_STREAM)
+    for worker, address in itertools.product(range(media.workers), to_bind(media.host)):
+        yield from _port("media.port", address, media.port + worker, socket.SOCK_DGRAM)
 
 
-def _port(check: str, host: str, port: int, kind: socket.SocketKind) -> Finding:
-    name = "TCP" if kind == socket.SOCK_STREAM else "UDP"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.closing(socket.socket(family, kind)) as probe:
-        try:
+def _port(check: str, address: Address, port: int, kind: socket.SocketKind) -> Iterator[Finding]:
+    named = f"{'TCP' if kind == socket.SOCK_STREAM else 'UDP'} {address} port {port}"
+    try:
+        with contextlib.closing(socket.socket(family_of(address), kind)) as probe:
             if kind == socket.SOCK_STREAM:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-        except OSError as error:
-            text = f"{name} {host} port {port}: {error.strerror} (expected while the server is running)"
-            return Finding(check=check, grade=Grade.WARNING, text=text)
-    return Finding(check=check, grade=Grade.GOOD, text=f"{name} {host} port {port} is free")
+            if address.version == 6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((str(address), port))
+    except OSError as error:
+        if not (address.is_unspecified and is_family_missing(error)):
+            text = f"{named}: {error.strerror} (expected while the server is running)"
+            yield Finding(check=check, grade=Grade.WARNING, text=text)
+        return
+    yield Finding(check=check, grade=Grade.GOOD, text=f"{named} is free")
 
 
 def _announced(settings: Settings, machine: Machine) -> Iterator[Finding]:
@@ -237,6 +264,27 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     if "*" in settings.http.allowed_origins:
         text = "pages of every web site may call this server: list the origins you mean"
         yield Finding(check="http.allowed_origins", grade=Grade.WARNING, text=text)
+
+
+class _Timex(ctypes.Structure):
+    """What adjtimex(2) fills in, as far as it is read here."""
+
+    _fields_: ClassVar = [
+        ("modes", ctypes.c_uint),
+        *((name, ctypes.c_long) for name in ("offset", "freq", "maxerror", "esterror")),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    ]
+
+
+def _synchronised() -> bool | None:
+    """Whether the kernel's clock is kept right by something; None where the system does not tell."""
+    try:
+        asked = _Timex(modes=0)
+        state = ctypes.CDLL(None).adjtimex(ctypes.byref(asked))
+    except (OSError, AttributeError):  # outside Linux
+        return None
+    return None if state < 0 else state != _TIME_ERROR and not asked.status & _STA_UNSYNC
 
 
 def _kernel_setting(name: str) -> int | None:

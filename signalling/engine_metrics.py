@@ -117,7 +117,6 @@ class EngineCollector(Collector):
         figures = self._figures
         yield GaugeMetricFamily("sfu_engine_up", "Whether every worker answered", value=1 if self.up else 0)
         yield GaugeMetricFamily("sfu_rooms", "Rooms now", value=figures.rooms)
-        yield GaugeMetricFamily("sfu_tracks", "Tracks now", value=figures.tracks)
         yield GaugeMetricFamily("sfu_edges", "Live edges (track to subscriber) now", value=figures.edges)
         yield GaugeMetricFamily("sfu_handshakes_inflight", "Handshakes under way now", value=figures.handshakes)
         connections = GaugeMetricFamily("sfu_transport_connections", "Transports now", labels=["state"])

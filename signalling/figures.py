@@ -112,7 +112,6 @@ class MediaFigures:
         peers: now.
         connected_peers: now.
         handshakes: under way now.
-        tracks: now.
         edges: now.
         counters: those in `COUNTERS`.
         drops: those in `DROPS`.
@@ -125,7 +124,6 @@ class MediaFigures:
     peers: int = 0
     connected_peers: int = 0
     handshakes: int = 0
-    tracks: int = 0
     edges: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
@@ -170,7 +168,6 @@ def figures_of(workers: Sequence[Any], known: dict[int, Any]) -> MediaFigures:
         peers=now("peers"),
         connected_peers=now("connected_peers"),
         handshakes=now("handshakes"),
-        tracks=now("tracks"),
         edges=now("edges"),
         counters={name: sum(getattr(engine, name) for engine in known.values()) for name in COUNTERS},
         drops={name: sum(getattr(engine.drops, name) for engine in known.values()) for name in DROPS},

@@ -83,8 +83,9 @@ class PeerReconnected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resynced:
-    """Events were lost; these participants still exist, all others are gone."""
+    """Events were lost; these rooms and participants still exist, all others are gone."""
 
+    media_rooms: frozenset[str]
     peers: frozenset[str]
 
 
@@ -188,11 +189,13 @@ class PysfuEngine:
         port: int,
         workers: int,
         announced_addresses: Sequence[str],
+        pin_workers: bool = False,
         max_dtls_version: Literal["1.2", "1.3"] = "1.2",
     ) -> None:
         self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
         self._port = port
         self._workers = workers
+        self._pin_workers = pin_workers
         self._announce = tuple(announced_addresses)
         self._max_dtls_version = max_dtls_version
         self._sfu: Any = None
@@ -207,6 +210,7 @@ class PysfuEngine:
                 bind=self._bind,
                 port=self._port,
                 workers=self._workers,
+                pin=self._pin_workers,
                 announce=self._announce,
                 max_dtls_version=self._max_dtls_version,
             )
@@ -367,7 +371,7 @@ def _event(event: Any, sfu: Any) -> MediaEvent | None:
         case events.Warned():
             return _warning(event.warning)
         case events.Resynced():
-            return Resynced(peers=frozenset(_living(sfu)))
+            return Resynced(media_rooms=frozenset(room.id for room in sfu.rooms), peers=frozenset(_living(sfu)))
         case _:
             return None
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from signalling.domain.heartbeat import Trouble
@@ -41,6 +42,8 @@ FORBIDDEN_LABELS = frozenset(
 )
 RENDER_TIMEOUT_S = 3.0  # The engine bounds itself at a second; collectors give up after ten.
 _HTTP_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_SIZE_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)  # Most meetings of a hospital are of two to four.
+_REMOVAL_BUCKETS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 2.5)
 _LAG_BUCKETS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1.0)
 
 
@@ -53,12 +56,17 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(self._engine_figures)
         ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
         build = Gauge("sfu_build_info", "Which build this is", ["version", "python"], registry=self.registry)
         build.labels(version, platform.python_version()).set(1)
         self._state = Gauge("sfu_node_state", "1 for the present state", ["state"], registry=self.registry)
         started = Gauge("sfu_start_time_seconds", "When this process began to serve", registry=self.registry)
         started.set(time.time())
         self.participants = Gauge("sfu_participants", "People in rooms now", registry=self.registry)
+        self.tracks = Gauge("sfu_tracks", "Published tracks now", ["kind"], registry=self.registry)
+        self.room_participants = Histogram(
+            "sfu_room_participants", "People in a room after each join", registry=self.registry, buckets=_SIZE_BUCKETS
+        )
         self._workers = Gauge("sfu_worker_up", "1 while a media worker goes round", ["shard"], registry=self.registry)
         self._warnings = Counter(
             "sfu_warnings", "What works, but not as well as it could", ["code"], registry=self.registry
@@ -67,6 +75,12 @@ class Metrics:
             "sfu_reconnects", "Transports that came back, or restarted ICE", ["kind"], registry=self.registry
         )
         self.removals = Counter("sfu_removals", "Participants removed by an administrator", registry=self.registry)
+        self.removal_duration = Histogram(
+            "sfu_removal_duration_seconds",
+            "From the request to remove somebody to when nothing flows to or from them any more",
+            registry=self.registry,
+            buckets=_REMOVAL_BUCKETS,
+        )
         self._joins = Counter("sfu_joins", "Requests to publish or play", ["outcome"], registry=self.registry)
         self._ended = Counter(
             "sfu_transport_ends",

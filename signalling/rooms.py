@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
-from signalling.domain.grants import Grant, Purpose, refusal_in_room
+from signalling.connections import OpenConnection, Opened, OpenRoom, finish, new_tag, open_transport
+from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import (
@@ -27,10 +28,8 @@ from signalling.domain.room import (
 from signalling.media import (
     MediaEngine,
     MediaEvent,
-    MediaPeer,
-    MediaRoom,
+    MediaGoneError,
     MediaTrack,
-    MediaTransport,
     PeerConnected,
     PeerGone,
     Resynced,
@@ -60,45 +59,6 @@ class ClosingError(Exception):
     """The server takes nobody in any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What opening a transport gave."""
-
-    peer: MediaPeer
-    transport: MediaTransport
-    offer: str
-
-
-@dataclass(slots=True, kw_only=True)
-class OpenConnection:
-    """A connection with its transport."""
-
-    resource: ResourceId
-    room: RoomId
-    connection: Connection
-    peer: MediaPeer
-    transport: MediaTransport
-    offer: str
-    ice_tag: str
-    plays: tuple[str, ...] = ()
-
-
-class _OpenRoom:
-    """A room with its half in the engine."""
-
-    def __init__(self, room: Room, media: MediaRoom) -> None:
-        self.room = room
-        self.media = media
-        self.open: dict[ResourceId, OpenConnection] = {}
-        self.changing = asyncio.Lock()
-
-    def connections(self) -> list[Connection]:
-        return [opened.connection for opened in self.open.values()]
-
-    def publishers(self) -> set[str]:
-        return {opened.peer.id for opened in self.open.values() if opened.connection.publication is not None}
-
-
 class Rooms:
     """All rooms. Created explicitly; none comes into being by being named."""
 
@@ -115,7 +75,7 @@ class Rooms:
         self._max_rooms = max_rooms
         self._max_participants = max_participants
         self._now = clock or (lambda: datetime.now(UTC))
-        self._rooms: dict[RoomId, _OpenRoom] = {}
+        self._rooms: dict[RoomId, OpenRoom] = {}
         self._hanging = hanging
         self._creating = 0
         self.draining = False
@@ -139,11 +99,11 @@ class Rooms:
         finally:
             self._creating -= 1
         if self.draining:
-            await _finish(media.close())
+            await finish(media.close())
             raise ClosingError
         policy = RoomPolicy(max_participants=min(max_participants or self._max_participants, self._max_participants))
         room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
-        self._rooms[room.room] = _OpenRoom(room, media)
+        self._rooms[room.room] = OpenRoom(room, media)
         log.info("room created", room=room.room)
         return room
 
@@ -166,6 +126,12 @@ class Rooms:
     def people(self) -> int:
         """Counts everyone in every room."""
         return sum(len({c.participant for c in opened.connections()}) for opened in self._rooms.values())
+
+    def tracks(self, kind: str) -> int:
+        """Counts what is published in every room, of one kind."""
+        connections = (connection for opened in self._rooms.values() for connection in opened.connections())
+        published = (connection.publication for connection in connections if connection.publication is not None)
+        return sum(track.kind == kind for publication in published for track in publication.tracks)
 
     def connection(self, room: RoomId, resource: ResourceId) -> OpenConnection:
         """Returns the connection of that address.
@@ -191,20 +157,33 @@ class Rooms:
         """Ends a room, unless somebody else does already."""
         opened = self._rooms.pop(room, None)
         if opened is not None:
-            await _finish(opened.media.close())
+            await finish(opened.media.close())
             log.info("room deleted", room=room, count=len(opened.open))
 
-    async def publish(self, room: RoomId, grant: Grant, offer: str) -> OpenConnection:
+    async def publish(
+        self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[str] = ("audio", "video")
+    ) -> OpenConnection:
         """Takes what a participant sends.
+
+        Args:
+            room: where.
+            grant: what the participant may.
+            offer: its description.
+            kinds: of what is sent in it.
 
         Raises:
             NotFoundError: there is no such room.
             RefusedError: the grant or the room's policy does not allow it.
         """
         opened = self._admit(room, grant, Purpose.PUBLISH)
+        if (refusal := refusal_of_media(grant, kinds)) is not None:
+            raise RefusedError(refusal)
         async with opened.changing:
             self._check_place(opened, grant)
-            made = await _open(opened.media, offer, publish=True, play=())
+            try:
+                made = await open_transport(opened.media, offer, publish=True, play=())
+            except MediaGoneError as error:
+                raise NotFoundError("room") from error
             publication = Publication(
                 publication=PublicationId("pub_" + secrets.token_hex(10)),
                 tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind) for t in made.transport.tracks),
@@ -226,7 +205,7 @@ class Rooms:
             if not sources:
                 raise NotFoundError("publication")
             tracks = [track for c in sources for track in c.transport.tracks]
-            made = await _open(opened.media, offer, publish=False, play=tracks)
+            made = await open_transport(opened.media, offer, publish=False, play=tracks)
             connection = Connection(
                 participant=grant.participant,
                 opened_at=self._now(),
@@ -239,7 +218,7 @@ class Rooms:
     async def restart(self, opened: OpenConnection, offer: str) -> str:
         """Restarts ICE of a connection and returns the new answer."""
         answer = await opened.transport.restart(offer)
-        opened.offer, opened.ice_tag = offer, _new_tag()
+        opened.offer, opened.ice_tag = offer, new_tag()
         return answer
 
     async def close(self, room: RoomId, resource: ResourceId) -> None:
@@ -260,61 +239,79 @@ class Rooms:
         opened = self._open_room(room)
         opened.room.removed.add(participant)
         theirs = [r for r, c in opened.open.items() if c.connection.participant == participant]
-        await _finish(_all(*(self._close(opened, resource, reason="removed") for resource in theirs)))
+        await finish(_all(*(partial(self._close, opened, resource, reason="removed") for resource in theirs)))
         log.info("participant removed", room=room, count=len(theirs))
 
     async def close_all(self) -> None:
         """Ends every room; nobody can join or make a room any more."""
         self.draining = True
-        await _all(*(self._end(room) for room in list(self._rooms)))
+        await _all(*(partial(self._end, room) for room in self._rooms))
 
-    async def on_event(self, event: MediaEvent) -> None:
-        """Follows what the engine tells."""
+    def on_event(self, event: MediaEvent) -> Awaitable[None]:
+        """Follows what the engine tells: finds out at once what has ended; awaiting what is returned clears it away."""
         match event:
             case PeerConnected():
                 log.info("participant connected", profile=event.srtp_profile, dtls=event.dtls_version)
             case PeerGone():
-                await self._close_those(lambda peer: peer == event.peer, reason=event.reason)
+                return self._end_those(peer_gone=lambda peer: peer == event.peer, reason=event.reason)
             case Resynced():
                 log.warning("events lost", component="media")
-                await self._close_those(lambda peer: peer not in event.peers, reason="lost")
+                return self._end_those(
+                    room_gone=lambda room: room not in event.media_rooms,
+                    peer_gone=lambda peer: peer not in event.peers,
+                    reason="lost",
+                )
             case RoomGone():
-                for room, opened in list(self._rooms.items()):
-                    if opened.media.id == event.media_room:
-                        log.error("room failed", room=room)
-                        await self._end(room)
+                return self._end_those(room_gone=lambda room: room == event.media_room, reason="room")
+        return _all()
 
-    async def _close_those(self, gone: Callable[[str], bool], *, reason: str) -> None:
-        for opened in list(self._rooms.values()):
-            for resource, connection in list(opened.open.items()):
-                if gone(connection.peer.id):
-                    await self._close(opened, resource, reason=reason)
+    def _end_those(
+        self,
+        *,
+        room_gone: Callable[[str], bool] = lambda _: False,
+        peer_gone: Callable[[str], bool] = lambda _: False,
+        reason: str,
+    ) -> Awaitable[None]:
+        """Finds what the engine has ended, at once: what is opened while that is being cleared away is not meant."""
+        rooms = [room for room, opened in self._rooms.items() if room_gone(opened.media.id)]
+        closed = [
+            (opened, resource)
+            for room, opened in self._rooms.items()
+            for resource, connection in opened.open.items()
+            if room not in rooms and peer_gone(connection.peer.id)
+        ]
+        for room in rooms:
+            log.error("room failed", room=room)
+        return _all(
+            *(partial(self._end, room) for room in rooms),
+            *(partial(self._close, opened, resource, reason=reason) for opened, resource in closed),
+        )
 
-    def _open_room(self, room: RoomId) -> _OpenRoom:
+    def _open_room(self, room: RoomId) -> OpenRoom:
         opened = self._rooms.get(room)
         if opened is None:
             raise NotFoundError("room")
         return opened
 
-    def _admit(self, room: RoomId, grant: Grant, purpose: Purpose) -> _OpenRoom:
+    def _admit(self, room: RoomId, grant: Grant, purpose: Purpose) -> OpenRoom:
         if (refusal := refusal_in_room(grant, room=room, purpose=purpose)) is not None:
             raise RefusedError(refusal)
         if self.draining:
             raise ClosingError
         return self._open_room(room)
 
-    def _check_place(self, opened: _OpenRoom, grant: Grant) -> None:
+    def _check_place(self, opened: OpenRoom, grant: Grant) -> None:
         refusal = refusal_to_connect(opened.room, participant=grant.participant, connections=opened.connections())
         if refusal is not None:
             raise RefusedError(refusal)
 
     async def _keep(
-        self, opened: _OpenRoom, connection: Connection, made: _Opened, plays: tuple[str, ...] = ()
+        self, opened: OpenRoom, connection: Connection, made: Opened, plays: tuple[str, ...] = ()
     ) -> OpenConnection:
         """Notes a connection, unless its room or its right to be there went while it was being made."""
         gone = self._rooms.get(opened.room.room) is not opened
         if gone or connection.participant in opened.room.removed:
-            await _finish(made.peer.remove())
+            await finish(made.peer.remove())
             if gone:
                 raise NotFoundError("room")
             raise RefusedError(Refusal.PARTICIPANT_REMOVED)
@@ -325,14 +322,14 @@ class Rooms:
             peer=made.peer,
             transport=made.transport,
             offer=made.offer,
-            ice_tag=_new_tag(),
+            ice_tag=new_tag(),
             plays=plays,
         )
         opened.open[kept.resource] = kept
         log.info("connection opened", room=kept.room, publishes=connection.publication is not None)
         return kept
 
-    async def _allow(self, opened: _OpenRoom, kept: OpenConnection, tracks: list[MediaTrack]) -> None:
+    async def _allow(self, opened: OpenRoom, kept: OpenConnection, tracks: list[MediaTrack]) -> None:
         """Makes the edges, now that the roster shows who will receive."""
         try:
             for track in tracks:
@@ -345,11 +342,11 @@ class Rooms:
         if kept.resource not in opened.open:
             raise NotFoundError("publication")
 
-    async def _close(self, opened: _OpenRoom, resource: ResourceId, *, reason: str) -> None:
+    async def _close(self, opened: OpenRoom, resource: ResourceId, *, reason: str) -> None:
         closed = opened.open.pop(resource, None)
         if closed is None:
             return
-        await _finish(closed.peer.remove())
+        await finish(closed.peer.remove())
         log.info("connection closed", room=closed.room, reason=reason)
         left = opened.publishers()
         for other, connection in list(opened.open.items()):
@@ -357,35 +354,11 @@ class Rooms:
                 await self._close(opened, other, reason="source_left")
 
 
-def _new_tag() -> str:
-    """Makes an entity tag for one ICE session (RFC 9725 section 4.3.1)."""
-    return f'"{secrets.token_hex(8)}"'
-
-
 def _is_source(connection: Connection, source: str) -> bool:
     publication = connection.publication
     return publication is not None and source in (publication.publication, connection.participant)
 
 
-async def _open(media: MediaRoom, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> _Opened:
-    """Makes a participant and answers its offer. Nothing flows to it yet."""
-    peer = await media.add_participant()
-    try:
-        return _Opened(peer, await peer.answer(offer, publish=publish, play=play), offer)
-    except BaseException:
-        await _finish(peer.remove())
-        raise
-
-
-async def _all(*awaitables: Awaitable[None]) -> None:
-    await asyncio.gather(*awaitables)
-
-
-async def _finish(action: Awaitable[None]) -> None:
-    """Carries an ending through, even when whoever asked for it is cancelled meanwhile."""
-    ending = asyncio.ensure_future(action)
-    try:
-        await asyncio.shield(ending)
-    except asyncio.CancelledError:
-        await asyncio.wait([ending])
-        raise
+async def _all(*endings: Callable[[], Awaitable[None]]) -> None:
+    """Carries endings out side by side, so that one of a worker that hangs keeps no other waiting."""
+    await asyncio.gather(*(ending() for ending in endings))

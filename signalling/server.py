@@ -8,7 +8,7 @@ import itertools
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address
@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
-from signalling.addresses import Address, is_family_missing, to_bind
+from signalling.addresses import family_of, is_family_missing, to_bind
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import Heartbeat
@@ -71,6 +71,7 @@ def pysfu_engine(settings: Settings) -> MediaEngine:
         host=str(media.host),
         port=media.port,
         workers=media.workers,
+        pin_workers=media.pin_workers,
         announced_addresses=[str(address) for address in media.announced_addresses],
         max_dtls_version=media.max_dtls_version,
     )
@@ -87,7 +88,7 @@ def bind(settings: Settings) -> socket.socket:
     for address in reversed(to_bind(http.host)):
         listening = None
         try:
-            listening = socket.socket(_family(address), socket.SOCK_STREAM)
+            listening = socket.socket(family_of(address), socket.SOCK_STREAM)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if address.version == 6 and address.is_unspecified:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -113,7 +114,7 @@ def check_media_ports(settings: Settings) -> None:
     media = settings.media
     for port, address in itertools.product(range(media.port, media.port + media.workers), to_bind(media.host)):
         try:
-            with contextlib.closing(socket.socket(_family(address), socket.SOCK_DGRAM)) as probe:
+            with contextlib.closing(socket.socket(family_of(address), socket.SOCK_DGRAM)) as probe:
                 if address.version == 6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.bind((str(address), port))
@@ -122,10 +123,6 @@ def check_media_ports(settings: Settings) -> None:
                 continue
             fault = f"media.port: cannot listen on {address} port {port} (UDP): {error.strerror}"
             raise ConfigError([fault]) from error
-
-
-def _family(address: Address) -> socket.AddressFamily:
-    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
 
 
 def tls(settings: Settings) -> LiveCertificate | None:
@@ -282,12 +279,18 @@ async def _drain(parts: Parts, stop: asyncio.Event) -> None:
 
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
-    async for event in engine.events():
-        _report(parts, event)
-        try:
-            await parts.rooms.on_event(event)
-        except MediaError as error:
-            log.exception("event not followed", exc_info=error)
+    # What one event asks of a worker that hangs is never done: the next event is not kept waiting for that.
+    async with asyncio.TaskGroup() as following:
+        async for event in engine.events():
+            _report(parts, event)
+            following.create_task(_follow(parts.rooms.on_event(event)), name="event")
+
+
+async def _follow(ending: Awaitable[None]) -> None:
+    try:
+        await ending
+    except MediaError as error:
+        log.exception("event not followed", exc_info=error)
 
 
 def _report(parts: Parts, event: MediaEvent) -> None:

@@ -13,7 +13,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
-from signalling.domain.grants import Grant, refusal_in_time
+from signalling.domain.grants import Grant, Source, refusal_in_time
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import refusal_of_name
@@ -51,6 +51,7 @@ class _Video(BaseModel):
     room: StrictStr = ""
     can_publish: StrictBool = Field(True, validation_alias=AliasChoices("canPublish"))
     can_subscribe: StrictBool = Field(True, validation_alias=AliasChoices("canSubscribe"))
+    can_publish_sources: tuple[StrictStr, ...] = Field((), validation_alias=AliasChoices("canPublishSources"))
     hidden: StrictBool = False
 
 
@@ -58,7 +59,8 @@ class _Claims(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     iss: StrictStr
-    sub: StrictStr = Field(min_length=1, max_length=MAX_ID_LENGTH)
+    sub: StrictStr = ""
+    jti: StrictStr = ""
     exp: _Seconds
     nbf: _Seconds | None = None
     iat: _Seconds | None = None
@@ -143,16 +145,23 @@ class Tokens:
         except (JoseError, ValueError) as error:
             raise InvalidTokenError("the token's signature or algorithm is wrong") from error
         claims = _claims(payload)
-        if refusal_of_name(claims.sub) is not None:
-            raise InvalidTokenError("the token's sub must be a short opaque id, never a name or number of a person")
+        name, participant = ("sub", claims.sub) if claims.sub else ("jti", claims.jti)
+        if not participant:
+            raise InvalidTokenError("the token's claim sub is missing, and there is no jti to stand for it")
+        if refusal_of_name(participant) is not None:
+            fault = f"must be an opaque id of at most {MAX_ID_LENGTH} characters, never a name or number of a person"
+            raise InvalidTokenError(f"the token's {name} {fault}")
         if claims.video.hidden:
             raise InvalidTokenError("hidden participants do not exist here")
+        video, listed = claims.video, claims.video.can_publish_sources
         return Grant(
-            participant=ParticipantId(claims.sub),
-            room=RoomId(claims.video.room),
-            join=claims.video.room_join,
-            can_publish=claims.video.can_publish,
-            can_subscribe=claims.video.can_subscribe,
+            participant=ParticipantId(participant),
+            room=RoomId(video.room),
+            join=video.room_join,
+            # Where sources are listed, they decide; one that means nothing here allows nothing.
+            can_publish=bool(listed) or video.can_publish,
+            can_subscribe=video.can_subscribe,
+            sources=frozenset(source for source in Source if source in listed) if listed else None,
             issued_at=_time(claims.iat),
             not_before=_time(claims.nbf),
             expires_at=datetime.fromtimestamp(claims.exp, UTC),

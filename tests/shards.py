@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -69,16 +69,19 @@ def of_fuzz(output: str, _: Path) -> tuple[int, int, int]:
     return passed, failed, 0
 
 
-def pytest(name: str, *arguments: str) -> Shard:
+def pytest(name: str, *arguments: str, within: Sequence[str] = ()) -> Shard:
     """Makes a shard of Python tests."""
     report = str(REPORTS / f"{name}.xml")
-    return Shard([".venv/bin/pytest", "-q", f"--junitxml={report}", *arguments, "tests"], of_pytest)
+    return Shard([*within, ".venv/bin/pytest", "-q", f"--junitxml={report}", *arguments], of_pytest)
 
+
+NETWORKS = "tests/integration/test_networks.py"
 
 SHARDS = {
     "rust": Shard(["cargo", "test", "--workspace"], of_cargo),
-    "python": pytest("python", "-m", "not long"),
-    "long": pytest("long", "-m", "long"),
+    "python": pytest("python", "-m", "not long", f"--ignore={NETWORKS}", "tests"),
+    "long": pytest("long", "-m", "long", f"--ignore={NETWORKS}", "tests"),
+    "networks": pytest("networks", NETWORKS, within=["tests/setup/namespaces.sh"]),
     "fuzz": Shard(["make", "--no-print-directory", "fuzz"], of_fuzz),
 }
 

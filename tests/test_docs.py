@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
 import textwrap
 from pathlib import Path
@@ -47,6 +49,28 @@ def test_every_command_exists(document: Path) -> None:
     words = code(document)
     assert set(re.findall(r"(?:^|[`/]|&& )pysfu ([a-z][a-z-]*)", words, re.MULTILINE)) <= COMMANDS
     assert set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", words, re.MULTILINE)) <= TARGETS
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_quick_start_for_operators_runs_as_it_stands(tmp_path: Path) -> None:
+    section = (ROOT / "README.md").read_text().partition("## Operators")[2]
+    (block,) = re.findall(r"```sh\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    port = free_port(socket.SOCK_STREAM)
+    script = block.replace(".venv/bin/", f"{ROOT}/.venv/bin/").replace(":8443/", f":{port}/")
+    assert script.count(f":{port}/") == 3
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYSFU_")}
+    environment |= {"PYSFU_HTTP__PORT": str(port), "PYSFU_MEDIA__PORT": str(free_port(socket.SOCK_DGRAM))}
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert '{"status":"ready"}' in ended.stdout
+    assert "sfu_rooms 1.0\n" in ended.stdout
+    assert "sfu_unauthorized_forward_total 0.0\n" in ended.stdout
 
 
 async def test_the_snippet_of_the_readme_runs() -> None:

@@ -54,6 +54,16 @@ def test_without_root_the_exact_line_is_printed_and_nothing_half_done_is_left(cl
     assert sorted(clone.rglob("*")) == before
 
 
+def test_an_ordinary_user_can_make_network_namespaces_or_is_told_what_forbids_it(clone: Path) -> None:
+    ended = as_nobody(clone, "tests/setup/namespaces.sh", "sh", "-c", "ip netns add a && ip netns exec a id -u")
+    allowed = as_nobody(clone, "unshare", "--user", "--map-root-user", "--mount", "--net", "true").returncode == 0
+    if allowed:
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")
+    else:
+        assert ended.returncode == 1
+        assert "or run this as root" in ended.stderr
+
+
 def test_where_nothing_is_missing_setting_up_says_nothing(clone: Path) -> None:
     (clone / "tests" / "setup" / "packages.txt").write_text("dpkg\n")
     ended = as_nobody(clone, "tests/setup/system.sh")

@@ -149,7 +149,7 @@ class DataState(Record, frozen=True, kw_only=True):
 
 
 class State(Record, frozen=True, kw_only=True):
-    """The state of everything."""
+    """The state of everything; rooms that failed are not among the rooms."""
 
     version: int
     rooms: list[int]

@@ -46,6 +46,10 @@ class SoundAssembler:
         self._newest = now
         return sounds
 
+    def discard(self) -> None:
+        """What is older than the next packet is not put back: it was said while there was no right to it."""
+        self._newest = None
+
     def _is_new(self, block: red.Block, now: int) -> bool:
         """What the packet is about always is: it comes once, in its turn."""
         return block.age == 0 or (self._newest is not None and now - block.age > self._newest)

@@ -137,12 +137,6 @@ impl BotRing {
     fn fd(&self) -> i32 {
         self.link.bell().as_raw_fd()
     }
-
-    /// Packets that made room for newer ones.
-    #[getter]
-    fn dropped(&self) -> u64 {
-        self.link.dropped()
-    }
 }
 
 /// The end that makes a test call.

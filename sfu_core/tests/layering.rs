@@ -1,5 +1,5 @@
-//! No module uses one above it. The layers are those of `ARCHITECTURE.md`, lowest first; modules of one layer may use each
-//! other only where they are listed as one.
+//! No module uses one above it, and other rules for the sources. The layers are those of `ARCHITECTURE.md`, lowest first;
+//! modules of one layer may use each other only where they are listed as one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,4 +98,10 @@ fn only_the_rim_touches_sockets_threads_and_clocks() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn property_tests_draw_the_same_values_in_every_run() {
+    use proptest::test_runner::{Config, RngSeed};
+    assert!(matches!(Config::default().rng_seed, RngSeed::Fixed(_)), "`.cargo/config.toml` gives the seed");
 }

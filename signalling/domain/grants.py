@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
@@ -18,15 +19,37 @@ class Purpose(Enum):
     SEE_ROSTER = auto()
 
 
+class Source(StrEnum):
+    """What a medium shows or sounds of. The value is LiveKit's."""
+
+    CAMERA = "camera"
+    MICROPHONE = "microphone"
+    SCREEN_SHARE = "screen_share"
+    SCREEN_SHARE_AUDIO = "screen_share_audio"
+
+
+# A description does not say what a section shows: one source of its kind that is granted is enough.
+_SOURCES = {
+    "audio": frozenset({Source.MICROPHONE, Source.SCREEN_SHARE_AUDIO}),
+    "video": frozenset({Source.CAMERA, Source.SCREEN_SHARE}),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The right to be in one room until `expires_at` (UTC, exclusive)."""
+    """The right to be in one room until `expires_at` (UTC, exclusive).
+
+    Attributes:
+        can_publish: whether it may send anything at all.
+        sources: of what it may send, if it may; None when of everything.
+    """
 
     participant: ParticipantId
     room: RoomId
     join: bool
     can_publish: bool
     can_subscribe: bool
+    sources: frozenset[Source] | None = None
     issued_at: datetime | None
     not_before: datetime | None
     expires_at: datetime
@@ -62,4 +85,11 @@ def refusal_in_room(grant: Grant, *, room: RoomId, purpose: Purpose) -> Refusal 
         return Refusal.PUBLISH_NOT_GRANTED
     if purpose is Purpose.SUBSCRIBE and not grant.can_subscribe:
         return Refusal.SUBSCRIBE_NOT_GRANTED
+    return None
+
+
+def refusal_of_media(grant: Grant, kinds: Collection[str]) -> Refusal | None:
+    """Says why `grant` does not allow to publish media of these kinds, or None when it does."""
+    if grant.sources is not None and any(grant.sources.isdisjoint(_SOURCES.get(kind, ())) for kind in kinds):
+        return Refusal.SOURCE_NOT_GRANTED
     return None

@@ -20,7 +20,7 @@ ResourceId = NewType("ResourceId", str)
 TrackId = NewType("TrackId", str)
 """One track of a publication, named by the media engine."""
 
-MAX_ID_LENGTH = 64  # Fits every id made here (at most 35 characters) and a UUID with a prefix.
+MAX_ID_LENGTH = 256  # As LiveKit allows for rooms and identities; those made here have at most 35 characters.
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 # A Swedish personal or coordination number (a date, then four digits), a telephone number, a mail address; each

@@ -14,6 +14,7 @@ class Refusal(StrEnum):
     TOKEN_FOR_OTHER_ROOM = "token_for_other_room"
     TOKEN_DOES_NOT_JOIN = "token_does_not_join"
     PUBLISH_NOT_GRANTED = "publish_not_granted"
+    SOURCE_NOT_GRANTED = "source_not_granted"
     SUBSCRIBE_NOT_GRANTED = "subscribe_not_granted"
     PARTICIPANT_REMOVED = "participant_removed"
     ROOM_FULL = "room_full"

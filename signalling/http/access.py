@@ -10,9 +10,9 @@ from fastapi import Depends, Request
 from pydantic import SecretStr
 
 from signalling.domain.grants import Grant
+from signalling.domain.ids import RoomId
 from signalling.http.errors import RequestError
 from signalling.http.parts import parts_of
-from signalling.rooms import OpenConnection
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -50,18 +50,19 @@ def grant(request: Request) -> Grant:
     return parts.tokens.read(_token(request), now=parts.now())
 
 
-def check_owner(request: Request, opened: OpenConnection) -> None:
-    """Lets only the participant of a connection, or an administrator, pass; also with a token expired meanwhile.
+def owner(request: Request, room: RoomId) -> Grant | None:
+    """Returns who asks for something of their own in a room, None for an administrator; the token may have expired.
 
     Raises:
-        RequestError: it is another participant.
+        RequestError: there is no token, or it is for another room, whether that room exists or not.
     """
     if is_admin(request):
-        return
+        return None
     parts = parts_of(request)
     theirs = parts.tokens.read(_token(request), now=parts.now(), even_expired=True)
-    if theirs.participant != opened.connection.participant or theirs.room != opened.room:
+    if theirs.room != room:
         raise RequestError("not_yours")
+    return theirs
 
 
 def metrics_reader(request: Request) -> None:

@@ -80,6 +80,7 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.TOKEN_FOR_OTHER_ROOM: Problem(403, "The token is for another room"),
     Refusal.TOKEN_DOES_NOT_JOIN: Problem(403, "The token does not allow to join a room"),
     Refusal.PUBLISH_NOT_GRANTED: Problem(403, "The token does not allow to publish"),
+    Refusal.SOURCE_NOT_GRANTED: Problem(403, "The token's canPublishSources does not cover the media offered"),
     Refusal.SUBSCRIBE_NOT_GRANTED: Problem(403, "The token does not allow to receive"),
     Refusal.PARTICIPANT_REMOVED: Problem(403, "The participant was removed from this room"),
     Refusal.ROOM_FULL: Problem(409, "The room is full"),

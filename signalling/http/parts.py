@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 
 from fastapi import Request
 
@@ -39,6 +40,8 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.metrics.participants.set_function(self.rooms.people)
+        for kind in ("audio", "video"):
+            self.metrics.tracks.labels(kind).set_function(partial(self.rooms.tracks, kind))
 
     def enter(self, state: State) -> None:
         """Moves to another state."""

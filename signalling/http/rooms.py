@@ -130,8 +130,10 @@ async def delete(request: Request, room: RoomPath) -> None:
 @router.delete("/rooms/{room}/participants/{participant}", status_code=204, dependencies=[AdminOnly])
 async def remove(request: Request, room: RoomPath, participant: RoomPath) -> None:
     """Removes a participant, who cannot come back into this room with the same id."""
-    await parts_of(request).rooms.remove(RoomId(room), ParticipantId(participant))
-    parts_of(request).metrics.removals.inc()
+    parts = parts_of(request)
+    with parts.metrics.removal_duration.time():
+        await parts.rooms.remove(RoomId(room), ParticipantId(participant))
+    parts.metrics.removals.inc()
 
 
 @router.post("/rooms/{room}/tokens", status_code=201, dependencies=[AdminOnly])

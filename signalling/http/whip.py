@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from signalling.connections import OpenConnection
 from signalling.domain.ids import MAX_ID_LENGTH, ResourceId, RoomId
-from signalling.http.access import Bearer, check_owner
+from signalling.http.access import Bearer, owner
 from signalling.http.errors import RequestError, code_of
 from signalling.http.parts import parts_of
 from signalling.http.rooms import RoomPath
-from signalling.rooms import OpenConnection
 from signalling.whip.fragment import (
     MEDIA_TYPE as FRAGMENT,
 )
@@ -24,7 +24,7 @@ from signalling.whip.fragment import (
     parse_fragment,
     with_credentials,
 )
-from signalling.whip.sdp import Direction, check_offer
+from signalling.whip.sdp import Direction, Offer, check_offer
 
 SDP = "application/sdp"
 
@@ -37,7 +37,8 @@ SourcePath = Annotated[str, Path(max_length=MAX_ID_LENGTH)]
 async def publish(request: Request, room: RoomPath, bearer: Bearer) -> Response:
     """Takes an offer of what the caller will send, and answers it."""
     offer = await _offer(request, Direction.SEND)
-    opened = await _counted(request, parts_of(request).rooms.publish(RoomId(room), bearer, offer))
+    publishing = parts_of(request).rooms.publish(RoomId(room), bearer, offer.text, kinds=offer.kinds)
+    opened = await _counted(request, publishing)
     return _created(request, opened, f"/whip/{room}/resources/{opened.resource}")
 
 
@@ -45,7 +46,7 @@ async def publish(request: Request, room: RoomPath, bearer: Bearer) -> Response:
 async def play(request: Request, room: RoomPath, source: SourcePath, bearer: Bearer) -> Response:
     """Takes an offer to receive what a participant, or one of its publications, sends, and answers it."""
     offer = await _offer(request, Direction.RECEIVE)
-    opened = await _counted(request, parts_of(request).rooms.play(RoomId(room), bearer, source, offer))
+    opened = await _counted(request, parts_of(request).rooms.play(RoomId(room), bearer, source, offer.text))
     return _created(request, opened, f"/whep/{room}/resources/{opened.resource}")
 
 
@@ -87,7 +88,7 @@ async def _restart(request: Request, opened: OpenConnection, fragment: Fragment)
 
 async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> OpenConnection:
     """Counts how a join went."""
-    metrics = parts_of(request).metrics
+    metrics, rooms = parts_of(request).metrics, parts_of(request).rooms
     try:
         opened = await opening
     except Exception as error:
@@ -95,12 +96,16 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
         metrics.on_join("error" if code in ("internal", "engine_unavailable") else "denied")
         raise
     metrics.on_join("ok")
+    metrics.room_participants.observe(len(rooms.roster(opened.room)))
     return opened
 
 
 def _owned(request: Request, room: str, resource: str) -> OpenConnection:
+    """Finds the connection, for whom it belongs to and for administrators; all others are told nothing of it."""
+    theirs = owner(request, RoomId(room))
     opened = parts_of(request).rooms.connection(RoomId(room), ResourceId(resource))
-    check_owner(request, opened)
+    if theirs is not None and theirs.participant != opened.connection.participant:
+        raise RequestError("not_yours")
     return opened
 
 
@@ -112,7 +117,7 @@ def _created(request: Request, opened: OpenConnection, location: str) -> Respons
     return Response(opened.transport.sdp, status_code=HTTPStatus.CREATED, media_type=SDP, headers=headers)
 
 
-async def _offer(request: Request, direction: Direction) -> str:
+async def _offer(request: Request, direction: Direction) -> Offer:
     _check_content_type(request, SDP)
     accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "*/*").split(",")]
     if not {SDP, "application/*", "*/*"}.intersection(accepted):

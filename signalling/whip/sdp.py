@@ -40,7 +40,20 @@ class _Section:
     attributes: tuple[str, ...]
 
 
-def check_offer(body: bytes, *, direction: Direction) -> str:
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An offer in outline.
+
+    Attributes:
+        text: all of it.
+        kinds: of what it has sections in the direction asked for: audio, video.
+    """
+
+    text: str
+    kinds: frozenset[str]
+
+
+def check_offer(body: bytes, *, direction: Direction) -> Offer:
     """Decodes an offer and checks its outline.
 
     Raises:
@@ -62,7 +75,7 @@ def check_offer(body: bytes, *, direction: Direction) -> str:
         raise OfferFaultError(f"the media section at line {wrong[0].line} must be {expected}", code="sdp_direction")
     if not wanted:
         raise OfferFaultError(f"no audio or video section is {direction.value[0]}", code="sdp_direction")
-    return "\r\n".join(lines) + "\r\n"
+    return Offer("\r\n".join(lines) + "\r\n", frozenset(section.kind for section in wanted))
 
 
 def _lines(body: bytes) -> list[str]:

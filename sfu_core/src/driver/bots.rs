@@ -2,7 +2,6 @@
 //! The worker never waits for a lock: what it cannot hand over now it hands over on its next turn.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::wake::Wake;
@@ -109,7 +108,6 @@ pub struct BotLink {
     to_bot: Mutex<PacketRing>,
     bell: Wake,
     worker: Arc<Wake>,
-    dropped: AtomicU64,
 }
 
 impl BotLink {
@@ -128,7 +126,6 @@ impl BotLink {
         self.bell.lower();
         let mut taken = PacketRing::default();
         lock(&self.to_bot).move_to(&mut taken);
-        self.dropped.fetch_add(taken.take_dropped(), Ordering::Relaxed);
         let mut packets = Vec::new();
         let mut packet = Vec::new();
         while taken.pop(&mut packet) {
@@ -145,11 +142,6 @@ impl BotLink {
     /// Rings while there are packets to drain.
     pub fn bell(&self) -> &Wake {
         &self.bell
-    }
-
-    /// Packets from the engine that made room for newer ones.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -173,6 +165,8 @@ pub struct Bots {
     received: PacketRing,
     /// Whether there is anything to publish for any of them.
     waiting: bool,
+    /// Packets of or for them that made room for newer ones.
+    dropped: u64,
 }
 
 impl Bots {
@@ -185,6 +179,7 @@ impl Bots {
             packet: Vec::new(),
             received: PacketRing::default(),
             waiting: false,
+            dropped: 0,
         }
     }
 
@@ -198,7 +193,6 @@ impl Bots {
             to_bot: Mutex::default(),
             bell: Wake::new()?,
             worker: Arc::clone(&self.worker),
-            dropped: AtomicU64::new(0),
         });
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, Arc::clone(&link));
         self.bots.insert(peer, Bot { room, link, waiting: PacketRing::default() });
@@ -221,8 +215,7 @@ impl Bots {
     }
 
     /// Takes what bots have sent. A ring that its player is writing to is left for the next turn: its bell rings after.
-    pub fn receive(&mut self, mut ingest: impl FnMut(PeerId, &[u8])) -> u64 {
-        let mut dropped = 0;
+    pub fn receive(&mut self, mut ingest: impl FnMut(PeerId, &[u8])) {
         for (&peer, bot) in &mut self.bots {
             if let Ok(mut ring) = bot.link.to_engine.try_lock() {
                 ring.move_to(&mut self.received);
@@ -230,9 +223,8 @@ impl Bots {
             while self.received.pop(&mut self.packet) {
                 ingest(peer, &self.packet);
             }
-            dropped += self.received.take_dropped();
+            self.dropped += self.received.take_dropped();
         }
-        dropped
     }
 
     /// Keeps a packet for a bot until [`publish`](Self::publish).
@@ -250,7 +242,9 @@ impl Bots {
             return;
         }
         for bot in self.bots.values_mut() {
+            self.dropped += bot.waiting.take_dropped();
             while bot.waiting.drop_oldest() {}
+            bot.waiting.take_dropped(); // these made room for nothing
         }
     }
 
@@ -263,11 +257,17 @@ impl Bots {
                 continue;
             };
             bot.waiting.move_to(&mut ring);
+            self.dropped += ring.take_dropped();
             drop(ring);
             bot.link.bell.raise();
         }
         self.waiting = held_back;
         held_back
+    }
+
+    /// How many packets of or for bots made room for newer ones since this was last asked: nobody took them in time.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 }
 

@@ -170,11 +170,11 @@ impl<E: Drive> Worker<E> {
             }
         }
         let engine = &mut self.engine;
-        let dropped = self.rim.bots.receive(|bot, packet| engine.ingest_bot(bot, packet, now));
-        self.counters.bot_drops.add(dropped);
+        self.rim.bots.receive(|bot, packet| engine.ingest_bot(bot, packet, now));
         let deadline = self.engine.tick(now);
         self.engine.flush(&mut self.rim, now);
         again |= self.rim.bots.publish();
+        self.counters.bot_drops.add(self.rim.bots.take_dropped());
         self.tell();
         again |= !self.commands.is_empty();
         (!again).then_some(deadline)

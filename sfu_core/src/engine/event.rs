@@ -183,7 +183,7 @@ pub struct DataSnapshot {
 pub struct Snapshot {
     /// Rises with every edge-type event.
     pub version: u64,
-    /// All rooms.
+    /// All rooms but those that failed.
     pub rooms: Vec<RoomId>,
     /// All peers.
     pub peers: Vec<PeerSnapshot>,

@@ -13,7 +13,7 @@ use super::member::Member;
 pub(super) fn take(engine: &Engine) -> Snapshot {
     Snapshot {
         version: engine.version,
-        rooms: engine.rooms.iter().map(|(room, _)| room).collect(),
+        rooms: engine.rooms.iter().filter(|(_, state)| !state.failed).map(|(room, _)| room).collect(),
         peers: engine
             .peers
             .iter()

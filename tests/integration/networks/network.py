@@ -66,7 +66,7 @@ class Network:
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
-            raise NetworkError("Network namespaces need root: run these tests as root (CI does).")
+            raise NetworkError("Network namespaces need root: put tests/setup/namespaces.sh before pytest.")
         try:
             for host in (self._router, self.server):
                 self._make(host)

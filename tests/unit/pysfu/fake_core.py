@@ -21,7 +21,7 @@ LOCAL = messages.LocalTransport(
 
 
 class FakeCore:
-    """Carries out a bounded number of commands each time it is drained; revocations first, as the engine does."""
+    """Carries out all commands each time it is drained, in the order in which they came: nothing overtakes here."""
 
     workers = 2
     warnings = msgspec.msgpack.encode([])
@@ -34,6 +34,7 @@ class FakeCore:
         self.out: list[tuple[int, messages.Outgoing]] = []
         self.log: list[tuple[int, messages.Command]] = []
         self.rooms: set[tuple[int, int]] = set()
+        self.failed_rooms: set[tuple[int, int]] = set()
         self.peers: dict[tuple[int, int], messages.PeerState] = {}
         self.tracks: dict[tuple[int, int], int] = {}
         self.edges: set[tuple[int, int, int]] = set()
@@ -121,7 +122,7 @@ class FakeCore:
             case messages.Stats():
                 return messages.StatsReply(stats=messages.EngineFigures(rooms=len(self.rooms)))
             case messages.Snapshot():
-                rooms = [room for at, room in self.rooms if at == worker]
+                rooms = [room for at, room in self.rooms - self.failed_rooms if at == worker]
                 peers = [state for (at, _), state in self.peers.items() if at == worker]
                 data = [messages.DataState(publisher=edge[1], subscriber=edge[2]) for edge in self.data_edges]
                 version = self.snapshot_versions.pop(0) if self.snapshot_versions else self.version

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import fractions
-import os
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from looped_bot import begun, looped
 
-from pysfu import TransportState, bot, codecs, decoding
+from pysfu import bot, codecs, decoding
 from pysfu.errors import InvalidPayloadError, UnsuitablePictureError
 from pysfu.rtp import packet as rtp
 from pysfu.rtp.picture import Picture
@@ -27,97 +26,6 @@ PLI = bytes([0x81, 206, 0, 2, 0, 0, 0, 1])
 def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asks again, however long an encoder takes."""
     monkeypatch.setattr(bot, "_ASK_AGAIN_S", 3_600.0)
-
-
-class Ring:
-    """What is sent comes back, but for what the network loses."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.waiting: list[bytes] = []
-        self.dropped = 0
-        self.lose: Callable[[rtp.Packet], bool] = lambda packet: False
-        self.pictures: list[list[bytes]] = [[]]
-
-    def send(self, packet: bytes) -> bool:
-        read = rtp.parse(packet)
-        assert read is not None
-        self.pictures[-1].append(read.payload)
-        if read.marker:
-            self.pictures.append([])
-        if not self.lose(read):
-            self.bring(packet)
-        return True
-
-    def bring(self, datagram: bytes) -> None:
-        self.waiting.append(datagram)
-        os.eventfd_write(self.fd, 1)
-
-    def drain(self) -> list[bytes]:
-        os.eventfd_read(self.fd)
-        waiting, self.waiting = self.waiting, []
-        return waiting
-
-    def discard(self, ssrc: int) -> None:
-        self.waiting = [datagram for datagram in self.waiting if datagram[8:12] != ssrc.to_bytes(4, "big")]
-
-
-class Transport:
-    state = TransportState.CONNECTED
-
-    def __init__(self, session: Any, track: Any) -> None:
-        self.session = session
-        self.playing = {"in0": track}
-        self.tracks = [track]
-
-    def when_ended(self, tell: Callable[[], None]) -> None:
-        pass
-
-    def when_discarding(self, discard: Callable[[str], None]) -> None:
-        self.discard = discard
-
-
-class Track:
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.keyframes = 0
-
-    async def request_keyframe(self) -> None:
-        self.keyframes += 1
-
-
-def looped(kind: str, codec: codecs.VideoCodec = "vp8") -> tuple[bot.Bot, Any, Ring]:
-    """A bot that plays what it publishes: the section it receives in has the sender's own number."""
-    track: Any = Track(kind)
-    publish_video = codec if kind == "video" else None
-    session = codecs.session(publish_audio=kind == "audio", publish_video=publish_video, play=[track])
-    transport: Any = Transport(session, track)
-    ring = Ring()
-    made = bot.Bot(transport, transport, ring)  # type: ignore[arg-type]
-    made._senders[kind].ssrc = session.send[0].ssrc
-    return made, track, ring
-
-
-async def begun(frames: AsyncIterator[Any]) -> asyncio.Future[Any]:
-    """Lets the reader get as far as waiting for a packet."""
-    first = asyncio.ensure_future(anext(frames))
-    await turns(5)
-    return first
-
-
-async def turns(count: int = 50) -> None:
-    """Lets whatever can run without waiting run."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def go(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts the clock of the event loop forward, once all has come to rest."""
-    await turns()
-    loop = asyncio.get_running_loop()
-    clock = loop.time
-    monkeypatch.setattr(loop, "time", lambda: clock() + seconds)
-    await turns()
 
 
 def sine(*, samples: int, hz: float = 440) -> Any:
@@ -198,14 +106,16 @@ async def test_no_frame_is_made_of_what_waited_when_the_right_to_it_ended() -> N
     waiting = await begun(frames)
     await speak(lost=True)
     await speak()
-    await turns(5)
+    for _ in range(5):
+        await asyncio.sleep(0)
     spans = [(frame.pts, frame.to_ndarray().any()) for frame in (await waiting, await anext(frames))]
     assert spans[0] == (1_920, False), "silence stands for all that was dropped"
     assert spans[1][0] == 960 * 5
     waiting = await begun(frames)
     await speak(lost=True)
     await speak()
-    await turns(5)
+    for _ in range(5):
+        await asyncio.sleep(0)
     transport.discard("in0")  # one waits for what was lost before it
     await speak()
     assert ((await waiting).pts, (await anext(frames)).pts) == (960 * 6, 960 * 8)
@@ -274,6 +184,7 @@ async def test_pictures_come_back_as_pictures(codec: codecs.VideoCodec) -> None:
 async def test_a_picture_with_a_hole_is_left_out_until_the_keyframe_that_is_asked_for(
     codec: codecs.VideoCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bot, "_HOLD_VIDEO_S", 0.0)  # what is missing is waited for no longer than a turn of the loop
     player, track, ring = looped("video", codec)
     frames = player.video_frames(track)
     first = await begun(frames)
@@ -285,7 +196,8 @@ async def test_a_picture_with_a_hole_is_left_out_until_the_keyframe_that_is_aske
         if step == 6:
             # What the engine passes on of the request.
             ring.bring(PLI + player._senders["video"].ssrc.to_bytes(4, "big"))
-            await go(0.3, monkeypatch)  # the packets after the hole have waited long enough
+            for _ in range(5):
+                await asyncio.sleep(0)
         await player.send_video(av.VideoFrame.from_ndarray(picture, format="rgb24"), bitrate_bps=3_000_000)
     assert len(ring.pictures[3]) > 1, "a picture in several packets"
     seen = [await first] + [await anext(frames) for _ in range(5)]
@@ -354,8 +266,10 @@ def units(payload: bytes) -> list[bytes]:
 
 async def test_h264_refuses_pictures_that_were_not_agreed_on() -> None:
     player, _, _ = looped("video", "h264")
+    player._keyframe_wanted = True
     with pytest.raises(UnsuitablePictureError):
         await player.send_video(shade(1, 1_920, 1_080))
+    assert player.keyframe_wanted(), "whoever asked still waits for it"
 
 
 @pytest.mark.parametrize("codec", VIDEO)
@@ -381,8 +295,7 @@ async def test_bytes_that_no_encoder_made_are_left_out_and_a_keyframe_asked_for(
         for packet in sender.packets([head + rng.bytes(300)], marked=True):
             player.send(packet)
         sender.step(3_000)
-    second = asyncio.ensure_future(anext(frames))
-    await turns()
+    second = await begun(frames)
     player._keyframe_wanted = True
     await player.send_video(shade(150))
     while abs(mean(await second) - 150) >= 12:  # a decoder may make something of anything

@@ -65,6 +65,19 @@ async def test_after_a_resync_the_roster_is_told_again(cores: list[FakeCore]) ->
             assert room.listeners == ()
 
 
+async def test_a_room_whose_end_was_lost_is_told_as_failed_and_gives_its_place_back(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room, transport = await room_with_listener(sfu)
+        core = cores[0]
+        core.failed_rooms.add((0, room.number))
+        with sfu.subscription() as queue:
+            core.tell(messages.Resync(version=9))
+            assert await read_all(queue) == [events.RoomFailed(room), events.Resynced()]
+        assert (room.failed, sfu.rooms, transport.state) == (True, (), TransportState.CLOSED)
+        assert core.log[-1] == (0, messages.RemoveRoom(room=room.number))
+        assert core.rooms == set()
+
+
 async def test_what_comes_behind_a_snapshot_in_the_same_batch_is_the_last_word(
     cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from datetime import timedelta
 
@@ -33,6 +34,69 @@ async def test_a_worker_that_hangs_keeps_nobody_who_makes_a_room_waiting(cores: 
         cores[0].release()
         await settle()
         assert (sfu.rooms, cores[0].rooms) == ((), set()), "one that is made too late is ended"
+
+
+async def test_rooms_go_to_the_other_workers_until_one_that_was_late_has_answered(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        bridge, core = sfu._bridge, cores[0]
+        submit = core.submit
+
+        def silent(worker: int, request: bytes) -> bool:
+            return True if worker == 0 else submit(worker, request)
+
+        core.submit = silent  # type: ignore[method-assign]
+        with pytest.raises(errors.UnavailableError, match="does not answer"):
+            await sfu.create_room(timeout=timedelta(0))
+        assert [(await asyncio.wait_for(sfu.create_room(), 5)).worker for _ in range(3)] == [1, 1, 1]
+        core.submit = submit  # type: ignore[method-assign]
+        bridge._take(0, messages.Reply(id=1, reply=messages.RoomReply(room=99)))
+        assert (await sfu.create_room()).worker == 0
+        assert (0, 99) not in {(room.worker, room.number) for room in sfu.rooms}, "nobody waits for that one any more"
+
+
+async def test_a_worker_that_fails_just_behind_its_answer_fails_the_room_too(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drained = FakeCore.drain
+
+    def drain(self: FakeCore) -> list[tuple[int, bytes]]:
+        batch = drained(self)
+        if batch:
+            batch.append((0, msgspec.msgpack.encode(messages.WorkerFailed(reason="a bug"))))
+        return batch
+
+    monkeypatch.setattr(FakeCore, "drain", drain)
+    async with Sfu() as sfu:
+        with sfu.subscription() as queue:
+            room = await sfu.create_room()
+            told = [await asyncio.wait_for(anext(queue), 5) for _ in range(2)]
+            assert told == [events.WorkerFailed(0), events.RoomFailed(room)]
+        assert room.failed
+        assert sfu.rooms == ()
+
+
+async def test_a_first_packet_just_behind_the_answer_that_names_its_track_is_told(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drained = FakeCore.drain
+
+    def drain(self: FakeCore) -> list[tuple[int, bytes]]:
+        batch = drained(self)
+        for worker, data in tuple(batch):
+            read = msgspec.msgpack.decode(data, type=messages.Outgoing)
+            if isinstance(read, messages.Reply) and isinstance(read.reply, messages.TrackReply):
+                started = self.outgoing(messages.TrackStarted(track=read.reply.track, codec="opus"))
+                batch.append((worker, msgspec.msgpack.encode(started)))
+        return batch
+
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice = await room.add_participant()
+        monkeypatch.setattr(FakeCore, "drain", drain)
+        with sfu.subscription() as queue:
+            sending = await alice.answer(SENDS_BOTH)
+            started = [await asyncio.wait_for(anext(queue), 5) for _ in sending.tracks]
+        assert started == [events.TrackStarted(track, "opus") for track in sending.tracks]
 
 
 async def test_rooms_are_placed_on_workers_that_do_not_hang_and_those_under_way_count(cores: list[FakeCore]) -> None:
@@ -352,6 +416,29 @@ async def test_a_track_that_ended_is_no_right_and_nobody_fails_over_it(cores: li
         await bob.answer(TAKES_BOTH, publish=False)
 
 
+async def test_a_track_that_has_ended_is_kept_as_no_right(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        (track, _) = (await alice.answer(SENDS_BOTH)).tracks
+        await bob.answer(TAKES_BOTH, publish=False)
+        await alice.remove()
+        await bob.allow(track)
+        assert bob.allowed == frozenset()
+
+
+async def test_a_track_that_could_not_be_played_is_not_played_by_anyone(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        (track, _) = (await alice.answer(SENDS_BOTH)).tracks
+        transport = await bob.answer(TAKES_BOTH, publish=False)
+        cores[0].refuse[messages.Subscribe] = "bad_session"
+        with pytest.raises(errors.BadSessionError):
+            await transport.play(track)
+        assert track.played_by == set()
+
+
 async def test_a_section_that_plays_something_goes_on_when_something_else_is_refused(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         room = await sfu.create_room()
@@ -485,6 +572,29 @@ async def test_who_takes_away_more_than_can_wait_is_told_and_asks_again(
         await alice.remove()
         await room.close()
         assert (cores[0].peers, cores[0].rooms) == ({}, set())
+
+
+async def test_what_was_asked_before_something_that_could_not_be_is_awaited_by_nobody_and_complains_to_nobody(
+    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bridge, "MAX_BACKLOG", 1)
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        (track, _) = (await alice.answer(SENDS_BOTH)).tracks
+        for _ in range(2):
+            await bob.answer(TAKES_BOTH, publish=False)
+        await bob.allow(track)
+        cores[0].busy = True
+        with pytest.raises(errors.UnavailableError):
+            await bob.revoke(track)
+        cores[0].busy = False
+        cores[0].refuse[messages.Revoke] = "bad_session"
+        await sfu.stats()
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_worker_that_takes_no_commands_keeps_no_revocation_from_another(cores: list[FakeCore]) -> None:

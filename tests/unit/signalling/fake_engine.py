@@ -59,6 +59,7 @@ class FakePeer:
     tracks: list[FakeTrack] = field(default_factory=list)
     edges: list[str] = field(default_factory=list)
     removed: bool = False
+    held: asyncio.Event | None = None
 
     async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> FakeTransport:
         await self.engine.pause()
@@ -80,6 +81,10 @@ class FakePeer:
 
     async def remove(self) -> None:
         await asyncio.sleep(0)
+        if self.held is not None:
+            await self.held.wait()
+        if self.engine.unavailable:
+            raise EngineUnavailableError
         self.removed = True
         self.edges.clear()
         self.tracks.clear()

@@ -23,6 +23,7 @@ class Config:
     bind: tuple[str, ...]
     port: int
     workers: int
+    pin: bool
     announce: tuple[str, ...]
     max_dtls_version: str
 

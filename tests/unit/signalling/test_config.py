@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import tomllib
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from signalling import config
+from signalling import config, server
 from signalling.certificate import make_trial_certificate
 from signalling.cli import app
 from signalling.config import ConfigError, Settings
@@ -134,6 +135,21 @@ def test_a_taken_port_stops_the_start_with_one_clear_line_and_exit_status_2(
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert f"{section}.port: cannot listen on 127.0.0.1 port {ports[section]}" in result.stderr
+
+
+def test_a_fault_of_our_own_ends_the_server_with_exit_status_3_and_is_told_without_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ExceptionGroup("parts", [RuntimeError("Anna Andersson")])
+
+    monkeypatch.setattr(server, "serve", broken)
+    result = CliRunner().invoke(app, ["serve", "-c", str(write(tmp_path, "[http]\nport = 9443\n"))])
+    assert result.exit_code == 3
+    log, told = result.stderr.splitlines()
+    assert json.loads(log)["error"] == "ExceptionGroup(RuntimeError)"
+    assert told == "pysfu: stopped by a fault of its own; the log says where: please report it"
+    assert "Anna" not in result.output
 
 
 def test_a_good_configuration_is_said_to_be_good(tmp_path: Path) -> None:

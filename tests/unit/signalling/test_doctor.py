@@ -17,7 +17,7 @@ from signalling import config
 from signalling.certificate import make_trial_certificate
 from signalling.cli import app
 from signalling.config import Settings
-from signalling.doctor import Finding, Grade, Machine, examine
+from signalling.doctor import Finding, Grade, Machine, examine, this_machine
 from signalling.echo import EchoCall, EchoTest, Failure
 from signalling.media import EngineStartError
 
@@ -25,6 +25,7 @@ HEARD = EchoCall(address="127.0.0.1:7882", round_trip=timedelta(microseconds=412
 PUBLIC = ip_address("198.18.0.5")
 MACHINE = Machine(
     now=datetime.now(UTC),
+    synchronised=True,
     interfaces={"eth0": PUBLIC, "docker0": ip_address("172.18.0.1"), "lo": ip_address("127.0.0.1")},
     outgoing=[PUBLIC],
     kernel=lambda _: 16 * 1024 * 1024,
@@ -82,6 +83,34 @@ def test_a_port_in_use_is_found_for_tcp_and_udp() -> None:
             (found,) = findings(f"{section}.port", settings(**{section: {"port": taken.getsockname()[1]}}))
         assert found.grade is Grade.WARNING
         assert "in use" in found.text
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("section", ["http", "media"])
+def test_a_port_in_use_is_found_in_both_families_where_the_server_binds_both(
+    family: socket.AddressFamily, section: str, tmp_path: Path
+) -> None:
+    certificate, key = make_trial_certificate(tmp_path, [PUBLIC])
+    kind = socket.SOCK_STREAM if section == "http" else socket.SOCK_DGRAM
+    with socket.socket(family, kind) as taken:
+        if family == socket.AF_INET6:
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        for host in ("0.0.0.0", "::"):
+            sections: dict[str, dict[str, object]] = {"http": {"certificate": certificate, "key": key}}
+            sections.setdefault(section, {}).update(host=host, port=taken.getsockname()[1])
+            found = findings(f"{section}.port", settings(**sections))
+            assert sorted(finding.grade for finding in found) == [Grade.GOOD, Grade.WARNING]
+
+
+def test_a_clock_that_nothing_keeps_right_is_a_warning_and_one_of_which_nothing_is_known_is_none() -> None:
+    machines = {known: replace(MACHINE, synchronised=known) for known in (True, None, False)}
+    graded = {known: findings("clock", settings(), machine)[0] for known, machine in machines.items()}
+    assert [finding.grade for finding in graded.values()] == [Grade.GOOD, Grade.GOOD, Grade.WARNING]
+    assert "run chrony or systemd-timesyncd" in graded[False].text
+    assert this_machine().synchronised in (True, False, None)
 
 
 def test_a_certificate_is_checked_for_key_names_and_days_left(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_every_way_of_cutting_an_offer_short_is_a_fault_or_an_offer() -> None:
     whole = offer().encode()
     for end in range(len(whole)):
         with contextlib.suppress(OfferFaultError):  # and no other error
-            assert check_offer(whole[:end], direction=Direction.SEND).startswith("v=0\r\n")
+            assert check_offer(whole[:end], direction=Direction.SEND).text.startswith("v=0\r\n")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,12 @@ from signalling.media import (
 async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PysfuEngine]:
     monkeypatch.setitem(sys.modules, "pysfu", fake_pysfu)
     async with PysfuEngine(
-        host="127.0.0.1", port=7882, workers=2, announced_addresses=["192.0.2.1"], max_dtls_version="1.3"
+        host="127.0.0.1",
+        port=7882,
+        workers=2,
+        announced_addresses=["192.0.2.1"],
+        pin_workers=True,
+        max_dtls_version="1.3",
     ) as engine:
         yield engine
 
@@ -40,7 +45,7 @@ def sfu() -> fake_pysfu.Sfu:
 
 async def test_the_configuration_reaches_the_engine(engine: PysfuEngine) -> None:
     assert sfu().config == fake_pysfu.Config(
-        bind=("127.0.0.1",), port=7882, workers=2, announce=("192.0.2.1",), max_dtls_version="1.3"
+        bind=("127.0.0.1",), port=7882, workers=2, pin=True, announce=("192.0.2.1",), max_dtls_version="1.3"
     )
 
 
@@ -79,7 +84,7 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         PeerReconnected(peer="participant-5"),
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
-        Resynced(peers=frozenset({"participant-5"})),
+        Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-5"})),
     ]
 
 

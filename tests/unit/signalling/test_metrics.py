@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import httpx
@@ -77,6 +78,10 @@ async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> No
         'sfu_http_requests_total{code="4xx",method="OTHER",route="unmatched"} 3.0',
         "sfu_engine_up 1.0",
         "sfu_participants 3.0",
+        'sfu_tracks{kind="audio"} 3.0',
+        'sfu_tracks{kind="video"} 3.0',
+        'sfu_room_participants_bucket{le="1.0"} 3.0',
+        'python_gc_collections_total{generation="2"}',
         'sfu_reconnects_total{kind="resume"} 1.0',
         'sfu_warnings_total{code="no_segmentation"} 1.0',
         'sfu_worker_up{shard="0"} 1.0',
@@ -99,6 +104,20 @@ async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> No
         'sfu_segmentation{shard="0"} 0.0',
     ):
         assert line in text
+
+
+async def test_how_long_it_takes_to_remove_somebody_is_measured_until_nothing_flows(bench: Bench) -> None:
+    room = await bench.room()
+    async with await bench.participant(room, "alice") as alice, bench.admin() as admin:
+        await bench.publish(room, alice)
+        bench.engine.peers()[0].held = held = asyncio.Event()
+        removing = asyncio.ensure_future(admin.delete(f"/rooms/{room}/participants/alice"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert "sfu_removal_duration_seconds_count 0.0" in await scrape(bench)
+        held.set()
+        assert (await removing).status_code == 204
+    assert "sfu_removal_duration_seconds_count 1.0" in await scrape(bench)
 
 
 def test_every_counter_of_the_engine_has_a_metric() -> None:

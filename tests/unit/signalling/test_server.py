@@ -34,7 +34,7 @@ from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import Beat, Trouble
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
-from signalling.media import EngineStartError, MediaEvent, RoomGone
+from signalling.media import EngineStartError, MediaEvent, PeerGone, Resynced, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -119,6 +119,36 @@ async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
     assert engine.avoided == [{0}]
     (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "go round" in line]
     assert (line["worker"], line["state"], line["level"]) == (0, "failed", "error")
+
+
+async def test_a_worker_that_hangs_keeps_the_server_from_following_nothing_of_the_others(
+    bench: Bench, logged: io.StringIO
+) -> None:
+    rooms = [await bench.room() for _ in range(3)]
+    for room, name in zip(rooms, ("alice", "bob", "carol"), strict=True):
+        async with await bench.participant(room, name) as participant:
+            await bench.publish(room, participant)
+    alice, bob, carol = bench.engine.peers()
+    alice.held = held = asyncio.Event()
+    following = asyncio.ensure_future(server._follow_events(bench.parts, bench.engine))
+    living = frozenset(room.id for room in bench.engine.rooms)
+    for event in (
+        PeerGone(peer=alice.id, reason="ice"),
+        PeerGone(peer=bob.id, reason="ice"),
+        Resynced(media_rooms=living, peers=frozenset()),
+    ):
+        await bench.engine.happened.put(event)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (alice.removed, bob.removed, carol.removed) == (False, True, True)
+    bench.engine.unavailable = True
+    held.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not following.done()
+    assert "event not followed" in logged.getvalue()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_a_clock_that_is_set_back_hides_no_stall(

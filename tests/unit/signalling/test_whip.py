@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 from conftest import SDP, Bench, settings
+from fake_engine import FakePeer
+from jwts import CLAIMS, signed
 from offers import fragment, offer
 
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
@@ -13,6 +15,12 @@ from signalling.domain.refusals import Refusal
 from signalling.media import PeerGone, Resynced, RoomGone
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
+
+
+def lost(bench: Bench, *, left: list[FakePeer]) -> Resynced:
+    """Events were lost, and meanwhile everybody went but these."""
+    rooms = frozenset(room.id for room in bench.engine.rooms)
+    return Resynced(media_rooms=rooms, peers=frozenset(peer.id for peer in left))
 
 
 async def test_an_offer_is_answered_with_201_location_etag_and_sdp(bench: Bench) -> None:
@@ -95,6 +103,30 @@ async def test_a_token_opens_only_what_it_grants(
     assert bench.engine.peers() == []
 
 
+@pytest.mark.parametrize(
+    ("sources", "kinds", "status"),
+    [
+        (["microphone"], ("audio", "video"), 403),
+        (["microphone"], ("audio",), 201),
+        (["camera"], ("audio",), 403),
+        (["screen_share"], ("video",), 201),
+        (["microphone", "camera"], ("audio", "video"), 201),
+    ],
+)
+async def test_a_token_with_sources_opens_only_media_that_they_cover(
+    bench: Bench, sources: list[str], kinds: tuple[str, ...], status: int
+) -> None:
+    room = await bench.room()
+    token = signed(CLAIMS | {"video": {"roomJoin": True, "room": room, "canPublishSources": sources}})
+    async with bench.http(Authorization=f"Bearer {token}") as alice:
+        answer = await alice.post(f"/whip/{room}", content=offer(kinds=kinds), headers=SDP)
+    assert answer.status_code == status
+    assert len(bench.engine.peers()) == (1 if status == 201 else 0)
+    if status == 403:
+        assert answer.json()["code"] == Refusal.SOURCE_NOT_GRANTED
+        assert "canPublishSources" in answer.json()["title"]
+
+
 async def test_an_expired_token_opens_nothing_but_still_ends_what_it_opened(bench: Bench) -> None:
     room = await bench.room()
     async with await bench.participant(room, "alice", life_s=60) as alice:
@@ -144,8 +176,35 @@ async def test_after_lost_events_only_those_who_still_exist_stay_in_the_roster(b
     async with await bench.participant(room, "alice") as alice, await bench.participant(room, "bob") as bob:
         await bench.publish(room, alice)
         await bench.publish(room, bob)
-        await bench.parts.rooms.on_event(Resynced(peers=frozenset({bench.engine.peers()[1].id})))
+        await bench.parts.rooms.on_event(lost(bench, left=bench.engine.peers()[1:]))
     assert [seat["participant"] for seat in await bench.roster(room)] == ["bob"]
+
+
+async def test_after_lost_events_a_room_that_is_gone_gives_its_place_back() -> None:
+    bench = Bench(settings(rooms={"max_rooms": 2}))
+    failed, lives = await bench.room(), await bench.room()
+    async with await bench.participant(failed, "alice") as alice:
+        await bench.publish(failed, alice)
+    await bench.parts.rooms.on_event(
+        Resynced(media_rooms=frozenset({bench.engine.rooms[1].id}), peers=frozenset({bench.engine.peers()[0].id}))
+    )
+    assert [room.room for room in bench.parts.rooms.all()] == [lives]
+    assert bench.engine.rooms[0].closed
+    assert await bench.room()
+
+
+async def test_who_joins_while_lost_connections_are_cleared_away_stays(bench: Bench) -> None:
+    first, second = await bench.room(), await bench.room()
+    async with await bench.participant(first, "alice") as alice, await bench.participant(second, "bob") as bob:
+        await bench.publish(first, alice)
+        bench.engine.peers()[0].held = held = asyncio.Event()
+        clearing = asyncio.ensure_future(bench.parts.rooms.on_event(lost(bench, left=[])))
+        await asyncio.sleep(0)
+        assert (await bench.publish(second, bob)).status_code == 201
+        held.set()
+        await clearing
+    assert [seat["participant"] for seat in await bench.roster(second)] == ["bob"]
+    assert await bench.roster(first) == []
 
 
 async def test_a_participant_removed_while_it_joins_gets_no_edge(bench: Bench) -> None:
@@ -171,6 +230,14 @@ async def test_playing_someone_who_publishes_nothing_is_not_found(bench: Bench) 
     async with await bench.participant(room, "bob") as bob:
         refused = await bench.play(room, bob, "alice")
     assert (refused.status_code, refused.json()["code"]) == (404, "publication_unknown")
+
+
+async def test_publishing_into_a_room_that_has_just_failed_is_told_that_there_is_none(bench: Bench) -> None:
+    room = await bench.room()
+    bench.engine.rooms[0].closed = True
+    async with await bench.participant(room, "alice") as alice:
+        refused = await bench.publish(room, alice)
+    assert (refused.status_code, refused.json()["code"]) == (404, "room_unknown")
 
 
 async def test_candidates_are_taken_with_204_when_they_belong_to_the_current_ice_session(bench: Bench) -> None:

@@ -157,6 +157,15 @@ fn a_room_that_was_ended_by_a_panic_can_still_be_removed() {
 }
 
 #[test]
+fn a_room_that_was_ended_by_a_panic_is_in_no_snapshot() {
+    let mut two = Two::new();
+    two.rig.break_for(Served::Peer(two.alice));
+    two.rig.noise(two.alice, OPUS);
+    let Ok(Reply::Snapshot { snapshot }) = two.rig.command(Command::Snapshot) else { panic!("a snapshot") };
+    assert_eq!(snapshot.rooms, [two.rig.room], "whoever missed that it failed learns it from here");
+}
+
+#[test]
 fn a_second_panic_while_the_room_is_cleared_ends_neither_the_worker_nor_another_room() {
     let mut two = Two::new();
     two.serve_the_other_room();
