@@ -25,7 +25,7 @@ KEEPS_NOTHING = {
     "driver/udp/receive.rs": {"MAX_BATCH"},
     "driver/udp/send.rs": {"MAX_SEGMENTS", "MAX_MESSAGE_BYTES"},
     "driver/worker.rs": {"MAX_RECEIVE_CALLS", "MAX_COMMANDS_PER_TURN"},
-    "engine/batch.rs": {"MAX_DATAGRAM", "MAX_GROUPS", "MAX_SEGMENTS", "MAX_GROUP_BYTES"},
+    "engine/batch.rs": {"MAX_DATAGRAM", "MAX_DATAGRAM_V6", "MAX_GROUPS", "MAX_SEGMENTS", "MAX_GROUP_BYTES"},
     "engine/intake.rs": {"MAX_PASSED_ON"},
     "engine/outbound.rs": {"MAX_MID_PACKETS"},
     "engine/rtcp_queue.rs": {"MAX_COMPOUND"},
