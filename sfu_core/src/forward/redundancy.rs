@@ -4,7 +4,7 @@
 /// 48 kHz, and no packet of Opus is shorter than 2.5 ms.
 const YOUNG_PACKETS: u64 = 137;
 /// The most that a block's header can say.
-const MAX_AGE: u32 = (1 << 14) - 1;
+const OLDEST_BLOCK: u32 = (1 << 14) - 1;
 
 /// What of a packet's payload leaves.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Since {
     pub fn may_hear(self, sequence: u64, timestamp: u32, oldest: Option<u32>) -> Option<Blocks> {
         let Some((_, first)) = self.0.filter(|_| self.is_young(sequence)) else { return Some(Blocks::All) };
         let since = (timestamp.wrapping_sub(first) as i32).max(0) as u32;
-        if oldest.unwrap_or(MAX_AGE) <= since {
+        if oldest.unwrap_or(OLDEST_BLOCK) <= since {
             return Some(Blocks::All);
         }
         oldest.map(|_| Blocks::Newest)
@@ -70,7 +70,7 @@ mod tests {
         #[test]
         fn nothing_is_heard_that_was_said_before_the_right(
             first in any::<(u32, u32)>(),
-            packets in proptest::collection::vec((120u32..5_760, proptest::collection::vec(1u32..=MAX_AGE, 0..9)), 1..200),
+            packets in proptest::collection::vec((120u32..5_760, proptest::collection::vec(1u32..=OLDEST_BLOCK, 0..9)), 1..200),
         ) {
             let mut since = Since::default();
             since.begin(u64::from(first.0), first.1);

@@ -17,8 +17,7 @@ use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtp::ext::{ExtensionKind, ExtensionMap, ExtensionWriter};
 use crate::rtp::header::{Header, Packet};
 use crate::session::{DtlsRole, LocalTransport, NegotiatedSession};
-use crate::units::NtpTime;
-use crate::units::start;
+use crate::units::{NtpTime, start};
 
 mod agreed;
 
