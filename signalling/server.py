@@ -225,6 +225,7 @@ async def _run(
             background.append(tasks.create_task(_follow_certificate(parts, certificate), name="certificate"))
         stop = asyncio.Event()
         with _signals(stop, http):
+            listening.listen()  # before anyone is told where
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
             for warning in engine.warnings:

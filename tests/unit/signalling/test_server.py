@@ -101,6 +101,25 @@ async def test_the_start_up_line_says_where_it_listens_and_what_clients_are_told
     assert (line["listen"], line["media"]) == (f"127.0.0.1:{port}", ["192.0.2.1:7882", "[2001:db8::1]:7882"])
 
 
+async def test_whoever_reads_that_it_listens_can_connect_at_once() -> None:
+    port, refusals = free_port(), asyncio.Queue[OSError | None]()
+
+    def connect(_: server.Started) -> None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError as error:
+            refusals.put_nowait(error)
+        else:
+            refusals.put_nowait(None)
+
+    serving = asyncio.ensure_future(
+        server.serve(settings(http={"port": port}), lambda _: FakeEngine(), on_start=connect)
+    )
+    assert await refusals.get() is None
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+
+
 async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
     monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:
