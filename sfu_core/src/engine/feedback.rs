@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
-use crate::forward::redundancy::Blocks;
 use crate::forward::payload_log::MAX_KEEP;
+use crate::forward::redundancy::Blocks;
 use crate::forward::router::PayloadRoute;
 use crate::gate::Flow;
 use crate::ids::{PeerId, Ssrc};

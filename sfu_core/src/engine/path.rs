@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use crate::bwe::pacer::PaceKind;
-use crate::forward::redundancy::Blocks;
 use crate::forward::payload_log::{MAX_KEEP, PayloadLog};
+use crate::forward::redundancy::Blocks;
 use crate::forward::rewriter::{Rewritten, SwitchClocks};
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
@@ -245,8 +245,10 @@ pub(super) fn leave(
     else {
         return exit.stats.drops.revoked += 1;
     };
-    let Some(stored) =
-        track.encodings.get(usize::from(queued.encoding)).and_then(|encoding| encoding.ring.find(queued.source, exit.log))
+    let Some(stored) = track
+        .encodings
+        .get(usize::from(queued.encoding))
+        .and_then(|encoding| encoding.ring.find(queued.source, exit.log))
     else {
         return exit.stats.drops.too_late += 1;
     };

@@ -1,7 +1,7 @@
 //! When whom to wake: one deadline per peer, earliest first.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap};
+use std::collections::BinaryHeap;
 use std::time::Instant;
 
 use crate::ids::PeerId;

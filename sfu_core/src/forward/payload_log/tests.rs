@@ -27,7 +27,8 @@ fn what_is_young_is_kept_and_what_is_old_is_written_over() {
     let (mut log, begin) = (PayloadLog::default(), start());
     let places = fill(&mut log, begin, 20_000);
     let end = begin + MS * 20_000;
-    let kept = |span: Duration| places.iter().filter(|(_, at)| end - *at <= span).all(|&(at, _)| log.get(at, LEN).is_some());
+    let kept =
+        |span: Duration| places.iter().filter(|(_, at)| end - *at <= span).all(|&(at, _)| log.get(at, LEN).is_some());
     assert!(kept(MIN_KEEP));
     assert!(log.footprint() <= 3 * SEGMENT_BYTES, "a segment holds a second");
     assert!(log.get(places[0].0, LEN).is_none());

@@ -119,7 +119,7 @@ fn our_own_offer_is_answered_and_the_answer_accepted() {
 #[test]
 fn whoever_answers_an_offer_of_ours_is_told_to_lead_and_whoever_offers_knows() {
     assert!(offer(&our_offer()).expect("an offer").sdp.contains("\r\na=ice-lite\r\n"));
-    assert!(!answer(&captured("firefox_publish"), &plan()).expect("an answer").sdp.contains("ice-lite"));
+    assert!(!answer(captured("firefox_publish"), &plan()).expect("an answer").sdp.contains("ice-lite"));
 }
 
 #[test]
