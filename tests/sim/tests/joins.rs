@@ -102,7 +102,10 @@ fn join_and_leave(share: f64, seed: u64) -> [Duration; 2] {
     let (now, peer) = (meeting.now(), meeting.peer(closes));
     meeting.world.browser(closes).close(now);
     meeting.run_for(NOTICED);
-    let gone = |event: &Event| matches!(event, Event::PeerClosed { peer: gone } | Event::PeerDisconnected { peer: gone } if *gone == peer);
+    let gone = |event: &Event| match event {
+        Event::PeerClosed { peer: gone } | Event::PeerDisconnected { peer: gone } => *gone == peer,
+        _ => false,
+    };
     assert!(meeting.world.server.events.iter().any(gone), "{share}, seed {seed}: nobody noticed");
     assert_eq!(meeting.stats().peers, 1, "who was removed is gone at once");
     took

@@ -17,7 +17,8 @@ const IN_TIME: Duration = Duration::from_millis(400);
 /// Any small change of timing draws other losses, so one seed that passes says little.
 const SEEDS: std::ops::Range<u64> = 1..7;
 
-/// Where the losses are, of Alice's way to the server and Bob's way from it. The round trip of each is 25 ms, so that it is 50 ms between the two.
+/// Where the losses are, of Alice's way to the server and Bob's way from it. The round trip of each is 25 ms, so that it is
+/// 50 ms between the two.
 #[derive(Debug, Clone, Copy, Default)]
 struct Losses {
     /// Alice's packets.
