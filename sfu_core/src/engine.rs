@@ -59,7 +59,7 @@ use command::{Command, Refusal, Reply};
 use entropy::Entropy;
 use event::Event;
 use hearing::{Heard, Hearing};
-use lookahead::TIMER_STAGES;
+use lookahead::FOR_REPORTS;
 use member::Member;
 use room::Room;
 use timers::{Due, Timers};
@@ -288,7 +288,7 @@ impl Engine {
 
     fn work_due(&mut self, due: &mut Due, places: &mut Range<usize>, now: Instant) {
         for place in places {
-            lookahead::advance(self, &TIMER_STAGES, &mut due.peers, place);
+            FOR_REPORTS.advance(self, &mut due.peers, place);
             let (id, at) = (due.peers[place], due.deadlines[place]);
             let Some(member) = self.peers.find_mut(id) else { continue };
             if member.armed != Some(at) {

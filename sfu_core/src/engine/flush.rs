@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::batch::{BatchWriter, Route};
-use super::lookahead::{self, PEER_STAGES};
+use super::lookahead;
 use super::member::{Link, Member};
 use super::path::{self, Exit, Moment};
 use super::probe;
@@ -19,15 +19,16 @@ const IDLE: Duration = Duration::from_millis(500);
 pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
     let at = Moment::new(&engine.epoch, now);
-    for place in 0..flushing.len() {
-        lookahead::advance(engine, &PEER_STAGES, &mut flushing, place);
-        let id = flushing[place];
-        engine.serve(Served::Peer(id));
-        while flush_peer(engine, id, sink, at) {
-            // Who happens to fill the batch is not to blame when it breaks.
-            engine.serving = Served::Nobody;
-            transmit(engine, sink);
-            engine.serving = Served::Peer(id);
+    for group in flushing.chunks(lookahead::PEERS) {
+        engine.look_ahead(|engine| lookahead::of_peers(engine, group));
+        for &id in group {
+            engine.serve(Served::Peer(id));
+            while flush_peer(engine, id, sink, at) {
+                // Who happens to fill the batch is not to blame when it breaks.
+                engine.serving = Served::Nobody;
+                transmit(engine, sink);
+                engine.serving = Served::Peer(id);
+            }
         }
     }
     engine.serving = Served::Nobody;

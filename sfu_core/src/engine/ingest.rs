@@ -9,7 +9,7 @@ use std::time::Instant;
 use arrayvec::ArrayVec;
 
 use super::inbound::Source;
-use super::lookahead::{self, RUN_STAGES};
+use super::lookahead::FOR_RUNS;
 use super::transmit::Datagram;
 use super::{Engine, Served, control, feedback, path};
 use crate::demux::{DatagramKind, classify};
@@ -39,20 +39,91 @@ pub(super) struct Run {
 /// Takes in at most [`MAX_TOGETHER`] datagrams. If that breaks for one, the others are taken in all the same.
 pub(super) fn ingest(engine: &mut Engine, batch: &mut [Datagram<'_>], now: Instant) {
     let mut runs = runs_of(batch);
-    let version = engine.demux.version();
-    for at in 0..runs.len() {
-        lookahead::advance(engine, &RUN_STAGES, &mut runs, at);
-        let run = &mut runs[at];
-        if engine.demux.version() != version {
-            run.sender = None; // it may be another's address by now
+    let mut progress = Progress::new(engine.demux.version());
+    while engine.guarded(|engine| take_in(engine, batch, &mut runs, &mut progress, now)).is_none() {}
+}
+
+/// How far a batch has been taken in, to go on from there.
+struct Progress {
+    /// Of the table of addresses when the runs were looked up.
+    version: u64,
+    /// How many runs were begun, and whose datagrams of the last one were not opened yet, and not read.
+    runs: usize,
+    from: Option<PeerId>,
+    kind: DatagramKind,
+    to_open: Range<usize>,
+    to_read: Range<usize>,
+    /// By place: bytes that are left of what was opened.
+    lengths: [u16; MAX_TOGETHER],
+}
+
+impl Progress {
+    fn new(version: u64) -> Self {
+        Self {
+            version,
+            runs: 0,
+            from: None,
+            kind: DatagramKind::Unknown,
+            to_open: 0..0,
+            to_read: 0..0,
+            lengths: [0; MAX_TOGETHER],
         }
-        match run.kind {
-            DatagramKind::Rtp | DatagramKind::Rtcp => on_media(engine, run, &mut batch[run.datagrams.clone()], now),
-            _ => {
-                let datagram = &mut batch[run.datagrams.start];
-                engine.guarded(|engine| on_control(engine, datagram, now));
+    }
+}
+
+fn take_in(engine: &mut Engine, batch: &mut [Datagram<'_>], runs: &mut [Run], progress: &mut Progress, now: Instant) {
+    loop {
+        if let Some(from) = progress.from {
+            for place in progress.to_open.by_ref() {
+                engine.serve(Served::Peer(from));
+                progress.lengths[place] = open(engine, from, progress.kind, batch[place].bytes).unwrap_or(0) as u16;
+            }
+            for place in progress.to_read.by_ref() {
+                engine.serve(Served::Peer(from));
+                let len = usize::from(progress.lengths[place]);
+                if len > 0 {
+                    read(engine, from, progress.kind, &batch[place].bytes[..len], now);
+                }
             }
         }
+        let place = progress.runs;
+        if place == runs.len() {
+            return;
+        }
+        FOR_RUNS.advance(engine, runs, place);
+        progress.runs += 1;
+        progress.from = begin(engine, batch, &runs[place], progress.version, now);
+        progress.kind = runs[place].kind;
+        (progress.to_open, progress.to_read) = (runs[place].datagrams.clone(), runs[place].datagrams.clone());
+    }
+}
+
+/// Whose media it is. What is not media is served at once: it may change who sends from where and with which keys.
+fn begin(engine: &mut Engine, batch: &mut [Datagram<'_>], run: &Run, version: u64, now: Instant) -> Option<PeerId> {
+    engine.serving = Served::Nobody;
+    if !matches!(run.kind, DatagramKind::Rtp | DatagramKind::Rtcp) {
+        on_control(engine, &mut batch[run.datagrams.start], now);
+        return None;
+    }
+    let known = run.sender.filter(|_| engine.demux.version() == version);
+    let from = known.or_else(|| engine.demux.peer_at(run.source));
+    if from.is_none() {
+        engine.stats.drops.unknown_source += run.datagrams.len() as u64;
+    }
+    from
+}
+
+fn open(engine: &mut Engine, from: PeerId, kind: DatagramKind, bytes: &mut [u8]) -> Option<usize> {
+    match kind {
+        DatagramKind::Rtp => path::open(engine, from, bytes),
+        _ => feedback::open(engine, from, bytes),
+    }
+}
+
+fn read(engine: &mut Engine, from: PeerId, kind: DatagramKind, plain: &[u8], now: Instant) {
+    match kind {
+        DatagramKind::Rtp => path::on_rtp(engine, from, plain, now),
+        _ => feedback::on_rtcp(engine, from, plain, now),
     }
 }
 
@@ -75,35 +146,6 @@ fn runs_of(batch: &[Datagram<'_>]) -> ArrayVec<Run, MAX_TOGETHER> {
         }
     }
     runs
-}
-
-fn on_media(engine: &mut Engine, run: &Run, datagrams: &mut [Datagram<'_>], now: Instant) {
-    let Some(from) = run.sender.or_else(|| engine.demux.peer_at(run.source)) else {
-        return engine.stats.drops.unknown_source += datagrams.len() as u64;
-    };
-    let mut lengths: [Option<usize>; MAX_RUN] = [None; MAX_RUN];
-    let mut to_open = datagrams.iter_mut().zip(&mut lengths);
-    let mut open = |engine: &mut Engine| {
-        for (datagram, length) in to_open.by_ref() {
-            engine.serve(Served::Peer(from));
-            *length = match run.kind {
-                DatagramKind::Rtp => path::open(engine, from, datagram.bytes),
-                _ => feedback::open(engine, from, datagram.bytes),
-            };
-        }
-    };
-    while engine.guarded(&mut open).is_none() {}
-    let mut to_read = datagrams.iter().zip(lengths).filter_map(|(datagram, length)| datagram.bytes.get(..length?));
-    let mut read = |engine: &mut Engine| {
-        for plain in to_read.by_ref() {
-            engine.serve(Served::Peer(from));
-            match run.kind {
-                DatagramKind::Rtp => path::on_rtp(engine, from, plain, now),
-                _ => feedback::on_rtcp(engine, from, plain, now),
-            }
-        }
-    };
-    while engine.guarded(&mut read).is_none() {}
 }
 
 fn on_control(engine: &mut Engine, datagram: &mut Datagram<'_>, now: Instant) {

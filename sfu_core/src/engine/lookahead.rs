@@ -1,6 +1,6 @@
 //! What comes next is fetched into the caches while what is at hand is worked on. What is found in memory says what is needed
-//! after it, so there are stages: while one peer's packets leave, those of the next have their keys fetched, those of the one
-//! after it the transport in which these are found, and so on. Each stage finds what it reads already there.
+//! after it, so there are stages: while some packets are taken in, those of the next have their queues fetched, those after them
+//! the subscriptions that name these, and so on. Each stage finds what it reads already there.
 //!
 //! Reads only; leaving it out changes nothing but the time, and it is left out for good once it broke.
 
@@ -16,47 +16,87 @@ use crate::peer::srtp::SrtpOutbound;
 use crate::prefetch::{prefetch, prefetch_start};
 use crate::session::MediaKind;
 
+/// Runs that go through a stage together: one after the other, the calls would cost more.
+const RUNS: usize = 4;
+/// Peers that are looked at together: their lines fit the first-level cache beside the work.
+pub(super) const PEERS: usize = 8;
 /// Subscriptions of a track that are fetched: those of a small room. In a large one the caches learn the way by themselves.
 const SUBSCRIPTIONS: usize = 4;
 /// Payload types of a track that are fetched: those that its sender prefers.
 const USUAL_PAYLOAD_TYPES: usize = 2;
 
-/// Something to fetch for one item, of which the stage before fetched where it lies.
-type Stage<T> = fn(&Engine, &mut T);
+/// Something to fetch for each of some items, of which the stage before fetched where it lies.
+type Stage<T> = fn(&Engine, &mut [T]);
+
+/// How to look ahead along a list.
+pub(super) struct Lookahead<T: 'static> {
+    stages: &'static [Stage<T>],
+    /// Items that go through a stage together.
+    together: usize,
+}
+
+impl<T> Lookahead<T> {
+    /// Call it before working on `items[at]`, for each `at` in turn: the last stage for that item, the one before for the next
+    /// item, and so on.
+    #[inline]
+    pub(super) fn advance(&self, engine: &mut Engine, items: &mut [T], at: usize) {
+        if at.is_multiple_of(self.together) {
+            engine.look_ahead(|engine| self.fetch(engine, items, at));
+        }
+    }
+
+    fn fetch(&self, engine: &Engine, items: &mut [T], at: usize) {
+        if at == 0 {
+            // Nothing is on its way yet: stage after stage for the first few, so that they wait together.
+            for (done, stage) in self.stages.iter().enumerate() {
+                let count = items.len().min((self.stages.len() - done - 1) * self.together);
+                stage(engine, &mut items[..count]);
+            }
+        }
+        for (distance, stage) in self.stages.iter().rev().enumerate() {
+            let Some(rest) = items.get_mut(at + distance * self.together..) else { break };
+            let count = rest.len().min(self.together);
+            stage(engine, &mut rest[..count]);
+        }
+    }
+}
 
 /// What is needed to take in datagrams.
-pub(super) const RUN_STAGES: [Stage<Run>; 7] = [
-    find_sender,
-    |engine, run| with_member(engine, run, fetch_member),
-    |engine, run| {
-        with_member(engine, run, fetch_transport);
-        find_track(engine, run);
-    },
-    |engine, run| {
-        with_member(engine, run, fetch_keys);
-        fetch_track(engine, run);
-    },
-    |engine, run| with_track(engine, run, fetch_subscriptions),
-    |engine, run| with_track(engine, run, fetch_subscribers),
-    |engine, run| with_track(engine, run, fetch_queues),
-];
+pub(super) const FOR_RUNS: Lookahead<Run> = Lookahead {
+    together: RUNS,
+    stages: &[
+        |engine, runs| runs.iter_mut().for_each(|run| find_sender(engine, run)),
+        |engine, runs| runs.iter().for_each(|run| with_member(engine, run, fetch_member)),
+        |engine, runs| {
+            for run in runs {
+                with_member(engine, run, fetch_transport);
+                find_track(engine, run);
+            }
+        },
+        |engine, runs| {
+            for run in runs {
+                with_member(engine, run, fetch_keys);
+                fetch_track(engine, run);
+            }
+        },
+        |engine, runs| runs.iter().for_each(|run| with_track(engine, run, fetch_subscriptions)),
+        |engine, runs| runs.iter().for_each(|run| with_track(engine, run, fetch_subscribers)),
+        |engine, runs| runs.iter().for_each(|run| with_track(engine, run, fetch_queues)),
+    ],
+};
 
-/// What is needed to send to a peer.
-pub(super) const PEER_STAGES: [Stage<PeerId>; 4] = [
-    |engine, peer| {
-        #[cfg(test)]
-        assert!(engine.broken_ahead != Some(*peer), "the test wants this to break");
-        engine.peers.prefetch(*peer);
-    },
-    |engine, peer| {
-        let Some(member) = engine.peers.find(*peer) else { return };
+/// Fetches what [`super::flush`] will touch for each of `peers`, all steps at once: a large audience is in the caches anyway, and
+/// stages would cost it more than they gain.
+pub(super) fn of_peers(engine: &Engine, peers: &[PeerId]) {
+    #[cfg(test)]
+    assert!(engine.broken_ahead.is_none_or(|broken| !peers.contains(&broken)), "the test wants this to break");
+    for member in members(engine, peers) {
         prefetch(&member.link);
         prefetch(&member.route);
         prefetch(&member.rtcp);
         member.outbound.prefetch();
-    },
-    |engine, peer| {
-        let Some(member) = engine.peers.find(*peer) else { return };
+    }
+    for member in members(engine, peers) {
         if let Some(peer) = member.peer() {
             prefetch_start(&peer.srtp, size_of::<SrtpOutbound>());
         }
@@ -67,64 +107,60 @@ pub(super) const PEER_STAGES: [Stage<PeerId>; 4] = [
         for send in member.outbound.send.iter().take(SUBSCRIPTIONS) {
             prefetch(send);
         }
-    },
-    |engine, peer| {
-        let Some(member) = engine.peers.find(*peer) else { return };
+    }
+    for member in members(engine, peers) {
         if let Some(srtp) = member.peer().and_then(|peer| peer.srtp.as_ref()) {
             srtp.outbound.prefetch();
         }
-        let Some(queued) = member.outbound.pacer.peek() else { return };
+        let Some(queued) = member.outbound.pacer.peek() else { continue };
         engine.gate.prefetch(queued.edge);
         engine.witness.prefetch(queued.track);
         if let Some(track) = engine.tracks.find(queued.track)
             && let Some(encoding) = track.encodings.get(usize::from(queued.encoding))
         {
-            track.prefetch(queued.encoding);
+            prefetch(&track.id);
             prefetch(&encoding.ring);
         }
-    },
-];
+    }
+}
 
-/// What is needed to report to a peer: the timers name it, see [`super::report`].
-pub(super) const TIMER_STAGES: [Stage<PeerId>; 3] = [
-    |engine, peer| {
-        #[cfg(test)]
-        assert!(engine.broken_ahead != Some(*peer), "the test wants this to break");
-        engine.peers.prefetch(*peer);
-    },
-    |engine, peer| {
-        let Some(member) = engine.peers.find(*peer) else { return };
-        prefetch(&member.link);
-        prefetch(&member.rtcp);
-        prefetch(&member.armed);
-        prefetch(&member.outbound.report_at);
-        prefetch(&member.outbound.round_trip);
-        member.inbound.prefetch();
-    },
-    |engine, peer| {
-        let Some(member) = engine.peers.find(*peer) else { return };
-        member.inbound.arrivals.prefetch_report();
-        for &(_, track) in &member.inbound.tracks {
-            engine.tracks.prefetch_start(track, offset_of!(Track, encodings) + size_of::<Encoding>());
-        }
-    },
-];
-
-/// Call it before working on `items[at]`, for each `at` in turn: the last stage for that item, the one before for the next item,
-/// and so on.
-pub(super) fn advance<T>(engine: &mut Engine, stages: &[Stage<T>], items: &mut [T], at: usize) {
-    engine.look_ahead(|engine| {
-        if at == 0 {
-            // Nothing is on its way yet: stage after stage for the first few, so that they wait together.
-            for (done, stage) in stages.iter().enumerate() {
-                items.iter_mut().take(stages.len() - done - 1).for_each(|item| stage(engine, item));
+/// What is needed to report to peers: the timers name them, see [`super::report`].
+pub(super) const FOR_REPORTS: Lookahead<PeerId> = Lookahead {
+    together: PEERS,
+    stages: &[
+        find_peers,
+        |engine, peers| {
+            for member in members(engine, peers) {
+                prefetch(&member.link);
+                prefetch(&member.rtcp);
+                prefetch(&member.armed);
+                prefetch(&member.outbound.report_at);
+                prefetch(&member.outbound.round_trip);
+                member.inbound.prefetch();
             }
-        }
-        for (distance, stage) in stages.iter().rev().enumerate() {
-            let Some(item) = items.get_mut(at + distance) else { break };
-            stage(engine, item);
-        }
-    });
+        },
+        |engine, peers| {
+            for member in members(engine, peers) {
+                member.inbound.arrivals.prefetch_report();
+                for &(_, track) in &member.inbound.tracks {
+                    engine.tracks.prefetch_start(track, offset_of!(Track, encodings) + size_of::<Encoding>());
+                }
+            }
+        },
+    ],
+};
+
+fn find_peers(engine: &Engine, peers: &mut [PeerId]) {
+    for &mut peer in peers {
+        #[cfg(test)]
+        assert!(engine.broken_ahead != Some(peer), "the test wants this to break");
+        engine.peers.prefetch(peer);
+    }
+}
+
+#[inline]
+fn members<'a>(engine: &'a Engine, peers: &[PeerId]) -> impl Iterator<Item = &'a Member> {
+    peers.iter().filter_map(|&peer| engine.peers.find(peer))
 }
 
 fn find_sender(engine: &Engine, run: &mut Run) {

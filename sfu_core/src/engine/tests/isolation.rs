@@ -214,7 +214,7 @@ fn a_fault_while_fetching_ahead_ends_no_room_and_stops_nothing() {
 #[test]
 fn a_fault_in_the_flush_of_a_second_group_ends_one_room_only() {
     let mut rig = Rig::new();
-    let everyone: Vec<_> = (1..=2 * lookahead::PEER_STAGES.len() as u64 + 8)
+    let everyone: Vec<_> = (1..=16)
         .map(|n| {
             if n > 1 {
                 rig.new_room();
