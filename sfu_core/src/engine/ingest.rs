@@ -79,9 +79,9 @@ fn take_in(engine: &mut Engine, batch: &mut [Datagram<'_>], runs: &mut [Run], pr
                 progress.lengths[place] = open(engine, from, progress.kind, batch[place].bytes).unwrap_or(0) as u16;
             }
             for place in progress.to_read.by_ref() {
-                engine.serve(Served::Peer(from));
                 let len = usize::from(progress.lengths[place]);
                 if len > 0 {
+                    engine.serve(Served::Peer(from));
                     read(engine, from, progress.kind, &batch[place].bytes[..len], now);
                 }
             }
