@@ -243,6 +243,9 @@ impl Engine {
             apply::apply(engine, command, now)
         };
         let answer = self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed));
+        if self.tracks.is_empty() {
+            self.log.clear(); // what was said in a meeting is not kept until the next one
+        }
         self.hearing.hear(heard, &answer, (&mut self.witness, &mut self.data_witness));
         answer
     }

@@ -84,6 +84,12 @@ impl PayloadLog {
         self.segments.get(segment as usize)?.bytes.get(place..place + len)
     }
 
+    /// Forgets all of it: nobody is left of whom anything could be asked for.
+    pub fn clear(&mut self) {
+        self.gone += self.segments.len() as u64;
+        self.segments = VecDeque::new();
+    }
+
     /// Fetches where the next `len` bytes will be written.
     #[inline]
     pub fn prefetch(&self, len: usize) {

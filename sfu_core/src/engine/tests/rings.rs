@@ -112,3 +112,12 @@ fn what_comes_too_late_to_be_kept_is_not_asked_for_again() {
     rig.advance(Duration::from_secs(1));
     assert_eq!(asked(&mut rig, alice), []);
 }
+
+#[test]
+fn nothing_that_was_sent_is_kept_once_the_last_meeting_has_ended() {
+    let (mut rig, alice, _, _) = camera_call();
+    rig.ingest_video(alice, 0, true, 1_100);
+    assert!(rig.engine.log.footprint() > 0);
+    rig.command(Command::RemoveRoom { room: rig.room });
+    assert_eq!(rig.engine.log.footprint(), 0);
+}

@@ -71,6 +71,16 @@ fn the_log_has_an_end_whatever_comes_and_whatever_anyone_wishes() {
 }
 
 #[test]
+fn what_was_cleared_is_not_found_even_where_something_else_lies_now() {
+    let mut log = PayloadLog::default();
+    let before = log.append(&[], &[1; 10], start());
+    log.clear();
+    assert_eq!((log.footprint(), log.get(before, 10)), (0, None));
+    let after = log.append(&[], &[2; 10], start());
+    assert_eq!((log.get(before, 10), log.get(after, 10)), (None, Some(&[2; 10][..])));
+}
+
+#[test]
 fn a_position_made_up_finds_nothing() {
     let mut log = PayloadLog::default();
     let at = log.append(&[], &[1; 10], start());
