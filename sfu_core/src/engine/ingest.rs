@@ -18,6 +18,8 @@ use crate::rtp::header;
 
 /// Datagrams that are cut into runs together: as many as one `recvmmsg` brings.
 pub(super) const MAX_TOGETHER: usize = 64;
+/// Fewer datagrams are taken in as they are: they have nothing to wait for together. Tests look ahead always.
+const MIN_TO_LOOK_AHEAD: usize = if cfg!(test) { 1 } else { 4 };
 /// Datagrams of one run: their lines fit the first-level cache beside the work.
 const MAX_RUN: usize = 8;
 
@@ -90,7 +92,9 @@ fn take_in(engine: &mut Engine, batch: &mut [Datagram<'_>], runs: &mut [Run], pr
         if place == runs.len() {
             return;
         }
-        FOR_RUNS.advance(engine, runs, place);
+        if batch.len() >= MIN_TO_LOOK_AHEAD {
+            FOR_RUNS.advance(engine, runs, place);
+        }
         progress.runs += 1;
         progress.from = begin(engine, batch, &runs[place], progress.version, now);
         progress.kind = runs[place].kind;

@@ -95,6 +95,22 @@ impl SendTrack {
         self.mid != media.mid || self.ssrc != media.ssrc || other_rtx
     }
 
+    /// A packet with so many bytes of payload left.
+    #[inline]
+    pub(crate) fn on_left(&mut self, queued: &Queued, payload_len: usize) {
+        if queued.retransmission {
+            self.next_rtx_index += 1;
+            self.retransmitted += 1;
+            self.retransmitted_bytes += payload_len as u64;
+        } else {
+            self.packets += 1;
+            self.bytes += payload_len as u64;
+            self.next_index = self.next_index.max(queued.index + 1);
+            self.last_timestamp = queued.timestamp;
+            self.last_video = (self.kind == MediaKind::Video).then_some(*queued);
+        }
+    }
+
     /// Whether the subscriber takes such a packet in this section, after a negotiation.
     fn takes(&self, queued: &Queued) -> bool {
         self.payload_types.iter().any(|payload| {

@@ -300,19 +300,9 @@ pub(super) fn leave(
     if outbound.counts_sent {
         outbound.controller.on_sent(DataSize::bytes(len as u64), now.instant);
     }
-    if queued.retransmission {
-        send.next_rtx_index += 1;
-        send.retransmitted += 1;
-        send.retransmitted_bytes += stored.payload.len() as u64;
-        exit.stats.rtx_packets_out += 1;
-    } else {
-        send.packets += 1;
-        send.bytes += stored.payload.len() as u64;
-        send.next_index = send.next_index.max(queued.index + 1);
-        send.last_timestamp = queued.timestamp;
-        exit.clock_untold |= send.clock_untold;
-        send.last_video = (send.kind == MediaKind::Video).then_some(*queued);
-    }
+    send.on_left(queued, stored.payload.len());
+    exit.clock_untold |= send.clock_untold && !queued.retransmission;
+    exit.stats.rtx_packets_out += u64::from(queued.retransmission);
     exit.stats.rtp_packets_out += 1;
     exit.stats.rtp_bytes_out += len as u64;
 }

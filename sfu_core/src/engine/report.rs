@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use crate::forward::router::Track;
+use crate::forward::router::{Encoding, Track};
 use crate::ids::{Cname, PeerId, Ssrc, TrackId};
 use crate::rtcp::fir::Fir;
 use crate::rtcp::pli::Pli;
@@ -14,6 +14,7 @@ use crate::rtcp::twcc::FeedbackBuilder;
 use crate::rtcp::{nack, sdes};
 use crate::session::CongestionFeedback;
 use crate::slots::Slots;
+use crate::stats::EngineStats;
 
 use super::Engine;
 use super::feedback::KEPT_ROUND_TRIPS;
@@ -62,9 +63,8 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
                 if !lost.is_empty() {
                     // The answer must find its place, and those to the next requests.
                     engine.log.keep_for(encoding.recovery.longest_wait(now) + round_trip * KEPT_ROUND_TRIPS);
-                }
-                if !lost.is_empty() && member.rtcp.push(|out| nack::write(sender, ssrc, &lost, out)) {
-                    engine.stats.nacked_packets_out += lost.len() as u64;
+                    let asked = member.rtcp.push(|out| nack::write(sender, ssrc, &lost, out));
+                    engine.stats.nacked_packets_out += if asked { lost.len() as u64 } else { 0 };
                 }
                 soonest(encoding.recovery.poll_timeout());
             }
@@ -84,21 +84,10 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
                 }
             }
             soonest(encoding.keyframes.poll_timeout());
-            if reports_due && let Some(report) = encoding.reception.report() {
-                let quality = &mut engine.stats.quality;
-                quality.loss_in.observe(f64::from(report.fraction_lost) / 256.0);
-                quality.jitter_s.observe(f64::from(report.jitter) / f64::from(track.clocks.clock_rate_hz.max(1)));
-                engine.stats.lost_packets_in += report.lost_lately;
-                let (last_sr, delay_since_last_sr) = encoding.last_sender_report(now);
-                let _ = blocks.try_push(ReportBlock {
-                    ssrc,
-                    fraction_lost: report.fraction_lost,
-                    cumulative_lost: report.cumulative_lost,
-                    highest_sequence: report.highest_sequence,
-                    jitter: report.jitter,
-                    last_sr,
-                    delay_since_last_sr,
-                });
+            if reports_due
+                && let Some(block) = reception(encoding, ssrc, track.clocks.clock_rate_hz, &mut engine.stats, now)
+            {
+                let _ = blocks.try_push(block);
             }
         }
     }
@@ -115,6 +104,30 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
         member.inbound.report_at = next;
         engine.pending.note(member);
     }
+}
+
+/// What arrived of one encoding since the last report, which the statistics hear too.
+fn reception(
+    encoding: &mut Encoding,
+    ssrc: Ssrc,
+    clock_rate_hz: u32,
+    stats: &mut EngineStats,
+    now: Instant,
+) -> Option<ReportBlock> {
+    let report = encoding.reception.report()?;
+    stats.quality.loss_in.observe(f64::from(report.fraction_lost) / 256.0);
+    stats.quality.jitter_s.observe(f64::from(report.jitter) / f64::from(clock_rate_hz.max(1)));
+    stats.lost_packets_in += report.lost_lately;
+    let (last_sr, delay_since_last_sr) = encoding.last_sender_report(now);
+    Some(ReportBlock {
+        ssrc,
+        fraction_lost: report.fraction_lost,
+        cumulative_lost: report.cumulative_lost,
+        highest_sequence: report.highest_sequence,
+        jitter: report.jitter,
+        last_sr,
+        delay_since_last_sr,
+    })
 }
 
 /// What arrived since the last feedback, by transport-wide number.

@@ -19,7 +19,7 @@ const USE_CANDIDATE: u16 = 0x0025;
 const ICE_CONTROLLING: u16 = 0x802a;
 
 pub(super) fn all() -> Vec<Seed> {
-    [datagrams(), sealed(), channels(), transports(), rooms()].concat()
+    [datagrams(), sealed(), channels(), transports(), rooms(), encrypted_rooms()].concat()
 }
 
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -169,8 +169,20 @@ fn transports() -> Vec<Seed> {
     )
 }
 
+/// One step of the engine's target with bytes of its own.
+fn step(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    [vec![kind], chunk(bytes)].concat()
+}
+
+fn wait(steps: u8) -> Vec<u8> {
+    vec![6, steps]
+}
+
+fn signalling(kind: u8, choice: u8) -> Vec<u8> {
+    vec![7 | kind << 3, choice]
+}
+
 fn rooms() -> Vec<Seed> {
-    let step = |kind: u8, bytes: &[u8]| [vec![kind], chunk(bytes)].concat();
     let sound = |number| {
         let extensions: [(u8, &[u8]); 3] = [(1, MIDS[0].as_bytes()), (4, &[0x85]), (5, &[0, number as u8])];
         step(0, &rtp::packet(OPUS, number, 0x71, &extensions, &[0xfc; 40]))
@@ -183,8 +195,6 @@ fn rooms() -> Vec<Seed> {
     let keyframe = [0x90, 0xe0, 0x92, 0x34, 7, 0x20, 0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01];
     let delta = [0x90, 0xe0, 0x92, 0x35, 8, 0x60, 0x11, 0, 0];
     let feedback = |packet: &[u8]| step(2, packet);
-    let wait = |steps: u8| vec![6, steps];
-    let signalling = |kind: u8, choice: u8| vec![7 | kind << 3, choice];
     let simulcast = [
         pictures(VP8, 1, 0, &keyframe),
         pictures(VP8, 1, 1, &keyframe),
@@ -194,15 +204,6 @@ fn rooms() -> Vec<Seed> {
         wait(30),
     ]
     .concat();
-    // A frame that nobody can read, behind a VP8 descriptor, and what its sender tells of it.
-    let encrypted = |number, descriptor: &[u8]| {
-        let kind = ExtensionKind::DependencyDescriptor as u8 + 1;
-        let extensions: [(u8, &[u8]); 3] = [(1, MIDS[1].as_bytes()), (2, RIDS[0].as_bytes()), (kind, descriptor)];
-        let extensions = &extensions[..if descriptor.is_empty() { 2 } else { 3 }];
-        step(0, &rtp::packet(VP8, number, 0x80, extensions, &[0x90, 0x80, 0x80, number as u8, 1, 0xa5, 0xa5]))
-    };
-    let (key, delta_of) = ([0x80, 0, 1, 0x80, 1, 2, 3], [0xc0, 0, 2]);
-    let described = [encrypted(1, &delta_of), encrypted(2, &key), encrypted(3, &delta_of), encrypted(4, &delta_of)];
     let wrong_numbers = feedback(&rtcp::lost(RECEIVED[0].0, &[1, 2, 3]));
     let honest = [vec![5; 6], wait(20)].concat();
     owned(
@@ -235,6 +236,35 @@ fn rooms() -> Vec<Seed> {
                 "limited",
                 [&simulcast[..], &signalling(3, 0b0001), &simulcast, &signalling(3, 0xff), &simulcast].concat(),
             ),
+            ("wired_anew", [&simulcast[..], &signalling(6, 1), &signalling(7, 1), &simulcast].concat()),
+            (
+                "other_codecs",
+                [
+                    pictures(H264, 1, 0, &[0x67, 0x42, 0xe0, 0x1f]),
+                    pictures(AV1, 2, 0, &[0x08, 0x0a, 1]),
+                    pictures(VP8 + 1, 3, 0, &[0, 1, 0x10, 0]),
+                    step(0, &rtp::packet(RED, 5, 0x71, &[(1, MIDS[0].as_bytes())], &[0xef, 0x0f, 0, 1, OPUS, 1, 2])),
+                    wait(60),
+                ]
+                .concat(),
+            ),
+        ],
+    )
+}
+
+fn encrypted_rooms() -> Vec<Seed> {
+    // A frame that nobody can read, behind a VP8 descriptor, and what its sender tells of it.
+    let encrypted = |number, descriptor: &[u8]| {
+        let kind = ExtensionKind::DependencyDescriptor as u8 + 1;
+        let extensions: [(u8, &[u8]); 3] = [(1, MIDS[1].as_bytes()), (2, RIDS[0].as_bytes()), (kind, descriptor)];
+        let extensions = &extensions[..if descriptor.is_empty() { 2 } else { 3 }];
+        step(0, &rtp::packet(VP8, number, 0x80, extensions, &[0x90, 0x80, 0x80, number as u8, 1, 0xa5, 0xa5]))
+    };
+    let (key, delta_of) = ([0x80, 0, 1, 0x80, 1, 2, 3], [0xc0, 0, 2]);
+    let described = [encrypted(1, &delta_of), encrypted(2, &key), encrypted(3, &delta_of), encrypted(4, &delta_of)];
+    owned(
+        "engine",
+        [
             (
                 "encrypted",
                 [
@@ -251,18 +281,6 @@ fn rooms() -> Vec<Seed> {
                 "encrypted_and_hidden",
                 [&signalling(7, 0x81)[..], &encrypted(1, &[]), &[6, 255].repeat(3), &encrypted(2, &[]), &wait(60)]
                     .concat(),
-            ),
-            ("wired_anew", [&simulcast[..], &signalling(6, 1), &signalling(7, 1), &simulcast].concat()),
-            (
-                "other_codecs",
-                [
-                    pictures(H264, 1, 0, &[0x67, 0x42, 0xe0, 0x1f]),
-                    pictures(AV1, 2, 0, &[0x08, 0x0a, 1]),
-                    pictures(VP8 + 1, 3, 0, &[0, 1, 0x10, 0]),
-                    step(0, &rtp::packet(RED, 5, 0x71, &[(1, MIDS[0].as_bytes())], &[0xef, 0x0f, 0, 1, OPUS, 1, 2])),
-                    wait(60),
-                ]
-                .concat(),
             ),
         ],
     )
