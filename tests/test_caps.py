@@ -30,7 +30,6 @@ KEEPS_NOTHING = {
     "engine/intake.rs": {"MAX_PASSED_ON"},
     "engine/outbound.rs": {"MAX_MID_PACKETS"},
     "engine/rtcp_queue.rs": {"MAX_COMPOUND"},
-    "forward/payload_log.rs": {"MAX_KEEP"},
     "forward/recovery.rs": {"MAX_JUMP", "MAX_REQUEST"},
     "forward/resend.rs": {"MAX_STORED_BYTES"},
     "forward/rewriter.rs": {"MAX_GAP"},
