@@ -43,7 +43,6 @@ use std::time::Instant;
 
 use crate::bwe::history::{Acknowledged, MAX_ACKNOWLEDGED};
 use crate::demux::{Demux, UfragKey};
-use crate::forward::payload_log::PayloadLog;
 use crate::forward::router::Track;
 use crate::gate::Gate;
 use crate::gate::data_witness::DataWitness;
@@ -121,7 +120,6 @@ pub struct Engine {
     rooms: Slots<RoomId, Room>,
     peers: Slots<PeerId, Member>,
     tracks: Slots<TrackId, Track>,
-    log: PayloadLog,
     /// How many of the peers are bots.
     bots: usize,
     gate: Gate,
@@ -186,7 +184,6 @@ impl Engine {
             rooms: Slots::with_cap(MAX_ROOMS),
             peers: Slots::with_cap(MAX_PEERS),
             tracks: Slots::with_cap(MAX_TRACKS),
-            log: PayloadLog::default(),
             bots: 0,
             gate: Gate::default(),
             witness: Witness::default(),
@@ -243,9 +240,6 @@ impl Engine {
             apply::apply(engine, command, now)
         };
         let answer = self.guarded(carry_out).unwrap_or(Err(Refusal::RoomFailed));
-        if self.tracks.is_empty() {
-            self.log.clear(); // what was said in a meeting is not kept until the next one
-        }
         self.hearing.hear(heard, &answer, (&mut self.witness, &mut self.data_witness));
         answer
     }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use crate::session::{Codec, MediaKind};
 
 pub mod keyframe;
-pub mod payload_log;
 pub mod rewriter;
 pub mod selector;
 pub mod speaker;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
-use crate::forward::payload_log::MAX_KEEP;
 use crate::forward::redundancy::Blocks;
+use crate::forward::resend::MAX_KEEP;
 use crate::forward::router::PayloadRoute;
 use crate::gate::Flow;
 use crate::ids::{PeerId, Ssrc};
@@ -169,8 +169,10 @@ fn on_report_blocks(engine: &mut Engine, from: PeerId, blocks: &[ReportBlock], l
         }
         member.outbound.on_report_block(section, block, &mut engine.stats, now);
         let asks_for = member.round_trip().map(|round_trip| round_trip * KEPT_ROUND_TRIPS);
-        if let Some(span) = (block.fraction_lost > LOSES_MUCH).then_some(MAX_KEEP).or(asks_for) {
-            engine.log.keep_for(span);
+        let span = (block.fraction_lost > LOSES_MUCH).then_some(MAX_KEEP).or(asks_for);
+        let track = member.outbound.send.get(usize::from(section)).and_then(|send| send.track);
+        if let (Some(span), Some(track)) = (span, track.and_then(|track| engine.tracks.find_mut(track))) {
+            track.keep_for(span);
         }
     }
 }
@@ -202,11 +204,11 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let edge = subscription.edge?;
     let source = subscription.rewriter.map_back(sequence)?;
     let (routes, since) = (subscription.routes.clone(), subscription.since);
-    let ring = &track.encodings.get(usize::from(source.encoding))?.ring;
-    if source.sent && ring.find(source.sequence, &engine.log).is_none() {
-        engine.log.keep_for(MAX_KEEP); // too late for this one; the next is kept until then
+    let ring = &mut track.encodings.get_mut(usize::from(source.encoding))?.ring;
+    if source.sent && ring.find(source.sequence).is_none() {
+        ring.keep_for(MAX_KEEP); // too late for this one; the next is kept until then
     }
-    let stored = ring.find(source.sequence, &engine.log)?;
+    let stored = ring.find(source.sequence)?;
     let PayloadRoute::As { rtx: Some(payload_type), .. } = *routes.get(usize::from(stored.origin.payload_index))?
     else {
         return None;

@@ -47,7 +47,6 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) 
     let transport_work = member.transport_work;
     let mut exit = Exit {
         tracks: &engine.tracks,
-        log: &engine.log,
         gate: &engine.gate,
         witness: &mut engine.witness,
         stats: &mut engine.stats,

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use crate::forward::payload_log::PayloadLog;
 use crate::forward::resend::Origin;
 use crate::forward::router::Track;
 use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
@@ -88,8 +87,8 @@ pub(super) fn store(
     source: Source,
     packet: &Packet<'_>,
     extensions: &Extensions<'_>,
-    log: &mut PayloadLog,
-    (at, now): (Nanos, Instant),
+    at: Nanos,
+    now: Instant,
 ) -> Option<Incoming> {
     let (payload_index, codec, rtx) = track.payload_index(packet.header.payload_type)?;
     let (sequence_number, payload) = match (rtx, packet.payload) {
@@ -136,9 +135,11 @@ pub(super) fn store(
         encoding.keyframes.satisfy();
     }
     let passed_on = passed_on(extensions);
-    let bytes = (&passed_on[..], payload);
-    let kept = encoding.ring.insert(sequence, origin, bytes, log, now);
-    kept.then_some(Incoming { facts, payload_index, oldest_block })
+    encoding.ring.insert(sequence, origin, &passed_on, payload, now).then_some(Incoming {
+        facts,
+        payload_index,
+        oldest_block,
+    })
 }
 
 fn facts_of(packet: &Packet<'_>, codec: Codec, sequence: u64, payload: &[u8], now: Instant) -> PacketFacts {

@@ -246,8 +246,7 @@ fn fetch_subscriptions(engine: &Engine, track: &Track, encoding: &Encoding, run:
         subscription.prefetch();
     }
     if let Some((_, sequence_number)) = run.rtp {
-        encoding.ring.prefetch(sequence_number, run.datagrams.len());
-        engine.log.prefetch(run.bytes);
+        encoding.ring.prefetch(sequence_number, run.datagrams.len(), run.bytes);
     }
 }
 

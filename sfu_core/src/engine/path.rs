@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use crate::bwe::pacer::PaceKind;
-use crate::forward::payload_log::{MAX_KEEP, PayloadLog};
 use crate::forward::redundancy::Blocks;
+use crate::forward::resend::MAX_KEEP;
 use crate::forward::rewriter::{Rewritten, SwitchClocks};
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
@@ -59,7 +59,7 @@ pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Insta
     let Some((track, source)) = intake::find_track(publisher, &mut engine.tracks, &packet, &extensions) else {
         return engine.stats.drops.not_published += 1;
     };
-    let Some(incoming) = intake::store(track, source, &packet, &extensions, &mut engine.log, (at, now)) else {
+    let Some(incoming) = intake::store(track, source, &packet, &extensions, at, now) else {
         return; // a repeat, or a probe
     };
     intake::arm_feedback(publisher, track, source.encoding, &mut engine.timers, now);
@@ -77,7 +77,7 @@ pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Insta
     let heard = extensions.audio_level.is_none_or(|level| engine.on_audio_level(room, source.track, level, now));
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     if heard {
-        let backlogged = fan_out(
+        fan_out(
             track,
             source.encoding,
             &incoming,
@@ -86,9 +86,6 @@ pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Insta
             &mut engine.stats,
             (now, at),
         );
-        if backlogged {
-            engine.log.keep_for(MAX_KEEP);
-        }
     } else {
         track.withhold(&incoming.facts, now);
     }
@@ -101,8 +98,7 @@ pub(super) fn pace_kind(kind: MediaKind) -> PaceKind {
     }
 }
 
-/// A note into the queue of everyone who wants this packet. Says whether such a queue is so long that what the notes are about
-/// must be kept longer.
+/// A note into the queue of everyone who wants this packet.
 fn fan_out(
     track: &mut Track,
     encoding: u8,
@@ -111,7 +107,7 @@ fn fan_out(
     pending: &mut Pending,
     stats: &mut EngineStats,
     (now, at): (Instant, Nanos),
-) -> bool {
+) {
     let kind = pace_kind(track.kind);
     let (id, clocks, mut backlogged) = (track.id, &track.clocks, false);
     for subscription in &mut track.subscriptions {
@@ -128,10 +124,15 @@ fn fan_out(
         if !pacer.push(make, kind, incoming.facts.payload_len.saturating_add(HEADERS), at) {
             stats.drops.send_queue_full += 1;
         }
-        backlogged |= pacer.is_long();
+        if pacer.is_long() {
+            backlogged = true;
+        }
         pending.note(subscriber);
     }
-    backlogged
+    if backlogged && let Some(encoding) = track.encodings.get_mut(usize::from(encoding)) {
+        // What waits for its turn lies in the ring.
+        encoding.ring.keep_for(MAX_KEEP);
+    }
 }
 
 /// What a packet is to one subscription.
@@ -220,7 +221,6 @@ impl Moment {
 /// What [`leave`] needs of the engine besides the member whose turn it is.
 pub(super) struct Exit<'a> {
     pub(super) tracks: &'a Slots<TrackId, Track>,
-    pub(super) log: &'a PayloadLog,
     pub(super) gate: &'a Gate,
     pub(super) witness: &'a mut crate::gate::witness::Witness,
     pub(super) stats: &'a mut EngineStats,
@@ -245,10 +245,8 @@ pub(super) fn leave(
     else {
         return exit.stats.drops.revoked += 1;
     };
-    let Some(stored) = track
-        .encodings
-        .get(usize::from(queued.encoding))
-        .and_then(|encoding| encoding.ring.find(queued.source, exit.log))
+    let Some(stored) =
+        track.encodings.get(usize::from(queued.encoding)).and_then(|encoding| encoding.ring.find(queued.source))
     else {
         return exit.stats.drops.too_late += 1;
     };

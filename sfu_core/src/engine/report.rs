@@ -62,7 +62,7 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
                 let lost = encoding.recovery.poll_request(round_trip, now);
                 if !lost.is_empty() {
                     // The answer must find its place, and those to the next requests.
-                    engine.log.keep_for(encoding.recovery.longest_wait(now) + round_trip * KEPT_ROUND_TRIPS);
+                    encoding.ring.keep_for(encoding.recovery.longest_wait(now) + round_trip * KEPT_ROUND_TRIPS);
                     let asked = member.rtcp.push(|out| nack::write(sender, ssrc, &lost, out));
                     engine.stats.nacked_packets_out += if asked { lost.len() as u64 } else { 0 };
                 }

@@ -232,6 +232,13 @@ impl Track {
         prefetch(&self.clocks);
     }
 
+    /// Somebody who receives it may ask for packets that are `span` old.
+    pub fn keep_for(&mut self, span: Duration) {
+        for encoding in &mut self.encodings {
+            encoding.ring.keep_for(span);
+        }
+    }
+
     /// A track of what `publisher` sends in `media`.
     pub fn new(id: TrackId, room: RoomId, publisher: PeerId, participant: ParticipantId, media: &ReceiveMedia) -> Self {
         let mut encodings = ArrayVec::new();

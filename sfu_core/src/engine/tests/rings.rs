@@ -1,4 +1,4 @@
-//! How long packets are kept: as long as somebody may need them who receives them, or asked their publisher for them.
+//! How long a ring keeps packets: as long as somebody may need them who receives them, or asked its publisher for them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,34 +10,36 @@ use crate::rtcp::rr::ReceiverReport;
 use crate::rtcp::sr::{ReportBlock, ReportBlocks};
 use crate::units::Bitrate;
 
-/// Alice's camera to Bob, and for how long packets are kept.
+/// Alice's camera to Bob, and the bytes that its ring occupies.
 struct Watched {
     rig: Rig,
     alice: PeerId,
     bob: PeerId,
+    track: TrackId,
     sent: u16,
 }
 
 impl Watched {
     fn new() -> Self {
-        let (rig, alice, bob, _) = camera_call();
-        Self { rig, alice, bob, sent: 0 }
+        let (rig, alice, bob, track) = camera_call();
+        Self { rig, alice, bob, track, sent: 0 }
     }
 
     /// Three seconds of 1.3 Mbit/s, at this pace to Bob.
-    fn watch(&mut self, pace: Bitrate) -> Duration {
+    fn watch(&mut self, pace: Bitrate) -> usize {
         for _ in 0..430 {
             self.rig.ingest_video(self.alice, self.sent, self.sent == 0, 1_100);
             self.sent += 1;
             self.rig.engine.peers.find_mut(self.bob).expect("bob is there").outbound.pacer.set_rate(pace);
             self.rig.advance(Duration::from_millis(7));
         }
-        self.rig.engine.log.keeps()
+        let track = self.rig.engine.tracks.find(self.track).expect("it lasts");
+        track.encodings[0].ring.footprint()
     }
 }
 
 #[test]
-fn packets_are_kept_longer_when_they_wait_in_a_long_queue_and_not_before() {
+fn a_ring_grows_when_what_it_holds_waits_in_a_long_queue_and_not_before() {
     let mut call = Watched::new();
     let first = call.watch(Bitrate::kbps(20_000));
     assert_eq!(call.watch(Bitrate::kbps(20_000)), first, "nobody needs more");
@@ -45,16 +47,16 @@ fn packets_are_kept_longer_when_they_wait_in_a_long_queue_and_not_before() {
 }
 
 #[test]
-fn packets_are_kept_longer_when_a_subscriber_reports_from_far_away() {
+fn a_ring_grows_when_a_subscriber_reports_from_far_away() {
     let mut call = Watched::new();
     let first = call.watch(Bitrate::kbps(20_000));
     call.rig.engine.peers.find_mut(call.bob).expect("bob is there").outbound.round_trip =
         Some(Duration::from_millis(250));
     let mut report = ReceiverReport { sender: Ssrc(1), reports: ReportBlocks::new() };
     call.rig.rtcp(call.bob, |out| report.write(out));
-    report.reports.push(about(Ssrc(0x9999)));
+    report.reports.push(about(Ssrc(0x2000)));
     call.rig.rtcp(call.bob, |out| report.write(out));
-    assert_eq!(call.watch(Bitrate::kbps(20_000)), first, "it says nothing of what we send");
+    assert_eq!(call.watch(Bitrate::kbps(20_000)), first, "of the picture it says nothing");
     report.reports.push(about(Ssrc(0x2002)));
     call.rig.rtcp(call.bob, |out| report.write(out));
     assert!(call.watch(Bitrate::kbps(20_000)) > first);
@@ -111,13 +113,4 @@ fn what_comes_too_late_to_be_kept_is_not_asked_for_again() {
     rig.ingest_video(alice, 2, false, 1_100);
     rig.advance(Duration::from_secs(1));
     assert_eq!(asked(&mut rig, alice), []);
-}
-
-#[test]
-fn nothing_that_was_sent_is_kept_once_the_last_meeting_has_ended() {
-    let (mut rig, alice, _, _) = camera_call();
-    rig.ingest_video(alice, 0, true, 1_100);
-    assert!(rig.engine.log.footprint() > 0);
-    rig.command(Command::RemoveRoom { room: rig.room }).expect("it is there");
-    assert_eq!(rig.engine.log.footprint(), 0);
 }
