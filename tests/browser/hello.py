@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ _SUPPORTED_VERSIONS, _KEY_SHARE = 43, 51
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(ABC):
     """What a hello says, and how many datagrams it took."""
 
     datagrams: int
@@ -47,8 +48,8 @@ class Hello:
             at += 3
         return {int.from_bytes(kind): value for kind, value in _pairs(self.body[at + 2 :])}
 
-    def _is_of_client(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_of_client(self) -> bool: ...
 
 
 class ClientHello(Hello):

@@ -73,5 +73,5 @@ def _wait_until_ready(running: Server, process: subprocess.Popen[bytes]) -> None
             if httpx.get(f"{running.base_url}/ready").status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.05)
+            time.sleep(0.05)  # it listens as soon as it can, and tells nobody but who asks
     raise AssertionError(f"the server did not start: {running.log.read_text()}")

@@ -392,3 +392,16 @@ fn a_downlink_is_filled_up_until_the_higher_encoding_fits_and_only_with_what_may
     assert_eq!(rig.flush().len(), 0);
     assert_eq!(rig.stats().unauthorized_forwards, 0);
 }
+
+/// A report block that says all of it came.
+fn about(ssrc: crate::ids::Ssrc) -> crate::rtcp::sr::ReportBlock {
+    crate::rtcp::sr::ReportBlock {
+        ssrc,
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest_sequence: 1,
+        jitter: 0,
+        last_sr: 0,
+        delay_since_last_sr: 0,
+    }
+}

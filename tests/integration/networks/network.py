@@ -242,7 +242,7 @@ def _end_all(host: Host) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
         while _processes(host) and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.05)  # they are not our children: there is nothing to wait for but their absence
 
 
 def _processes(host: Host) -> Sequence[int]:

@@ -1,17 +1,15 @@
-"""Rooms, participants and rights, against a stand-in for the engine."""
+"""Rooms, participants and tracks, against a stand-in for the engine."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import random
 from datetime import timedelta
 
 import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer, settle
 
-from pysfu import Sfu, _bridge, errors, events, messages
+from pysfu import Sfu, errors, events, messages
 
 pytestmark = pytest.mark.asyncio
 
@@ -118,32 +116,6 @@ async def test_what_a_participant_offers_becomes_tracks_that_nobody_receives(cor
             ("video", "camera"),
         ]
         assert cores[0].edges == set()
-
-
-async def test_played_tracks_flow_only_once_allowed_and_not_after_revoke(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        audio, video = (await alice.answer(SENDS_BOTH)).tracks
-        transport = await bob.answer(TAKES_BOTH, publish=False, play=[audio, video])
-        assert dict(transport.playing) == {"0": audio, "1": video}
-        assert cores[0].edges == set()
-        await bob.allow(audio)
-        assert cores[0].edges == {(0, audio.number, transport.number)}
-        await bob.revoke(audio)
-        assert cores[0].edges == set()
-
-
-async def test_rights_hold_for_transports_that_come_later(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        audio, video = (await alice.answer(SENDS_BOTH)).tracks
-        await bob.allow(audio)
-        await bob.allow(video)
-        await bob.revoke(video)
-        transport = await bob.answer(TAKES_BOTH, publish=False, play=[audio])
-        assert cores[0].edges == {(0, audio.number, transport.number)}
 
 
 async def test_an_offer_of_ours_is_accepted(cores: list[FakeCore]) -> None:
@@ -276,157 +248,6 @@ async def test_a_room_that_failed_gives_its_place_back(cores: list[FakeCore]) ->
         await room.close()
 
 
-async def test_a_busy_engine_refuses_but_undoing_is_tried_again(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        cores[0].held = True
-        creating = asyncio.create_task(sfu.create_room())
-        await settle()
-        creating.cancel()
-        cores[0].busy = True
-        cores[0].release()
-        await settle()
-        assert len(cores[0].rooms) == 1
-        with pytest.raises(errors.UnavailableError):
-            await sfu.create_room()
-        cores[0].busy = False
-        await sfu.stats()
-        await settle()
-        assert cores[0].rooms == set()
-
-
-async def test_a_right_is_taken_away_even_when_whoever_asked_is_cancelled_at_once(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        audio, video = (await alice.answer(SENDS_BOTH)).tracks
-        await bob.answer(TAKES_BOTH, publish=False, play=[audio, video])
-        await bob.allow(audio)
-        await bob.allow(video)
-        cores[0].busy = True
-        revoking = asyncio.create_task(bob.revoke(audio))
-        await asyncio.sleep(0)
-        revoking.cancel()
-        cores[0].busy = False
-        await bob.revoke(video)
-        assert cores[0].edges == set()
-
-
-@pytest.mark.parametrize("seed", range(40))
-async def test_cancelling_at_any_moment_leaves_what_python_knows_and_nothing_else(
-    cores: list[FakeCore], seed: int
-) -> None:
-    chance = random.Random(seed)
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice = await room.add_participant()
-        tracks = (await alice.answer(SENDS_BOTH)).tracks
-
-        async def life() -> None:
-            bob = await room.add_participant()
-            transport = await bob.answer(TAKES_BOTH, publish=False, play=tracks)
-            await bob.answer(TAKES_BOTH, publish=False, play=tracks)
-            for track in tracks:
-                await bob.allow(track)
-            await bob.allow_data(alice)
-            await asyncio.gather(bob.revoke(tracks[0]), bob.allow(tracks[1]))
-            await bob.revoke_data(alice)
-            await transport.close()
-            await bob.answer(SENDS_BOTH)
-            await bob.answer(TAKES_BOTH, publish=False, play=tracks)
-            await sfu.create_room()
-
-        lives = [asyncio.create_task(life()) for _ in range(8)]
-        for task in lives:
-            for _ in range(chance.randrange(12)):
-                await asyncio.sleep(0)
-            task.cancel()
-        await asyncio.gather(*lives, return_exceptions=True)
-        await settle()
-        core = cores[0]
-        assert {(room.worker, room.number) for room in sfu.rooms} == core.rooms
-        known = {(0, transport.number) for participant in room.participants for transport in participant.transports}
-        assert known == {key for key in core.peers if key[0] == 0}
-        assert {(0, number) for number in room.tracks} == {key for key in core.tracks if key[0] == 0}
-        allowed = {
-            (0, track.number, transport.number)
-            for participant in room.participants
-            for transport in participant.transports
-            for track in participant.allowed
-        }
-        assert core.edges == allowed
-        said = {
-            (0, theirs.number, ours.number)
-            for participant in room.participants
-            for ours in participant.transports
-            for publisher in participant.data_publishers
-            for theirs in publisher.transports
-        }
-        assert core.data_edges == said
-
-
-@pytest.mark.parametrize("turns", range(1, 5))
-async def test_after_revoke_returns_no_transport_has_the_edge_that_was_being_granted(
-    cores: list[FakeCore], turns: int
-) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        track = (await alice.answer(SENDS_BOTH)).tracks[0]
-        for _ in range(2):
-            await alice.answer(SENDS_BOTH)
-            await bob.answer(TAKES_BOTH, publish=False, play=[track])
-        granting = [asyncio.create_task(bob.allow(track)), asyncio.create_task(bob.allow_data(alice))]
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await bob.revoke(track)
-        await bob.revoke_data(alice)
-        assert (cores[0].edges, cores[0].data_edges) == (set(), set())
-        await asyncio.gather(*granting)
-        await settle()
-        assert (cores[0].edges, cores[0].data_edges) == (set(), set())
-        assert (bob.allowed, bob.data_publishers) == (frozenset(), frozenset())
-
-
-async def test_who_gives_up_granting_does_not_take_back_what_another_granted(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        track = (await alice.answer(SENDS_BOTH)).tracks[0]
-        transport = await bob.answer(TAKES_BOTH, publish=False, play=[track])
-        first = asyncio.create_task(bob.allow(track))
-        await asyncio.sleep(0)
-        second = asyncio.create_task(bob.allow(track))
-        await asyncio.sleep(0)
-        first.cancel()
-        await second
-        await settle()
-        assert cores[0].edges == {(0, track.number, transport.number)}
-        assert bob.allowed == {track}
-
-
-async def test_a_track_that_ended_is_no_right_and_nobody_fails_over_it(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        track = (await alice.answer(SENDS_BOTH)).tracks[0]
-        await bob.allow(track)
-        await bob.allow_data(alice)
-        await alice.remove()
-        assert (bob.allowed, bob.data_publishers) == (frozenset(), frozenset())
-        await bob.answer(TAKES_BOTH, publish=False)
-
-
-async def test_a_track_that_has_ended_is_kept_as_no_right(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        (track, _) = (await alice.answer(SENDS_BOTH)).tracks
-        await bob.answer(TAKES_BOTH, publish=False)
-        await alice.remove()
-        await bob.allow(track)
-        assert bob.allowed == frozenset()
-
-
 async def test_a_track_that_could_not_be_played_is_not_played_by_anyone(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         room = await sfu.create_room()
@@ -543,71 +364,3 @@ async def test_an_offer_that_waits_for_its_answer_ends_with_its_participant(core
             await bob.offer(publish=["audio"])
         await settle()
         assert cores[0].peers == {}
-
-
-async def test_who_takes_away_more_than_can_wait_is_told_and_asks_again(
-    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_bridge, "MAX_BACKLOG", 2)
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        tracks = (await alice.answer(SENDS_BOTH)).tracks
-        for _ in range(2):
-            await bob.answer(TAKES_BOTH, publish=False, play=tracks)
-        await bob.allow(tracks[0])
-        await bob.allow(tracks[1])
-        cores[0].busy = True
-        waiting = asyncio.create_task(bob.revoke(tracks[0]))
-        await asyncio.sleep(0)
-        for refused in (bob.revoke(tracks[1]), alice.remove(), room.close()):
-            with pytest.raises(errors.UnavailableError):
-                await refused
-        assert len(cores[0].edges) == 4
-        assert room.transports, "what is still there is still known"
-        cores[0].busy = False
-        await bob.revoke(tracks[1])
-        await waiting
-        assert cores[0].edges == set()
-        await alice.remove()
-        await room.close()
-        assert (cores[0].peers, cores[0].rooms) == ({}, set())
-
-
-async def test_what_was_asked_before_something_that_could_not_be_is_awaited_by_nobody_and_complains_to_nobody(
-    cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_bridge, "MAX_BACKLOG", 1)
-    complaints: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        (track, _) = (await alice.answer(SENDS_BOTH)).tracks
-        for _ in range(2):
-            await bob.answer(TAKES_BOTH, publish=False)
-        await bob.allow(track)
-        cores[0].busy = True
-        with pytest.raises(errors.UnavailableError):
-            await bob.revoke(track)
-        cores[0].busy = False
-        cores[0].refuse[messages.Revoke] = "bad_session"
-        await sfu.stats()
-    gc.collect()
-    assert complaints == []
-
-
-async def test_a_worker_that_takes_no_commands_keeps_no_revocation_from_another(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        first, second = await sfu.create_room(), await sfu.create_room()
-        cores[0].busy_workers = {0}
-        closing = asyncio.create_task(first.close())
-        await asyncio.sleep(0)
-        await second.close()
-        assert cores[0].rooms == {(0, first.number)}
-        with pytest.raises(errors.UnavailableError):
-            await sfu.create_room()  # behind what waits: it could not be taken back in time
-        cores[0].busy_workers.clear()
-        await sfu.stats()
-        await closing
-        assert cores[0].rooms == set()

@@ -11,7 +11,6 @@ use crate::ids::Ssrc;
 use crate::rtcp::pli::Pli;
 use crate::rtcp::remb::Remb;
 use crate::rtcp::rr::ReceiverReport;
-use crate::rtcp::sr::ReportBlock;
 use crate::rtcp::{RtcpPacket, nack};
 use crate::rtp::ext::ExtensionKind;
 use crate::session::{CongestionFeedback, LayerLimit, SendMedia};
@@ -291,19 +290,7 @@ fn a_datagram_of_rtcp_costs_no_more_than_its_allowance_and_the_rest_is_counted()
 #[test]
 fn a_datagram_of_reports_is_heard_once_for_each_section_that_a_peer_receives_and_the_rest_is_counted() {
     let (mut rig, _, bob, _) = watched(20);
-    let block = ReportBlock {
-        ssrc: Ssrc(0x2002),
-        fraction_lost: 0,
-        cumulative_lost: 0,
-        highest_sequence: 1,
-        jitter: 0,
-        last_sr: 0,
-        delay_since_last_sr: 0,
-    };
-    let report = |ssrc| ReceiverReport {
-        sender: Ssrc(1),
-        reports: std::iter::repeat_n(ReportBlock { ssrc, ..block }, 28).collect(),
-    };
+    let report = |ssrc| ReceiverReport { sender: Ssrc(1), reports: std::iter::repeat_n(about(ssrc), 28).collect() };
     let before = rig.stats().drops.rate_limited;
     rig.rtcp(bob, |out| many(out, 2, |out| report(Ssrc(0x2002)).write(out)));
     let stats = rig.stats();

@@ -7,7 +7,7 @@ use super::rig::{Rig, VP8};
 use super::*;
 use crate::ids::Ssrc;
 use crate::rtcp::rr::ReceiverReport;
-use crate::rtcp::sr::{ReportBlock, ReportBlocks};
+use crate::rtcp::sr::ReportBlocks;
 use crate::units::Bitrate;
 
 /// Alice's camera to Bob, and the bytes that its ring occupies.
@@ -60,19 +60,6 @@ fn a_ring_grows_when_a_subscriber_reports_from_far_away() {
     report.reports.push(about(Ssrc(0x2002)));
     call.rig.rtcp(call.bob, |out| report.write(out));
     assert!(call.watch(Bitrate::kbps(20_000)) > first);
-}
-
-/// All of it came.
-fn about(ssrc: Ssrc) -> ReportBlock {
-    ReportBlock {
-        ssrc,
-        fraction_lost: 0,
-        cumulative_lost: 0,
-        highest_sequence: 1,
-        jitter: 0,
-        last_sr: 0,
-        delay_since_last_sr: 0,
-    }
 }
 
 #[test]
