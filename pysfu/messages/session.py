@@ -44,6 +44,7 @@ class ReceiveMedia(Record, frozen=True, kw_only=True):
     nack: bool = False
     pli: bool = False
     fir: bool = False
+    remb: bool = False
 
 
 class SendMedia(Record, frozen=True, kw_only=True):

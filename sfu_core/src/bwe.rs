@@ -3,6 +3,7 @@
 pub mod aimd;
 pub mod allocator;
 pub mod arrival;
+pub mod ceiling;
 pub mod estimator;
 pub mod history;
 pub mod loss;

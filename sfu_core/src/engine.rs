@@ -12,6 +12,7 @@ pub mod transmit;
 mod allocate;
 mod apply;
 mod batch;
+mod ceiling;
 mod control;
 mod data;
 mod entropy;

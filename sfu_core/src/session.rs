@@ -129,6 +129,8 @@ pub struct ReceiveMedia {
     pub pli: bool,
     /// Whether a keyframe may be asked for (FIR, RFC 5104), for those without PLI.
     pub fir: bool,
+    /// Whether the remote may be asked to send less (REMB, draft-alvestrand-rmcat-remb-03), beside any other feedback.
+    pub remb: bool,
 }
 
 /// A media section in which we send to the remote.

@@ -6,13 +6,15 @@ use arrayvec::ArrayVec;
 
 use crate::bwe::allocator::{Allocator, Demand, Target, UP_SHARE};
 use crate::bwe::estimator::Limit;
+use crate::forward::router::Track;
 use crate::ids::{PeerId, TrackId};
 use crate::session::{MAX_ENCODINGS, MediaKind, TrackSource};
 use crate::units::Bitrate;
 
+use super::ceiling::Downlink;
 use super::event::Event;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
-use super::{Engine, control};
+use super::{Engine, ceiling, control};
 
 /// While loss leaves this share of what everything takes at its lowest, nothing is paused for it.
 const REPAIRABLE: f64 = 0.65;
@@ -26,24 +28,8 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let mut demands: ArrayVec<Demand, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     let mut sections: ArrayVec<TrackId, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     for id in member.outbound.send.iter().filter_map(|send| send.track) {
-        let Some(track) = engine.tracks.find(id) else { continue };
-        let Some(subscription) = track.subscriptions.iter().find(|known| known.subscriber == peer) else { continue };
-        let highest = (track.encodings.len() as u8).saturating_sub(1);
-        let mut rates = [None; MAX_ENCODINGS];
-        for (rate, encoding) in rates.iter_mut().zip(&track.encodings) {
-            *rate = Some(encoding.reception.bitrate(now)).filter(|rate| rate.as_bps() > 0);
-        }
-        if let Some(current) = subscription.selector.current().filter(|_| track.holds_encodings()) {
-            keep_only(current, &mut rates);
-        }
-        let may_flow = subscription.edge.is_some() && !subscription.is_stopped() && !track.awaits_choice(now);
-        demands.push(Demand {
-            key: id.as_u64(),
-            kind: track.kind,
-            priority: priority(track.source),
-            limit: may_flow.then(|| subscription.limit.encoding.min(highest)),
-            rates,
-        });
+        let Some(demand) = engine.tracks.find(id).and_then(|track| demand(track, peer, now)) else { continue };
+        demands.push(demand);
         sections.push(id);
     }
     let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
@@ -57,6 +43,10 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     member.outbound.promise(if estimate > target { estimate } else { Bitrate::ZERO });
     member.outbound.controller.set_desired(Allocator::desired(&demands));
     let reachable = member.is_reachable();
+    let is_full = estimate < lowest && member.outbound.estimate.limit != Limit::Silence;
+    let downlink = Downlink { subscriber: peer, reachable, target, is_full };
+    ceiling::hold_down(engine, downlink, &sections, &mut demands, now);
+    let Some(member) = engine.peers.find_mut(peer) else { return };
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
     for (&id, &target) in sections.iter().zip(&targets) {
@@ -67,6 +57,27 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     if let Some(member) = engine.peers.find_mut(peer) {
         member.outbound.targets = targets;
     }
+}
+
+/// What `peer` would take of `track`.
+fn demand(track: &Track, peer: PeerId, now: Instant) -> Option<Demand> {
+    let subscription = track.subscriptions.iter().find(|known| known.subscriber == peer)?;
+    let highest = (track.encodings.len() as u8).saturating_sub(1);
+    let mut rates = [None; MAX_ENCODINGS];
+    for (rate, encoding) in rates.iter_mut().zip(&track.encodings) {
+        *rate = Some(encoding.reception.bitrate(now)).filter(|rate| rate.as_bps() > 0);
+    }
+    if let Some(current) = subscription.selector.current().filter(|_| track.holds_encodings()) {
+        keep_only(current, &mut rates);
+    }
+    let may_flow = subscription.edge.is_some() && !subscription.is_stopped() && !track.awaits_choice(now);
+    Some(Demand {
+        key: track.id.as_u64(),
+        kind: track.kind,
+        priority: priority(track.source),
+        limit: may_flow.then(|| subscription.limit.encoding.min(highest)),
+        rates,
+    })
 }
 
 /// Leaves an encoding that is kept as the only choice while it flows, or nothing does: a screen may be still. When it has

@@ -57,6 +57,10 @@ pub(crate) struct Inbound {
     pub(crate) last_ssrc: Ssrc,
     /// Numbers transport-wide feedback packets.
     pub(crate) feedback: Option<FeedbackBuilder>,
+    /// Whether it is to be asked for less at once.
+    pub(crate) ceiling_untold: bool,
+    /// How often it has yet to be told that it may send as it likes.
+    pub(crate) lifts_left: u8,
 }
 
 impl Inbound {
@@ -73,6 +77,8 @@ impl Inbound {
             reception_at: None,
             last_ssrc: Ssrc(0),
             feedback: None,
+            ceiling_untold: false,
+            lifts_left: 0,
         }
     }
 
@@ -223,6 +229,7 @@ mod tests {
             nack: true,
             pli: true,
             fir: false,
+            remb: false,
         }
     }
 

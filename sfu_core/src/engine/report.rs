@@ -16,10 +16,10 @@ use crate::session::CongestionFeedback;
 use crate::slots::Slots;
 use crate::stats::EngineStats;
 
-use super::Engine;
 use super::feedback::KEPT_ROUND_TRIPS;
 use super::inbound::MAX_TRACKS_PER_PEER;
 use super::member::Member;
+use super::{Engine, ceiling};
 
 /// Receiver and sender reports: browsers send theirs about once a second too.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -90,6 +90,9 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
                 let _ = blocks.try_push(block);
             }
         }
+    }
+    if std::mem::take(&mut member.inbound.ceiling_untold) || reports_due {
+        ceiling::tell(member, &engine.tracks, now);
     }
     if reports_due {
         member.inbound.reception_at = Some(now + REPORT_INTERVAL);

@@ -58,6 +58,7 @@ pub(super) fn subscribe(
         announced: None,
         is_young: true,
         since: Since::default(),
+        share: None,
     });
     start(engine, id, peer, now);
     Ok(Reply::Done)

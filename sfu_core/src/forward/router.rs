@@ -14,6 +14,7 @@ use super::redundancy::{Blocks, Since};
 use super::resend::PacketRing;
 use super::rewriter::{Rewriter, SwitchClocks};
 use super::selector::Selector;
+use crate::bwe::ceiling::Ceiling;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, ParticipantId, PeerId, Rid, RoomId, Ssrc, TrackId};
 use crate::prefetch::{prefetch, prefetch_bytes, prefetch_start};
@@ -21,7 +22,7 @@ use crate::rtp::seq::SequenceUnwrapper;
 use crate::session::{
     Codec, LayerLimit, MAX_ENCODINGS, MAX_PAYLOAD_TYPES, MediaKind, PayloadType, ReceiveMedia, TrackSource,
 };
-use crate::units::NtpTime;
+use crate::units::{Bitrate, NtpTime};
 
 /// Subscriptions of one track: everyone in the largest room.
 pub const MAX_SUBSCRIPTIONS_PER_TRACK: usize = 2_000;
@@ -151,6 +152,8 @@ pub struct Subscription {
     pub announced: Option<Option<u8>>,
     /// Since when there has been the right to it and nothing kept it back.
     pub since: Since,
+    /// What the subscriber was found to be able to take of it, if too little.
+    pub share: Option<Bitrate>,
 }
 
 impl Subscription {
@@ -218,6 +221,8 @@ pub struct Track {
     pub mid: Mid,
     /// When the first packet came.
     pub started_at: Option<Instant>,
+    /// Whether its publisher sends less when asked.
+    pub ceiling: Ceiling,
 }
 
 impl Track {
@@ -256,6 +261,7 @@ impl Track {
             mid: media.mid,
             kind: media.kind,
             payload_types: media.payload_types.clone(),
+            ceiling: Ceiling::new(media.remb && encodings.len() == 1),
             encodings,
             subscriptions: Vec::new(),
             source: if media.kind == MediaKind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
@@ -266,6 +272,12 @@ impl Track {
             started_at: None,
             recovers: media.nack,
         }
+    }
+
+    /// What its publisher is to stay below: what the weakest of those who receive it can take.
+    pub fn lowest_share(&self) -> Option<Bitrate> {
+        let receiving = self.subscriptions.iter().filter(|subscription| subscription.edge.is_some());
+        receiving.filter_map(|subscription| subscription.share).min()
     }
 
     /// Which payload type a number in a packet stands for, and whether it is its retransmission.
@@ -282,6 +294,7 @@ impl Track {
     pub fn renegotiate(&mut self, media: Option<&ReceiveMedia>) -> bool {
         let payload_types = media.map_or(&[][..], |media| &media.payload_types);
         self.recovers = media.is_some_and(|media| media.nack);
+        self.ceiling = Ceiling::new(media.is_some_and(|media| media.remb) && self.encodings.len() == 1);
         let changed = self.payload_types != payload_types;
         if changed {
             self.payload_types = payload_types.to_vec();

@@ -223,7 +223,8 @@ fn media_section(
     setup: Setup,
 ) -> Section {
     let local = transport::Local { transport: &plan.local, setup };
-    let payloads = codecs::answered(&fate.chosen, fate.kind, feedback, &plan.policy);
+    let payloads =
+        codecs::answered(&fate.chosen, fate.kind, feedback, fate.receives && fate.sends.is_none(), &plan.policy);
     let mut section = Section {
         protocol: offered.protocol.clone(),
         formats: payloads.iter().map(|payload| payload.number.to_string()).collect(),

@@ -152,12 +152,13 @@ pub(super) fn answered(
     chosen: &[Chosen<'_>],
     kind: MediaKind,
     feedback: CongestionFeedback,
+    receives_only: bool,
     policy: &MediaPolicy,
 ) -> Vec<Payload> {
     let mut payloads = Vec::with_capacity(chosen.len() * 2);
     for one in chosen {
         let mut payload = one.payload.clone();
-        payload.feedback.retain(|offered| keeps(*offered, kind, feedback));
+        payload.feedback.retain(|offered| keeps(*offered, kind, feedback, receives_only));
         payload.fmtp = answered_fmtp(one, policy);
         payloads.push(payload);
         payloads.extend(one.rtx.map(|rtx| retransmission(rtx.number, one.payload.number)));
@@ -165,10 +166,12 @@ pub(super) fn answered(
     payloads
 }
 
-const fn keeps(offered: Feedback, kind: MediaKind, feedback: CongestionFeedback) -> bool {
+/// Nobody is to send us two kinds of congestion feedback. Where the remote receives nothing, REMB stays beside the transport-wide
+/// kind: with it we ask for less (`bwe/ceiling.rs`).
+const fn keeps(offered: Feedback, kind: MediaKind, feedback: CongestionFeedback, receives_only: bool) -> bool {
     match offered {
         Feedback::TransportCc => matches!(feedback, CongestionFeedback::TransportCc),
-        Feedback::Remb => matches!(feedback, CongestionFeedback::Remb),
+        Feedback::Remb => receives_only || matches!(feedback, CongestionFeedback::Remb),
         Feedback::Nack => true,
         Feedback::Pli | Feedback::Fir => matches!(kind, MediaKind::Video),
     }

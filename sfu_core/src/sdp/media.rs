@@ -106,6 +106,7 @@ pub(super) fn receive_media(
         nack: offers(Feedback::Nack),
         pli: kind == MediaKind::Video && offers(Feedback::Pli),
         fir: kind == MediaKind::Video && offers(Feedback::Fir),
+        remb: kind == MediaKind::Video && offers(Feedback::Remb),
     }
 }
 

@@ -23,7 +23,7 @@ use sfu_core::rtcp::{RtcpPacket, nack};
 use sfu_core::rtp::ext::ExtensionMap;
 use sfu_core::rtp::header::Packet;
 use sfu_core::session::CongestionFeedback;
-use sfu_core::units::NtpTime;
+use sfu_core::units::{Bitrate, NtpTime};
 
 use self::feedback::{Arrivals, Estimator};
 pub use self::negotiation::{Sends, Wishes};
@@ -38,6 +38,8 @@ use crate::stay::Stays;
 
 /// Between two reports of one participant (RFC 3550 §6.2 allows 360 kbit/s / rate seconds; browsers send one a second).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// What browsers set apart for sound of all they may send.
+const SOUND: Bitrate = Bitrate::kbps(40);
 /// Wall clock at the start of every world: 2026-01-01 in seconds since 1900.
 const NTP_AT_START: u64 = 3_976_214_400;
 /// Bytes that one (S)RTCP datagram needs at most.
@@ -52,6 +54,8 @@ pub struct Keyed {
     pub judged: bool,
     /// How long the packets it received had stayed in the server, when somebody asks; retransmissions not counted.
     pub stays: Option<Stays>,
+    /// Whether it sends less when asked to, as browsers do.
+    pub obliging: bool,
     /// Keyframes it was asked for.
     pub keyframe_requests: u64,
     /// Packets received.
@@ -97,6 +101,7 @@ impl Keyed {
             oracle: Oracle::default(),
             judged: true,
             stays: None,
+            obliging: true,
             keyframe_requests: 0,
             received: 0,
             refused: 0,
@@ -278,6 +283,10 @@ impl Keyed {
                     }
                 }
                 Ok(RtcpPacket::Pli(request)) => self.on_keyframe_request(request.media),
+                Ok(RtcpPacket::Remb(limit)) if self.obliging => {
+                    let pictures = limit.bitrate - SOUND;
+                    self.sources().for_each(|source| source.set_ceiling(pictures));
+                }
                 Ok(_) => {}
                 Err(_) => self.refused += 1,
             }

@@ -187,7 +187,7 @@ fn session(encodings: [Vec<RemoteEncoding>; 2], sections: &[&str], ssrc_base: u3
     let receive = MIDS.iter().zip(encodings).filter(|(_, encodings)| !encodings.is_empty()).map(|(name, encodings)| {
         let kind = kind_of(name);
         let payload_types = payload_types(kind);
-        ReceiveMedia { mid: mid(name), kind, payload_types, encodings, nack: true, pli: true, fir: false }
+        ReceiveMedia { mid: mid(name), kind, payload_types, encodings, nack: true, pli: true, fir: false, remb: true }
     });
     let send = sections.iter().enumerate().map(|(n, name)| {
         let (kind, ssrc) = (kind_of(name), Ssrc(ssrc_base + 2 * n as u32));

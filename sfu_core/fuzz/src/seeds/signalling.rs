@@ -160,6 +160,7 @@ fn session() -> NegotiatedSession {
             nack: true,
             pli: true,
             fir: false,
+            remb: true,
         }],
         send: vec![SendMedia { mid, kind, payload_types, ssrc: Ssrc(256), rtx_ssrc: Some(Ssrc(257)), nack: true }],
         data: Some(DataMedia { mid: Mid::new("1").expect("a name"), sctp_port: 5_000, max_message_size: 262_144 }),

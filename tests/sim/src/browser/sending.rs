@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sfu_core::units::Bitrate;
 use str0m::Rtc;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Pt, Rid};
@@ -48,6 +49,13 @@ impl Source {
     pub const fn request_keyframe(&mut self) {
         if let Self::Camera(camera) = self {
             camera.request_keyframe();
+        }
+    }
+
+    /// No more than this from the next frame on; sound stays as it is.
+    pub const fn set_ceiling(&mut self, ceiling: Bitrate) {
+        if let Self::Camera(camera) = self {
+            camera.ceiling = ceiling;
         }
     }
 

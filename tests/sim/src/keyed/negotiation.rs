@@ -98,7 +98,16 @@ impl Wishes {
         };
         let video = kind == MediaKind::Video;
         let mid = Self::send_mid(n);
-        ReceiveMedia { mid, kind, payload_types: vec![codec], encodings, nack: video, pli: video, fir: false }
+        ReceiveMedia {
+            mid,
+            kind,
+            payload_types: vec![codec],
+            encodings,
+            nack: video,
+            pli: video,
+            fir: false,
+            remb: video,
+        }
     }
 
     fn send_media(&self) -> Vec<SendMedia> {

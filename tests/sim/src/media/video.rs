@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sfu_core::bwe::estimator::MAX_RATE;
 use sfu_core::units::Bitrate;
 
 use super::stamp::STAMP_LEN;
@@ -56,6 +57,8 @@ pub struct Camera {
     config: VideoConfig,
     /// Whether frames are made at all; an encoding that nobody takes may be off.
     pub enabled: bool,
+    /// What it may cost at most, whatever it is set to.
+    pub ceiling: Bitrate,
     keyframe_wanted: bool,
     frame: u32,
     since_keyframe: u32,
@@ -76,6 +79,7 @@ impl Camera {
             encoding,
             config,
             enabled: true,
+            ceiling: MAX_RATE,
             keyframe_wanted: true,
             frame: 0,
             since_keyframe: 0,
@@ -165,7 +169,8 @@ impl Camera {
 
     /// The sizes of the payloads of the next frame, as equal as can be: so libwebrtc cuts them.
     fn cut(&self, keyframe: bool) -> Vec<usize> {
-        let mean = self.config.bitrate.bytes_in(MINUTE).as_bytes() as usize / self.config.frames_per_minute as usize;
+        let mean = self.config.bitrate.min(self.ceiling).bytes_in(MINUTE).as_bytes() as usize
+            / self.config.frames_per_minute as usize;
         let frame = (if keyframe { mean * KEYFRAME_FACTOR } else { mean }).max(MIN_PAYLOAD);
         let count = frame.div_ceil(MAX_PAYLOAD);
         (0..count).map(|index| frame / count + usize::from(index < frame % count)).collect()

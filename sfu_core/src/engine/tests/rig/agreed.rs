@@ -43,6 +43,7 @@ pub(in crate::engine::tests) fn session(ssrc_base: u32) -> NegotiatedSession {
         nack: true,
         pli: kind == MediaKind::Video,
         fir: false,
+        remb: kind == MediaKind::Video,
     };
     let send = |name: &str, kind, payload: &PayloadType, n: u32| SendMedia {
         mid: mid(name),

@@ -1,0 +1,133 @@
+//! How little a publisher is asked to send (draft-alvestrand-rmcat-remb-03) of a picture that comes in one encoding only.
+//!
+//! Of simulcast a subscriber with a weak link gets a lower encoding. Where there is only one, its publisher can be asked for
+//! less, or that subscriber goes without. It is asked for what the weakest subscriber can take, but never for less than
+//! [`LOWEST_CEILING`]: nobody's link makes a picture worthless for all the others. It is asked only when a link has shown
+//! that it is full, and left alone again when the picture takes much less than there is room for.
+
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use crate::session::MAX_MEDIA;
+use crate::units::Bitrate;
+
+/// Nobody is asked to send less: who can take no more than that goes without.
+pub const LOWEST_CEILING: Bitrate = Bitrate::kbps(250);
+/// Encoders overshoot; a picture above this multiple of its ceiling ...
+const OVERSHOOT: f64 = 1.3;
+/// ... for so long is one whose publisher does not do as it is asked.
+const TIME_TO_FOLLOW: Duration = Duration::from_secs(3);
+/// Room for this multiple of what a picture takes: its ceiling does not hold it down.
+const FREE: f64 = 1.5;
+
+/// What one picture takes of one subscriber's link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picture {
+    /// As it arrives from the publisher.
+    pub rate: Bitrate,
+    /// What the subscriber was found to be able to take of it, if too little.
+    pub share: Option<Bitrate>,
+}
+
+/// Divides `room` among pictures whose publishers can be asked for less: those that need less than an equal part leave the
+/// rest to the others. Returns the most that any of them may take.
+pub fn divide(room: Bitrate, pictures: &[Picture]) -> Bitrate {
+    // One that is held down would take any amount.
+    let needs = |picture: &Picture| picture.share.is_none().then_some(picture.rate);
+    let mut fixed: ArrayVec<Bitrate, MAX_MEDIA> = pictures.iter().filter_map(needs).take(MAX_MEDIA).collect();
+    fixed.sort_unstable();
+    let (mut left, mut sharers) = (room, pictures.len());
+    for need in fixed {
+        if sharers == 0 || need > left * (1.0 / sharers as f64) {
+            break;
+        }
+        (left, sharers) = (left - need, sharers - 1);
+    }
+    if sharers == 0 { room } else { left * (1.0 / sharers as f64) }
+}
+
+/// What the subscriber can take of a picture now, if too little. `is_full`: its link has shown that it carries no more.
+pub fn share(picture: Picture, most: Bitrate, is_full: bool) -> Option<Bitrate> {
+    let most = most.max(LOWEST_CEILING);
+    let too_much = is_full && picture.rate > most;
+    let held_down = picture.share.is_some() && (is_full || picture.rate * FREE > most);
+    (too_much || held_down).then_some(most)
+}
+
+/// What the publisher of one picture is asked, and whether it does so.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ceiling {
+    /// Whether the publisher may be asked: it takes such requests, and there is nothing lower to switch to.
+    pub heeded: bool,
+    above_since: Option<Instant>,
+}
+
+impl Ceiling {
+    /// For a publisher that takes such requests, or not.
+    pub const fn new(heeded: bool) -> Self {
+        Self { heeded, above_since: None }
+    }
+
+    /// Takes note of what arrives, while the publisher is asked for `ceiling`. Says whether it does as it is asked, or may yet.
+    pub fn is_followed(&mut self, rate: Bitrate, ceiling: Option<Bitrate>, now: Instant) -> bool {
+        if ceiling.is_none_or(|ceiling| rate <= ceiling * OVERSHOOT) {
+            self.above_since = None;
+        } else {
+            self.above_since.get_or_insert(now);
+        }
+        self.heeded && self.above_since.is_none_or(|at| now.saturating_duration_since(at) < TIME_TO_FOLLOW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::start;
+
+    fn free(kbps: u64) -> Picture {
+        Picture { rate: Bitrate::kbps(kbps), share: None }
+    }
+
+    fn held(kbps: u64) -> Picture {
+        Picture { rate: Bitrate::kbps(kbps), share: Some(Bitrate::kbps(kbps)) }
+    }
+
+    #[test]
+    fn what_one_picture_does_not_need_goes_to_the_others() {
+        let room = Bitrate::kbps(900);
+        assert_eq!(divide(room, &[free(2_000)]), Bitrate::kbps(900));
+        assert_eq!(divide(room, &[free(2_000), free(2_000), free(2_000)]), Bitrate::kbps(300));
+        assert_eq!(divide(room, &[free(100), free(2_000), free(2_000)]), Bitrate::kbps(400));
+        assert_eq!(divide(room, &[free(100), held(200)]), Bitrate::kbps(800), "one that is held down would take more");
+        assert_eq!(divide(room, &[free(100), free(200)]), room, "everything fits");
+        assert_eq!(divide(Bitrate::ZERO, &[free(100)]), Bitrate::ZERO);
+        assert_eq!(divide(room, &[]), room);
+    }
+
+    #[test]
+    fn a_picture_is_held_down_from_when_the_link_is_full_until_there_is_far_more_room_than_it_takes() {
+        let most = Bitrate::kbps(800);
+        assert_eq!(share(free(2_000), most, false), None, "never tried is no limit");
+        assert_eq!(share(free(2_000), most, true), Some(most));
+        assert_eq!(share(free(700), most, true), None, "it is not what fills the link");
+        assert_eq!(share(held(790), most, false), Some(most));
+        assert_eq!(share(held(500), most, false), None);
+        assert_eq!(share(held(500), most, true), Some(most));
+        assert_eq!(share(free(2_000), Bitrate::kbps(20), true), Some(LOWEST_CEILING));
+    }
+
+    #[test]
+    fn a_publisher_that_does_not_come_down_in_time_is_found_out_and_one_that_does_later_is_trusted_again() {
+        let (start, ceiling) = (start(), Some(Bitrate::kbps(500)));
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut asked = Ceiling::new(true);
+        assert!(asked.is_followed(Bitrate::kbps(2_000), None, at(0)));
+        assert!(asked.is_followed(Bitrate::kbps(2_000), ceiling, at(1_000)));
+        assert!(asked.is_followed(Bitrate::kbps(2_000), ceiling, at(3_900)));
+        assert!(!asked.is_followed(Bitrate::kbps(700), ceiling, at(4_000)));
+        assert!(asked.is_followed(Bitrate::kbps(640), ceiling, at(5_000)));
+        assert!(asked.is_followed(Bitrate::kbps(700), ceiling, at(6_000)));
+        assert!(!Ceiling::new(false).is_followed(Bitrate::kbps(100), None, at(0)));
+    }
+}
