@@ -59,7 +59,7 @@ fn the_seeds_are_in_the_corpus_as_they_are_made() {
         let file = folder("corpus").join(seed.target).join(seed.name);
         let bytes =
             fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; make it with the example", file.display()));
-        assert_eq!(bytes, seed.bytes, "{} differs; make it with the example", file.display());
+        assert!(bytes == seed.bytes, "{} differs; make it with the example", file.display());
     }
 }
 

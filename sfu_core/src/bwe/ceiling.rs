@@ -19,7 +19,7 @@ const OVERSHOOT: f64 = 1.3;
 /// ... for so long is one whose publisher does not do as it is asked.
 const TIME_TO_FOLLOW: Duration = Duration::from_secs(3);
 /// Room for this multiple of what a picture takes: its ceiling does not hold it down.
-const FREE: f64 = 1.5;
+pub const FREE: f64 = 1.5;
 
 /// What one picture takes of one subscriber's link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -291,6 +291,8 @@ pub struct RembController {
     desired: Bitrate,
     ticked: Option<Instant>,
     lowered: Option<Instant>,
+    /// The rate to which the last queue lowered it first.
+    full_at: Option<Bitrate>,
     shortest_rtt: Option<Duration>,
     queue_seen: Option<Instant>,
     limit: Limit,
@@ -324,9 +326,16 @@ impl SentRate {
 const SENT_SPAN: Duration = Duration::from_secs(1);
 /// Growth in a second while the subscriber reports no limit, and how long after a loss there is none.
 const REPORT_GROWTH: f64 = 1.08;
+/// The same between these multiples of where the path was found to be full.
+const CAREFUL_GROWTH: f64 = 1.02;
+const NEAR: f64 = 0.9;
+const FAR: f64 = 1.5;
 const NO_GROWTH_AFTER_LOSS: Duration = Duration::from_secs(2);
 /// A round trip this much longer than the shortest is a queue; less may be a subscriber who is slow to answer.
 const QUEUE_IN_RTT: Duration = Duration::from_millis(150);
+/// While there is one: this share of what the path carries, but not less than this share of the rate before.
+const DRAIN: f64 = 0.85;
+const MOST_DRAIN: f64 = 0.7;
 /// Receiver reports come about once in a second; a queue that three do not tell of is gone.
 const QUEUE_LIFE: Duration = Duration::from_secs(3);
 
@@ -342,6 +351,7 @@ impl RembController {
             desired: Bitrate::ZERO,
             ticked: None,
             lowered: None,
+            full_at: None,
             shortest_rtt: None,
             queue_seen: None,
             limit: Limit::None,
@@ -350,6 +360,23 @@ impl RembController {
 
     fn is_queued(&self, now: Instant) -> bool {
         self.queue_seen.is_some_and(|at| now.saturating_duration_since(at) < QUEUE_LIFE)
+    }
+
+    /// A queue was seen: goes below what the path carries, again with each report until none is seen any more.
+    fn drain(&mut self, begins: bool, now: Instant) {
+        let carried = self.sent.lately(now).map_or(Bitrate::ZERO, |sent| sent * (1.0 - self.loss.last()));
+        // What was sent may have been little for reasons of its own.
+        self.rate = self.rate.min((carried * DRAIN).max(self.rate * MOST_DRAIN)).max(MIN_RATE);
+        self.limit = Limit::Remote;
+        if begins {
+            self.full_at = Some(self.rate);
+        }
+    }
+
+    /// Growth in a second: reports tell of a queue late, so it is little where one was seen before.
+    fn growth(&self) -> f64 {
+        let near = |full_at: Bitrate| self.rate >= full_at * NEAR && self.rate <= full_at * FAR;
+        if self.full_at.is_some_and(near) { CAREFUL_GROWTH } else { REPORT_GROWTH }
     }
 }
 
@@ -371,7 +398,12 @@ impl Controller for RembController {
     fn on_rtt(&mut self, rtt: Duration, now: Instant) {
         let shortest = self.shortest_rtt.map_or(rtt, |shortest| shortest.min(rtt));
         self.shortest_rtt = Some(shortest);
+        let before = self.queue_seen.map(|at| now.saturating_duration_since(at));
         self.queue_seen = (rtt > shortest + QUEUE_IN_RTT).then_some(now);
+        // One report has a round trip for each section.
+        if self.queue_seen.is_some() && before.is_none_or(|before| before >= SENT_SPAN / 2) {
+            self.drain(before.is_none(), now);
+        }
     }
 
     fn on_loss_report(&mut self, received: u32, lost: u32, now: Instant) {
@@ -387,8 +419,8 @@ impl Controller for RembController {
 
     fn on_remb(&mut self, limit: Bitrate, _now: Instant) {
         let limit = limit.clamp(MIN_RATE, MAX_RATE);
-        // The subscriber measures what arrives; a rise of its estimate is followed at once.
-        if self.remote.is_none_or(|remote| limit > remote) && self.lowered.is_none() {
+        // The subscriber measures what arrives. Before the first sign of a limit a rise of its estimate is followed at once.
+        if self.full_at.is_none() && self.remote.is_none_or(|remote| limit > remote) && self.lowered.is_none() {
             self.rate = self.rate.max(limit);
         }
         self.remote = Some(limit);
@@ -416,7 +448,7 @@ impl Controller for RembController {
         } else if !self.is_queued(now) && self.lowered.is_none() {
             self.limit = Limit::None;
             if self.desired > self.rate {
-                self.rate = (self.rate * REPORT_GROWTH.powf(elapsed.as_secs_f64().min(1.0))).min(MAX_RATE);
+                self.rate = (self.rate * self.growth().powf(elapsed.as_secs_f64().min(1.0))).min(MAX_RATE);
             }
         }
         let target = self.rate.min(MAX_RATE);

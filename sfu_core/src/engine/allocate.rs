@@ -41,12 +41,13 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         _ => target,
     };
     member.outbound.promise(if estimate > target { estimate } else { Bitrate::ZERO });
-    member.outbound.controller.set_desired(Allocator::desired(&demands));
+    let desired = Allocator::desired(&demands);
     let reachable = member.is_reachable();
     let is_full = estimate < lowest && member.outbound.estimate.limit != Limit::Silence;
     let downlink = Downlink { subscriber: peer, reachable, target, is_full };
-    ceiling::hold_down(engine, downlink, &sections, &mut demands, now);
+    let held_back = ceiling::hold_down(engine, downlink, &sections, &mut demands, now);
     let Some(member) = engine.peers.find_mut(peer) else { return };
+    member.outbound.controller.set_desired(desired + held_back);
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
     for (&id, &target) in sections.iter().zip(&targets) {

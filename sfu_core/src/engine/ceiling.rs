@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrayvec::ArrayVec;
 
 use crate::bwe::allocator::{Demand, UP_SHARE};
-use crate::bwe::ceiling::{self, Picture};
+use crate::bwe::ceiling::{self, FREE, Picture};
 use crate::bwe::estimator::MAX_RATE;
 use crate::forward::router::Track;
 use crate::ids::{PeerId, Ssrc, TrackId};
@@ -39,16 +39,16 @@ pub(super) struct Downlink {
 }
 
 /// Finds what the subscriber can take of each picture that its publisher can send less of. Those that come down, or have yet
-/// to, count in `demands` as what they are to be.
+/// to, count in `demands` as what they are to be. Returns how much more than arrives would be worth looking for.
 pub(super) fn hold_down(
     engine: &mut Engine,
     downlink: Downlink,
     sections: &[TrackId],
     demands: &mut [Demand],
     now: Instant,
-) {
+) -> Bitrate {
     if !sections.iter().any(|&id| engine.tracks.find(id).is_some_and(|track| track.ceiling.heeded)) {
-        return;
+        return Bitrate::ZERO;
     }
     let mut pictures: ArrayVec<Picture, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     let mut sound = Bitrate::ZERO;
@@ -62,11 +62,12 @@ pub(super) fn hold_down(
         }
     }
     let most = ceiling::divide(downlink.target * UP_SHARE - sound, &pictures);
-    for (&id, demand) in sections.iter().zip(demands) {
-        hold_down_one(engine, downlink, id, demand, most, now);
-    }
+    let held_down = sections.iter().zip(demands);
+    let shares = held_down.filter_map(|(&id, demand)| hold_down_one(engine, downlink, id, demand, most, now));
+    shares.sum::<Bitrate>() * (FREE - 1.0)
 }
 
+/// The same for one track; the share it is held down to, if it is.
 fn hold_down_one(
     engine: &mut Engine,
     downlink: Downlink,
@@ -74,7 +75,7 @@ fn hold_down_one(
     demand: &mut Demand,
     most: Bitrate,
     now: Instant,
-) -> Option<()> {
+) -> Option<Bitrate> {
     let track = engine.tracks.find_mut(id).filter(|track| track.ceiling.heeded)?;
     let rate = demand.rates[0].unwrap_or(Bitrate::ZERO);
     let subscription = track.subscriptions.iter().find(|known| known.subscriber == downlink.subscriber)?;
@@ -96,7 +97,7 @@ fn hold_down_one(
         engine.peers.find_mut(publisher)?.inbound.ceiling_untold = true;
         control::wake_publisher(engine, publisher, now);
     }
-    Some(())
+    share
 }
 
 fn share_of(tracks: &Slots<TrackId, Track>, id: TrackId, subscriber: PeerId) -> Option<Bitrate> {

@@ -231,7 +231,7 @@ fn another_route_begins_anew_but_not_faster() {
 }
 
 #[test]
-fn remb_is_followed_up_at_once_and_down_once_the_round_trip_shows_a_queue() {
+fn remb_is_followed_up_at_once_until_the_round_trip_shows_a_queue_and_then_down() {
     let start = start();
     let mut controller = RembController::new(Bitrate::kbps(300));
     controller.on_rtt(Duration::from_millis(40), start);
@@ -243,7 +243,27 @@ fn remb_is_followed_up_at_once_and_down_once_the_round_trip_shows_a_queue() {
     let estimate = controller.tick(None, start);
     assert_eq!((estimate.target, estimate.limit), (Bitrate::kbps(500), Limit::Remote));
     controller.on_remb(Bitrate::kbps(2_000), start);
-    assert_eq!(controller.tick(None, start).target, Bitrate::kbps(2_000));
+    let target = controller.tick(None, start).target;
+    assert_eq!(target, Bitrate::kbps(500), "it grew into a queue once: from here on by and by");
+}
+
+#[test]
+fn while_round_trips_tell_of_a_queue_the_rate_goes_below_what_arrives_whatever_remb_says() {
+    let start = start();
+    let mut controller = RembController::new(Bitrate::kbps(2_000));
+    controller.on_rtt(Duration::from_millis(40), start);
+    let mut targets = Vec::new();
+    for step in 0..6_000_u64 / 20 {
+        let now = start + Duration::from_millis(step * 20);
+        controller.on_sent(DataSize::bytes(2_500), now); // 1 Mbit/s
+        if step % 50 == 0 {
+            controller.on_remb(Bitrate::kbps(1_500), now);
+            controller.on_rtt(Duration::from_millis(if step < 150 { 900 } else { 40 }), now);
+            targets.push(controller.tick(None, now).target.as_bps() / 1_000);
+        }
+    }
+    assert_eq!(targets[..3], [1_400, 979, 850], "by no more than it may, then to below what arrives");
+    assert!(targets[3..].iter().all(|target| *target == 850), "the queue is gone: {targets:?}");
 }
 
 #[test]
