@@ -28,6 +28,7 @@ MAX_RETURN_S = 5.0  # after UDP is let through again, or on the next network
 MAX_CONCEALED_SHARE = 0.01  # sound is unbroken when less than this is made up
 DOWNLINK_KBPS = 1_000
 QUEUE_S = 1.0
+MEDIA_SENT = 'sfu_rtp_bytes_total{dir="out"}'
 SIMULCAST = {"simulcast": True, "width": 960, "height": 540}
 ONE_ENCODING = {"width": 640, "height": 360, "max_kbps": 2_000}
 
@@ -153,13 +154,18 @@ async def test_a_narrow_downlink_with_a_long_queue_keeps_sound_whole_and_picture
     async with call(tmp_path, video_file=str(camera), **picture) as running:
         subscriber = running.subscriber
         await subscriber.until(lambda look: look.get("width") == picture["width"])
+        await asyncio.sleep(2)  # until its encoder has found its pace
+        sent = await running.figure(MEDIA_SENT)
         await asyncio.sleep(3)
+        before_kbps = (await running.figure(MEDIA_SENT) - sent) * 8 / 3 / 1_000
+        assert before_kbps > DOWNLINK_KBPS, "it would have fitted anyway"
         running.network.limit_downlink(running.subscriber_host, kbps=DOWNLINK_KBPS, queue_s=QUEUE_S)
         await asyncio.sleep(15)
         settled = time.time()
         await asyncio.sleep(10)
         now = time.time()
         frame_rate, concealed = subscriber.frame_rate(settled, now), subscriber.concealed_share(settled, now)
+        figures("before_kbps", before_kbps)
         figures("frame_rate", frame_rate)
         figures("concealed_share", concealed)
         figures("longest_gap_s", subscriber.longest_gap_s(settled, now))

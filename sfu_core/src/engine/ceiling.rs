@@ -57,7 +57,8 @@ pub(super) fn hold_down(
         match demand.kind {
             MediaKind::Audio => sound = sound + rate,
             MediaKind::Video => {
-                pictures.push(Picture { rate, share: share_of(&engine.tracks, id, downlink.subscriber) })
+                let share = share_of(&engine.tracks, id, downlink.subscriber);
+                pictures.push(Picture { rate, share });
             }
         }
     }
