@@ -22,6 +22,8 @@ class Config:
         offload: whether the kernel may cut and join datagrams.
         max_dtls_version: the highest version of DTLS spoken. With 1.3 the client's first encryption of media is taken,
             which in Chromium costs four times what 1.2 agrees on.
+        aead_only: whether media is refused that is not protected by AES-GCM (RFC 7714). With DTLS 1.2 every browser
+            agrees on it; with 1.3 Chromium does not, and cannot connect.
     """
 
     bind: tuple[str, ...] = ("0.0.0.0", "::")
@@ -33,6 +35,7 @@ class Config:
     send_buffer_bytes: int = 4 << 20
     offload: bool = True
     max_dtls_version: messages.DtlsVersion = "1.2"
+    aead_only: bool = False
 
     def to_message(self) -> messages.DriverConfig:
         """Returns the engine's form of this."""
@@ -46,4 +49,5 @@ class Config:
             send_buffer_bytes=self.send_buffer_bytes,
             offload=self.offload,
             max_dtls_version=self.max_dtls_version,
+            aead_only=self.aead_only,
         )

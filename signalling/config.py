@@ -101,6 +101,8 @@ class MediaSettings(_Section):
     max_dtls_version: Literal["1.2", "1.3"] = "1.2"
     """Highest version of DTLS. With "1.3" browsers choose how media is encrypted, and Chromium's first choice takes
     four times the work."""
+    aead_only: bool = False
+    """Whether media is refused that is not protected by AES-GCM. Every browser agrees on it with DTLS 1.2."""
 
     @field_validator("announced_addresses")
     @classmethod
@@ -115,6 +117,12 @@ class MediaSettings(_Section):
     def _ports(self) -> Self:
         if self.port + self.workers - 1 > 65_535:
             raise ValueError("port + workers goes beyond port 65535")
+        return self
+
+    @model_validator(mode="after")
+    def _ciphers(self) -> Self:
+        if self.aead_only and self.max_dtls_version != "1.2":
+            raise ValueError('aead_only needs max_dtls_version = "1.2": with 1.3 Chromium insists on another cipher')
         return self
 
 

@@ -83,6 +83,7 @@ async def _calls_on(media: MediaSettings, *, port: int) -> list[EchoCall]:
             workers=media.workers,
             announce=announce,
             max_dtls_version=media.max_dtls_version,
+            aead_only=media.aead_only,
         )
         async with pysfu.Sfu(config) as sfu:
             return await _call_workers(sfu)

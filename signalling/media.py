@@ -191,6 +191,7 @@ class PysfuEngine:
         announced_addresses: Sequence[str],
         pin_workers: bool = False,
         max_dtls_version: Literal["1.2", "1.3"] = "1.2",
+        aead_only: bool = False,
     ) -> None:
         self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
         self._port = port
@@ -198,6 +199,7 @@ class PysfuEngine:
         self._pin_workers = pin_workers
         self._announce = tuple(announced_addresses)
         self._max_dtls_version = max_dtls_version
+        self._aead_only = aead_only
         self._sfu: Any = None
         self._known: dict[int, Any] = {}
 
@@ -213,6 +215,7 @@ class PysfuEngine:
                 pin=self._pin_workers,
                 announce=self._announce,
                 max_dtls_version=self._max_dtls_version,
+                aead_only=self._aead_only,
             )
             self._sfu = await pysfu.Sfu(config).__aenter__()
         return self

@@ -74,6 +74,7 @@ def pysfu_engine(settings: Settings) -> MediaEngine:
         pin_workers=media.pin_workers,
         announced_addresses=[str(address) for address in media.announced_addresses],
         max_dtls_version=media.max_dtls_version,
+        aead_only=media.aead_only,
     )
 
 

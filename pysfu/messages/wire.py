@@ -56,3 +56,4 @@ class DriverConfig(Record, frozen=True, kw_only=True):
     send_buffer_bytes: int
     offload: bool
     max_dtls_version: DtlsVersion
+    aead_only: bool

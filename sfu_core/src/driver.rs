@@ -85,6 +85,8 @@ pub struct DriverConfig {
     pub offload: bool,
     /// The highest version of DTLS that is spoken.
     pub max_dtls_version: DtlsVersions,
+    /// Whether media that no AEAD protects is refused.
+    pub aead_only: bool,
 }
 
 impl Default for DriverConfig {
@@ -100,6 +102,7 @@ impl Default for DriverConfig {
             send_buffer_bytes: 4 << 20,
             offload: true,
             max_dtls_version: DtlsVersions::default(),
+            aead_only: false,
         }
     }
 }
@@ -320,13 +323,18 @@ fn candidates(config: &DriverConfig, ports: &[UdpPort]) -> io::Result<Vec<Socket
 
 /// The only place where an engine gets its clock and its randomness.
 #[allow(clippy::disallowed_methods)]
-fn engine_config(identity: &Identity, candidates: Vec<SocketAddr>) -> io::Result<(EngineConfig, Instant)> {
+fn engine_config(
+    config: &DriverConfig,
+    identity: &Identity,
+    candidates: Vec<SocketAddr>,
+) -> io::Result<(EngineConfig, Instant)> {
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("no randomness"))?;
     let now = Instant::now();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = Epoch { instant: now, ntp: NtpTime(UNIX_EPOCH_IN_NTP_S << 32).plus(unix) };
-    let transport = TransportConfig { identity: identity.clone(), candidates, check_named: false, aead_only: false };
+    let (identity, aead_only) = (identity.clone(), config.aead_only);
+    let transport = TransportConfig { identity, candidates, check_named: false, aead_only };
     Ok((EngineConfig { transport, epoch, seed, initial_bitrate: INITIAL_BITRATE }, now))
 }
 
@@ -339,7 +347,7 @@ fn start_worker<E: Drive>(
     make: &impl Fn(EngineConfig, Instant) -> E,
 ) -> Result<Handle, StartError> {
     let addresses = candidates(config, &ports)?;
-    let (engine_config, now) = engine_config(identity, addresses.clone())?;
+    let (engine_config, now) = engine_config(config, identity, addresses.clone())?;
     let engine = make(engine_config, now);
     let wake = Arc::new(Wake::new()?);
     let counters = Arc::new(Counters::default());

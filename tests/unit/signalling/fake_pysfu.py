@@ -26,6 +26,7 @@ class Config:
     pin: bool
     announce: tuple[str, ...]
     max_dtls_version: str
+    aead_only: bool
 
 
 @dataclass(frozen=True)

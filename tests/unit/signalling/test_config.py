@@ -75,6 +75,7 @@ MISTAKES = [
     ('[media]\nannounced_addresses = ["fe80::1"]', "media.announced_addresses: fe80::1 is link-local"),
     ('[media]\nannounced_addresses = ["video.example.org"]', "media.announced_addresses.0: "),
     ("[media]\nport = 65535\nworkers = 2", "media: port + workers goes beyond"),
+    ('[media]\naead_only = true\nmax_dtls_version = "1.3"', 'media: aead_only needs max_dtls_version = "1.2"'),
     ('[admin]\nbearer = "short-canary"', "admin.bearer: a bearer needs at least 24 characters"),
     ('[tokens]\nkeys = { k = "short-canary" }', "tokens.keys: each secret needs at least 32 bytes"),
     ("[tokens]\nlife_s = 600\nmax_life_s = 60", "tokens: life_s must not be more than max_life_s"),

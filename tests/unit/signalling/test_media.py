@@ -35,6 +35,7 @@ async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PysfuEngine]:
         announced_addresses=["192.0.2.1"],
         pin_workers=True,
         max_dtls_version="1.3",
+        aead_only=True,
     ) as engine:
         yield engine
 
@@ -45,7 +46,13 @@ def sfu() -> fake_pysfu.Sfu:
 
 async def test_the_configuration_reaches_the_engine(engine: PysfuEngine) -> None:
     assert sfu().config == fake_pysfu.Config(
-        bind=("127.0.0.1",), port=7882, workers=2, pin=True, announce=("192.0.2.1",), max_dtls_version="1.3"
+        bind=("127.0.0.1",),
+        port=7882,
+        workers=2,
+        pin=True,
+        announce=("192.0.2.1",),
+        max_dtls_version="1.3",
+        aead_only=True,
     )
 
 
