@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrayvec::ArrayVec;
 
 use crate::forward::resend::Origin;
-use crate::forward::router::Track;
+use crate::forward::router::{Subscription, Track};
 use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
 use crate::ids::TrackId;
 use crate::rtp::ext::{AudioLevel, ExtensionKind, Extensions};
@@ -71,9 +71,8 @@ pub(super) fn find_track<'t>(
             Some(known) if known == header.ssrc => {}
             Some(_) if learned => {
                 encoding.restart(kind, header.ssrc);
-                for subscription in &mut track.subscriptions {
-                    subscription.selector.reset();
-                }
+                // Its numbers begin anew, and with them what is counted since a right.
+                track.subscriptions.iter_mut().for_each(Subscription::begin_anew);
             }
             _ => encoding.ssrc = Some(header.ssrc),
         }

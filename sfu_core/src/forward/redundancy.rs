@@ -2,7 +2,7 @@
 
 /// So many packets after its first one a right may be younger than what they repeat: the 14 bits of a block's age are 341 ms at
 /// 48 kHz, and no packet of Opus is shorter than 2.5 ms.
-const YOUNG_PACKETS: u64 = 137;
+const YOUNG_PACKETS: i64 = 137;
 /// The most that a block's header can say.
 const OLDEST_BLOCK: u32 = (1 << 14) - 1;
 
@@ -28,15 +28,18 @@ impl Since {
         self.0.get_or_insert((sequence, timestamp));
     }
 
-    /// Whether a packet with this number may repeat what was said before.
+    /// Whether a packet with this number may repeat what was said before. One that comes late is older than the first.
     pub fn is_young(self, sequence: u64) -> bool {
-        self.0.is_some_and(|(first, _)| sequence.wrapping_sub(first) < YOUNG_PACKETS)
+        self.0.is_some_and(|(first, _)| (sequence.wrapping_sub(first) as i64) < YOUNG_PACKETS)
     }
 
     /// What may leave of a packet whose oldest block is so many ticks older than itself; `None`: nothing. `oldest` is `None`
     /// when that cannot be read.
     pub fn may_hear(self, sequence: u64, timestamp: u32, oldest: Option<u32>) -> Option<Blocks> {
-        let Some((_, first)) = self.0.filter(|_| self.is_young(sequence)) else { return Some(Blocks::All) };
+        let Some((number, first)) = self.0.filter(|_| self.is_young(sequence)) else { return Some(Blocks::All) };
+        if sequence < number {
+            return None;
+        }
         let since = (timestamp.wrapping_sub(first) as i32).max(0) as u32;
         if oldest.unwrap_or(OLDEST_BLOCK) <= since {
             return Some(Blocks::All);
@@ -71,16 +74,22 @@ mod tests {
         fn nothing_is_heard_that_was_said_before_the_right(
             first in any::<(u32, u32)>(),
             packets in proptest::collection::vec((120u32..5_760, proptest::collection::vec(1u32..=OLDEST_BLOCK, 0..9)), 1..200),
+            late in proptest::collection::vec(any::<proptest::sample::Index>(), 0..20),
         ) {
             let mut since = Since::default();
-            since.begin(u64::from(first.0), first.1);
-            let mut passed = 0u64;
-            for (n, (ticks, ages)) in packets.iter().enumerate() {
-                let oldest = ages.iter().copied().max().unwrap_or(0);
-                let timestamp = first.1.wrapping_add(passed as u32);
-                let blocks = since.may_hear(u64::from(first.0) + n as u64, timestamp, Some(oldest));
-                prop_assert_eq!(blocks, Some(if u64::from(oldest) <= passed { Blocks::All } else { Blocks::Newest }));
-                passed += u64::from(*ticks);
+            // Those at places below 50 were said before the right.
+            let begun = 50.min(packets.len() - 1);
+            let spoken: Vec<u64> = packets.iter().scan(0, |at, (ticks, _)| { *at += u64::from(*ticks); Some(*at) }).collect();
+            let (number, timestamp) =
+                (|n: usize| u64::from(first.0) + n as u64, |n: usize| first.1.wrapping_add(spoken[n] as u32));
+            since.begin(number(begun), timestamp(begun));
+            let late = late.iter().map(|index| index.index(packets.len()));
+            for n in (begun..packets.len()).chain(late) {
+                let oldest = packets[n].1.iter().copied().max().unwrap_or(0);
+                let blocks = since.may_hear(number(n), timestamp(n), Some(oldest));
+                let repeats = if n < begun { None } else { Some(u64::from(oldest) > spoken[n] - spoken[begun]) };
+                let may = repeats.map(|repeats| if repeats { Blocks::Newest } else { Blocks::All });
+                prop_assert_eq!(blocks, may);
             }
         }
     }

@@ -22,6 +22,8 @@ struct Call {
     alice: PeerId,
     bob: PeerId,
     track: TrackId,
+    /// Of what Alice says.
+    ssrc: u32,
 }
 
 impl Call {
@@ -30,7 +32,7 @@ impl Call {
         let (alice, bob) = (rig.join_with(1, with_redundancy), rig.join_with(2, with_redundancy));
         let track = rig.publish_as(alice, "a", TrackSource::Microphone, encrypted);
         rig.subscribe(bob, "a", track);
-        Self { rig, alice, bob, track }
+        Self { rig, alice, bob, track, ssrc: 1 }
     }
 
     /// What Bob hears of a packet that also has the two words before: the numbers of the words, oldest first.
@@ -41,7 +43,7 @@ impl Call {
         let mut payload = [0; 64];
         let len = red::build(OPUS, &[number], &blocks, &mut payload).expect("it fits");
         let timestamp = u32::from(number) * 960;
-        self.rig.ingest_with(self.alice, (RED, 1), u16::from(number), timestamp, &payload[..len], &[]);
+        self.rig.ingest_with(self.alice, (RED, self.ssrc), u16::from(number), timestamp, &payload[..len], &[]);
         self.heard(0)
     }
 
@@ -90,4 +92,29 @@ fn redundancy_that_cannot_be_read_waits_until_it_can_repeat_nothing_from_before_
     call.rig.allow(call.track, call.bob);
     let first = (11..60).find(|n| call.say(*n).is_some());
     assert_eq!(first, Some(11 + 18), "341 ms");
+}
+
+#[test]
+fn a_packet_that_comes_late_ends_the_watch_over_a_young_right_for_nobody() {
+    let mut call = Call::new(false);
+    assert_eq!(call.say(9), None);
+    call.rig.allow(call.track, call.bob);
+    assert_eq!(call.say(11), Some(vec![11]));
+    assert_eq!(call.say(10), None, "it was said before the right");
+    assert_eq!(call.say(12), Some(vec![12]));
+    let mute = |muted| Command::Mute { track: call.track, muted };
+    call.rig.command(mute(true)).expect("a track");
+    assert_eq!(call.say(13), None);
+    call.rig.command(Command::Mute { track: call.track, muted: false }).expect("a track");
+    assert_eq!([16, 15, 17].map(|n| call.say(n)), [Some(vec![16]), None, Some(vec![17])]);
+}
+
+#[test]
+fn a_publisher_that_begins_anew_repeats_nothing_from_before_the_right_either() {
+    let mut call = Call::new(false);
+    assert_eq!(call.say(200), None);
+    call.rig.allow(call.track, call.bob);
+    assert_eq!(call.say(201), Some(vec![201]));
+    call.ssrc = 0x77;
+    assert_eq!([10, 11, 12].map(|n| call.say(n)), [Some(vec![10]), Some(vec![11]), Some(vec![10, 11, 12])]);
 }
