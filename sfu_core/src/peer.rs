@@ -397,7 +397,8 @@ impl Peer {
     }
 
     fn open_data(&mut self, now: Instant) {
-        let ready = self.data.is_none() && self.dtls.as_ref().is_some_and(Dtls::is_connected);
+        // Not for whom a policy refused media: DTLS stands there, without keys that are taken.
+        let ready = self.data.is_none() && self.srtp.is_some() && self.dtls.as_ref().is_some_and(Dtls::is_connected);
         if let Some(media) = self.data_media.filter(|_| ready) {
             self.data = Some(DataTransport::new(self.role() == DtlsRole::Client, media, now));
         }

@@ -1,9 +1,10 @@
 //! How little a publisher is asked to send (draft-alvestrand-rmcat-remb-03) of a picture that comes in one encoding only.
 //!
 //! Of simulcast a subscriber with a weak link gets a lower encoding. Where there is only one, its publisher can be asked for
-//! less, or that subscriber goes without. It is asked for what the weakest subscriber can take, but never for less than
-//! [`LOWEST_CEILING`]: nobody's link makes a picture worthless for all the others. It is asked only when a link has shown
-//! that it is full, and left alone again when the picture takes much less than there is room for.
+//! less, or that subscriber goes without. It is asked for what the weakest subscriber can take, but not for so little that the
+//! picture is spoilt for others ([`LOWEST_SHARED`]) or worth nothing ([`LOWEST_ALONE`]): whoever can take less goes without,
+//! and holds nobody down. It is asked only when a link has shown that it is full, and left alone again when the picture takes
+//! much less than there is room for.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,12 @@ use arrayvec::ArrayVec;
 use crate::session::MAX_MEDIA;
 use crate::units::Bitrate;
 
-/// Nobody is asked to send less: who can take no more than that goes without.
-pub const LOWEST_CEILING: Bitrate = Bitrate::kbps(250);
+/// No publisher is asked to send less to several: 360 lines of a talking head.
+pub const LOWEST_SHARED: Bitrate = Bitrate::kbps(250);
+/// The same for a single subscriber: 180 lines, better than a voice alone.
+pub const LOWEST_ALONE: Bitrate = Bitrate::kbps(100);
+/// Who can no longer take this share of that lets go: estimates go up and down.
+const ENOUGH: f64 = 0.8;
 /// Encoders overshoot; a picture above this multiple of its ceiling ...
 const OVERSHOOT: f64 = 1.3;
 /// ... for so long is one whose publisher does not do as it is asked.
@@ -47,12 +52,14 @@ pub fn divide(room: Bitrate, pictures: &[Picture]) -> Bitrate {
     if sharers == 0 { room } else { left * (1.0 / sharers as f64) }
 }
 
-/// What the subscriber can take of a picture now, if too little. `is_full`: its link has shown that it carries no more.
-pub fn share(picture: Picture, most: Bitrate, is_full: bool) -> Option<Bitrate> {
-    let most = most.max(LOWEST_CEILING);
-    let too_much = is_full && picture.rate > most;
-    let held_down = picture.share.is_some() && (is_full || picture.rate * FREE > most);
-    (too_much || held_down).then_some(most)
+/// What the subscriber can take of a picture now, if too little for the picture and enough to show one. `is_full`: its link has
+/// shown that it carries no more; `lowest`: of what is worth asking for.
+pub fn share(picture: Picture, most: Bitrate, is_full: bool, lowest: Bitrate) -> Option<Bitrate> {
+    let was_held_down = picture.share.is_some();
+    let too_much = is_full && picture.rate > most.max(lowest);
+    let held_down = was_held_down && (is_full || picture.rate * FREE > most);
+    let enough = most >= if was_held_down { lowest * ENOUGH } else { lowest };
+    (enough && (too_much || held_down)).then_some(most.max(lowest))
 }
 
 /// What the publisher of one picture is asked, and whether it does so.
@@ -67,6 +74,11 @@ impl Ceiling {
     /// For a publisher that takes such requests, or not.
     pub const fn new(heeded: bool) -> Self {
         Self { heeded, above_since: None }
+    }
+
+    /// The publisher is asked anew, after it was not.
+    pub fn begin(&mut self) {
+        self.above_since = None;
     }
 
     /// Takes note of what arrives, while the publisher is asked for `ceiling`. Says whether it does as it is asked, or may yet.
@@ -108,13 +120,23 @@ mod tests {
     #[test]
     fn a_picture_is_held_down_from_when_the_link_is_full_until_there_is_far_more_room_than_it_takes() {
         let most = Bitrate::kbps(800);
-        assert_eq!(share(free(2_000), most, false), None, "never tried is no limit");
-        assert_eq!(share(free(2_000), most, true), Some(most));
-        assert_eq!(share(free(700), most, true), None, "it is not what fills the link");
-        assert_eq!(share(held(790), most, false), Some(most));
-        assert_eq!(share(held(500), most, false), None);
-        assert_eq!(share(held(500), most, true), Some(most));
-        assert_eq!(share(free(2_000), Bitrate::kbps(20), true), Some(LOWEST_CEILING));
+        let shared = |picture, most, is_full| share(picture, most, is_full, LOWEST_SHARED);
+        assert_eq!(shared(free(2_000), most, false), None, "never tried is no limit");
+        assert_eq!(shared(free(2_000), most, true), Some(most));
+        assert_eq!(shared(free(700), most, true), None, "it is not what fills the link");
+        assert_eq!(shared(held(790), most, false), Some(most));
+        assert_eq!(shared(held(500), most, false), None);
+        assert_eq!(shared(held(500), most, true), Some(most));
+    }
+
+    #[test]
+    fn whoever_can_take_too_little_to_show_a_picture_holds_nobody_down() {
+        let full = |picture, most| share(picture, Bitrate::kbps(most), true, LOWEST_SHARED);
+        assert_eq!(full(free(2_000), 249), None);
+        assert_eq!(full(free(2_000), 250), Some(LOWEST_SHARED));
+        assert_eq!(full(held(250), 210), Some(LOWEST_SHARED), "an estimate that goes down a little lets not go");
+        assert_eq!(full(held(250), 190), None);
+        assert_eq!(share(free(2_000), Bitrate::kbps(120), true, LOWEST_ALONE), Some(Bitrate::kbps(120)));
     }
 
     #[test]

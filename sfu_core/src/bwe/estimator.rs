@@ -293,7 +293,9 @@ pub struct RembController {
     lowered: Option<Instant>,
     /// The rate to which the last queue lowered it first.
     full_at: Option<Bitrate>,
-    shortest_rtt: Option<Duration>,
+    /// When a queue lowered it last.
+    drained_at: Option<Instant>,
+    shortest_rtt: ShortestRoundTrip,
     queue_seen: Option<Instant>,
     limit: Limit,
 }
@@ -322,6 +324,29 @@ impl SentRate {
     }
 }
 
+/// The shortest round trip of the last one to two [`BASE_SPAN`]s: a path may become longer for good.
+#[derive(Debug, Clone, Default)]
+struct ShortestRoundTrip {
+    since: Option<Instant>,
+    now: Option<Duration>,
+    before: Option<Duration>,
+}
+
+impl ShortestRoundTrip {
+    /// The shortest one, this one included.
+    fn with(&mut self, rtt: Duration, at: Instant) -> Duration {
+        if at.saturating_duration_since(*self.since.get_or_insert(at)) >= BASE_SPAN {
+            self.since = Some(at);
+            self.before = self.now.take();
+        }
+        let shortest = self.now.map_or(rtt, |shortest| shortest.min(rtt));
+        self.now = Some(shortest);
+        self.before.map_or(shortest, |before| before.min(shortest))
+    }
+}
+
+/// Longer than any queue lasts that is being drained.
+const BASE_SPAN: Duration = Duration::from_secs(30);
 /// What left is measured over this span: as long as receiver reports take.
 const SENT_SPAN: Duration = Duration::from_secs(1);
 /// Growth in a second while the subscriber reports no limit, and how long after a loss there is none.
@@ -352,7 +377,8 @@ impl RembController {
             ticked: None,
             lowered: None,
             full_at: None,
-            shortest_rtt: None,
+            drained_at: None,
+            shortest_rtt: ShortestRoundTrip::default(),
             queue_seen: None,
             limit: Limit::None,
         }
@@ -363,12 +389,16 @@ impl RembController {
     }
 
     /// A queue was seen: goes below what the path carries, again with each report until none is seen any more.
-    fn drain(&mut self, begins: bool, now: Instant) {
+    fn drain(&mut self, now: Instant) {
+        let before = self.drained_at.map(|at| now.saturating_duration_since(at));
+        if before.is_some_and(|before| before < SENT_SPAN / 2) {
+            return; // one report has a round trip for each section
+        }
+        self.drained_at = Some(now);
         let carried = self.sent.lately(now).map_or(Bitrate::ZERO, |sent| sent * (1.0 - self.loss.last()));
         // What was sent may have been little for reasons of its own.
         self.rate = self.rate.min((carried * DRAIN).max(self.rate * MOST_DRAIN)).max(MIN_RATE);
-        self.limit = Limit::Remote;
-        if begins {
+        if before.is_none_or(|before| before >= QUEUE_LIFE) {
             self.full_at = Some(self.rate);
         }
     }
@@ -396,19 +426,16 @@ impl Controller for RembController {
     fn on_feedback(&mut self, _feedback: &Feedback<'_>, _now: Instant) {}
 
     fn on_rtt(&mut self, rtt: Duration, now: Instant) {
-        let shortest = self.shortest_rtt.map_or(rtt, |shortest| shortest.min(rtt));
-        self.shortest_rtt = Some(shortest);
-        let before = self.queue_seen.map(|at| now.saturating_duration_since(at));
+        let shortest = self.shortest_rtt.with(rtt, now);
         self.queue_seen = (rtt > shortest + QUEUE_IN_RTT).then_some(now);
-        // One report has a round trip for each section.
-        if self.queue_seen.is_some() && before.is_none_or(|before| before >= SENT_SPAN / 2) {
-            self.drain(before.is_none(), now);
+        if self.queue_seen.is_some() {
+            self.drain(now);
         }
     }
 
     fn on_loss_report(&mut self, received: u32, lost: u32, now: Instant) {
-        self.limit = Limit::None;
         let queued = self.is_queued(now);
+        self.limit = Limit::None;
         if let Some(factor) = self.loss.on_feedback(received, lost, queued, now) {
             let arrived = self.sent.lately(now).map(|sent| sent * (1.0 - self.loss.last()));
             self.rate = lowered_by_loss(self.rate, factor, arrived, queued).max(MIN_RATE);
@@ -440,12 +467,13 @@ impl Controller for RembController {
         if self.lowered.is_some_and(|at| now.saturating_duration_since(at) >= NO_GROWTH_AFTER_LOSS) {
             self.lowered = None;
         }
-        // Loss has its own reaction; a REMB that mirrors what loss leaves over would lower the rate again and again.
-        let told = self.remote.filter(|remote| *remote < self.rate && self.is_queued(now));
-        if let Some(remote) = told {
-            self.rate = remote;
+        if self.is_queued(now) {
+            // One that is not below what is sent only mirrors it; one without a queue, what loss leaves over.
+            let sent = self.sent.lately(now).unwrap_or(Bitrate::ZERO);
+            let told = self.remote.filter(|remote| *remote < sent);
+            self.rate = told.map_or(self.rate, |remote| self.rate.min(remote));
             self.limit = Limit::Remote;
-        } else if !self.is_queued(now) && self.lowered.is_none() {
+        } else if self.lowered.is_none() {
             self.limit = Limit::None;
             if self.desired > self.rate {
                 self.rate = (self.rate * self.growth().powf(elapsed.as_secs_f64().min(1.0))).min(MAX_RATE);

@@ -6,12 +6,12 @@ use arrayvec::ArrayVec;
 
 use crate::bwe::allocator::{Allocator, Demand, Target, UP_SHARE};
 use crate::bwe::estimator::Limit;
-use crate::forward::router::Track;
+use crate::forward::router::{Subscription, Track};
 use crate::ids::{PeerId, TrackId};
 use crate::session::{MAX_ENCODINGS, MediaKind, TrackSource};
 use crate::units::Bitrate;
 
-use super::ceiling::Downlink;
+use super::ceiling::{Downlink, Wanted};
 use super::event::Event;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::{Engine, ceiling, control};
@@ -26,11 +26,12 @@ const MAX_CHOSEN_AT_ONCE: usize = 64;
 pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     let mut demands: ArrayVec<Demand, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
-    let mut sections: ArrayVec<TrackId, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
+    let mut wanted: ArrayVec<Wanted, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     for id in member.outbound.send.iter().filter_map(|send| send.track) {
-        let Some(demand) = engine.tracks.find(id).and_then(|track| demand(track, peer, now)) else { continue };
-        demands.push(demand);
-        sections.push(id);
+        let Some(track) = engine.tracks.find(id) else { continue };
+        let Some(subscription) = track.subscriptions.iter().find(|known| known.subscriber == peer) else { continue };
+        demands.push(demand(track, subscription, now));
+        wanted.push(Wanted { id, share: subscription.share, heeded: track.ceiling.heeded });
     }
     let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
     let estimate = match member.outbound.estimate.limit {
@@ -45,12 +46,12 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let reachable = member.is_reachable();
     let is_full = estimate < lowest && member.outbound.estimate.limit != Limit::Silence;
     let downlink = Downlink { subscriber: peer, reachable, target, is_full };
-    let held_back = ceiling::hold_down(engine, downlink, &sections, &mut demands, now);
+    let held_back = ceiling::hold_down(engine, downlink, &wanted, &mut demands, now);
     let Some(member) = engine.peers.find_mut(peer) else { return };
     member.outbound.controller.set_desired(desired + held_back);
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
-    for (&id, &target) in sections.iter().zip(&targets) {
+    for (&Wanted { id, .. }, &target) in wanted.iter().zip(&targets) {
         // What cannot leave would only grow old in the queue; the keyframe to begin with is asked for once it can.
         let target = if reachable { target } else { Target::PAUSED };
         retarget(engine, peer, id, target, now);
@@ -60,9 +61,8 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     }
 }
 
-/// What `peer` would take of `track`.
-fn demand(track: &Track, peer: PeerId, now: Instant) -> Option<Demand> {
-    let subscription = track.subscriptions.iter().find(|known| known.subscriber == peer)?;
+/// What a subscriber would take of `track`.
+fn demand(track: &Track, subscription: &Subscription, now: Instant) -> Demand {
     let highest = (track.encodings.len() as u8).saturating_sub(1);
     let mut rates = [None; MAX_ENCODINGS];
     for (rate, encoding) in rates.iter_mut().zip(&track.encodings) {
@@ -72,13 +72,13 @@ fn demand(track: &Track, peer: PeerId, now: Instant) -> Option<Demand> {
         keep_only(current, &mut rates);
     }
     let may_flow = subscription.edge.is_some() && !subscription.is_stopped() && !track.awaits_choice(now);
-    Some(Demand {
+    Demand {
         key: track.id.as_u64(),
         kind: track.kind,
         priority: priority(track.source),
         limit: may_flow.then(|| subscription.limit.encoding.min(highest)),
         rates,
-    })
+    }
 }
 
 /// Leaves an encoding that is kept as the only choice while it flows, or nothing does: a screen may be still. When it has

@@ -134,6 +134,7 @@ fn create_bot(
     engine.bots += 1;
     let applied = engine.peers.find_mut(id).is_some_and(|member| {
         member.inbound.apply(session);
+        member.outbound.report_at = Some(now);
         member.outbound.apply(session, first, initial)
     });
     if !applied {
@@ -143,6 +144,7 @@ fn create_bot(
     if let Some(room) = engine.rooms.find_mut(room) {
         room.peers.insert(id);
     }
+    engine.arm(id);
     Ok(Reply::Bot { peer: id })
 }
 

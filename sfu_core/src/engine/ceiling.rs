@@ -23,8 +23,11 @@ use super::{Engine, control};
 const MUCH_LOWER: f64 = 0.95;
 /// How often it is said that there is no ceiling any more: a report may be lost.
 const LIFTS: u8 = 3;
-/// What else the publisher sends may grow by so much within the one limit that it is told for everything.
-const OTHERS_GROW: f64 = 1.25;
+/// What else the publisher sends may grow by this share between two reports, pictures by so much at least ...
+const OTHERS_GROW: f64 = 0.25;
+const OTHERS_BEGIN: Bitrate = Bitrate::kbps(300);
+/// ... while what is held down stays below this multiple of its ceiling.
+const SLIGHTLY_ABOVE: f64 = 1.1;
 
 /// A subscriber's downlink, and what it was found to be.
 #[derive(Debug, Clone, Copy)]
@@ -38,33 +41,40 @@ pub(super) struct Downlink {
     pub(super) is_full: bool,
 }
 
+/// A track that the subscriber would take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) id: TrackId,
+    /// What it can take of it, if too little.
+    pub(super) share: Option<Bitrate>,
+    /// Whether the publisher sends less when asked.
+    pub(super) heeded: bool,
+}
+
 /// Finds what the subscriber can take of each picture that its publisher can send less of. Those that come down, or have yet
 /// to, count in `demands` as what they are to be. Returns how much more than arrives would be worth looking for.
 pub(super) fn hold_down(
     engine: &mut Engine,
     downlink: Downlink,
-    sections: &[TrackId],
+    wanted: &[Wanted],
     demands: &mut [Demand],
     now: Instant,
 ) -> Bitrate {
-    if !sections.iter().any(|&id| engine.tracks.find(id).is_some_and(|track| track.ceiling.heeded)) {
+    if !wanted.iter().any(|track| track.share.is_some() || track.heeded && downlink.is_full) {
         return Bitrate::ZERO;
     }
     let mut pictures: ArrayVec<Picture, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     let mut sound = Bitrate::ZERO;
-    for (&id, demand) in sections.iter().zip(demands.iter()).filter(|(_, demand)| demand.limit.is_some()) {
+    for (track, demand) in wanted.iter().zip(demands.iter()).filter(|(_, demand)| demand.limit.is_some()) {
         let rate = demand.rates.iter().flatten().max().copied().unwrap_or(Bitrate::ZERO);
         match demand.kind {
             MediaKind::Audio => sound = sound + rate,
-            MediaKind::Video => {
-                let share = share_of(&engine.tracks, id, downlink.subscriber);
-                pictures.push(Picture { rate, share });
-            }
+            MediaKind::Video => pictures.push(Picture { rate, share: track.share }),
         }
     }
     let most = ceiling::divide(downlink.target * UP_SHARE - sound, &pictures);
-    let held_down = sections.iter().zip(demands);
-    let shares = held_down.filter_map(|(&id, demand)| hold_down_one(engine, downlink, id, demand, most, now));
+    let heeded = wanted.iter().zip(demands).filter(|(track, _)| track.heeded);
+    let shares = heeded.filter_map(|(track, demand)| hold_down_one(engine, downlink, track, demand, most, now));
     shares.sum::<Bitrate>() * (FREE - 1.0)
 }
 
@@ -72,27 +82,29 @@ pub(super) fn hold_down(
 fn hold_down_one(
     engine: &mut Engine,
     downlink: Downlink,
-    id: TrackId,
+    wanted: &Wanted,
     demand: &mut Demand,
     most: Bitrate,
     now: Instant,
 ) -> Option<Bitrate> {
-    let track = engine.tracks.find_mut(id).filter(|track| track.ceiling.heeded)?;
+    let track = engine.tracks.find_mut(wanted.id)?;
     let rate = demand.rates[0].unwrap_or(Bitrate::ZERO);
-    let subscription = track.subscriptions.iter().find(|known| known.subscriber == downlink.subscriber)?;
-    let picture = Picture { rate, share: subscription.share };
+    let picture = Picture { rate, share: wanted.share };
     let flows = downlink.reachable && demand.limit.is_some();
-    let share = ceiling::share(picture, most, downlink.is_full).filter(|_| flows);
+    let share = ceiling::share(picture, most, downlink.is_full, track.lowest_ceiling()).filter(|_| flows);
     if share.is_none() && picture.share.is_none() {
         return None; // as nearly always: nobody else needs to be looked at
     }
     let before = track.lowest_share();
     track.subscription_mut(downlink.subscriber)?.share = share;
     let after = track.lowest_share();
+    if before.is_none() {
+        track.ceiling.begin();
+    }
     let followed = track.ceiling.is_followed(rate, after, now);
     let publisher = track.publisher;
-    if let (Some(share), true) = (share, followed) {
-        demand.rates[0] = Some(rate.min(share));
+    if let (Some(share), Some(rate), true) = (share, &mut demand.rates[0], followed) {
+        *rate = (*rate).min(share);
     }
     if after.is_some_and(|after| before.is_none_or(|before| after < before * MUCH_LOWER)) {
         engine.peers.find_mut(publisher)?.inbound.ceiling_untold = true;
@@ -101,27 +113,30 @@ fn hold_down_one(
     share
 }
 
-fn share_of(tracks: &Slots<TrackId, Track>, id: TrackId, subscriber: PeerId) -> Option<Bitrate> {
-    let mut subscriptions = tracks.find(id)?.subscriptions.iter();
-    subscriptions.find(|known| known.subscriber == subscriber)?.share
-}
-
 /// Tells a publisher what it is to stay below with everything it sends, sound and other pictures included; once nothing
 /// limits it any more, it is told that.
 pub(super) fn tell(member: &mut Member, tracks: &Slots<TrackId, Track>, now: Instant) {
     let mut ssrcs: ArrayVec<Ssrc, MAX_REMB_SSRCS> = ArrayVec::new();
-    let mut total = Bitrate::ZERO;
-    let mut has_ceiling = false;
+    let (mut held_down, mut others, mut to_grow) = (Bitrate::ZERO, Bitrate::ZERO, Bitrate::ZERO);
+    let (mut has_ceiling, mut above) = (false, false);
     for track in member.inbound.tracks.iter().filter_map(|(_, id)| tracks.find(*id)) {
         let arriving: Bitrate = track.encodings.iter().map(|encoding| encoding.reception.bitrate(now)).sum();
-        let ceiling = track.lowest_share().filter(|_| track.ceiling.heeded);
-        total = total + ceiling.unwrap_or(arriving * OTHERS_GROW);
-        has_ceiling |= ceiling.is_some();
+        if let Some(ceiling) = track.lowest_share().filter(|_| track.ceiling.heeded) {
+            held_down = held_down + ceiling;
+            has_ceiling = true;
+            above |= arriving > ceiling * SLIGHTLY_ABOVE;
+        } else if arriving > Bitrate::ZERO {
+            others = others + arriving;
+            let is_video = track.kind == MediaKind::Video;
+            to_grow = to_grow + (arriving * OTHERS_GROW).max(if is_video { OTHERS_BEGIN } else { Bitrate::ZERO });
+        }
         if track.ceiling.heeded {
             let known = track.encodings.iter().filter_map(|encoding| encoding.ssrc);
             ssrcs.extend(known.take(MAX_REMB_SSRCS - ssrcs.len()));
         }
     }
+    // There is one limit for everything: what it has over for the others may be taken by what is to be held down.
+    let mut total = held_down + others + if above { Bitrate::ZERO } else { to_grow };
     if has_ceiling {
         member.inbound.lifts_left = LIFTS;
     } else if let Some(left) = member.inbound.lifts_left.checked_sub(1) {

@@ -200,6 +200,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let repairs = member.outbound.repaired_rate() * section.repair_share();
     let id = section.track?;
     let track = engine.tracks.find_mut(id)?;
+    let encrypted = track.encrypted;
     let subscription = track.subscription_mut(from)?;
     let edge = subscription.edge?;
     let source = subscription.rewriter.map_back(sequence)?;
@@ -215,7 +216,10 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     };
     let codec = track.payload_types.get(usize::from(stored.origin.payload_index))?.codec;
     let blocks = match codec {
-        Codec::Red => since.may_hear(source.sequence, stored.origin.timestamp, red::oldest(stored.payload))?,
+        Codec::Red => {
+            let oldest = red::oldest(stored.payload).filter(|_| !encrypted);
+            since.may_hear(source.sequence, stored.origin.timestamp, oldest)?
+        }
         _ => Blocks::All,
     };
     let rewritten = source.rewrite(&stored.origin.facts(source.sequence, now));

@@ -40,7 +40,7 @@ pub(super) struct Run {
 
 /// Takes in at most [`MAX_TOGETHER`] datagrams. If that breaks for one, the others are taken in all the same.
 pub(super) fn ingest(engine: &mut Engine, batch: &mut [Datagram<'_>], now: Instant) {
-    let mut runs = runs_of(batch);
+    let mut runs = engine.guarded(|_| runs_of(batch)).unwrap_or_default();
     let mut progress = Progress::new(engine.demux.version());
     while engine.guarded(|engine| take_in(engine, batch, &mut runs, &mut progress, now)).is_none() {}
 }

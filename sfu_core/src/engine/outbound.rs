@@ -33,7 +33,7 @@ const ESTIMATE_MOVED: f64 = 0.05;
 /// Layers are chosen anew at most this often; every feedback would be too often.
 const ALLOCATE_INTERVAL: Duration = Duration::from_millis(200);
 /// More jitter than this no receiver has: its buffer would have been empty for as long.
-const MAX_JITTER_S: f64 = 1.0;
+pub(super) const MAX_JITTER_S: f64 = 1.0;
 /// Retransmission budget that can be saved up.
 const RTX_BURST: Duration = Duration::from_millis(500);
 
@@ -86,6 +86,8 @@ pub(crate) struct SendTrack {
     acknowledged: bool,
     /// The highest sequence number that the subscriber reported.
     reported_to: Option<u16>,
+    /// The sender report of ours that its last report quoted.
+    quoted: Option<u32>,
 }
 
 impl SendTrack {
@@ -263,6 +265,7 @@ impl Outbound {
                 clock_untold: false,
                 acknowledged: false,
                 reported_to: None,
+                quoted: None,
             });
         }
         let send = &self.send;
@@ -340,7 +343,10 @@ impl Outbound {
         stats.lost_packets_out += lost_in_all.saturating_sub(send.lost);
         send.lost = send.lost.max(lost_in_all);
         let (received, lost) = send.reported(block);
-        if let Some(round_trip) = self.round_trip_from(block.last_sr, block.delay_since_last_sr, now) {
+        // Who has not heard of us since quotes the same again: that is no new measurement.
+        let is_new = send.quoted.replace(block.last_sr) != Some(block.last_sr);
+        let measured = self.round_trip_from(block.last_sr, block.delay_since_last_sr, now).filter(|_| is_new);
+        if let Some(round_trip) = measured {
             self.round_trip = Some(round_trip);
             stats.quality.rtt_s.observe(round_trip.as_secs_f64());
             self.controller.on_rtt(round_trip, now);

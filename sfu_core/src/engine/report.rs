@@ -19,6 +19,7 @@ use crate::stats::EngineStats;
 use super::feedback::KEPT_ROUND_TRIPS;
 use super::inbound::MAX_TRACKS_PER_PEER;
 use super::member::Member;
+use super::outbound::MAX_JITTER_S;
 use super::{Engine, ceiling};
 
 /// Receiver and sender reports: browsers send theirs about once a second too.
@@ -119,7 +120,8 @@ fn reception(
 ) -> Option<ReportBlock> {
     let report = encoding.reception.report()?;
     stats.quality.loss_in.observe(f64::from(report.fraction_lost) / 256.0);
-    stats.quality.jitter_s.observe(f64::from(report.jitter) / f64::from(clock_rate_hz.max(1)));
+    let jitter_s = f64::from(report.jitter) / f64::from(clock_rate_hz.max(1));
+    stats.quality.jitter_s.observe(jitter_s.min(MAX_JITTER_S));
     stats.lost_packets_in += report.lost_lately;
     let (last_sr, delay_since_last_sr) = encoding.last_sender_report(now);
     Some(ReportBlock {
@@ -158,8 +160,11 @@ fn transport_feedback(member: &mut Member, sender: Ssrc, now: Instant) {
 /// Sender reports on the clock of each source, so that lips stay with the voice across every switch (RFC 3550 §6.4.1).
 fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
-    for index in 0..member.outbound.send.len() {
-        tell_clock(member, index, &engine.tracks, now);
+    if member.peer().is_some() {
+        // Bots are told of clocks by no report: their layers are chosen anew, no more.
+        for index in 0..member.outbound.send.len() {
+            tell_clock(member, index, &engine.tracks, now);
+        }
     }
     let quality = &mut engine.stats.quality;
     quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);

@@ -21,6 +21,7 @@ mod redundancy;
 mod renegotiation;
 mod rig;
 mod rings;
+mod runs;
 mod told;
 mod witness;
 

@@ -14,7 +14,7 @@ use super::redundancy::{Blocks, Since};
 use super::resend::PacketRing;
 use super::rewriter::{Rewriter, SwitchClocks};
 use super::selector::Selector;
-use crate::bwe::ceiling::Ceiling;
+use crate::bwe::ceiling::{Ceiling, LOWEST_ALONE, LOWEST_SHARED};
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, ParticipantId, PeerId, Rid, RoomId, Ssrc, TrackId};
 use crate::prefetch::{prefetch, prefetch_bytes, prefetch_start};
@@ -276,8 +276,16 @@ impl Track {
 
     /// What its publisher is to stay below: what the weakest of those who receive it can take.
     pub fn lowest_share(&self) -> Option<Bitrate> {
-        let receiving = self.subscriptions.iter().filter(|subscription| subscription.edge.is_some());
-        receiving.filter_map(|subscription| subscription.share).min()
+        self.receiving().filter_map(|subscription| subscription.share).min()
+    }
+
+    /// What is worth asking its publisher for.
+    pub fn lowest_ceiling(&self) -> Bitrate {
+        if self.receiving().nth(1).is_some() { LOWEST_SHARED } else { LOWEST_ALONE }
+    }
+
+    fn receiving(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.iter().filter(|subscription| subscription.edge.is_some())
     }
 
     /// Which payload type a number in a packet stands for, and whether it is its retransmission.
@@ -295,6 +303,9 @@ impl Track {
         let payload_types = media.map_or(&[][..], |media| &media.payload_types);
         self.recovers = media.is_some_and(|media| media.nack);
         self.ceiling = Ceiling::new(media.is_some_and(|media| media.remb) && self.encodings.len() == 1);
+        if !self.ceiling.heeded {
+            self.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
+        }
         let changed = self.payload_types != payload_types;
         if changed {
             self.payload_types = payload_types.to_vec();

@@ -2,7 +2,8 @@
 
 use super::codecs::{self, Chosen};
 use super::description::{
-    Description, Direction, Extension, Msid, RidLine, Section, SectionKind, Setup, Simulcast, SimulcastName, SourceLine,
+    Description, Direction, Extension, Feedback, Msid, RidLine, Section, SectionKind, Setup, Simulcast, SimulcastName,
+    SourceLine,
 };
 use super::error::SdpError;
 use super::plan::{AnswerPlan, SendPlan};
@@ -66,7 +67,7 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
         remote,
         extensions,
         feedback,
-        receive: receive_sections(&offer, &fates),
+        receive: receive_sections(&offer, &fates, feedback),
         send,
         data: offer.media.iter().zip(&fates).find_map(|(offered, fate)| match fate {
             Fate::Data(mid) => Some(media::data_media(offered, *mid)),
@@ -192,11 +193,16 @@ fn in_offered_order<'a>(offered: &Section, chosen: &[Chosen<'a>]) -> Vec<Chosen<
     sorted
 }
 
-fn receive_sections(offer: &Description, fates: &[Fate<'_>]) -> Vec<crate::session::ReceiveMedia> {
+fn receive_sections(
+    offer: &Description,
+    fates: &[Fate<'_>],
+    feedback: CongestionFeedback,
+) -> Vec<crate::session::ReceiveMedia> {
     let each = offer.media.iter().zip(fates);
     each.filter_map(|(offered, fate)| match fate {
         Fate::Media(fate) if fate.receives => {
-            Some(media::receive_media(offered, fate.mid, fate.kind, &fate.chosen, &fate.rids))
+            let remb = codecs::keeps(Feedback::Remb, fate.kind, feedback, fate.sends.is_none());
+            Some(media::receive_media(offered, fate.mid, fate.kind, &fate.chosen, &fate.rids, remb))
         }
         _ => None,
     })

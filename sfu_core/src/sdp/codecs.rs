@@ -168,7 +168,12 @@ pub(super) fn answered(
 
 /// Nobody is to send us two kinds of congestion feedback. Where the remote receives nothing, REMB stays beside the transport-wide
 /// kind: with it we ask for less (`bwe/ceiling.rs`).
-const fn keeps(offered: Feedback, kind: MediaKind, feedback: CongestionFeedback, receives_only: bool) -> bool {
+pub(super) const fn keeps(
+    offered: Feedback,
+    kind: MediaKind,
+    feedback: CongestionFeedback,
+    receives_only: bool,
+) -> bool {
     match offered {
         Feedback::TransportCc => matches!(feedback, CongestionFeedback::TransportCc),
         Feedback::Remb => receives_only || matches!(feedback, CongestionFeedback::Remb),

@@ -78,13 +78,14 @@ pub(super) fn lowest_first(rids: &[Rid]) -> Vec<Rid> {
     sorted
 }
 
-/// Everything the engine needs of a section in which the remote sends.
+/// Everything the engine needs of a section in which the remote sends. `remb`: whether the answer leaves that, where it was offered.
 pub(super) fn receive_media(
     section: &Section,
     mid: Mid,
     kind: MediaKind,
     chosen: &[Chosen<'_>],
     rids: &[Rid],
+    remb: bool,
 ) -> ReceiveMedia {
     let offers = |feedback| chosen.iter().any(|one| one.payload.feedback.contains(&feedback));
     let payload_types: Vec<PayloadType> = chosen.iter().map(Chosen::to_payload_type).collect();
@@ -106,7 +107,7 @@ pub(super) fn receive_media(
         nack: offers(Feedback::Nack),
         pli: kind == MediaKind::Video && offers(Feedback::Pli),
         fir: kind == MediaKind::Video && offers(Feedback::Fir),
-        remb: kind == MediaKind::Video && offers(Feedback::Remb),
+        remb: remb && kind == MediaKind::Video && offers(Feedback::Remb),
     }
 }
 

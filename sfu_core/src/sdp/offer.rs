@@ -208,7 +208,7 @@ fn received(pair: &Pair<'_>, chosen: &[Chosen<'_>], policy: &MediaPolicy) -> Opt
         |one: &&Chosen<'_>| ours.iter().any(|our| our.payload.number == one.payload.number && our.codec == one.codec);
     let chosen: Vec<Chosen<'_>> = chosen.iter().filter(same).cloned().collect();
     let sends = pair.theirs.direction.sends() && pair.ours.direction.receives();
-    (sends && !chosen.is_empty()).then(|| media::receive_media(pair.theirs, pair.mid, pair.kind, &chosen, &[]))
+    (sends && !chosen.is_empty()).then(|| media::receive_media(pair.theirs, pair.mid, pair.kind, &chosen, &[], true))
 }
 
 /// RFC 3264 §6: as many sections, of the same kinds, in the same order.

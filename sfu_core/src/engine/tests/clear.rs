@@ -181,6 +181,17 @@ fn encrypted_simulcast_without_descriptors_keeps_the_encoding_it_began_with_and_
 }
 
 #[test]
+fn a_bot_gets_encrypted_simulcast_without_descriptors_like_everybody_else() {
+    let mut call = Simulcast::new();
+    let bot = call.rig.join_bot(3);
+    call.rig.subscribe(bot, "v", call.track);
+    call.rig.allow(call.track, bot);
+    call.watch(4, true);
+    let seen = call.rig.to_bots.iter().filter(|(to, packet)| *to == bot && packet.len() > 1_000).count();
+    assert!(seen > 30, "{seen} packets of the better encoding");
+}
+
+#[test]
 fn neither_padding_nor_a_repair_without_descriptor_says_that_a_track_hides_its_keyframes() {
     let mut call = Simulcast::new();
     let described: [(ExtensionKind, &[u8]); 1] = [(ExtensionKind::DependencyDescriptor, KEY)];

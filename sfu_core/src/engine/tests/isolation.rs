@@ -214,7 +214,7 @@ fn a_fault_while_fetching_ahead_ends_no_room_and_stops_nothing() {
 #[test]
 fn a_fault_in_the_flush_of_a_second_group_ends_one_room_only() {
     let mut rig = Rig::new();
-    let everyone: Vec<_> = (1..=16)
+    let everyone: Vec<_> = (1..=2 * lookahead::PEERS as u64)
         .map(|n| {
             if n > 1 {
                 rig.new_room();
@@ -232,7 +232,7 @@ fn a_fault_in_the_flush_of_a_second_group_ends_one_room_only() {
     for (_, publisher, _) in &everyone {
         rig.send_unseen(*publisher, 1);
     }
-    let (broken, _, culprit) = everyone[11];
+    let (broken, _, culprit) = everyone[lookahead::PEERS + 3];
     rig.break_for(Served::Peer(culprit));
     let mut reached: Vec<_> = rig.flush().iter().map(|seen| seen.to).collect();
     reached.sort_unstable();

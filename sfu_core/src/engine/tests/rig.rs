@@ -20,6 +20,7 @@ use crate::session::{DtlsRole, LocalTransport, NegotiatedSession};
 use crate::units::{NtpTime, start};
 
 mod agreed;
+mod together;
 
 pub(super) use agreed::session;
 
@@ -69,6 +70,8 @@ pub(super) struct Rig {
     rtcp: BTreeMap<PeerId, Vec<Vec<u8>>>,
     /// What bots were handed.
     pub(super) to_bots: Vec<(PeerId, Vec<u8>)>,
+    /// Datagrams that are taken in together, while they are gathered.
+    gathered: Option<Vec<(SocketAddr, Vec<u8>)>>,
     /// What went to addresses that are nobody's on the desk.
     pub(super) strays: Vec<(SocketAddr, Vec<u8>)>,
 }
@@ -120,6 +123,7 @@ impl Rig {
             numbers: empty(),
             rtcp: BTreeMap::new(),
             to_bots: Vec::new(),
+            gathered: None,
             strays: Vec::new(),
         }
     }
@@ -337,12 +341,6 @@ impl Rig {
         let len = desk.seals.seal_rtp(&mut packet, header_len, payload.len(), u64::from(number));
         let source = desk.address;
         self.datagram(source, &packet[..len]);
-    }
-
-    /// A datagram from anywhere.
-    pub(super) fn datagram(&mut self, source: SocketAddr, bytes: &[u8]) {
-        let (mut bytes, destination) = (bytes.to_vec(), [192, 0, 2, 1].into());
-        self.engine.ingest(&mut [Datagram { source, destination, bytes: &mut bytes }], self.now);
     }
 
     /// From here on the engine breaks whenever it serves `whom`.
