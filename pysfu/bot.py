@@ -132,7 +132,7 @@ class Bot:
         room.transports[transport.number] = transport
         try:
             bot = cls(participant, transport, room.bridge.bot(room.worker, reply.peer))
-            await transport.publish(sources={}, encrypted=False)
+            await transport.publish(kinds=("audio", "video"), sources={}, encrypted=False)
             for track, section in zip(play, session.send, strict=True):
                 await transport.play(track, mid=section.mid)
             await participant.attach(transport)

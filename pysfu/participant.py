@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pysfu import _bridge, messages
 from pysfu.errors import UnknownPeerError, UnknownTrackError
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
-    from pysfu.messages import TrackSource
+    from pysfu.messages import MediaKind, TrackSource
     from pysfu.room import Room
+
+_KINDS: frozenset[MediaKind] = frozenset(("audio", "video"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +53,7 @@ class PendingOffer:
         try:
             transport.sdp = self.sdp
             await transport.apply_session(session)
-            await transport.publish(sources={}, encrypted=False)
+            await transport.publish(kinds=_KINDS, sources={}, encrypted=False)
             for track in self._play:
                 await transport.play(track)
             await self._participant.attach(transport)
@@ -109,7 +113,7 @@ class Participant:
         self,
         offer: str,
         *,
-        publish: bool = True,
+        publish: bool | Collection[MediaKind] = True,
         play: Sequence[Track] = (),
         data: bool = False,
         start_bitrate_bps: int | None = None,
@@ -120,7 +124,8 @@ class Participant:
 
         Args:
             offer: its description.
-            publish: whether it may send.
+            publish: whether it may send, or of what kinds; then no track comes of another one, whatever is offered, and
+                its sections are refused unless `play` has some of it.
             play: what its receiving sections are wired to, in order; each flows once allowed.
             data: whether data channels may be opened.
             start_bitrate_bps: the rate that its encoders are asked to begin with.
@@ -132,13 +137,16 @@ class Participant:
         Raises:
             InvalidSdpError: the offer cannot be answered.
         """
-        policy = messages.MediaPolicy(receive=publish, data=data, start_bitrate=start_bitrate_bps)
+        kinds = _KINDS if publish is True else frozenset(publish or ())
+        policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
+        if kinds:
+            policy = _only(policy, {*kinds, *(track.kind for track in play)})
         send = [_send_plan(track) for track in play]
         transport = await self._new_transport()
         try:
             answered = await transport.apply_offer(offer, policy=policy, send=send, data=data)
-            if publish:
-                await transport.publish(sources=sources or {}, encrypted=encrypted)
+            if kinds:
+                await transport.publish(kinds=kinds, sources=sources or {}, encrypted=encrypted)
             for track, mid in zip(play, answered.placed, strict=False):
                 if mid is not None:
                     await transport.play(track, mid=mid)
@@ -344,6 +352,11 @@ class Participant:
         self.detach(transport)
         transport.set_state(TransportState.CLOSED)
         self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
+
+
+def _only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages.MediaPolicy:
+    """Refuses sections of any other kind in the answer."""
+    return msgspec.structs.replace(policy, **{kind: [] for kind in _KINDS if kind not in kinds})
 
 
 def _send_plan(track: Track) -> messages.SendPlan:

@@ -11,7 +11,7 @@ from pysfu import _bridge, messages
 from pysfu.errors import MidInUseError, NoFreeSectionError, TransportFailedError, UnknownPeerError, UnknownTrackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -300,11 +300,13 @@ class Transport:
         assert self._local is not None, "bots have no description"
         return messages.OfferPlan(local=self._local, policy=policy, sections=list(sections), version=1)
 
-    async def publish(self, *, sources: Mapping[str, TrackSource], encrypted: bool) -> None:
-        """Makes a track of every section in which the participant sends."""
+    async def publish(
+        self, *, kinds: Collection[MediaKind], sources: Mapping[str, TrackSource], encrypted: bool
+    ) -> None:
+        """Makes a track of every section of these kinds in which the participant sends."""
         published = {track.mid for track in self.tracks}
         for section in self.session.receive if self.session is not None else []:
-            if section.mid in published:
+            if section.mid in published or section.kind not in kinds:
                 continue
             usual: TrackSource = "microphone" if section.kind == "audio" else "camera"
             source = sources.get(section.mid, usual)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 
 from signalling.domain.ids import ResourceId, RoomId
 from signalling.domain.room import Connection, Room
-from signalling.media import MediaPeer, MediaRoom, MediaTrack, MediaTransport
+from signalling.media import MediaKind, MediaPeer, MediaRoom, MediaTrack, MediaTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,9 @@ def new_tag() -> str:
     return f'"{secrets.token_hex(8)}"'
 
 
-async def open_transport(media: MediaRoom, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> Opened:
+async def open_transport(
+    media: MediaRoom, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]
+) -> Opened:
     """Makes a participant and answers its offer. Nothing flows to it yet."""
     peer = await media.add_participant()
     try:

@@ -122,8 +122,8 @@ class MediaPeer(Protocol):
     @property
     def id(self) -> str: ...  # noqa: D102
 
-    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
-        """Answers an offer."""
+    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
+        """Answers an offer, and takes what is sent of these kinds and of no other."""
 
     async def allow(self, track: MediaTrack) -> None:
         """Lets the track flow to this participant."""
@@ -284,7 +284,7 @@ class _PysfuPeer:
         self._participant = participant
         self.id = str(participant.id)
 
-    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
+    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
         theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
         start = START_BITRATE_BPS if publish else None
         with _translated():

@@ -29,6 +29,7 @@ from signalling.media import (
     MediaEngine,
     MediaEvent,
     MediaGoneError,
+    MediaKind,
     MediaTrack,
     PeerConnected,
     PeerGone,
@@ -161,7 +162,7 @@ class Rooms:
             log.info("room deleted", room=room, count=len(opened.open))
 
     async def publish(
-        self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[str] = ("audio", "video")
+        self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[MediaKind] = ("audio", "video")
     ) -> OpenConnection:
         """Takes what a participant sends.
 
@@ -169,7 +170,7 @@ class Rooms:
             room: where.
             grant: what the participant may.
             offer: its description.
-            kinds: of what is sent in it.
+            kinds: of what is sent in it; nothing else is taken, whatever the engine reads in the offer.
 
         Raises:
             NotFoundError: there is no such room.
@@ -181,7 +182,7 @@ class Rooms:
         async with opened.changing:
             self._check_place(opened, grant)
             try:
-                made = await open_transport(opened.media, offer, publish=True, play=())
+                made = await open_transport(opened.media, offer, publish=kinds, play=())
             except MediaGoneError as error:
                 raise NotFoundError("room") from error
             publication = Publication(
@@ -205,7 +206,7 @@ class Rooms:
             if not sources:
                 raise NotFoundError("publication")
             tracks = [track for c in sources for track in c.transport.tracks]
-            made = await open_transport(opened.media, offer, publish=False, play=tracks)
+            made = await open_transport(opened.media, offer, publish=(), play=tracks)
             connection = Connection(
                 participant=grant.participant,
                 opened_at=self._now(),

@@ -7,7 +7,7 @@ import gc
 import random
 
 import pytest
-from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, settle
+from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer, settle
 
 from pysfu import Sfu, _bridge, errors, messages
 
@@ -26,6 +26,21 @@ async def test_played_tracks_flow_only_once_allowed_and_not_after_revoke(cores: 
         assert cores[0].edges == {(0, audio.number, transport.number)}
         await bob.revoke(audio)
         assert cores[0].edges == set()
+
+
+async def test_no_track_comes_of_a_kind_that_may_not_be_published(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob, carol = [await room.add_participant() for _ in range(3)]
+        (_, video) = (await alice.answer(SENDS_BOTH)).tracks
+        sending = await bob.answer(SENDS_BOTH, publish=["audio"])
+        assert [track.kind for track in sending.tracks] == ["audio"]
+        assert "m=video 0 " in sending.sdp
+        assert "m=video 0 " in await sending.restart(SENDS_BOTH.replace("ice-ufrag:remo", "ice-ufrag:other"))
+        both_ways = offer(("audio", "sendrecv"), ("video", "sendrecv"))
+        receiving_too = await carol.answer(both_ways, publish=["audio"], play=[video])
+        assert [track.kind for track in receiving_too.tracks] == ["audio"]
+        assert dict(receiving_too.playing) == {"1": video}
 
 
 async def test_rights_hold_for_transports_that_come_later(cores: list[FakeCore]) -> None:

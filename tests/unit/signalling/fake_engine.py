@@ -21,6 +21,8 @@ from signalling.media import (
     MediaTrack,
 )
 
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+
 
 def answer_to(offer: str, generation: int) -> str:
     sections = [line for line in offer.splitlines() if line.startswith("m=")]
@@ -30,6 +32,20 @@ def answer_to(offer: str, generation: int) -> str:
         for at, section in enumerate(sections)
     ]
     return "\r\n".join([*head, *body]) + "\r\n"
+
+
+def sent_in(offer: str) -> list[MediaKind]:
+    """Lists of what the other end sends, as the engine reads it: the last direction counts, blanks behind it do not."""
+    session, *sections = offer.split("\r\nm=")
+    kinds: list[MediaKind] = ["audio" if section.startswith("audio") else "video" for section in sections]
+    shared = direction_in(session, otherwise="sendrecv")
+    ways = [direction_in(section, otherwise=shared) for section in sections]
+    return [kind for kind, way in zip(kinds, ways, strict=True) if way in ("sendonly", "sendrecv")]
+
+
+def direction_in(part: str, *, otherwise: str) -> str:
+    lines = [line.rstrip().removeprefix("a=") for line in part.splitlines()]
+    return next((line for line in reversed(lines) if line in DIRECTIONS), otherwise)
 
 
 @dataclass(frozen=True)
@@ -61,16 +77,12 @@ class FakePeer:
     removed: bool = False
     held: asyncio.Event | None = None
 
-    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> FakeTransport:
+    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:
         await self.engine.pause()
         if "a=unanswerable" in offer:
             raise InvalidOfferError("no codec in common in the media section 0")
         self.engine.played[self.id] = [track.id for track in play]
-        if publish:
-            kinds: list[MediaKind] = [
-                "audio" if "m=audio" in line else "video" for line in offer.splitlines() if line[:2] == "m="
-            ]
-            self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in kinds]
+        self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in sent_in(offer) if kind in publish]
         return FakeTransport(answer_to(offer, 1), list(self.tracks))
 
     async def allow(self, track: MediaTrack) -> None:
