@@ -117,7 +117,12 @@ class Bot:
         publish_video: VideoCodec | None,
         play: Sequence[Track],
     ) -> Bot:
-        """Makes the bot's transport and wires it."""
+        """Makes the bot's transport and wires it.
+
+        Raises:
+            OtherRoomError: something of `play` is in another room.
+        """
+        participant.check_same_room(*(track.publisher for track in play))
         session = codecs.session(publish_audio=publish_audio, publish_video=publish_video, play=play)
         room = participant.room
         reply = await room.bridge.call(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pysfu import _bridge, messages
-from pysfu.errors import UnknownPeerError, UnknownTrackError
+from pysfu.errors import OtherRoomError, UnknownPeerError, UnknownTrackError
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ class Participant:
 
         Raises:
             InvalidSdpError: the offer cannot be answered.
+            OtherRoomError: something of `play` is in another room.
         """
+        self.check_same_room(*(track.publisher for track in play))
         kinds = _KINDS if publish is True else frozenset(publish or ())
         policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
         if kinds:
@@ -171,7 +173,11 @@ class Participant:
             publish: what it may send, a section for each.
             data: whether to offer data channels.
             start_bitrate_bps: the rate that its encoders are asked to begin with.
+
+        Raises:
+            OtherRoomError: something of `play` is in another room.
         """
+        self.check_same_room(*(track.publisher for track in play))
         policy = messages.MediaPolicy(receive=bool(publish), data=data, start_bitrate=start_bitrate_bps)
         sections: list[messages.Media | messages.Data] = [
             messages.Media(kind=track.kind, send=_send_plan(track)) for track in play
@@ -196,7 +202,11 @@ class Participant:
         Args:
             track: which.
             echo: whether it may be the participant's own, for a test before a meeting.
+
+        Raises:
+            OtherRoomError: it is in another room.
         """
+        self.check_same_room(track.publisher)
         # Its own object, so that whoever gives up takes back only what they themselves asked for.
         right = _Right(echo=echo)
         self._allowed[track] = right
@@ -215,7 +225,11 @@ class Participant:
         """Ends that: no packet of the track leaves towards this participant after this returns.
 
         A bot reads none after this, either: what was waiting for it is dropped.
+
+        Raises:
+            OtherRoomError: it is in another room, so that there was no right.
         """
+        self.check_same_room(track.publisher)
         self._allowed.pop(track, None)
         try:
             await self._revoke_all(self._revokes(track))
@@ -224,7 +238,12 @@ class Participant:
                 transport.discard(track)
 
     async def allow_data(self, publisher: Participant) -> None:
-        """Lets messages on data channels flow from another participant to this one."""
+        """Lets messages on data channels flow from another participant to this one.
+
+        Raises:
+            OtherRoomError: the other one is in another room.
+        """
+        self.check_same_room(publisher)
         right = _Right()
         self._data_from[publisher] = right
         try:
@@ -236,7 +255,12 @@ class Participant:
             raise
 
     async def revoke_data(self, publisher: Participant) -> None:
-        """Ends that: no message of it leaves towards this participant after this returns."""
+        """Ends that: no message of it leaves towards this participant after this returns.
+
+        Raises:
+            OtherRoomError: the other one is in another room, so that there was no right.
+        """
+        self.check_same_room(publisher)
         self._data_from.pop(publisher, None)
         await self._revoke_all(self._data_revokes(publisher))
 
@@ -259,6 +283,15 @@ class Participant:
         await self.remove()
 
     # --- for this package ---
+
+    def check_same_room(self, *others: Participant) -> None:
+        """Keeps numbers from the worker of another room, where they may be those of somebody else.
+
+        Raises:
+            OtherRoomError: one of the others is in another room.
+        """
+        if any(other.room is not self.room for other in others):
+            raise OtherRoomError("tracks and messages flow only inside a room")
 
     async def _new_transport(self) -> Transport:
         reply = await self.room.bridge.call(

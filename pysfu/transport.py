@@ -75,7 +75,11 @@ class Track:
             participant: who.
             encoding: best encoding it may get, 0 is the lowest quality.
             temporal: highest temporal layer it may get.
+
+        Raises:
+            OtherRoomError: the participant is in another room.
         """
+        self.publisher.check_same_room(participant)
         limit = messages.LayerLimit(encoding=encoding, temporal=temporal)
         for transport in tuple(participant.transports):
             command = messages.LimitLayer(track=self._number, subscriber=transport.number, limit=limit)
@@ -166,7 +170,9 @@ class Transport:
         Raises:
             NoFreeSectionError: none is left for its kind.
             MidInUseError: the named one plays something, and goes on doing so.
+            OtherRoomError: the track is in another room.
         """
+        self.participant.check_same_room(track.publisher)
         sections = self.session.send if self.session is not None else []
         free = (section.mid for section in sections if section.kind == track.kind and section.mid not in self._playing)
         chosen = mid if mid is not None else next(free, None)

@@ -43,6 +43,42 @@ async def test_no_track_comes_of_a_kind_that_may_not_be_published(cores: list[Fa
         assert dict(receiving_too.playing) == {"1": video}
 
 
+@pytest.mark.parametrize("apart", [1, 2], ids=["on_another_worker", "on_the_same_worker"])
+async def test_what_is_in_another_room_is_refused_and_nobody_elses_is_given_in_its_place(
+    cores: list[FakeCore], apart: int
+) -> None:
+    async with Sfu() as sfu:
+        rooms = [await sfu.create_room() for _ in range(1 + apart)]
+        room, other = rooms[0], rooms[apart]
+        alice, stranger = await room.add_participant(), await other.add_participant()
+        (hers, _) = (await alice.answer(SENDS_BOTH)).tracks
+        (theirs, _) = (await stranger.answer(SENDS_BOTH)).tracks
+        bob = await room.add_participant()
+        receiving = await bob.answer(TAKES_BOTH, publish=False)
+        assert (theirs.number == hers.number) == (other.worker != room.worker)
+        for asked in (
+            lambda: bob.allow(theirs),
+            lambda: bob.revoke(theirs),
+            lambda: bob.allow_data(stranger),
+            lambda: bob.revoke_data(stranger),
+            lambda: receiving.play(theirs),
+            lambda: theirs.limit(bob, encoding=0),
+            lambda: bob.answer(TAKES_BOTH, publish=False, play=[theirs]),
+            lambda: bob.offer(play=[theirs]),
+        ):
+            asked_before = len(cores[0].log)
+            with pytest.raises(errors.OtherRoomError):
+                await asked()
+            assert len(cores[0].log) == asked_before
+        with pytest.raises(errors.OtherRoomError):
+            async with room.bot(play=[theirs]):
+                pass
+        assert (cores[0].edges, cores[0].data_edges) == (set(), set())
+        assert (bob.allowed, bob.data_publishers, theirs.played_by) == (frozenset(), frozenset(), set())
+        await bob.allow(hers)
+        assert cores[0].edges == {(room.worker, hers.number, receiving.number)}
+
+
 async def test_rights_hold_for_transports_that_come_later(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         room = await sfu.create_room()
