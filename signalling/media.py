@@ -42,12 +42,20 @@ class EngineUnavailableError(MediaError):
     """The engine is stopping, or has failed."""
 
 
+class EngineLateError(EngineUnavailableError):
+    """A worker has not answered in time. The message says what to do."""
+
+
 class EngineStartError(MediaError):
     """The engine cannot start with its configuration. The message is one clear line."""
 
 
 class MediaGoneError(MediaError):
     """What was named does not exist any more."""
+
+
+class MediaRoomGoneError(MediaGoneError):
+    """The room does not exist any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,11 +342,11 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "full": EngineFullError,
     "unavailable": EngineUnavailableError,
     "closed": EngineUnavailableError,
-    "unknown_room": MediaGoneError,
+    "unknown_room": MediaRoomGoneError,
     "unknown_peer": MediaGoneError,
     "unknown_track": MediaGoneError,
     "transport_failed": MediaGoneError,
-    "room_failed": MediaGoneError,
+    "room_failed": MediaRoomGoneError,
 }
 
 

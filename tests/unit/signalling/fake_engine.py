@@ -18,6 +18,7 @@ from signalling.media import (
     MediaEvent,
     MediaGoneError,
     MediaKind,
+    MediaRoomGoneError,
     MediaTrack,
 )
 
@@ -57,11 +58,15 @@ class FakeTrack:
 @dataclass
 class FakeTransport:
     sdp: str
+    peer: FakePeer
     tracks: list[FakeTrack] = field(default_factory=list)
     generation: int = 1
     restarted_with: str | None = None
 
     async def restart(self, offer: str) -> str:
+        await self.peer.engine.pause()
+        if self.peer.removed:
+            raise MediaGoneError("there is no such peer")
         self.restarted_with = offer
         self.generation += 1
         self.sdp = answer_to(offer, self.generation)
@@ -83,7 +88,7 @@ class FakePeer:
             raise InvalidOfferError("no codec in common in the media section 0")
         self.engine.played[self.id] = [track.id for track in play]
         self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in sent_in(offer) if kind in publish]
-        return FakeTransport(answer_to(offer, 1), list(self.tracks))
+        return FakeTransport(answer_to(offer, 1), self, list(self.tracks))
 
     async def allow(self, track: MediaTrack) -> None:
         await self.engine.pause()
@@ -93,8 +98,8 @@ class FakePeer:
 
     async def remove(self) -> None:
         await asyncio.sleep(0)
-        if self.held is not None:
-            await self.held.wait()
+        for held in filter(None, (self.held, self.engine.held)):
+            await held.wait()
         if self.engine.unavailable:
             raise EngineUnavailableError
         self.removed = True
@@ -111,7 +116,7 @@ class FakeRoom:
 
     async def add_participant(self) -> FakePeer:
         if self.closed:
-            raise MediaGoneError("there is no such room")
+            raise MediaRoomGoneError("there is no such room")
         if self.engine.full:
             raise EngineFullError
         peer = FakePeer(f"peer{next(self.engine.numbers)}", self.engine)
@@ -120,6 +125,8 @@ class FakeRoom:
 
     async def close(self) -> None:
         self.closed = True
+        if self.engine.unavailable:
+            raise EngineUnavailableError
         if self.engine.hangs:
             await self.engine.stopped.wait()
             raise EngineUnavailableError
@@ -138,6 +145,7 @@ class FakeEngine:
         self.closed = False
         self.hung = False
         self.avoided: list[frozenset[int]] = []
+        self.held: asyncio.Event | None = None
         self.creating: asyncio.Event | None = None
         self.hangs: list[int] = []
         self.stopped = asyncio.Event()
@@ -149,6 +157,8 @@ class FakeEngine:
         """A point at which the real engine waits; a test may let something else happen there."""
         if self.at_pause is not None:
             self.at_pause()
+        if self.held is not None:
+            await self.held.wait()
         await asyncio.sleep(0)
 
     async def create_room(self, *, avoid: Collection[int] = ()) -> FakeRoom:

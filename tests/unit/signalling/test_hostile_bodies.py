@@ -55,6 +55,7 @@ async def test_an_offer_the_engine_cannot_answer_leaves_nobody_behind(bench: Ben
         refused = await alice.post(f"/whip/{room}", content=offer(more="a=unanswerable"), headers=SDP)
     assert (refused.status_code, refused.json()["code"]) == (422, "sdp_unusable")
     assert "no codec in common" in refused.json()["detail"]
+    await bench.settle()
     assert bench.engine.peers() == []
 
 

@@ -86,14 +86,15 @@ async def test_all_rooms_end_although_one_fails_meanwhile(monkeypatch: pytest.Mo
     rooms = rooms_of(engine)
     for _ in range(3):
         await rooms.create()
-    close = FakeRoom.close
+    close, following = FakeRoom.close, list[asyncio.Future[None]]()
 
     async def close_slowly(self: FakeRoom) -> None:
-        for room in engine.rooms:
-            await rooms.on_event(RoomGone(media_room=room.id))
+        following.extend(asyncio.ensure_future(rooms.on_event(RoomGone(media_room=room.id))) for room in engine.rooms)
+        await asyncio.sleep(0)
         await close(self)
 
     monkeypatch.setattr(FakeRoom, "close", close_slowly)
     await rooms.close_all()
+    await asyncio.gather(*following)
     assert rooms.all() == []
     assert all(room.closed for room in engine.rooms)
