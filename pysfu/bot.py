@@ -288,6 +288,7 @@ class Bot:
         # A reader that was left with `break` ends only when the loop comes to it, after the next one has begun.
         before, self._inboxes[ssrc] = self._inboxes.get(ssrc), inbox
         if before is not None:
+            before.discard()  # nobody could take it back from there any more
             before.packets.put_nowait(None)
         self._listen()
         try:

@@ -124,9 +124,9 @@ class FakeRoom:
         return peer
 
     async def close(self) -> None:
-        self.closed = True
         if self.engine.unavailable:
             raise EngineUnavailableError
+        self.closed = True
         if self.engine.hangs:
             await self.engine.stopped.wait()
             raise EngineUnavailableError
