@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +107,26 @@ def token(data: bytes) -> None:
 def _check_listed(faults: list[str], data: bytes) -> None:
     assert 0 < len(faults) <= 1 + len(data)
     assert all(map(str.isprintable, faults))
+    for value in _texts(data):
+        assert not any(value in fault for fault in faults)
+
+
+def _texts(data: bytes) -> list[str]:
+    """Lists the texts in a file that are values, and long enough not to be in a sentence by chance."""
+    found: list[str] = []
+    try:
+        waiting: list[object] = [tomllib.loads(data.decode())]
+    except (ValueError, RecursionError):
+        return []
+    while waiting:
+        match waiting.pop():
+            case dict() as table:
+                waiting += table.values()
+            case list() as several:
+                waiting += several
+            case str() as text if len(text) >= 6:
+                found.append(text)
+    return found
 
 
 def configuration(data: bytes) -> None:
