@@ -8,7 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import _bridge, messages
-from pysfu.errors import MidInUseError, NoFreeSectionError, TransportFailedError, UnknownPeerError, UnknownTrackError
+from pysfu.errors import (
+    MidInUseError,
+    NoFreeSectionError,
+    RefusedError,
+    TransportFailedError,
+    UnknownPeerError,
+    UnknownTrackError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -272,7 +279,9 @@ class Transport:
         local = local if local is not None else self._local
         answered = self._answer(offer, local, policy=policy, send=send, data=data)
 
-        def applied(_: messages.AnyReply) -> None:
+        def applied(reply: messages.AnyReply | RefusedError) -> None:
+            if isinstance(reply, RefusedError):
+                return
             # Also when whoever asked was cancelled meanwhile: what we know is what the engine has.
             self._local, self.session, self.sdp = local, answered.session, answered.sdp
             self._plan = (policy, list(send), data)
@@ -323,7 +332,9 @@ class Transport:
                 on_reply=partial(self._on_published, section, source),
             )
 
-    def _on_published(self, section: messages.ReceiveMedia, source: TrackSource, reply: messages.AnyReply) -> None:
+    def _on_published(
+        self, section: messages.ReceiveMedia, source: TrackSource, reply: messages.AnyReply | RefusedError
+    ) -> None:
         """Notes a track, before anything that the worker said after it is looked at: its first packet may be there."""
         if isinstance(reply, messages.TrackReply) and self.state not in _ENDED:
             track = Track(self, reply.track, mid=section.mid, kind=section.kind, source=source)
