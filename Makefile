@@ -16,7 +16,7 @@ NETWORKS := tests/integration/test_networks.py
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
 
-setup: $(STAMPS)/system $(PYTHON) ## Install what is needed
+setup: $(MODULE) ## Install what is needed and build the program
 
 $(STAMPS)/system: tests/setup/system.sh tests/setup/packages.txt
 	@tests/setup/system.sh

@@ -36,7 +36,7 @@ MAX_BACKLOG = 65_536
 
 R = TypeVar("R", bound=messages.AnyReply)
 Undo = Callable[[Any], messages.Command]
-OnReply = Callable[[messages.AnyReply], None]
+OnReply = Callable[[messages.AnyReply | RefusedError], None]
 OnMessage = Callable[[int, messages.Event | messages.WorkerFailed | messages.Warned], None]
 
 
@@ -64,6 +64,13 @@ class _Pending:
     undo: Undo | None
     on_reply: OnReply | None
     retry_when_full: bool
+
+
+def _refuse(waiting: _Pending, error: RefusedError) -> None:
+    if not waiting.future.done():
+        waiting.future.set_exception(error)
+    if waiting.on_reply is not None:
+        waiting.on_reply(error)
 
 
 class Bridge:
@@ -174,8 +181,8 @@ class Bridge:
             worker: which.
             command: what.
             undo: as for `call`.
-            on_reply: called with the answer before anything that the worker said after it is looked at, even when
-                whoever asked was cancelled.
+            on_reply: called with the answer, which may be a refusal, before anything that the worker said after it is
+                looked at, even when whoever asked was cancelled.
             retry_when_full: whether to try again later, rather than refuse, when too many answers have not been read.
 
         Raises:
@@ -282,8 +289,8 @@ class Bridge:
                     waiting.on_reply(reply)
             case messages.Refused(id=number, refusal=refusal):
                 waiting = self._pending.pop(number, None)
-                if waiting is not None and not waiting.future.done():
-                    waiting.future.set_exception(from_refusal(refusal))
+                if waiting is not None:
+                    _refuse(waiting, from_refusal(refusal))
             case messages.WorkerFailed():
                 self._fail(worker)
                 self._on_message(worker, outgoing)

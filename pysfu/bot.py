@@ -117,7 +117,12 @@ class Bot:
         publish_video: VideoCodec | None,
         play: Sequence[Track],
     ) -> Bot:
-        """Makes the bot's transport and wires it."""
+        """Makes the bot's transport and wires it.
+
+        Raises:
+            OtherRoomError: something of `play` is in another room.
+        """
+        participant.check_same_room(*(track.publisher for track in play))
         session = codecs.session(publish_audio=publish_audio, publish_video=publish_video, play=play)
         room = participant.room
         reply = await room.bridge.call(
@@ -132,7 +137,7 @@ class Bot:
         room.transports[transport.number] = transport
         try:
             bot = cls(participant, transport, room.bridge.bot(room.worker, reply.peer))
-            await transport.publish(sources={}, encrypted=False)
+            await transport.publish(kinds=("audio", "video"), sources={}, encrypted=False)
             for track, section in zip(play, session.send, strict=True):
                 await transport.play(track, mid=section.mid)
             await participant.attach(transport)
@@ -283,6 +288,7 @@ class Bot:
         # A reader that was left with `break` ends only when the loop comes to it, after the next one has begun.
         before, self._inboxes[ssrc] = self._inboxes.get(ssrc), inbox
         if before is not None:
+            before.discard()  # nobody could take it back from there any more
             before.packets.put_nowait(None)
         self._listen()
         try:

@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pysfu import _bridge, messages
-from pysfu.errors import UnknownPeerError, UnknownTrackError
+from pysfu.errors import OtherRoomError, UnknownPeerError, UnknownTrackError
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
-    from pysfu.messages import TrackSource
+    from pysfu.messages import MediaKind, TrackSource
     from pysfu.room import Room
+
+_KINDS: frozenset[MediaKind] = frozenset(("audio", "video"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +53,7 @@ class PendingOffer:
         try:
             transport.sdp = self.sdp
             await transport.apply_session(session)
-            await transport.publish(sources={}, encrypted=False)
+            await transport.publish(kinds=_KINDS, sources={}, encrypted=False)
             for track in self._play:
                 await transport.play(track)
             await self._participant.attach(transport)
@@ -109,7 +113,7 @@ class Participant:
         self,
         offer: str,
         *,
-        publish: bool = True,
+        publish: bool | Collection[MediaKind] = True,
         play: Sequence[Track] = (),
         data: bool = False,
         start_bitrate_bps: int | None = None,
@@ -120,7 +124,8 @@ class Participant:
 
         Args:
             offer: its description.
-            publish: whether it may send.
+            publish: whether it may send, or of what kinds; then no track comes of another one, whatever is offered, and
+                its sections are refused unless `play` has some of it.
             play: what its receiving sections are wired to, in order; each flows once allowed.
             data: whether data channels may be opened.
             start_bitrate_bps: the rate that its encoders are asked to begin with.
@@ -131,14 +136,19 @@ class Participant:
 
         Raises:
             InvalidSdpError: the offer cannot be answered.
+            OtherRoomError: something of `play` is in another room.
         """
-        policy = messages.MediaPolicy(receive=publish, data=data, start_bitrate=start_bitrate_bps)
+        self.check_same_room(*(track.publisher for track in play))
+        kinds = _KINDS if publish is True else frozenset(publish or ())
+        policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
+        if kinds:
+            policy = _only(policy, {*kinds, *(track.kind for track in play)})
         send = [_send_plan(track) for track in play]
         transport = await self._new_transport()
         try:
             answered = await transport.apply_offer(offer, policy=policy, send=send, data=data)
-            if publish:
-                await transport.publish(sources=sources or {}, encrypted=encrypted)
+            if kinds:
+                await transport.publish(kinds=kinds, sources=sources or {}, encrypted=encrypted)
             for track, mid in zip(play, answered.placed, strict=False):
                 if mid is not None:
                     await transport.play(track, mid=mid)
@@ -163,7 +173,11 @@ class Participant:
             publish: what it may send, a section for each.
             data: whether to offer data channels.
             start_bitrate_bps: the rate that its encoders are asked to begin with.
+
+        Raises:
+            OtherRoomError: something of `play` is in another room.
         """
+        self.check_same_room(*(track.publisher for track in play))
         policy = messages.MediaPolicy(receive=bool(publish), data=data, start_bitrate=start_bitrate_bps)
         sections: list[messages.Media | messages.Data] = [
             messages.Media(kind=track.kind, send=_send_plan(track)) for track in play
@@ -188,7 +202,11 @@ class Participant:
         Args:
             track: which.
             echo: whether it may be the participant's own, for a test before a meeting.
+
+        Raises:
+            OtherRoomError: it is in another room.
         """
+        self.check_same_room(track.publisher)
         # Its own object, so that whoever gives up takes back only what they themselves asked for.
         right = _Right(echo=echo)
         self._allowed[track] = right
@@ -207,7 +225,11 @@ class Participant:
         """Ends that: no packet of the track leaves towards this participant after this returns.
 
         A bot reads none after this, either: what was waiting for it is dropped.
+
+        Raises:
+            OtherRoomError: it is in another room, so that there was no right.
         """
+        self.check_same_room(track.publisher)
         self._allowed.pop(track, None)
         try:
             await self._revoke_all(self._revokes(track))
@@ -216,7 +238,12 @@ class Participant:
                 transport.discard(track)
 
     async def allow_data(self, publisher: Participant) -> None:
-        """Lets messages on data channels flow from another participant to this one."""
+        """Lets messages on data channels flow from another participant to this one.
+
+        Raises:
+            OtherRoomError: the other one is in another room.
+        """
+        self.check_same_room(publisher)
         right = _Right()
         self._data_from[publisher] = right
         try:
@@ -228,7 +255,12 @@ class Participant:
             raise
 
     async def revoke_data(self, publisher: Participant) -> None:
-        """Ends that: no message of it leaves towards this participant after this returns."""
+        """Ends that: no message of it leaves towards this participant after this returns.
+
+        Raises:
+            OtherRoomError: the other one is in another room, so that there was no right.
+        """
+        self.check_same_room(publisher)
         self._data_from.pop(publisher, None)
         await self._revoke_all(self._data_revokes(publisher))
 
@@ -251,6 +283,15 @@ class Participant:
         await self.remove()
 
     # --- for this package ---
+
+    def check_same_room(self, *others: Participant) -> None:
+        """Keeps numbers from the worker of another room, where they may be those of somebody else.
+
+        Raises:
+            OtherRoomError: one of the others is in another room.
+        """
+        if any(other.room is not self.room for other in others):
+            raise OtherRoomError("tracks and messages flow only inside a room")
 
     async def _new_transport(self) -> Transport:
         reply = await self.room.bridge.call(
@@ -344,6 +385,11 @@ class Participant:
         self.detach(transport)
         transport.set_state(TransportState.CLOSED)
         self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
+
+
+def _only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages.MediaPolicy:
+    """Refuses sections of any other kind in the answer."""
+    return msgspec.structs.replace(policy, **{kind: [] for kind in _KINDS if kind not in kinds})
 
 
 def _send_plan(track: Track) -> messages.SendPlan:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pysfu import messages, warning
 from pysfu._bridge import Bridge
 from pysfu.config import Config
-from pysfu.errors import UnavailableError
+from pysfu.errors import RefusedError, UnavailableError
 from pysfu.events import (
     MAX_WAITING_EVENTS,
     DataReceived,
@@ -134,7 +134,7 @@ class Sfu:
         worker = min(usable, key=lambda worker: (worker in self._late, placed[worker]))
         made: list[Room] = []
 
-        def on_reply(reply: messages.AnyReply) -> None:
+        def on_reply(reply: messages.AnyReply | RefusedError) -> None:
             # Before anything that the worker said after it is looked at, such as that it failed.
             self._late.discard(worker)
             if isinstance(reply, messages.RoomReply) and waiting:
@@ -271,7 +271,7 @@ class Sfu:
             resync.asked = True
             future.add_done_callback(partial(self._on_snapshot_answered, worker))
 
-    def _on_snapshot(self, worker: int, reply: messages.AnyReply) -> None:
+    def _on_snapshot(self, worker: int, reply: messages.AnyReply | RefusedError) -> None:
         """Brings what we know up to date, before anything that the worker said after the snapshot."""
         resync = self._resyncs.get(worker)
         if resync is None or not isinstance(reply, messages.SnapshotReply):

@@ -8,10 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import _bridge, messages
-from pysfu.errors import MidInUseError, NoFreeSectionError, TransportFailedError, UnknownPeerError, UnknownTrackError
+from pysfu.errors import (
+    MidInUseError,
+    NoFreeSectionError,
+    RefusedError,
+    TransportFailedError,
+    UnknownPeerError,
+    UnknownTrackError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -75,7 +82,11 @@ class Track:
             participant: who.
             encoding: best encoding it may get, 0 is the lowest quality.
             temporal: highest temporal layer it may get.
+
+        Raises:
+            OtherRoomError: the participant is in another room.
         """
+        self.publisher.check_same_room(participant)
         limit = messages.LayerLimit(encoding=encoding, temporal=temporal)
         for transport in tuple(participant.transports):
             command = messages.LimitLayer(track=self._number, subscriber=transport.number, limit=limit)
@@ -166,7 +177,9 @@ class Transport:
         Raises:
             NoFreeSectionError: none is left for its kind.
             MidInUseError: the named one plays something, and goes on doing so.
+            OtherRoomError: the track is in another room.
         """
+        self.participant.check_same_room(track.publisher)
         sections = self.session.send if self.session is not None else []
         free = (section.mid for section in sections if section.kind == track.kind and section.mid not in self._playing)
         chosen = mid if mid is not None else next(free, None)
@@ -266,7 +279,9 @@ class Transport:
         local = local if local is not None else self._local
         answered = self._answer(offer, local, policy=policy, send=send, data=data)
 
-        def applied(_: messages.AnyReply) -> None:
+        def applied(reply: messages.AnyReply | RefusedError) -> None:
+            if isinstance(reply, RefusedError):
+                return
             # Also when whoever asked was cancelled meanwhile: what we know is what the engine has.
             self._local, self.session, self.sdp = local, answered.session, answered.sdp
             self._plan = (policy, list(send), data)
@@ -300,11 +315,13 @@ class Transport:
         assert self._local is not None, "bots have no description"
         return messages.OfferPlan(local=self._local, policy=policy, sections=list(sections), version=1)
 
-    async def publish(self, *, sources: Mapping[str, TrackSource], encrypted: bool) -> None:
-        """Makes a track of every section in which the participant sends."""
+    async def publish(
+        self, *, kinds: Collection[MediaKind], sources: Mapping[str, TrackSource], encrypted: bool
+    ) -> None:
+        """Makes a track of every section of these kinds in which the participant sends."""
         published = {track.mid for track in self.tracks}
         for section in self.session.receive if self.session is not None else []:
-            if section.mid in published:
+            if section.mid in published or section.kind not in kinds:
                 continue
             usual: TrackSource = "microphone" if section.kind == "audio" else "camera"
             source = sources.get(section.mid, usual)
@@ -315,7 +332,9 @@ class Transport:
                 on_reply=partial(self._on_published, section, source),
             )
 
-    def _on_published(self, section: messages.ReceiveMedia, source: TrackSource, reply: messages.AnyReply) -> None:
+    def _on_published(
+        self, section: messages.ReceiveMedia, source: TrackSource, reply: messages.AnyReply | RefusedError
+    ) -> None:
         """Notes a track, before anything that the worker said after it is looked at: its first packet may be there."""
         if isinstance(reply, messages.TrackReply) and self.state not in _ENDED:
             track = Track(self, reply.track, mid=section.mid, kind=section.kind, source=source)

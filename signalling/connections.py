@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from signalling.domain.ids import ResourceId, RoomId
 from signalling.domain.room import Connection, Room
-from signalling.media import MediaPeer, MediaRoom, MediaTrack, MediaTransport
+from signalling.endings import Endings
+from signalling.media import MediaKind, MediaPeer, MediaRoom, MediaTrack, MediaTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Opened:
 
 @dataclass(slots=True, kw_only=True)
 class OpenConnection:
-    """A connection with its transport."""
+    """A connection with its transport; it stays in its room until its ending is done."""
 
     resource: ResourceId
     room: RoomId
@@ -33,24 +34,43 @@ class OpenConnection:
     offer: str
     ice_tag: str
     plays: tuple[str, ...] = ()
+    ending: asyncio.Task[None] | None = None
 
 
 class OpenRoom:
-    """A room with its half in the engine."""
+    """A room with its half in the engine; it is there until its ending is done."""
 
     def __init__(self, room: Room, media: MediaRoom) -> None:
         self.room = room
         self.media = media
         self.open: dict[ResourceId, OpenConnection] = {}
         self.changing = asyncio.Lock()
+        self.ending: asyncio.Task[None] | None = None
 
     def connections(self) -> list[Connection]:
         """Lists what is open, as the domain sees it."""
         return [opened.connection for opened in self.open.values()]
 
+    def sources(self, name: str) -> list[OpenConnection]:
+        """Lists what a participant publishes, or one publication of it, and what will go on."""
+        return [opened for opened in self._lasting() if _is_source(opened.connection, name)]
+
     def publishers(self) -> set[str]:
-        """Names those of the engine's participants who publish."""
-        return {opened.peer.id for opened in self.open.values() if opened.connection.publication is not None}
+        """Names those of the engine's participants who publish, and will go on."""
+        return {opened.peer.id for opened in self._lasting() if opened.connection.publication is not None}
+
+    def left_alone(self) -> list[OpenConnection]:
+        """Lists the connections that play only what has ended or is about to."""
+        publishers = self.publishers()
+        return [opened for opened in self._lasting() if opened.plays and publishers.isdisjoint(opened.plays)]
+
+    def _lasting(self) -> list[OpenConnection]:
+        return [opened for opened in self.open.values() if opened.ending is None]
+
+
+def _is_source(connection: Connection, name: str) -> bool:
+    publication = connection.publication
+    return publication is not None and name in (publication.publication, connection.participant)
 
 
 def new_tag() -> str:
@@ -58,21 +78,17 @@ def new_tag() -> str:
     return f'"{secrets.token_hex(8)}"'
 
 
-async def open_transport(media: MediaRoom, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> Opened:
-    """Makes a participant and answers its offer. Nothing flows to it yet."""
+async def open_transport(
+    media: MediaRoom, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack], endings: Endings
+) -> Opened:
+    """Makes a participant and answers its offer. Nothing flows to it yet.
+
+    Raises:
+        MediaError: this was not possible; the participant ends again, which is not waited for.
+    """
     peer = await media.add_participant()
     try:
         return Opened(peer, await peer.answer(offer, publish=publish, play=play), offer)
     except BaseException:
-        await finish(peer.remove())
-        raise
-
-
-async def finish(action: Awaitable[None]) -> None:
-    """Carries an ending through, even when whoever asked for it is cancelled meanwhile."""
-    ending = asyncio.ensure_future(action)
-    try:
-        await asyncio.shield(ending)
-    except asyncio.CancelledError:
-        await asyncio.wait([ending])
+        endings.begin(peer.remove)
         raise

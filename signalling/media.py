@@ -42,12 +42,20 @@ class EngineUnavailableError(MediaError):
     """The engine is stopping, or has failed."""
 
 
+class EngineLateError(EngineUnavailableError):
+    """A worker has not answered in time. The message says what to do."""
+
+
 class EngineStartError(MediaError):
     """The engine cannot start with its configuration. The message is one clear line."""
 
 
 class MediaGoneError(MediaError):
     """What was named does not exist any more."""
+
+
+class MediaRoomGoneError(MediaGoneError):
+    """The room does not exist any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +130,8 @@ class MediaPeer(Protocol):
     @property
     def id(self) -> str: ...  # noqa: D102
 
-    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
-        """Answers an offer."""
+    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
+        """Answers an offer, and takes what is sent of these kinds and of no other."""
 
     async def allow(self, track: MediaTrack) -> None:
         """Lets the track flow to this participant."""
@@ -284,7 +292,7 @@ class _PysfuPeer:
         self._participant = participant
         self.id = str(participant.id)
 
-    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> MediaTransport:
+    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
         theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
         start = START_BITRATE_BPS if publish else None
         with _translated():
@@ -334,11 +342,11 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "full": EngineFullError,
     "unavailable": EngineUnavailableError,
     "closed": EngineUnavailableError,
-    "unknown_room": MediaGoneError,
+    "unknown_room": MediaRoomGoneError,
     "unknown_peer": MediaGoneError,
     "unknown_track": MediaGoneError,
     "transport_failed": MediaGoneError,
-    "room_failed": MediaGoneError,
+    "room_failed": MediaRoomGoneError,
 }
 
 

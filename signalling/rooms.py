@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 
-from signalling.connections import OpenConnection, Opened, OpenRoom, finish, new_tag, open_transport
+from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
 from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.refusals import Refusal
@@ -25,10 +26,13 @@ from signalling.domain.room import (
     refusal_to_connect,
     roster,
 )
+from signalling.endings import Endings, ended, in_time
 from signalling.media import (
     MediaEngine,
     MediaEvent,
     MediaGoneError,
+    MediaKind,
+    MediaRoomGoneError,
     MediaTrack,
     PeerConnected,
     PeerGone,
@@ -78,6 +82,7 @@ class Rooms:
         self._rooms: dict[RoomId, OpenRoom] = {}
         self._hanging = hanging
         self._creating = 0
+        self._endings = Endings()
         self.draining = False
 
     async def create(self, *, name: str | None = None, max_participants: int | None = None) -> Room:
@@ -99,7 +104,7 @@ class Rooms:
         finally:
             self._creating -= 1
         if self.draining:
-            await finish(media.close())
+            await ended([self._endings.begin(media.close)])
             raise ClosingError
         policy = RoomPolicy(max_participants=min(max_participants or self._max_participants, self._max_participants))
         room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
@@ -149,19 +154,12 @@ class Rooms:
 
         Raises:
             NotFoundError: there is none of that id.
+            EngineLateError: it is still ending.
         """
-        self._open_room(room)
-        await self._end(room)
-
-    async def _end(self, room: RoomId) -> None:
-        """Ends a room, unless somebody else does already."""
-        opened = self._rooms.pop(room, None)
-        if opened is not None:
-            await finish(opened.media.close())
-            log.info("room deleted", room=room, count=len(opened.open))
+        await ended([self._begin_to_end(self._open_room(room))])
 
     async def publish(
-        self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[str] = ("audio", "video")
+        self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[MediaKind] = ("audio", "video")
     ) -> OpenConnection:
         """Takes what a participant sends.
 
@@ -169,27 +167,26 @@ class Rooms:
             room: where.
             grant: what the participant may.
             offer: its description.
-            kinds: of what is sent in it.
+            kinds: of what is sent in it; nothing else is taken, whatever the engine reads in the offer.
 
         Raises:
             NotFoundError: there is no such room.
             RefusedError: the grant or the room's policy does not allow it.
+            EngineLateError: the room's worker has not answered in time.
         """
         opened = self._admit(room, grant, Purpose.PUBLISH)
         if (refusal := refusal_of_media(grant, kinds)) is not None:
             raise RefusedError(refusal)
-        async with opened.changing:
+        async with in_time(), opened.changing:
             self._check_place(opened, grant)
-            try:
-                made = await open_transport(opened.media, offer, publish=True, play=())
-            except MediaGoneError as error:
-                raise NotFoundError("room") from error
+            with _gone_means("room"):
+                made = await open_transport(opened.media, offer, publish=kinds, play=(), endings=self._endings)
             publication = Publication(
                 publication=PublicationId("pub_" + secrets.token_hex(10)),
                 tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind) for t in made.transport.tracks),
             )
             connection = Connection(participant=grant.participant, opened_at=self._now(), publication=publication)
-            return await self._keep(opened, connection, made)
+            return self._keep(opened, connection, made)
 
     async def play(self, room: RoomId, grant: Grant, source: str, offer: str) -> OpenConnection:
         """Sends a participant what another one, or one publication of it, publishes now.
@@ -197,27 +194,36 @@ class Rooms:
         Raises:
             NotFoundError: there is no such room, or `source` publishes nothing there.
             RefusedError: the grant or the room's policy does not allow it.
+            EngineLateError: the room's worker has not answered in time.
         """
         opened = self._admit(room, grant, Purpose.SUBSCRIBE)
-        async with opened.changing:
+        async with in_time(), opened.changing:
             self._check_place(opened, grant)
-            sources = [c for c in opened.open.values() if _is_source(c.connection, source)]
+            sources = opened.sources(source)
             if not sources:
                 raise NotFoundError("publication")
             tracks = [track for c in sources for track in c.transport.tracks]
-            made = await open_transport(opened.media, offer, publish=False, play=tracks)
+            with _gone_means("publication"):
+                made = await open_transport(opened.media, offer, publish=(), play=tracks, endings=self._endings)
             connection = Connection(
                 participant=grant.participant,
                 opened_at=self._now(),
                 source=sources[0].connection.participant,
             )
-            kept = await self._keep(opened, connection, made, plays=tuple(c.peer.id for c in sources))
+            kept = self._keep(opened, connection, made, plays=tuple(c.peer.id for c in sources))
             await self._allow(opened, kept, tracks)
             return kept
 
     async def restart(self, opened: OpenConnection, offer: str) -> str:
-        """Restarts ICE of a connection and returns the new answer."""
-        answer = await opened.transport.restart(offer)
+        """Restarts ICE of a connection and returns the new answer.
+
+        Raises:
+            NotFoundError: it has ended.
+            EngineLateError: its worker has not answered in time; it goes on as before.
+        """
+        async with in_time():
+            with _gone_means("connection"):
+                answer = await opened.transport.restart(offer)
         opened.offer, opened.ice_tag = offer, new_tag()
         return answer
 
@@ -226,29 +232,36 @@ class Rooms:
 
         Raises:
             NotFoundError: there is none.
+            EngineLateError: it is still ending.
         """
-        self.connection(room, resource)
-        await self._close(self._open_room(room), resource, reason="left")
+        closing = self.connection(room, resource)
+        await ended(self._begin_to_close(self._open_room(room), closing, reason="left"))
 
     async def remove(self, room: RoomId, participant: ParticipantId) -> None:
         """Ends all connections of a participant, who cannot come back into this room with the same id.
 
         Raises:
             NotFoundError: there is no such room.
+            EngineLateError: some are still ending, and are in the roster until they have.
         """
         opened = self._open_room(room)
         opened.room.removed.add(participant)
-        theirs = [r for r, c in opened.open.items() if c.connection.participant == participant]
-        await finish(_all(*(partial(self._close, opened, resource, reason="removed") for resource in theirs)))
+        theirs = [c for c in opened.open.values() if c.connection.participant == participant]
+        # All begin before anything waits, so that no cancellation comes in between.
+        await ended([ending for c in theirs for ending in self._begin_to_close(opened, c, reason="removed")])
         log.info("participant removed", room=room, count=len(theirs))
 
     async def close_all(self) -> None:
         """Ends every room; nobody can join or make a room any more."""
-        self.draining = True
-        await _all(*(partial(self._end, room) for room in self._rooms))
+        self.draining = self._endings.stopping = True
+        await ended([self._begin_to_end(opened) for opened in self._rooms.values()])
+
+    def give_up(self) -> None:
+        """Waits for no ending any more: the engine has stopped."""
+        self._endings.give_up()
 
     def on_event(self, event: MediaEvent) -> Awaitable[None]:
-        """Follows what the engine tells: finds out at once what has ended; awaiting what is returned clears it away."""
+        """Follows what the engine tells: what has ended begins to be cleared away; what is returned waits for that."""
         match event:
             case PeerConnected():
                 log.info("participant connected", profile=event.srtp_profile, dtls=event.dtls_version)
@@ -263,7 +276,7 @@ class Rooms:
                 )
             case RoomGone():
                 return self._end_those(room_gone=lambda room: room == event.media_room, reason="room")
-        return _all()
+        return ended([])
 
     def _end_those(
         self,
@@ -273,19 +286,15 @@ class Rooms:
         reason: str,
     ) -> Awaitable[None]:
         """Finds what the engine has ended, at once: what is opened while that is being cleared away is not meant."""
-        rooms = [room for room, opened in self._rooms.items() if room_gone(opened.media.id)]
-        closed = [
-            (opened, resource)
-            for room, opened in self._rooms.items()
-            for resource, connection in opened.open.items()
-            if room not in rooms and peer_gone(connection.peer.id)
-        ]
-        for room in rooms:
-            log.error("room failed", room=room)
-        return _all(
-            *(partial(self._end, room) for room in rooms),
-            *(partial(self._close, opened, resource, reason=reason) for opened, resource in closed),
-        )
+        endings: list[asyncio.Task[None]] = []
+        for opened in self._rooms.values():
+            if room_gone(opened.media.id):
+                log.error("room failed", room=opened.room.room)
+                endings.append(self._begin_to_end(opened))
+                continue
+            for connection in [c for c in opened.open.values() if peer_gone(c.peer.id)]:
+                endings += self._begin_to_close(opened, connection, reason=reason)
+        return ended(endings)
 
     def _open_room(self, room: RoomId) -> OpenRoom:
         opened = self._rooms.get(room)
@@ -298,23 +307,30 @@ class Rooms:
             raise RefusedError(refusal)
         if self.draining:
             raise ClosingError
-        return self._open_room(room)
+        opened = self._open_room(room)
+        self._check_lasts(opened)
+        return opened
+
+    def _check_lasts(self, opened: OpenRoom) -> None:
+        if opened.ending is not None or self._rooms.get(opened.room.room) is not opened:
+            raise NotFoundError("room")
 
     def _check_place(self, opened: OpenRoom, grant: Grant) -> None:
         refusal = refusal_to_connect(opened.room, participant=grant.participant, connections=opened.connections())
         if refusal is not None:
             raise RefusedError(refusal)
 
-    async def _keep(
+    def _keep(
         self, opened: OpenRoom, connection: Connection, made: Opened, plays: tuple[str, ...] = ()
     ) -> OpenConnection:
         """Notes a connection, unless its room or its right to be there went while it was being made."""
-        gone = self._rooms.get(opened.room.room) is not opened
-        if gone or connection.participant in opened.room.removed:
-            await finish(made.peer.remove())
-            if gone:
-                raise NotFoundError("room")
-            raise RefusedError(Refusal.PARTICIPANT_REMOVED)
+        try:
+            self._check_lasts(opened)
+            if connection.participant in opened.room.removed:
+                raise RefusedError(Refusal.PARTICIPANT_REMOVED)
+        except (NotFoundError, RefusedError):
+            self._endings.begin(made.peer.remove)
+            raise
         kept = OpenConnection(
             resource=ResourceId(secrets.token_hex(24)),
             room=opened.room.room,
@@ -332,33 +348,50 @@ class Rooms:
     async def _allow(self, opened: OpenRoom, kept: OpenConnection, tracks: list[MediaTrack]) -> None:
         """Makes the edges, now that the roster shows who will receive."""
         try:
-            for track in tracks:
-                await kept.peer.allow(track)
+            with _gone_means("publication"):
+                for track in tracks:
+                    await kept.peer.allow(track)
+            self._check_lasts(opened)
         except BaseException:
-            await self._close(opened, kept.resource, reason="not_allowed")
+            self._begin_to_close(opened, kept, reason="not_allowed")
             raise
-        if kept.resource in opened.open and not opened.publishers().intersection(kept.plays):
-            await self._close(opened, kept.resource, reason="source_left")
-        if kept.resource not in opened.open:
+        if kept in opened.left_alone():
+            self._begin_to_close(opened, kept, reason="source_left")
+        if kept.ending is not None:
             raise NotFoundError("publication")
 
-    async def _close(self, opened: OpenRoom, resource: ResourceId, *, reason: str) -> None:
-        closed = opened.open.pop(resource, None)
-        if closed is None:
-            return
-        await finish(closed.peer.remove())
-        log.info("connection closed", room=closed.room, reason=reason)
-        left = opened.publishers()
-        for other, connection in list(opened.open.items()):
-            if connection.plays and not left.intersection(connection.plays):
-                await self._close(opened, other, reason="source_left")
+    def _begin_to_end(self, opened: OpenRoom) -> asyncio.Task[None]:
+        """Begins to end a room, unless that is under way; it is forgotten once the engine has done it."""
+        if opened.ending is None or opened.ending.done():
+            opened.ending = self._endings.begin(partial(self._end, opened))
+        return opened.ending
+
+    async def _end(self, opened: OpenRoom) -> None:
+        await opened.media.close()
+        self._rooms.pop(opened.room.room, None)
+        log.info("room deleted", room=opened.room.room, count=len(opened.open))
+
+    def _begin_to_close(self, opened: OpenRoom, closing: OpenConnection, *, reason: str) -> list[asyncio.Task[None]]:
+        """Begins likewise to end a connection, and those that it leaves alone."""
+        if closing.ending is None or closing.ending.done():
+            closing.ending = self._endings.begin(partial(self._close, opened, closing, reason))
+        endings = [closing.ending]
+        for left in opened.left_alone():
+            endings += self._begin_to_close(opened, left, reason="source_left")
+        return endings
+
+    async def _close(self, opened: OpenRoom, closing: OpenConnection, reason: str) -> None:
+        await closing.peer.remove()
+        opened.open.pop(closing.resource, None)
+        log.info("connection closed", room=closing.room, reason=reason)
 
 
-def _is_source(connection: Connection, source: str) -> bool:
-    publication = connection.publication
-    return publication is not None and source in (publication.publication, connection.participant)
-
-
-async def _all(*endings: Callable[[], Awaitable[None]]) -> None:
-    """Carries endings out side by side, so that one of a worker that hangs keeps no other waiting."""
-    await asyncio.gather(*(ending() for ending in endings))
+@contextlib.contextmanager
+def _gone_means(what: str) -> Iterator[None]:
+    """Tells what there is no more, where the engine knows only that something is gone."""
+    try:
+        yield
+    except MediaRoomGoneError as error:
+        raise NotFoundError("room") from error
+    except MediaGoneError as error:
+        raise NotFoundError(what) from error

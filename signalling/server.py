@@ -26,7 +26,7 @@ from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
-from signalling.media import EngineStartError, MediaEngine, MediaError, MediaEvent, PysfuEngine
+from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, MediaEvent, PysfuEngine
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -170,7 +170,10 @@ async def serve(
             parts = _parts(settings, engine)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = _Uvicorn(_uvicorn_config(settings, app, certificate))
-            await _run(parts, engine, http, listening, certificate, on_start)
+            try:
+                await _run(parts, engine, http, listening, certificate, on_start)
+            finally:
+                parts.rooms.give_up()
     for worker in engine.left_behind:
         log.error("media worker hangs: the process ends without it", worker=worker)
     if engine.left_behind:
@@ -291,6 +294,8 @@ async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
 async def _follow(ending: Awaitable[None]) -> None:
     try:
         await ending
+    except EngineLateError:
+        log.warning("media worker does not answer: what ends goes on ending", component="media")
     except MediaError as error:
         log.exception("event not followed", exc_info=error)
 

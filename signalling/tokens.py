@@ -158,9 +158,9 @@ class Tokens:
             participant=ParticipantId(participant),
             room=RoomId(video.room),
             join=video.room_join,
-            # Where sources are listed, they decide; one that means nothing here allows nothing.
-            can_publish=bool(listed) or video.can_publish,
+            can_publish=video.can_publish,
             can_subscribe=video.can_subscribe,
+            # They narrow what may be published; one that means nothing here allows nothing.
             sources=frozenset(source for source in Source if source in listed) if listed else None,
             issued_at=_time(claims.iat),
             not_before=_time(claims.nbf),

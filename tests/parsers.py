@@ -7,11 +7,13 @@ import contextlib
 import hashlib
 import hmac
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pysfu.errors import InvalidPayloadError
+from pysfu import _bridge, messages
+from pysfu.errors import InvalidPayloadError, InvalidSdpError
 from pysfu.rtp import h264, opus, packet, red, vp8, vp9
 from pysfu.rtp.fragment import Fragment
 from signalling import config
@@ -33,6 +35,16 @@ ENGINE = {
 SECRET = b"a secret for the corpus only, 32."
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TOKENS = Tokens({"corpus": SECRET}, max_life=timedelta(hours=6))
+PLAN = messages.AnswerPlan(
+    local=messages.LocalTransport(
+        ufrag="ours",
+        pwd="a-password-of-22-chars",
+        fingerprint=messages.Fingerprint(algorithm="sha-256", value=bytes(32)),
+        candidates=[],
+        ssrc_base=1_000,
+    ),
+    policy=messages.MediaPolicy(),
+)
 MAX_FAULT = 200  # What is told never grows with what was sent.
 
 
@@ -42,7 +54,7 @@ def _check_told(fault: str) -> None:
 
 
 def offer(data: bytes) -> None:
-    """An offer that passes is what was sent but for its line ends, and passes again."""
+    """An offer that passes is what was sent but for its line ends, passes again, and means the same to the engine."""
     for direction in sdp.Direction:
         try:
             read = sdp.check_offer(data, direction=direction)
@@ -55,6 +67,9 @@ def offer(data: bytes) -> None:
         assert sdp.check_offer(read.text.encode(), direction=direction) == read
         fragment.credentials_of(read.text)
         fragment.fragment_of(read.text)
+        with contextlib.suppress(InvalidSdpError):
+            session = _bridge.answer(read.text, PLAN).session
+            assert {section.kind for section in session.receive} <= read.kinds
 
 
 def trickle_fragment(data: bytes) -> None:
@@ -92,6 +107,26 @@ def token(data: bytes) -> None:
 def _check_listed(faults: list[str], data: bytes) -> None:
     assert 0 < len(faults) <= 1 + len(data)
     assert all(map(str.isprintable, faults))
+    for value in _texts(data):
+        assert not any(value in fault for fault in faults)
+
+
+def _texts(data: bytes) -> list[str]:
+    """Lists the texts in a file that are values, and long enough not to be in a sentence by chance."""
+    found: list[str] = []
+    try:
+        waiting: list[object] = [tomllib.loads(data.decode())]
+    except (ValueError, RecursionError):
+        return []
+    while waiting:
+        match waiting.pop():
+            case dict() as table:
+                waiting += table.values()
+            case list() as several:
+                waiting += several
+            case str() as text if len(text) >= 6:
+                found.append(text)
+    return found
 
 
 def configuration(data: bytes) -> None:

@@ -59,11 +59,33 @@ def free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
-def test_the_quick_start_for_operators_runs_as_it_stands(tmp_path: Path) -> None:
+def quick_start() -> str:
+    """Returns the lines for operators."""
     section = (ROOT / "README.md").read_text().partition("## Operators")[2]
     (block,) = re.findall(r"```sh\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    return str(block)
+
+
+def test_the_quick_start_for_operators_begins_with_what_makes_the_program_and_needs_no_other() -> None:
+    first, _, rest = quick_start().partition("\n")
+    assert first == "make setup"
+    made = subprocess.check_output(["make", "--dry-run", "--always-make", "setup"], cwd=ROOT, text=True)
+    assert "maturin develop" in made, "it makes .venv/bin/pysfu"
+    packages = (ROOT / "tests" / "setup" / "packages.txt").read_text().splitlines()
+    programs = set(re.findall(r"(?:^|\| |&& |\$\()([\w./]+)(?= )", rest, re.MULTILINE))
+    of_debian_and_the_shell = {"export", "grep", "kill", "wait"}
+    assert programs - of_debian_and_the_shell - {".venv/bin/pysfu"} <= set(packages)
+    assert {"curl", "openssl"} <= programs
+
+
+def test_the_quick_start_for_operators_runs_as_it_stands(tmp_path: Path) -> None:
     port = free_port(socket.SOCK_STREAM)
-    script = block.replace(".venv/bin/", f"{ROOT}/.venv/bin/").replace(":8443/", f":{port}/")
+    script = (
+        quick_start()
+        .removeprefix("make setup\n")
+        .replace(".venv/bin/", f"{ROOT}/.venv/bin/")
+        .replace(":8443/", f":{port}/")
+    )
     assert script.count(f":{port}/") == 3
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYSFU_")}
     environment |= {"PYSFU_HTTP__PORT": str(port), "PYSFU_MEDIA__PORT": str(free_port(socket.SOCK_DGRAM))}

@@ -74,10 +74,15 @@ def refusal_of_name(name: str) -> Refusal | None:
     return Refusal.NAME_PERSONAL if looks_personal(name) else None
 
 
+def refusal_to_see(room: Room, *, participant: ParticipantId) -> Refusal | None:
+    """Says why `participant` may know nothing of what is in `room`, or None when it may."""
+    return Refusal.PARTICIPANT_REMOVED if participant in room.removed else None
+
+
 def refusal_to_connect(room: Room, *, participant: ParticipantId, connections: Iterable[Connection]) -> Refusal | None:
     """Says why `participant` cannot open one more connection in `room`, or None when it can."""
-    if participant in room.removed:
-        return Refusal.PARTICIPANT_REMOVED
+    if (refusal := refusal_to_see(room, participant=participant)) is not None:
+        return refusal
     seated: dict[ParticipantId, int] = {}
     for connection in connections:
         seated[connection.participant] = seated.get(connection.participant, 0) + 1

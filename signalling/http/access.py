@@ -9,10 +9,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import SecretStr
 
-from signalling.domain.grants import Grant
+from signalling.domain.grants import Grant, Purpose, refusal_in_room
 from signalling.domain.ids import RoomId
+from signalling.domain.room import Room, refusal_to_see
 from signalling.http.errors import RequestError
 from signalling.http.parts import parts_of
+from signalling.rooms import RefusedError
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -50,18 +52,35 @@ def grant(request: Request) -> Grant:
     return parts.tokens.read(_token(request), now=parts.now())
 
 
+def room_seen_by(request: Request, theirs: Grant, room: RoomId) -> Room:
+    """Finds a room for somebody who may see what is in it.
+
+    Raises:
+        RefusedError: they may not; for a token of another room, whether that room exists or not.
+        NotFoundError: there is no such room.
+    """
+    refusal = refusal_in_room(theirs, room=room, purpose=Purpose.SEE_ROSTER)
+    if refusal is None:
+        found = parts_of(request).rooms.room(room)
+        refusal = refusal_to_see(found, participant=theirs.participant)
+        if refusal is None:
+            return found
+    raise RefusedError(refusal)
+
+
 def owner(request: Request, room: RoomId) -> Grant | None:
     """Returns who asks for something of their own in a room, None for an administrator; the token may have expired.
 
     Raises:
-        RequestError: there is no token, or it is for another room, whether that room exists or not.
+        RequestError: there is no token.
+        RefusedError: they may see nothing of that room.
+        NotFoundError: there is no such room.
     """
     if is_admin(request):
         return None
     parts = parts_of(request)
     theirs = parts.tokens.read(_token(request), now=parts.now(), even_expired=True)
-    if theirs.room != room:
-        raise RequestError("not_yours")
+    room_seen_by(request, theirs, room)
     return theirs
 
 

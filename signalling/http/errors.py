@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from signalling.domain.refusals import Refusal
 from signalling.media import (
     EngineFullError,
+    EngineLateError,
     EngineUnavailableError,
     InvalidOfferError,
     MediaError,
-    MediaGoneError,
 )
 from signalling.rooms import ClosingError, NotFoundError, RefusedError
 from signalling.tokens import InvalidTokenError, RefusedTokenError
@@ -70,6 +70,7 @@ PROBLEMS: dict[str, Problem] = {
     # We cannot now.
     "engine_full": Problem(503, "The server is full"),
     "engine_unavailable": Problem(503, "The media engine takes no requests now"),
+    "engine_late": Problem(503, "The media engine has not answered in time"),
     "closing": Problem(503, "The server is about to stop"),
     "too_many_connections_now": Problem(503, "The server has too many connections"),
     "internal": Problem(500, "Something went wrong on our side"),
@@ -131,7 +132,6 @@ _PLAIN: dict[type[Exception], str] = {
     ClosingError: "closing",
     EngineFullError: "engine_full",
     EngineUnavailableError: "engine_unavailable",
-    MediaGoneError: "publication_unknown",
 }
 
 
@@ -149,6 +149,8 @@ def code_of(error: Exception) -> tuple[str, str | None]:
             code, detail = error.code, error.fault
         case FragmentFaultError():
             code, detail = "fragment_invalid", error.fault
+        case EngineLateError():
+            code, detail = "engine_late", str(error)
         case InvalidOfferError():
             code, detail = "sdp_unusable", str(error)
         case NotFoundError():

@@ -93,7 +93,7 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
         opened = await opening
     except Exception as error:
         code, _ = code_of(error)
-        metrics.on_join("error" if code in ("internal", "engine_unavailable") else "denied")
+        metrics.on_join("error" if code in ("internal", "engine_unavailable", "engine_late") else "denied")
         raise
     metrics.on_join("ok")
     metrics.room_participants.observe(len(rooms.roster(opened.room)))

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
+from signalling.media import MediaKind
+
 MAX_LINES = 2_000  # A browser's offer with simulcast has about 250.
 MAX_SECTIONS = 32  # WHIP sends one or two; a room of bots would still fit.
 
 _LINE = re.compile(r"[a-z]=\S")
+_KINDS: tuple[MediaKind, ...] = ("audio", "video")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -50,7 +53,7 @@ class Offer:
     """
 
     text: str
-    kinds: frozenset[str]
+    kinds: frozenset[MediaKind]
 
 
 def check_offer(body: bytes, *, direction: Direction) -> Offer:
@@ -65,9 +68,11 @@ def check_offer(body: bytes, *, direction: Direction) -> Offer:
         raise OfferFaultError("there is no media section (m=)")
     if len(sections) > MAX_SECTIONS:
         raise OfferFaultError(f"there are more than {MAX_SECTIONS} media sections")
+    for section in (session, *sections):
+        _check_direction(section)
     for section in sections:
         _check_transport(session, section)
-    media = [section for section in sections if section.kind in ("audio", "video")]
+    media = [section for section in sections if section.kind in _KINDS]
     wanted = [s for s in media if _direction(session, s) in direction.value]
     wrong = [s for s in media if _direction(session, s) not in (*direction.value, "inactive")]
     if wrong:
@@ -75,7 +80,8 @@ def check_offer(body: bytes, *, direction: Direction) -> Offer:
         raise OfferFaultError(f"the media section at line {wrong[0].line} must be {expected}", code="sdp_direction")
     if not wanted:
         raise OfferFaultError(f"no audio or video section is {direction.value[0]}", code="sdp_direction")
-    return Offer("\r\n".join(lines) + "\r\n", frozenset(section.kind for section in wanted))
+    sent = {section.kind for section in wanted}
+    return Offer("\r\n".join(lines) + "\r\n", frozenset(kind for kind in _KINDS if kind in sent))
 
 
 def _lines(body: bytes) -> list[str]:
@@ -109,6 +115,15 @@ def _check_transport(session: _Section, section: _Section) -> None:
     for name in ("ice-ufrag", "ice-pwd", "fingerprint"):
         if not any(a.startswith(f"{name}:") for a in (*section.attributes, *session.attributes)):
             raise OfferFaultError(f"the media section at line {section.line} has no a={name}")
+
+
+def _check_direction(section: _Section) -> None:
+    """Refuses what two readers could take to mean two things: which of two lines counts, and whether a blank does."""
+    directions = [attribute for attribute in section.attributes if attribute.rstrip() in _DIRECTIONS]
+    if len(directions) > 1:
+        raise OfferFaultError(f"the part that begins at line {section.line} has more than one direction")
+    if not set(directions) <= set(_DIRECTIONS):
+        raise OfferFaultError(f"in the part that begins at line {section.line} the direction ends in a blank")
 
 
 def _direction(session: _Section, section: _Section) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections import deque
+from collections import Counter, deque
 
 import msgspec
 
@@ -44,7 +44,7 @@ class FakeCore:
         self.busy = False
         self.busy_workers: set[int] = set()
         self.refuse: dict[type, object] = {}
-        self.next = 0
+        self.numbers: Counter[int] = Counter()  # each worker counts for itself
         self.version = 0
         self.restarted = LOCAL
         self.snapshot_versions: list[int] = []
@@ -79,11 +79,12 @@ class FakeCore:
         return [(worker, msgspec.msgpack.encode(outgoing)) for worker, outgoing in out]
 
     def carry_out(self, worker: int, command: messages.Command) -> messages.AnyReply | str:
-        self.next += 1
+        self.numbers[worker] += 1
+        number = self.numbers[worker]
         match command:
             case messages.CreateRoom():
-                self.rooms.add((worker, self.next))
-                return messages.RoomReply(room=self.next)
+                self.rooms.add((worker, number))
+                return messages.RoomReply(room=number)
             case messages.RemoveRoom(room=room):
                 if (worker, room) not in self.rooms:
                     return "unknown_room"
@@ -91,9 +92,9 @@ class FakeCore:
                 for peer in [peer for (at, peer), state in self.peers.items() if (at, state.room) == (worker, room)]:
                     self.remove_peer(worker, peer)
             case messages.CreatePeer(room=room, participant=participant):
-                state = messages.PeerState(peer=self.next, room=room, participant=participant, state="connecting")
-                self.peers[worker, self.next] = state
-                return messages.PeerReply(peer=self.next, local=LOCAL)
+                state = messages.PeerState(peer=number, room=room, participant=participant, state="connecting")
+                self.peers[worker, number] = state
+                return messages.PeerReply(peer=number, local=LOCAL)
             case messages.Connect(peer=peer) if (worker, peer) not in self.peers:
                 return "unknown_peer"
             case messages.RestartIce(peer=peer):
@@ -103,19 +104,27 @@ class FakeCore:
                     return "unknown_peer"
                 self.remove_peer(worker, peer)
             case messages.Publish(peer=peer):
-                self.tracks[worker, self.next] = peer
-                return messages.TrackReply(track=self.next)
+                self.tracks[worker, number] = peer
+                return messages.TrackReply(track=number)
+            case messages.Subscribe(peer=peer, track=track) | messages.LimitLayer(subscriber=peer, track=track) if (
+                self.are_apart(worker, peer, self.tracks.get((worker, track)))
+            ):
+                return "other_room"
             case messages.Allow(track=track, subscriber=subscriber):
                 if (worker, subscriber) not in self.peers:
                     return "unknown_peer"
                 if (worker, track) not in self.tracks:
                     return "unknown_track"
+                if self.are_apart(worker, subscriber, self.tracks[worker, track]):
+                    return "other_room"
                 self.edges.add((worker, track, subscriber))
             case messages.Revoke(track=track, subscriber=subscriber):
                 self.edges.discard((worker, track, subscriber))
             case messages.AllowData(publisher=publisher, subscriber=subscriber):
                 if not {(worker, publisher), (worker, subscriber)} <= self.peers.keys():
                     return "unknown_peer"
+                if self.are_apart(worker, publisher, subscriber):
+                    return "other_room"
                 self.data_edges.add((worker, publisher, subscriber))
             case messages.RevokeData(publisher=publisher, subscriber=subscriber):
                 self.data_edges.discard((worker, publisher, subscriber))
@@ -131,6 +140,11 @@ class FakeCore:
                 )
                 return messages.SnapshotReply(snapshot=state)
         return messages.DoneReply()
+
+    def are_apart(self, worker: int, one: int, other: int | None) -> bool:
+        """Whether two peers that are there are in different rooms."""
+        states = [self.peers[worker, peer] for peer in (one, other) if peer and (worker, peer) in self.peers]
+        return len({state.room for state in states}) == 2
 
     def rosters(self, worker: int) -> list[messages.RosterState]:
         rosters: dict[int, set[int]] = {}

@@ -39,6 +39,19 @@ async def test_a_further_reader_ends_the_one_before_which_takes_nothing_from_it(
     assert (await asyncio.wait_for(first, 5)).payload == SHORTEST
 
 
+async def test_a_reader_that_a_further_one_has_ended_reads_nothing_that_was_waiting() -> None:
+    player, track, _ = looped("audio")
+    before, after = player.packets(track), player.packets(track)
+    first = await begun(before)
+    for _ in range(4):
+        speak(player)
+    await asyncio.wait_for(first, 5)
+    await begun(after)
+    transport: Any = player.transport
+    transport.discard("in0")  # as `revoke` does: it reaches what waits for the present reader
+    assert await ended(before)
+
+
 async def test_a_reader_left_with_break_takes_nothing_from_the_one_after_it() -> None:
     player, track, _ = looped("audio")
     left, after = player.packets(track), player.packets(track)

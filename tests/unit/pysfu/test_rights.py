@@ -7,7 +7,7 @@ import gc
 import random
 
 import pytest
-from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, settle
+from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer, settle
 
 from pysfu import Sfu, _bridge, errors, messages
 
@@ -26,6 +26,57 @@ async def test_played_tracks_flow_only_once_allowed_and_not_after_revoke(cores: 
         assert cores[0].edges == {(0, audio.number, transport.number)}
         await bob.revoke(audio)
         assert cores[0].edges == set()
+
+
+async def test_no_track_comes_of_a_kind_that_may_not_be_published(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob, carol = [await room.add_participant() for _ in range(3)]
+        (_, video) = (await alice.answer(SENDS_BOTH)).tracks
+        sending = await bob.answer(SENDS_BOTH, publish=["audio"])
+        assert [track.kind for track in sending.tracks] == ["audio"]
+        assert "m=video 0 " in sending.sdp
+        assert "m=video 0 " in await sending.restart(SENDS_BOTH.replace("ice-ufrag:remo", "ice-ufrag:other"))
+        both_ways = offer(("audio", "sendrecv"), ("video", "sendrecv"))
+        receiving_too = await carol.answer(both_ways, publish=["audio"], play=[video])
+        assert [track.kind for track in receiving_too.tracks] == ["audio"]
+        assert dict(receiving_too.playing) == {"1": video}
+
+
+@pytest.mark.parametrize("apart", [1, 2], ids=["on_another_worker", "on_the_same_worker"])
+async def test_what_is_in_another_room_is_refused_and_nobody_elses_is_given_in_its_place(
+    cores: list[FakeCore], apart: int
+) -> None:
+    async with Sfu() as sfu:
+        rooms = [await sfu.create_room() for _ in range(1 + apart)]
+        room, other = rooms[0], rooms[apart]
+        alice, stranger = await room.add_participant(), await other.add_participant()
+        (hers, _) = (await alice.answer(SENDS_BOTH)).tracks
+        (theirs, _) = (await stranger.answer(SENDS_BOTH)).tracks
+        bob = await room.add_participant()
+        receiving = await bob.answer(TAKES_BOTH, publish=False)
+        assert (theirs.number == hers.number) == (other.worker != room.worker)
+        for asked in (
+            lambda: bob.allow(theirs),
+            lambda: bob.revoke(theirs),
+            lambda: bob.allow_data(stranger),
+            lambda: bob.revoke_data(stranger),
+            lambda: receiving.play(theirs),
+            lambda: theirs.limit(bob, encoding=0),
+            lambda: bob.answer(TAKES_BOTH, publish=False, play=[theirs]),
+            lambda: bob.offer(play=[theirs]),
+        ):
+            asked_before = len(cores[0].log)
+            with pytest.raises(errors.OtherRoomError):
+                await asked()
+            assert len(cores[0].log) == asked_before
+        with pytest.raises(errors.OtherRoomError):
+            async with room.bot(play=[theirs]):
+                pass
+        assert (cores[0].edges, cores[0].data_edges) == (set(), set())
+        assert (bob.allowed, bob.data_publishers, theirs.played_by) == (frozenset(), frozenset(), set())
+        await bob.allow(hers)
+        assert cores[0].edges == {(room.worker, hers.number, receiving.number)}
 
 
 async def test_rights_hold_for_transports_that_come_later(cores: list[FakeCore]) -> None:

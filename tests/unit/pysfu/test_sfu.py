@@ -34,7 +34,14 @@ async def test_a_worker_that_hangs_keeps_nobody_who_makes_a_room_waiting(cores: 
         assert (sfu.rooms, cores[0].rooms) == ((), set()), "one that is made too late is ended"
 
 
-async def test_rooms_go_to_the_other_workers_until_one_that_was_late_has_answered(cores: list[FakeCore]) -> None:
+@pytest.mark.parametrize(
+    "late_answer",
+    [messages.Reply(id=1, reply=messages.RoomReply(room=99)), messages.Refused(id=1, refusal={"full": "rooms"})],
+    ids=["made", "refused"],
+)
+async def test_rooms_go_to_the_other_workers_until_one_that_was_late_has_answered(
+    cores: list[FakeCore], late_answer: messages.Reply | messages.Refused
+) -> None:
     async with Sfu() as sfu:
         bridge, core = sfu._bridge, cores[0]
         submit = core.submit
@@ -47,7 +54,7 @@ async def test_rooms_go_to_the_other_workers_until_one_that_was_late_has_answere
             await sfu.create_room(timeout=timedelta(0))
         assert [(await asyncio.wait_for(sfu.create_room(), 5)).worker for _ in range(3)] == [1, 1, 1]
         core.submit = submit  # type: ignore[method-assign]
-        bridge._take(0, messages.Reply(id=1, reply=messages.RoomReply(room=99)))
+        bridge._take(0, late_answer)
         assert (await sfu.create_room()).worker == 0
         assert (0, 99) not in {(room.worker, room.number) for room in sfu.rooms}, "nobody waits for that one any more"
 

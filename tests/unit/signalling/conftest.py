@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 from dataclasses import dataclass, field
@@ -90,6 +91,11 @@ class Bench:
 
     async def play(self, room: str, http: httpx.AsyncClient, source: str) -> httpx.Response:
         return await http.post(f"/whep/{room}/{source}", content=offer("recvonly"), headers=SDP)
+
+    async def settle(self) -> None:
+        """Lets everything happen that waits for nothing but its turn."""
+        for _ in range(20):
+            await asyncio.sleep(0)
 
     async def roster(self, room: str) -> list[dict[str, object]]:
         async with self.admin() as http:

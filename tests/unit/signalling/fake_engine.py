@@ -18,8 +18,11 @@ from signalling.media import (
     MediaEvent,
     MediaGoneError,
     MediaKind,
+    MediaRoomGoneError,
     MediaTrack,
 )
+
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
 def answer_to(offer: str, generation: int) -> str:
@@ -32,6 +35,20 @@ def answer_to(offer: str, generation: int) -> str:
     return "\r\n".join([*head, *body]) + "\r\n"
 
 
+def sent_in(offer: str) -> list[MediaKind]:
+    """Lists of what the other end sends, as the engine reads it: the last direction counts, blanks behind it do not."""
+    session, *sections = offer.split("\r\nm=")
+    kinds: list[MediaKind] = ["audio" if section.startswith("audio") else "video" for section in sections]
+    shared = direction_in(session, otherwise="sendrecv")
+    ways = [direction_in(section, otherwise=shared) for section in sections]
+    return [kind for kind, way in zip(kinds, ways, strict=True) if way in ("sendonly", "sendrecv")]
+
+
+def direction_in(part: str, *, otherwise: str) -> str:
+    lines = [line.rstrip().removeprefix("a=") for line in part.splitlines()]
+    return next((line for line in reversed(lines) if line in DIRECTIONS), otherwise)
+
+
 @dataclass(frozen=True)
 class FakeTrack:
     id: str
@@ -41,11 +58,15 @@ class FakeTrack:
 @dataclass
 class FakeTransport:
     sdp: str
+    peer: FakePeer
     tracks: list[FakeTrack] = field(default_factory=list)
     generation: int = 1
     restarted_with: str | None = None
 
     async def restart(self, offer: str) -> str:
+        await self.peer.engine.pause()
+        if self.peer.removed:
+            raise MediaGoneError("there is no such peer")
         self.restarted_with = offer
         self.generation += 1
         self.sdp = answer_to(offer, self.generation)
@@ -61,17 +82,13 @@ class FakePeer:
     removed: bool = False
     held: asyncio.Event | None = None
 
-    async def answer(self, offer: str, *, publish: bool, play: Sequence[MediaTrack]) -> FakeTransport:
+    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:
         await self.engine.pause()
         if "a=unanswerable" in offer:
             raise InvalidOfferError("no codec in common in the media section 0")
         self.engine.played[self.id] = [track.id for track in play]
-        if publish:
-            kinds: list[MediaKind] = [
-                "audio" if "m=audio" in line else "video" for line in offer.splitlines() if line[:2] == "m="
-            ]
-            self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in kinds]
-        return FakeTransport(answer_to(offer, 1), list(self.tracks))
+        self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in sent_in(offer) if kind in publish]
+        return FakeTransport(answer_to(offer, 1), self, list(self.tracks))
 
     async def allow(self, track: MediaTrack) -> None:
         await self.engine.pause()
@@ -81,8 +98,8 @@ class FakePeer:
 
     async def remove(self) -> None:
         await asyncio.sleep(0)
-        if self.held is not None:
-            await self.held.wait()
+        for held in filter(None, (self.held, self.engine.held)):
+            await held.wait()
         if self.engine.unavailable:
             raise EngineUnavailableError
         self.removed = True
@@ -99,7 +116,7 @@ class FakeRoom:
 
     async def add_participant(self) -> FakePeer:
         if self.closed:
-            raise MediaGoneError("there is no such room")
+            raise MediaRoomGoneError("there is no such room")
         if self.engine.full:
             raise EngineFullError
         peer = FakePeer(f"peer{next(self.engine.numbers)}", self.engine)
@@ -107,6 +124,8 @@ class FakeRoom:
         return peer
 
     async def close(self) -> None:
+        if self.engine.unavailable:
+            raise EngineUnavailableError
         self.closed = True
         if self.engine.hangs:
             await self.engine.stopped.wait()
@@ -126,6 +145,7 @@ class FakeEngine:
         self.closed = False
         self.hung = False
         self.avoided: list[frozenset[int]] = []
+        self.held: asyncio.Event | None = None
         self.creating: asyncio.Event | None = None
         self.hangs: list[int] = []
         self.stopped = asyncio.Event()
@@ -137,6 +157,8 @@ class FakeEngine:
         """A point at which the real engine waits; a test may let something else happen there."""
         if self.at_pause is not None:
             self.at_pause()
+        if self.held is not None:
+            await self.held.wait()
         await asyncio.sleep(0)
 
     async def create_room(self, *, avoid: Collection[int] = ()) -> FakeRoom:

@@ -94,6 +94,9 @@ class Track:
     kind: str
 
 
+PUBLISHED = (Track("track-7", "audio"), Track("track-8", "video"))
+
+
 @dataclass
 class Transport:
     sdp: str
@@ -112,13 +115,13 @@ class Participant:
     gone: bool = False
 
     async def answer(
-        self, offer: str, *, publish: bool, play: Sequence[Track], start_bitrate_bps: int | None
+        self, offer: str, *, publish: Collection[str], play: Sequence[Track], start_bitrate_bps: int | None
     ) -> Transport:
         if "v=0" not in offer:
             raise PysfuError("invalid_sdp", "line 1 is not v=0")
         return Transport(
             f"answer to {offer}, from {start_bitrate_bps}",
-            [Track("track-7", "audio"), Track("track-8", "video")] if publish else list(play),
+            [track for track in PUBLISHED if track.kind in publish] if publish else list(play),
         )
 
     async def allow(self, track: Track) -> None:

@@ -28,6 +28,12 @@ BAD_OFFERS = [
     (b"v=0\r\n" + b"m=audio 9 X 0\r\n" * 100, "more than 32 media sections"),
     (offer("recvonly").encode(), "must be sendonly"),
     (offer("inactive").encode(), "no audio or video section is sendonly"),
+    (offer("inactive", more="a=sendonly").encode(), "line 16 has more than one direction"),
+    (offer("inactive", more="a=sendonly ").encode(), "line 16 has more than one direction"),
+    (offer(more="a=sendonly").encode(), "line 16 has more than one direction"),
+    (offer("sendonly ").encode(), "line 6 the direction ends in a blank"),
+    (offer().replace("t=0 0", "a=inactive\r\na=sendonly").encode(), "line 1 has more than one direction"),
+    (offer().replace("t=0 0", "a=inactive  ").encode(), "line 1 the direction ends in a blank"),
 ]
 
 
@@ -49,6 +55,7 @@ async def test_an_offer_the_engine_cannot_answer_leaves_nobody_behind(bench: Ben
         refused = await alice.post(f"/whip/{room}", content=offer(more="a=unanswerable"), headers=SDP)
     assert (refused.status_code, refused.json()["code"]) == (422, "sdp_unusable")
     assert "no codec in common" in refused.json()["detail"]
+    await bench.settle()
     assert bench.engine.peers() == []
 
 

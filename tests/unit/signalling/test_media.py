@@ -69,14 +69,15 @@ async def test_what_clients_are_told_is_what_every_worker_announces(engine: Pysf
 async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(engine: PysfuEngine) -> None:
     room = await engine.create_room(avoid=())
     alice, bob = await room.add_participant(), await room.add_participant()
-    published = await alice.answer("v=0", publish=True, play=())
+    published = await alice.answer("v=0", publish=("audio", "video"), play=())
     assert [(track.id, track.kind) for track in published.tracks] == [("track-7", "audio"), ("track-8", "video")]
-    played = await bob.answer("v=0", publish=False, play=published.tracks)
+    played = await bob.answer("v=0", publish=(), play=published.tracks)
     for track in published.tracks:
         await bob.allow(track)
     assert (published.sdp, played.sdp) == ("answer to v=0, from 1200000", "answer to v=0, from None")
     assert [track.id for track in sfu().rooms[0].participants[1].allowed] == ["track-7", "track-8"]
     assert await played.restart("v=0 again") == "restarted v=0 again"
+    assert [track.kind for track in (await bob.answer("v=0", publish=("video",), play=())).tracks] == ["video"]
 
 
 async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine) -> None:
@@ -121,7 +122,7 @@ async def test_refusals_of_the_engine_are_told_apart(engine: PysfuEngine) -> Non
     room = await engine.create_room(avoid=())
     alice = await room.add_participant()
     with pytest.raises(InvalidOfferError, match="line 1 is not v=0"):
-        await alice.answer("nonsense", publish=True, play=())
+        await alice.answer("nonsense", publish=("audio",), play=())
     sfu().rooms[0].full = True
     with pytest.raises(EngineFullError):
         await room.add_participant()

@@ -37,6 +37,7 @@ def bearers(room: str) -> dict[str, str]:
         "of a stranger's key": f"Bearer {signed(claims, key='w' * 32)}",
         "without algorithm": f"Bearer {signed(claims, alg='none')}",
         "not valid yet": f"Bearer {signed(claims | {'nbf': AT + 3_600})}",
+        "for that room, but not to join it": f"Bearer {signed(CLAIMS | {'video': {'room': room}})}",
         "for another room": f"Bearer {signed(other)}",
         "for another room and expired": f"Bearer {signed(other | {'exp': AT - 600})}",
     }
@@ -68,6 +69,31 @@ async def test_without_a_right_the_answer_does_not_tell_what_exists(bench: Bench
                 assert await ask(http, method, named, bearer) == (status, told), f"{kind}, {unknown} unknown"
     assert len(bench.engine.peers()) == 2
     assert len(await bench.roster(room)) == 2
+
+
+@pytest.mark.parametrize(("method", "path"), [*requests()])
+async def test_who_was_removed_learns_nothing_of_the_room_any_more(bench: Bench, method: str, path: str) -> None:
+    room = await bench.room()
+    async with await bench.participant(room, "alice") as alice, bench.admin() as http:
+        published = await bench.publish(room, alice)
+        await http.delete(f"/rooms/{room}/participants/carol")
+    carol = f"Bearer {await bench.token(room, participant='carol')}"
+    known = {"room": room, "source": "alice", "participant": "alice"}
+    known["resource"] = published.headers["location"].rpartition("/")[2]
+    async with bench.http() as http:
+        status, told = await ask(http, method, path.format(**known), carol)
+        assert (status, '"participant_removed"' in told) in ((401, False), (403, True))
+        for unknown in (name for name in UNKNOWN if name != "room" and f"{{{name}}}" in path):
+            named = path.format(**known | {unknown: UNKNOWN[unknown]})
+            assert await ask(http, method, named, carol) == (status, told), f"{unknown} unknown"
+
+
+async def test_a_token_of_another_room_is_told_so_by_every_address_of_a_connection(bench: Bench) -> None:
+    room, other = await bench.room(), await bench.room()
+    async with await bench.participant(room, "alice") as alice, await bench.participant(other, "bob") as bob:
+        location = (await bench.publish(room, alice)).headers["location"]
+        for refused in (await bob.delete(location), await bob.patch(location, content=fragment(), headers=FRAGMENT)):
+            assert (refused.status_code, refused.json()["code"]) == (403, "token_for_other_room")
 
 
 def test_requests_of_all_kinds_are_tried() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from fake_engine import FakeEngine, FakeRoom
+from offers import offer
 
+from signalling.domain.grants import Grant
+from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
 from signalling.media import RoomGone
 from signalling.rooms import ClosingError, RefusedError, Rooms
@@ -16,6 +20,29 @@ pytestmark = pytest.mark.asyncio
 
 def rooms_of(engine: FakeEngine, *, max_rooms: int = 9) -> Rooms:
     return Rooms(engine, max_rooms=max_rooms, max_participants=9, hanging=lambda: {1: "stalled"})
+
+
+def grant_of(participant: str, room: RoomId) -> Grant:
+    return Grant(
+        participant=ParticipantId(participant),
+        room=room,
+        join=True,
+        can_publish=True,
+        can_subscribe=True,
+        issued_at=None,
+        not_before=None,
+        expires_at=datetime(2026, 11, 22, tzinfo=UTC),
+    )
+
+
+async def test_nothing_is_published_but_what_was_looked_at_whatever_the_engine_reads_in_the_offer() -> None:
+    engine = FakeEngine()
+    rooms = rooms_of(engine)
+    room = (await rooms.create()).room
+    opened = await rooms.publish(room, grant_of("alice", room), offer(), kinds=["audio"])
+    assert [track.kind for track in engine.peers()[0].tracks] == ["audio"]
+    assert opened.connection.publication is not None
+    assert [track.kind for track in opened.connection.publication.tracks] == ["audio"]
 
 
 async def test_a_room_is_made_while_another_waits_for_its_worker() -> None:
@@ -59,14 +86,15 @@ async def test_all_rooms_end_although_one_fails_meanwhile(monkeypatch: pytest.Mo
     rooms = rooms_of(engine)
     for _ in range(3):
         await rooms.create()
-    close = FakeRoom.close
+    close, following = FakeRoom.close, list[asyncio.Future[None]]()
 
     async def close_slowly(self: FakeRoom) -> None:
-        for room in engine.rooms:
-            await rooms.on_event(RoomGone(media_room=room.id))
+        following.extend(asyncio.ensure_future(rooms.on_event(RoomGone(media_room=room.id))) for room in engine.rooms)
+        await asyncio.sleep(0)
         await close(self)
 
     monkeypatch.setattr(FakeRoom, "close", close_slowly)
     await rooms.close_all()
+    await asyncio.gather(*following)
     assert rooms.all() == []
     assert all(room.closed for room in engine.rooms)

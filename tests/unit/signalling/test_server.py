@@ -28,7 +28,7 @@ from offers import offer
 from ports import free_port
 
 from signalling import certificate as certificates
-from signalling import server
+from signalling import endings, server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import Beat, Trouble
@@ -141,7 +141,7 @@ async def test_a_worker_that_stops_going_round_makes_the_node_not_ready(
 
 
 async def test_a_worker_that_hangs_keeps_the_server_from_following_nothing_of_the_others(
-    bench: Bench, logged: io.StringIO
+    bench: Bench, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rooms = [await bench.room() for _ in range(3)]
     for room, name in zip(rooms, ("alice", "bob", "carol"), strict=True):
@@ -157,15 +157,19 @@ async def test_a_worker_that_hangs_keeps_the_server_from_following_nothing_of_th
         Resynced(media_rooms=living, peers=frozenset()),
     ):
         await bench.engine.happened.put(event)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await bench.settle()
     assert (alice.removed, bob.removed, carol.removed) == (False, True, True)
+    monkeypatch.setattr(endings, "RETRY_S", 0)
     bench.engine.unavailable = True
     held.set()
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await bench.settle()
     assert not following.done()
-    assert "event not followed" in logged.getvalue()
+    assert "what ends is tried again" in logged.getvalue()
+    assert [len(await bench.roster(room)) for room in rooms] == [1, 0, 0], "who is not gone is shown"
+    bench.engine.unavailable = False
+    await bench.settle()
+    assert alice.removed
+    assert await bench.roster(rooms[0]) == []
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
 
@@ -248,6 +252,33 @@ async def test_a_failing_part_ends_the_server_and_leaves_nothing_running() -> No
     engine = Failing()
     with pytest.raises(ExceptionGroup) as caught:
         await server.serve(settings(http={"port": free_port()}), lambda _: engine)
+    assert caught.group_contains(RuntimeError)
+    assert engine.closed
+
+
+async def test_a_failing_part_ends_the_server_although_what_an_event_ends_hangs() -> None:
+    class Failing(FakeEngine):
+        async def events(self) -> AsyncIterator[MediaEvent]:
+            yield await self.happened.get()
+            await self.failing.wait()
+            raise RuntimeError("the reader broke")
+
+    engine, port, started = Failing(), free_port(), asyncio.Event()
+    engine.hangs, engine.failing = [1], asyncio.Event()
+    serving = asyncio.ensure_future(
+        server.serve(settings(http={"port": port}), lambda _: engine, on_start=lambda _: started.set())
+    )
+    await started.wait()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        await http.post("/rooms", headers=BEARER)
+    engine.happened.put_nowait(RoomGone(media_room=engine.rooms[0].id))
+    await asyncio.sleep(0.05)  # it is followed by now
+    assert engine.rooms[0].closed
+    engine.failing.set()
+    await asyncio.wait([serving], timeout=3)
+    assert serving.done()
+    with pytest.raises(ExceptionGroup) as caught:
+        await serving
     assert caught.group_contains(RuntimeError)
     assert engine.closed
 

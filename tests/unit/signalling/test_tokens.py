@@ -75,7 +75,7 @@ def test_an_identity_is_as_long_as_livekit_allows_and_jti_stands_for_a_missing_s
         ({"canPublishSources": ["camera"]}, ["video"]),
         ({"canPublishSources": ["screen_share", "microphone"]}, ["audio", "video"]),
         ({"canPublishSources": ["hologram"]}, []),
-        ({"canPublishSources": ["microphone"], "canPublish": False}, ["audio"]),
+        ({"canPublishSources": ["microphone"], "canPublish": False}, []),
         ({"canPublish": False}, []),
     ],
 )

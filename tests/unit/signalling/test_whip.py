@@ -214,6 +214,7 @@ async def test_a_participant_removed_while_it_joins_gets_no_edge(bench: Bench) -
         bench.engine.at_pause = lambda: bench.parts.rooms.room(RoomId(room)).removed.add(ParticipantId("bob"))
         refused = await bench.play(room, bob, "alice")
     assert refused.json()["code"] == Refusal.PARTICIPANT_REMOVED
+    await bench.settle()
     assert len(bench.engine.peers()) == 1
 
 
@@ -291,6 +292,7 @@ async def test_a_join_that_breaks_leaves_nobody_behind_in_the_engine(bench: Benc
     async with await bench.participant(room, "alice") as alice:
         failed = await bench.publish(room, alice)
     assert (failed.status_code, failed.json()["code"]) == (500, "internal")
+    await bench.settle()
     assert bench.engine.peers() == []
 
 
@@ -306,6 +308,7 @@ async def test_a_join_cancelled_at_any_point_leaves_nobody_behind(bench: Bench) 
         joining.cancel()
         (outcome,) = await asyncio.gather(joining, return_exceptions=True)
         if isinstance(outcome, BaseException):
+            await bench.settle()
             assert len(bench.engine.peers()) == 1, f"after {steps} steps"
             assert len(bench.parts.rooms.roster(RoomId(room))) == 1
         else:
