@@ -50,6 +50,8 @@ pub struct Trendline {
     smoothed_ms: f64,
     deltas: u32,
     first_arrival: i64,
+    /// When the last group arrived, if the line was not looked at since.
+    unjudged: Option<i64>,
     threshold: f64,
     threshold_at: Option<i64>,
     over_since: Option<i64>,
@@ -74,6 +76,7 @@ impl Default for Trendline {
             smoothed_ms: 0.0,
             deltas: 0,
             first_arrival: 0,
+            unjudged: None,
             threshold: FIRST_THRESHOLD,
             threshold_at: None,
             over_since: None,
@@ -111,8 +114,12 @@ impl Trendline {
         }
     }
 
-    /// What the delays say now.
-    pub fn usage(&self) -> Usage {
+    /// What the delays say now. Ask once all packets of a feedback are told: what they say together is looked at here, once.
+    pub fn usage(&mut self) -> Usage {
+        if let Some(arrived) = self.unjudged.take() {
+            let slope = self.line.slope().unwrap_or(self.previous_slope);
+            self.detect(slope, arrived);
+        }
         self.usage
     }
 
@@ -147,8 +154,7 @@ impl Trendline {
         self.summed_ms += delta_ms;
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.summed_ms;
         self.line.push((arrived.wrapping_sub(self.first_arrival) as f64 / 1_000.0, self.smoothed_ms));
-        let slope = self.line.slope().unwrap_or(self.previous_slope);
-        self.detect(slope, arrived);
+        self.unjudged = Some(arrived);
     }
 
     fn detect(&mut self, slope: f64, arrived: i64) {
@@ -309,6 +315,9 @@ mod tests {
             let arrival_micros = [i64::MAX, i64::MIN, 0, -1, i64::MAX - step][step as usize % 5];
             let sent_micros = step * 6_000;
             trendline.on_packet(&Acknowledged { sequence: step as u64, size: 1_200, sent_micros, arrival_micros });
+            if step % 3 == 0 {
+                trendline.usage();
+            }
         }
         assert!(trendline.threshold.is_finite());
     }

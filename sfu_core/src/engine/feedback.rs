@@ -117,7 +117,8 @@ fn on_remb(engine: &mut Engine, from: PeerId, remb: &Remb, left: &mut usize, now
     let sound = sound_beside(engine, from, &remb.ssrcs, now);
     let Some(member) = engine.peers.find_mut(from) else { return };
     member.outbound.controller.on_remb(remb.bitrate + sound, now);
-    member.outbound.estimate_anew(&engine.epoch, now);
+    let waiting_since = member.outbound.waiting_since(&engine.epoch, now);
+    member.outbound.estimate_anew(waiting_since, now);
     if member.outbound.allocation_due(now) {
         allocate::allocate(engine, from, now);
     } else if member.outbound.hasten_report(now) {
@@ -288,7 +289,7 @@ fn on_transport_feedback(
     let statuses = feedback.statuses_from(usize::from(forgotten));
     let report = outbound.history.on_feedback(base, feedback.reference_time, statuses, &mut engine.acknowledged);
     outbound.controller.on_feedback(&report, now);
-    outbound.estimate_anew(&engine.epoch, now);
+    outbound.estimate_anew(None, now); // it was heard of just now
     if outbound.allocation_due(now) {
         allocate::allocate(engine, from, now);
     }

@@ -274,9 +274,13 @@ impl Outbound {
         true
     }
 
+    /// Since when something is on its way of which nothing was heard yet.
+    pub(crate) fn waiting_since(&mut self, epoch: &Epoch, now: Instant) -> Option<Instant> {
+        self.history.waiting_since(epoch.nanos_at(now)).map(|sent| epoch.instant_at(sent))
+    }
+
     /// Asks the controller what may be sent now.
-    pub(crate) fn estimate_anew(&mut self, epoch: &Epoch, now: Instant) {
-        let waiting_since = self.history.waiting_since(epoch.nanos_at(now)).map(|sent| epoch.instant_at(sent));
+    pub(crate) fn estimate_anew(&mut self, waiting_since: Option<Instant>, now: Instant) {
         self.estimate = self.controller.tick(waiting_since, now);
         // As layers are chosen for it: what is sent although it exceeds the estimate is no dip.
         let exceeds = matches!(self.estimate.limit, Limit::None | Limit::Loss);
@@ -302,7 +306,7 @@ impl Outbound {
         let estimate = self.estimate;
         let due = self.allocated.is_none_or(|(at, last)| {
             let moved = (estimate.target.as_f64() - last.target.as_f64()).abs() > last.target.as_f64() * ESTIMATE_MOVED;
-            now.saturating_duration_since(at) >= ALLOCATE_INTERVAL && (moved || estimate.limit != last.limit)
+            (moved || estimate.limit != last.limit) && now.saturating_duration_since(at) >= ALLOCATE_INTERVAL
         });
         if due {
             self.allocated = Some((now, estimate));

@@ -170,7 +170,8 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
     quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64());
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
-    member.outbound.estimate_anew(&engine.epoch, now);
+    let waiting_since = member.outbound.waiting_since(&engine.epoch, now);
+    member.outbound.estimate_anew(waiting_since, now);
     engine.pending.note(member);
     super::allocate::allocate(engine, peer, now);
 }
