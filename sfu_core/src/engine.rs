@@ -131,6 +131,8 @@ pub struct Engine {
     timers: Timers,
     /// Scratch of [`tick`](Self::tick).
     due: Due,
+    /// Scratch of [`ingest`](Self::ingest).
+    runs: Vec<ingest::Run>,
     pending: Pending,
     /// Scratch of [`flush`](Self::flush): the pending list of this turn.
     flushing: Vec<PeerId>,
@@ -192,6 +194,7 @@ impl Engine {
             hearing: Hearing::default(),
             timers: Timers::default(),
             due: Due::default(),
+            runs: Vec::with_capacity(ingest::MAX_TOGETHER),
             pending: Pending::default(),
             flushing: Vec::new(),
             writer: BatchWriter::new(),
@@ -252,7 +255,9 @@ impl Engine {
         let peers = &self.peers;
         let armed = peers.iter().filter_map(|(id, member)| Some((member.armed?, id)));
         self.timers.begin_turn(peers.len(), armed, &mut due, now);
-        self.guarded(|engine| control::advance_handshakes(engine, now));
+        if !self.handshakes.is_empty() {
+            self.guarded(|engine| control::advance_handshakes(engine, now));
+        }
         let mut places = 0..due.peers.len();
         while self.guarded(|engine| engine.work_due(&mut due, &mut places, now)).is_none() {}
         self.due = due;
@@ -261,6 +266,9 @@ impl Engine {
 
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
+        if self.pending.peers.is_empty() && self.writer.is_empty() {
+            return; // as in most turns
+        }
         while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {
             // What the others get leaves before anyone else is served, who would be blamed if it cannot.
             let whose = self.blamed;

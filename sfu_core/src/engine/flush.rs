@@ -151,9 +151,13 @@ pub(super) fn transmit(engine: &mut Engine, sink: &mut dyn Sink) {
 
 /// When there is something to do, if nothing comes in before.
 pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
-    let mut next = engine.timers.next().unwrap_or(now + IDLE).min(now + IDLE);
+    let idle = now + IDLE;
+    let mut next = engine.timers.next().map_or(idle, |at| at.min(idle)).max(now);
     if !engine.handshakes.is_empty() {
-        next = now;
+        return now;
+    }
+    if engine.pending.peers.is_empty() {
+        return next;
     }
     let mut paced = engine.epoch.nanos_at(now) + IDLE;
     for &id in &engine.pending.peers {

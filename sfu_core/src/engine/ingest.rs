@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
-use arrayvec::ArrayVec;
-
 use super::inbound::Source;
 use super::lookahead::FOR_RUNS;
 use super::transmit::Datagram;
@@ -40,9 +38,11 @@ pub(super) struct Run {
 
 /// Takes in at most [`MAX_TOGETHER`] datagrams. If that breaks for one, the others are taken in all the same.
 pub(super) fn ingest(engine: &mut Engine, batch: &mut [Datagram<'_>], now: Instant) {
-    let mut runs = engine.guarded(|_| runs_of(batch)).unwrap_or_default();
+    let mut runs = std::mem::take(&mut engine.runs);
+    engine.guarded(|_| cut(batch, &mut runs));
     let mut progress = Progress::new(engine.demux.version());
     while engine.guarded(|engine| take_in(engine, batch, &mut runs, &mut progress, now)).is_none() {}
+    engine.runs = runs;
 }
 
 /// How far a batch has been taken in, to go on from there.
@@ -131,8 +131,9 @@ fn read(engine: &mut Engine, from: PeerId, kind: DatagramKind, plain: &[u8], now
     }
 }
 
-fn runs_of(batch: &[Datagram<'_>]) -> ArrayVec<Run, MAX_TOGETHER> {
-    let mut runs: ArrayVec<Run, MAX_TOGETHER> = ArrayVec::new();
+/// Cuts the batch into runs, at most [`MAX_TOGETHER`].
+fn cut(batch: &[Datagram<'_>], runs: &mut Vec<Run>) {
+    runs.clear();
     for (place, datagram) in batch.iter().enumerate().take(MAX_TOGETHER) {
         let kind = classify(datagram.bytes);
         let header = if kind == DatagramKind::Rtp { header::peek(datagram.bytes).ok() } else { None };
@@ -149,7 +150,6 @@ fn runs_of(batch: &[Datagram<'_>]) -> ArrayVec<Run, MAX_TOGETHER> {
             runs.push(Run { source: datagram.source, kind, rtp, datagrams, bytes, sender: None, found: None });
         }
     }
-    runs
 }
 
 fn on_control(engine: &mut Engine, datagram: &mut Datagram<'_>, now: Instant) {
