@@ -16,8 +16,8 @@ pub fn prefetch<T: ?Sized>(value: &T) {
         prefetch_line(start.wrapping_add(offset));
         offset += LINE;
     }
-    // The last byte may lie one line further.
-    if size > 1 {
+    // The last byte may lie one line further, but not of what is aligned to its size.
+    if size > align_of_val(value) {
         prefetch_line(start.wrapping_add(size - 1));
     }
 }

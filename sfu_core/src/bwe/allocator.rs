@@ -71,7 +71,7 @@ pub struct Allocator {
     recent: [Option<Bitrate>; SLICES],
     slice: usize,
     slice_ends: Instant,
-    standings: BTreeMap<u64, Standing>,
+    states: BTreeMap<u64, SubscriptionState>,
     order: Vec<usize>,
 }
 
@@ -82,7 +82,7 @@ impl Allocator {
             recent: [None; SLICES],
             slice: 0,
             slice_ends: now + UP_SPAN / SLICES as u32,
-            standings: BTreeMap::new(),
+            states: BTreeMap::new(),
             order: Vec::new(),
         }
     }
@@ -134,7 +134,7 @@ impl Allocator {
             self.settle(&demands[place], targets[place], now);
         }
         self.order = order;
-        self.standings.retain(|key, _| demands.iter().any(|demand| demand.key == *key));
+        self.states.retain(|key, _| demands.iter().any(|demand| demand.key == *key));
     }
 
     /// The rate at which everything wanted would fit: what to look for with padding.
@@ -165,7 +165,7 @@ impl Allocator {
             return Target::whole(0);
         }
         let (encoding, rate) = demand.ladder().next().unwrap_or((0, VIDEO_DEFAULT));
-        let standing = self.standings.get(&demand.key);
+        let standing = self.states.get(&demand.key);
         let is_on = standing.is_some_and(|standing| standing.encoding.is_some());
         let may_begin = standing.is_none_or(|standing| standing.may_rise(now));
         let fits = if is_on { budget.keeps(rate) } else { may_begin && budget.adds(rate) };
@@ -178,7 +178,7 @@ impl Allocator {
 
     fn upgrade(&self, demand: &Demand, lowest: Target, budget: &mut Budget, now: Instant) -> Target {
         let Some(mut encoding) = lowest.encoding else { return lowest };
-        let standing = self.standings.get(&demand.key);
+        let standing = self.states.get(&demand.key);
         let on = standing.and_then(|standing| standing.encoding);
         let may_rise = standing.is_none_or(|standing| standing.may_rise(now));
         let mut rate = demand.rates[usize::from(encoding)].unwrap_or(VIDEO_DEFAULT);
@@ -198,7 +198,7 @@ impl Allocator {
         if demand.kind == MediaKind::Audio {
             return;
         }
-        let standing = self.standings.entry(demand.key).or_insert_with(|| Standing::new(now));
+        let standing = self.states.entry(demand.key).or_insert_with(|| SubscriptionState::new(now));
         let wanted_less = demand.limit < standing.encoding;
         if target.encoding > standing.encoding {
             standing.rose = Some(now);
@@ -244,14 +244,14 @@ impl Budget {
 
 /// What one subscription has, and how its upgrades fared.
 #[derive(Debug, Clone, Copy)]
-struct Standing {
+struct SubscriptionState {
     encoding: Option<u8>,
     rose: Option<Instant>,
     not_before: Instant,
     back_off: Duration,
 }
 
-impl Standing {
+impl SubscriptionState {
     fn new(now: Instant) -> Self {
         Self { encoding: None, rose: None, not_before: now, back_off: MIN_BACK_OFF }
     }

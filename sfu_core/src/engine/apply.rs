@@ -36,7 +36,7 @@ pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Resu
         Command::Connect { peer, session } => connect(engine, peer, &session, now),
         Command::RestartIce { peer } => control::restart_ice(engine, peer, now),
         Command::RemovePeer { peer } => {
-            control::say_goodbye(engine, peer, now);
+            control::send_close_notify(engine, peer, now);
             remove_peer(engine, peer)
         }
         Command::Publish { peer, mid, source, encrypted } => publish(engine, peer, mid, source, encrypted),
@@ -68,7 +68,7 @@ fn create_room(engine: &mut Engine) -> Result<Reply, Refusal> {
 fn remove_room(engine: &mut Engine, room: RoomId, now: Instant) -> Result<Reply, Refusal> {
     let peers: Vec<PeerId> = engine.rooms.find(room).ok_or(Refusal::UnknownRoom)?.peers.iter().copied().collect();
     for peer in peers {
-        control::say_goodbye(engine, peer, now);
+        control::send_close_notify(engine, peer, now);
         remove_peer(engine, peer)?;
     }
     engine.rooms.remove(room);

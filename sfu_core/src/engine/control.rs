@@ -189,7 +189,7 @@ fn restart_subscriptions(engine: &mut Engine, peer: PeerId, now: Instant) {
 
 /// Tells the remote that its transport closes (TLS `close_notify`), so that it need not find out by silence. What does not
 /// fit the batch is left unsaid.
-pub(super) fn say_goodbye(engine: &mut Engine, peer: PeerId, now: Instant) {
+pub(super) fn send_close_notify(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     let Some(transport) = member.peer_mut() else { return };
     // No message goes before it: whoever asked for the end will not have it that one leaves after.

@@ -22,12 +22,12 @@ const MESSAGE_COST_BYTES: u64 = 64;
 
 /// How much a peer may still say: a bucket that fills with time (RFC 2697 calls it a token bucket).
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub(crate) struct TokenBucket {
     left: u64,
     filled: Instant,
 }
 
-impl Voice {
+impl TokenBucket {
     pub(crate) fn new(now: Instant) -> Self {
         Self { left: MAX_BURST_BYTES, filled: now }
     }
@@ -84,7 +84,7 @@ pub(super) fn revoke(engine: &mut Engine, publisher: PeerId, subscriber: PeerId)
 /// What a peer's data channels tell.
 pub(super) fn on_data(engine: &mut Engine, peer: PeerId, event: DataEvent, now: Instant) {
     let DataEvent::Message { label, payload, binary } = event else { return };
-    if !engine.peers.find_mut(peer).is_some_and(|member| member.voice.takes(payload.len(), now)) {
+    if !engine.peers.find_mut(peer).is_some_and(|member| member.data_budget.takes(payload.len(), now)) {
         engine.stats.drops.rate_limited += 1;
         return;
     }

@@ -19,7 +19,7 @@ use crate::session::{Codec, MediaKind};
 use crate::stats::Drops;
 use crate::units::Bitrate;
 
-use super::outbound::{MAX_SUBSCRIPTIONS_PER_PEER, Queued};
+use super::outbound::{MAX_SUBSCRIPTIONS_PER_PEER, QueuedPacket};
 use super::path::HEADERS;
 use super::seal::DescriptorPatch;
 use super::{Engine, allocate, control};
@@ -118,7 +118,7 @@ fn on_remb(engine: &mut Engine, from: PeerId, remb: &Remb, left: &mut usize, now
     let Some(member) = engine.peers.find_mut(from) else { return };
     member.outbound.controller.on_remb(remb.bitrate + sound, now);
     let waiting_since = member.outbound.waiting_since(&engine.epoch, now);
-    member.outbound.estimate_anew(waiting_since, now);
+    member.outbound.update_estimate(waiting_since, now);
     if member.outbound.allocation_due(now) {
         allocate::allocate(engine, from, now);
     } else if member.outbound.hasten_report(now) {
@@ -198,7 +198,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     let send_index = member.outbound.section_of(media)?;
     let section = member.outbound.send.get(usize::from(send_index))?;
     section.rtx_ssrc?;
-    let repairs = member.outbound.repaired_rate() * section.repair_share();
+    let repairs = member.outbound.repaired_rate() * section.rtx_share();
     let id = section.track?;
     let track = engine.tracks.find_mut(id)?;
     let encrypted = track.encrypted;
@@ -231,7 +231,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     {
         return None;
     }
-    let queued = Queued {
+    let queued = QueuedPacket {
         edge,
         track: id,
         source: source.sequence,
@@ -289,7 +289,7 @@ fn on_transport_feedback(
     let statuses = feedback.statuses_from(usize::from(forgotten));
     let report = outbound.history.on_feedback(base, feedback.reference_time, statuses, &mut engine.acknowledged);
     outbound.controller.on_feedback(&report, now);
-    outbound.estimate_anew(None, now); // it was heard of just now
+    outbound.update_estimate(None, now); // it was heard of just now
     if outbound.allocation_due(now) {
         allocate::allocate(engine, from, now);
     }

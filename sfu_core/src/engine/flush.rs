@@ -88,7 +88,7 @@ fn flush_member(exit: &mut Exit<'_>, member: &mut Member, writer: &mut BatchWrit
     }
     exit.stats.drops.too_late += member.outbound.pacer.take_aged();
     if route.is_some() {
-        probe::fill_up(member, at, |member, filling| {
+        probe::send_padding(member, at, |member, filling| {
             if writer.is_full() {
                 return None;
             }

@@ -95,11 +95,11 @@ pub(super) fn store(
         (true, [high, low, payload @ ..]) => (u16::from_be_bytes([*high, *low]), payload),
         (true, _) => return None, // padding on the retransmission's SSRC: a probe
     };
-    let recovers = track.recovers;
+    let nack_enabled = track.nack_enabled;
     let clock_rate = u64::from(track.payload_types.get(usize::from(payload_index))?.clock_rate_hz);
     let encoding = track.encodings.get_mut(usize::from(source.encoding))?;
     let sequence = encoding.unwrapper.unwrap(sequence_number);
-    if recovers {
+    if nack_enabled {
         encoding.recovery.on_packet(sequence, now); // also what is kept no more need not be asked for again
     }
     if encoding.ring.contains(sequence) {
@@ -110,7 +110,7 @@ pub(super) fn store(
     if track.encrypted {
         read_clear(&mut facts, extensions.dependency_descriptor, payload);
         if !rtx && !payload.is_empty() {
-            encoding.hides_keyframes = extensions.dependency_descriptor.is_none(); // padding has none, whoever sends it
+            encoding.keyframes_hidden = extensions.dependency_descriptor.is_none(); // padding has none, whoever sends it
         }
     } else {
         oldest_block = read_payload(&mut facts, payload);
@@ -227,7 +227,7 @@ fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
 /// Makes sure that the publisher hears from us in time: feedback soon after a packet, a request soon after a hole.
 pub(super) fn arm_feedback(publisher: &mut Member, track: &Track, encoding: u8, timers: &mut Timers, now: Instant) {
     let inbound = &publisher.inbound;
-    let encoding = track.encodings.get(usize::from(encoding)).filter(|_| track.recovers);
+    let encoding = track.encodings.get(usize::from(encoding)).filter(|_| track.nack_enabled);
     let missing = encoding.and_then(|encoding| encoding.recovery.poll_timeout());
     let reception = inbound.reception_at.is_none().then(|| now + report::REPORT_INTERVAL);
     let soonest = [inbound.report_at, inbound.arrivals.poll_timeout(), missing, reception].into_iter().flatten().min();

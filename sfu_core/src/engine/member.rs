@@ -7,7 +7,7 @@ use crate::peer::Peer;
 use crate::units::Bitrate;
 
 use super::batch::Route;
-use super::data::Voice;
+use super::data::TokenBucket;
 use super::event::PeerState;
 use super::inbound::Inbound;
 use super::joining::Joining;
@@ -52,7 +52,7 @@ pub(crate) struct Member {
     /// How far its join is.
     pub(crate) joining: Joining,
     /// How much it may say on data channels.
-    pub(crate) voice: Voice,
+    pub(crate) data_budget: TokenBucket,
     /// Scratch for one control datagram.
     pub(crate) control: Vec<u8>,
 }
@@ -86,7 +86,7 @@ impl Member {
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),
-            voice: Voice::new(now),
+            data_budget: TokenBucket::new(now),
             control: Vec::new(),
         }
     }

@@ -39,7 +39,7 @@ const RTX_BURST: Duration = Duration::from_millis(500);
 
 /// A packet waiting for its turn: which one, and what it will be. Its bytes stay in the publisher's ring.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Queued {
+pub(crate) struct QueuedPacket {
     pub(crate) edge: EdgeRef,
     pub(crate) track: TrackId,
     /// Source sequence number: the key into the ring.
@@ -80,7 +80,7 @@ pub(crate) struct SendTrack {
     /// The most it has ever reported lost.
     pub(crate) lost: u64,
     /// The last video packet that left: what the downlink is filled up with.
-    pub(crate) last_video: Option<Queued>,
+    pub(crate) last_video: Option<QueuedPacket>,
     /// Its clock is to be told as soon as a packet has left: it began, or goes on with another encoding.
     pub(crate) clock_untold: bool,
     acknowledged: bool,
@@ -99,7 +99,7 @@ impl SendTrack {
 
     /// A packet with so many bytes of payload left.
     #[inline]
-    pub(crate) fn on_left(&mut self, queued: &Queued, payload_len: usize) {
+    pub(crate) fn on_left(&mut self, queued: &QueuedPacket, payload_len: usize) {
         if queued.retransmission {
             self.next_rtx_index += 1;
             self.retransmitted += 1;
@@ -114,7 +114,7 @@ impl SendTrack {
     }
 
     /// Whether the subscriber takes such a packet in this section, after a negotiation.
-    fn takes(&self, queued: &Queued) -> bool {
+    fn takes(&self, queued: &QueuedPacket) -> bool {
         self.payload_types.iter().any(|payload| {
             let number = if queued.retransmission { payload.rtx } else { Some(payload.number) };
             number == Some(queued.payload_type)
@@ -144,7 +144,7 @@ impl SendTrack {
 
     /// The share of the estimate that repairs may take: what is lost has to come again, some of it more than once, or what
     /// came is of no use.
-    pub(crate) fn repair_share(&self) -> f64 {
+    pub(crate) fn rtx_share(&self) -> f64 {
         (2.0 * self.loss).clamp(RTX_SHARE, MAX_RTX_SHARE)
     }
 }
@@ -152,7 +152,7 @@ impl SendTrack {
 /// In the order written: what every packet touches comes first and lies together, see `prefetch.rs`.
 #[repr(C)]
 pub(crate) struct Outbound {
-    pub(crate) pacer: Pacer<Queued>,
+    pub(crate) pacer: Pacer<QueuedPacket>,
     pub(crate) history: History,
     pub(crate) stamp: Stamp,
     /// Whether the controller counts what leaves.
@@ -280,7 +280,7 @@ impl Outbound {
     }
 
     /// Asks the controller what may be sent now.
-    pub(crate) fn estimate_anew(&mut self, waiting_since: Option<Instant>, now: Instant) {
+    pub(crate) fn update_estimate(&mut self, waiting_since: Option<Instant>, now: Instant) {
         self.estimate = self.controller.tick(waiting_since, now);
         // As layers are chosen for it: what is sent although it exceeds the estimate is no dip.
         let exceeds = matches!(self.estimate.limit, Limit::None | Limit::Loss);

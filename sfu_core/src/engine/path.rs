@@ -26,7 +26,7 @@ use super::batch::{BatchWriter, Route};
 use super::event::Event;
 use super::intake::{self, Incoming};
 use super::member::{Link, Member};
-use super::outbound::Queued;
+use super::outbound::QueuedPacket;
 use super::seal::{self, Leaving, Outgoing};
 use super::transmit::Sink;
 use super::{Engine, Pending};
@@ -146,9 +146,9 @@ struct Passing {
 
 impl Passing {
     #[inline]
-    fn queued(self, track: TrackId, source: u64, encoding: u8, send_index: u8) -> Queued {
+    fn queued(self, track: TrackId, source: u64, encoding: u8, send_index: u8) -> QueuedPacket {
         let Self { edge, rewritten, payload_type, blocks, .. } = self;
-        Queued {
+        QueuedPacket {
             edge,
             track,
             source,
@@ -233,7 +233,7 @@ pub(super) struct Exit<'a> {
 pub(super) fn leave(
     exit: &mut Exit<'_>,
     subscriber: &mut Member,
-    queued: &Queued,
+    queued: &QueuedPacket,
     route: Option<Route>,
     writer: &mut BatchWriter,
     sink: &mut dyn Sink,

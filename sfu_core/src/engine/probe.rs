@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::member::Member;
-use super::outbound::{Outbound, Queued};
+use super::outbound::{Outbound, QueuedPacket};
 use super::path::Moment;
 use crate::units::Bitrate;
 
@@ -43,7 +43,11 @@ impl PaddingCredit {
 /// Fills up with what `send` sends, while there is credit and nothing waits; `send` says how many bytes left.
 ///
 /// `None` from `send` says that the batch is full.
-pub(crate) fn fill_up(member: &mut Member, now: Moment, mut send: impl FnMut(&mut Member, &Queued) -> Option<usize>) {
+pub(crate) fn send_padding(
+    member: &mut Member,
+    now: Moment,
+    mut send: impl FnMut(&mut Member, &QueuedPacket) -> Option<usize>,
+) {
     member.outbound.padding.due = None;
     while let Some(filling) = next(&mut member.outbound, now) {
         match send(member, &filling) {
@@ -59,7 +63,7 @@ pub(crate) fn fill_up(member: &mut Member, now: Moment, mut send: impl FnMut(&mu
 }
 
 /// The next packet to fill up with.
-fn next(outbound: &mut Outbound, now: Moment) -> Option<Queued> {
+fn next(outbound: &mut Outbound, now: Moment) -> Option<QueuedPacket> {
     let rate = outbound.estimate.padding_to;
     if rate == Bitrate::ZERO {
         return None;
@@ -73,11 +77,11 @@ fn next(outbound: &mut Outbound, now: Moment) -> Option<Queued> {
 
 impl Outbound {
     /// The last video packet that left in the first section that has one, as a retransmission.
-    fn fillable(&self) -> Option<Queued> {
+    fn fillable(&self) -> Option<QueuedPacket> {
         self.send.iter().filter(|section| section.rtx_ssrc.is_some()).find_map(|section| {
             let last = section.last_video?;
             let payload_type = section.payload_types.iter().find(|payload| payload.number == last.payload_type)?.rtx?;
-            Some(Queued { payload_type, retransmission: true, ..last })
+            Some(QueuedPacket { payload_type, retransmission: true, ..last })
         })
     }
 

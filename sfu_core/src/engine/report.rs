@@ -54,7 +54,7 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     let reports_due = member.inbound.reception_at.is_none_or(|at| at <= now);
     for id in tracks {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
-        let nack_wanted = track.recovers;
+        let nack_wanted = track.nack_enabled;
         let (inbound, mid) = (&member.inbound, &track.mid);
         let only_fir = || inbound.media(*mid).is_some_and(|media| media.fir && !media.pli);
         for encoding in &mut track.encodings {
@@ -79,7 +79,7 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
                 })
             {
                 engine.stats.keyframe_requests_out += 1;
-                if encoding.hides_keyframes {
+                if encoding.keyframes_hidden {
                     // Nobody here could tell that it came; a subscriber that still lacks it asks again.
                     encoding.keyframes.satisfy();
                 }
@@ -171,7 +171,7 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64());
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
     let waiting_since = member.outbound.waiting_since(&engine.epoch, now);
-    member.outbound.estimate_anew(waiting_since, now);
+    member.outbound.update_estimate(waiting_since, now);
     engine.pending.note(member);
     super::allocate::allocate(engine, peer, now);
 }

@@ -49,7 +49,7 @@ pub struct Encoding {
     /// Whether a keyframe of it is wanted.
     pub keyframes: KeyframeRequester,
     /// Whether nothing that its sender leaves clear tells where its keyframes are.
-    pub hides_keyframes: bool,
+    pub keyframes_hidden: bool,
     /// Its last sender report.
     pub clock: Option<SourceClock>,
 }
@@ -64,7 +64,7 @@ impl Encoding {
             reception: Reception::default(),
             recovery: Recovery::default(),
             keyframes: KeyframeRequester::default(),
-            hides_keyframes: false,
+            keyframes_hidden: false,
             clock: None,
         }
     }
@@ -200,7 +200,7 @@ pub struct Track {
     /// Whether only what the sender leaves clear may be read.
     pub encrypted: bool,
     /// Whether its publisher sends again what is asked for.
-    pub recovers: bool,
+    pub nack_enabled: bool,
     /// Sound or pictures.
     pub kind: MediaKind,
     /// What it shows.
@@ -270,7 +270,7 @@ impl Track {
             muted: false,
             started: false,
             started_at: None,
-            recovers: media.nack,
+            nack_enabled: media.nack,
         }
     }
 
@@ -301,7 +301,7 @@ impl Track {
     /// before cannot be asked for again then: its payload types had other places.
     pub fn renegotiate(&mut self, media: Option<&ReceiveMedia>) -> bool {
         let payload_types = media.map_or(&[][..], |media| &media.payload_types);
-        self.recovers = media.is_some_and(|media| media.nack);
+        self.nack_enabled = media.is_some_and(|media| media.nack);
         self.ceiling = Ceiling::new(media.is_some_and(|media| media.remb) && self.encodings.len() == 1);
         if !self.ceiling.heeded {
             self.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
@@ -336,7 +336,7 @@ impl Track {
     /// Whether a subscription keeps the encoding it began with: there are several, and where their keyframes are is hidden. A
     /// change without one would show pictures made of two encodings, and nobody could tell.
     pub fn holds_encodings(&self) -> bool {
-        let hidden = self.encodings.iter().any(|encoding| encoding.hides_keyframes);
+        let hidden = self.encodings.iter().any(|encoding| encoding.keyframes_hidden);
         self.encrypted && self.kind == MediaKind::Video && self.encodings.len() > 1 && hidden
     }
 
