@@ -8,4 +8,5 @@ pub mod estimator;
 pub mod history;
 pub mod loss;
 pub mod pacer;
+pub mod remb_controller;
 pub mod trendline;

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::allocator::Allocator;
-use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit, RembController};
+use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit};
 use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
+use crate::bwe::remb_controller::RembController;
 use crate::forward::redundancy::Blocks;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
