@@ -16,12 +16,13 @@ use crate::units::{Bitrate, DataSize};
 const BASE_SPAN: Duration = Duration::from_secs(30);
 /// What left is measured over this span: as long as receiver reports take.
 const SENT_SPAN: Duration = Duration::from_secs(1);
-/// Growth in a second while the subscriber reports no limit, and how long after a loss there is none.
+/// Growth in a second while the subscriber reports no limit.
 const REPORT_GROWTH: f64 = 1.08;
 /// The same between these multiples of where the path was found to be full.
 const CAREFUL_GROWTH: f64 = 1.02;
 const NEAR: f64 = 0.9;
 const FAR: f64 = 1.5;
+/// How long after a loss there is no growth.
 const NO_GROWTH_AFTER_LOSS: Duration = Duration::from_secs(2);
 /// A round trip this much longer than the shortest is a queue; less may be a subscriber who is slow to answer.
 const QUEUE_IN_RTT: Duration = Duration::from_millis(150);
@@ -120,6 +121,11 @@ impl RembController {
         self.queue_seen.is_some_and(|at| now.saturating_duration_since(at) < QUEUE_LIFE)
     }
 
+    /// What the path carried lately; `None` when nothing left for a while.
+    fn carried(&self, now: Instant) -> Option<Bitrate> {
+        self.sent.lately(now).map(|sent| sent * (1.0 - self.loss.last()))
+    }
+
     /// A queue was seen: goes below what the path carries, again with each report until none is seen any more.
     fn drain(&mut self, now: Instant) {
         let before = self.drained_at.map(|at| now.saturating_duration_since(at));
@@ -127,7 +133,7 @@ impl RembController {
             return; // one report has a round trip for each section
         }
         self.drained_at = Some(now);
-        let carried = self.sent.lately(now).map_or(Bitrate::ZERO, |sent| sent * (1.0 - self.loss.last()));
+        let carried = self.carried(now).unwrap_or(Bitrate::ZERO);
         // What was sent may have been little for reasons of its own.
         self.rate = self.rate.min((carried * DRAIN).max(self.rate * MOST_DRAIN)).max(MIN_RATE);
         if before.is_none_or(|before| before >= QUEUE_LIFE) {
@@ -169,8 +175,7 @@ impl Controller for RembController {
         let queued = self.is_queued(now);
         self.limit = Limit::None;
         if let Some(factor) = self.loss.on_feedback(received, lost, queued, now) {
-            let arrived = self.sent.lately(now).map(|sent| sent * (1.0 - self.loss.last()));
-            self.rate = lowered_by_loss(self.rate, factor, arrived, queued).max(MIN_RATE);
+            self.rate = lowered_by_loss(self.rate, factor, self.carried(now), queued).max(MIN_RATE);
             self.lowered = Some(now);
             self.limit = Limit::Loss;
         }

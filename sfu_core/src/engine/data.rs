@@ -20,7 +20,7 @@ pub(super) const MAX_BURST_BYTES: u64 = 4 * 65_536;
 /// What a message counts beside its payload, so that a flood of tiny ones ends at some 1 000 a second.
 const MESSAGE_COST_BYTES: u64 = 64;
 
-/// How much a peer may still say: a bucket that fills with time (RFC 2697 calls it a token bucket).
+/// How much a peer may still say (RFC 2697 §1).
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     left: u64,
