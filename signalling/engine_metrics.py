@@ -43,8 +43,8 @@ JOIN_HELP = (
     " which overlap; then, of those who publish, to their first packet"
 )
 
-# Spread of the engine, or of a worker's rim → the same.
-SPREADS: dict[str, tuple[str, str, dict[str, str]]] = {
+# Histogram of the engine, or of a worker's rim → the same.
+HISTOGRAMS: dict[str, tuple[str, str, dict[str, str]]] = {
     "join_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "connect"}),
     "join_ice_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "ice"}),
     "join_dtls_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "dtls"}),
@@ -130,18 +130,18 @@ class EngineCollector(Collector):
         for reason, count in sorted(figures.drops.items()):
             drops.add_metric([reason], count)
         yield drops
-        yield from self._spreads()
+        yield from self._histograms()
         yield from self._rims()
 
-    def _spreads(self) -> Iterator[Metric]:
+    def _histograms(self) -> Iterator[Metric]:
         families: dict[str, HistogramMetricFamily] = {}
-        for name, (metric, text, labels) in SPREADS.items():
+        for name, (metric, text, labels) in HISTOGRAMS.items():
             family = families.setdefault(metric, HistogramMetricFamily(metric, text, labels=list(labels)))
-            spread = self._figures.spreads.get(name)
-            if spread is not None:
-                bounds = [*map(str, spread.bounds), "+Inf"]
-                buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
-                family.add_metric(list(labels.values()), buckets, spread.sum)
+            histogram = self._figures.histograms.get(name)
+            if histogram is not None:
+                bounds = [*map(str, histogram.bounds), "+Inf"]
+                buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+                family.add_metric(list(labels.values()), buckets, histogram.sum)
         yield from families.values()
 
     def _rims(self) -> Iterator[Metric]:

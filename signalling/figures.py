@@ -43,7 +43,7 @@ DROPS = (
 """Why a datagram or packet went no further."""
 
 
-SPREADS = (
+HISTOGRAMS = (
     "join_s",
     "join_ice_s",
     "join_dtls_s",
@@ -58,7 +58,7 @@ SPREADS = (
 )
 """What the engine measures again and again."""
 
-RIM_SPREADS = ("forward_s",)
+RIM_HISTOGRAMS = ("forward_s",)
 """What each worker measures where it meets the sockets."""
 
 RIM = (
@@ -88,19 +88,19 @@ RIM = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Histogram:
     """How a quantity was spread: observations up to each bound, and, in one count more, those above all bounds."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     sum: float
 
-    def plus(self, other: Spread | None) -> Spread:
+    def plus(self, other: Histogram | None) -> Histogram:
         """Returns both together; they have the same bounds."""
         if other is None:
             return self
         counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
-        return Spread(bounds=self.bounds, counts=counts, sum=self.sum + other.sum)
+        return Histogram(bounds=self.bounds, counts=counts, sum=self.sum + other.sum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class MediaFigures:
         edges: now.
         counters: those in `COUNTERS`.
         drops: those in `DROPS`.
-        spreads: those in `SPREADS` and `RIM_SPREADS`.
+        histograms: those in `HISTOGRAMS` and `RIM_HISTOGRAMS`.
         rims: for each worker, those in `RIM`; there also when the worker hangs.
         silent: workers that did not answer in time.
     """
@@ -127,7 +127,7 @@ class MediaFigures:
     edges: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
-    spreads: Mapping[str, Spread] = field(default_factory=dict)
+    histograms: Mapping[str, Histogram] = field(default_factory=dict)
     rims: tuple[Mapping[str, int], ...] = ()
     silent: tuple[int, ...] = ()
 
@@ -171,19 +171,19 @@ def figures_of(workers: Sequence[Any], known: dict[int, Any]) -> MediaFigures:
         edges=now("edges"),
         counters={name: sum(getattr(engine, name) for engine in known.values()) for name in COUNTERS},
         drops={name: sum(getattr(engine.drops, name) for engine in known.values()) for name in DROPS},
-        spreads=_spreads((engine.quality for engine in known.values()), SPREADS)
-        | _spreads((worker.rim for worker in workers), RIM_SPREADS),
+        histograms=_histograms((engine.quality for engine in known.values()), HISTOGRAMS)
+        | _histograms((worker.rim for worker in workers), RIM_HISTOGRAMS),
         rims=tuple({name: getattr(worker.rim, name) for name in RIM} for worker in workers),
         silent=tuple(number for number, worker in enumerate(workers) if worker.engine is None),
     )
 
 
-def _spreads(measured: Iterable[Any], names: Sequence[str]) -> dict[str, Spread]:
+def _histograms(measured: Iterable[Any], names: Sequence[str]) -> dict[str, Histogram]:
     """Adds up what the workers measured."""
-    total: dict[str, Spread] = {}
+    total: dict[str, Histogram] = {}
     for source in measured:
         for name in names:
             theirs = getattr(source, name)
-            spread = Spread(bounds=tuple(theirs.bounds), counts=tuple(theirs.counts), sum=theirs.sum)
-            total[name] = spread.plus(total.get(name))
+            histogram = Histogram(bounds=tuple(theirs.bounds), counts=tuple(theirs.counts), sum=theirs.sum)
+            total[name] = histogram.plus(total.get(name))
     return total

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from signalling.domain.heartbeat import Trouble
+from signalling.domain.heartbeat import WorkerFault
 from signalling.engine_metrics import EngineCollector
 from signalling.figures import MediaWarning
 from signalling.media import (
@@ -158,10 +158,10 @@ class Metrics:
         """Counts what is amiss."""
         self._warnings.labels(warning.code).inc()
 
-    def on_workers(self, count: int, troubles: Mapping[int, Trouble]) -> None:
+    def on_workers(self, count: int, faults: Mapping[int, WorkerFault]) -> None:
         """Notes which workers go round."""
         for worker in range(count):
-            self._workers.labels(str(worker)).set(0 if worker in troubles else 1)
+            self._workers.labels(str(worker)).set(0 if worker in faults else 1)
 
     def on_state(self, state: str) -> None:
         """Notes the state of the node: starting, serving, draining or stopping."""

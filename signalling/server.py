@@ -201,7 +201,7 @@ def _parts(settings: Settings, engine: MediaEngine) -> Parts:
             engine,
             max_rooms=limits.max_rooms,
             max_participants=limits.max_participants,
-            hanging=lambda: heartbeat.troubles,
+            hanging=lambda: heartbeat.faults,
         ),
         heartbeat=heartbeat,
         tokens=tokens(settings),
@@ -315,7 +315,7 @@ async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
     while True:
         for worker, trouble in parts.heartbeat.observe(engine.beats(), now=timedelta(seconds=clock())).items():
             log.error("media worker does not go round", worker=worker, state=trouble.value)
-        parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.troubles)
+        parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.faults)
         await asyncio.sleep(BEAT_INTERVAL_S)
 
 

@@ -25,7 +25,7 @@ class Drops(Record, frozen=True, kw_only=True):
     rate_limited: int = 0
 
 
-class Spread(Record, frozen=True, kw_only=True):
+class Histogram(Record, frozen=True, kw_only=True):
     """How a quantity was spread: observations up to each bound, and, in one count more, those above all bounds."""
 
     bounds: list[float]
@@ -33,23 +33,23 @@ class Spread(Record, frozen=True, kw_only=True):
     sum: float
 
 
-NOTHING = Spread(bounds=[], counts=[0], sum=0.0)
+NOTHING = Histogram(bounds=[], counts=[0], sum=0.0)
 
 
 class Quality(Record, frozen=True, kw_only=True):
     """How well it went: once a second for each stream or peer it is about, or once for each join."""
 
-    join_s: Spread = NOTHING
-    join_ice_s: Spread = NOTHING
-    join_dtls_s: Spread = NOTHING
-    join_first_packet_s: Spread = NOTHING
-    rtt_s: Spread = NOTHING
-    jitter_s: Spread = NOTHING
-    jitter_out_s: Spread = NOTHING
-    loss_in: Spread = NOTHING
-    loss_out: Spread = NOTHING
-    estimate_bps: Spread = NOTHING
-    send_queue_s: Spread = NOTHING
+    join_s: Histogram = NOTHING
+    join_ice_s: Histogram = NOTHING
+    join_dtls_s: Histogram = NOTHING
+    join_first_packet_s: Histogram = NOTHING
+    rtt_s: Histogram = NOTHING
+    jitter_s: Histogram = NOTHING
+    jitter_out_s: Histogram = NOTHING
+    loss_in: Histogram = NOTHING
+    loss_out: Histogram = NOTHING
+    estimate_bps: Histogram = NOTHING
+    send_queue_s: Histogram = NOTHING
 
 
 class EngineFigures(Record, frozen=True, kw_only=True):
@@ -185,4 +185,4 @@ class Counters(Record, frozen=True, kw_only=True):
     messages_lost: int
     bot_drops: int
     failed: int
-    forward_s: Spread = NOTHING
+    forward_s: Histogram = NOTHING

@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use self::bots::{BotLink, BotRegistry};
 use self::counters::{CounterValues, Counters};
 use self::lanes::{Busy, Submit};
-use self::ring::{Inlet, MAX_EVENTS};
+use self::ring::{EventReceiver, MAX_EVENTS};
 use self::udp::{UdpOptions, UdpPort};
 use self::wake::Wake;
 use self::warning::Warning;
@@ -129,7 +129,7 @@ pub enum StartError {
 #[derive(Debug)]
 struct Handle {
     submit: Submit,
-    inlet: Mutex<Inlet>,
+    receiver: Mutex<EventReceiver>,
     counters: Arc<Counters>,
     bots: BotRegistry,
     wake: Arc<Wake>,
@@ -202,8 +202,8 @@ impl Driver {
         self.bell.lower();
         let mut more = false;
         for (index, worker) in self.workers.iter().enumerate() {
-            let mut inlet = worker.inlet.lock().unwrap_or_else(PoisonError::into_inner);
-            more |= inlet.pop(most, |class, outgoing| {
+            let mut receiver = worker.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+            more |= receiver.pop(most, |class, outgoing| {
                 worker.submit.answered(class);
                 take(index, outgoing);
             });
@@ -334,7 +334,7 @@ fn engine_config(
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = Epoch { instant: now, ntp: NtpTime(UNIX_EPOCH_IN_NTP_S << 32).plus(unix) };
     let (identity, aead_only) = (identity.clone(), config.aead_only);
-    let transport = TransportConfig { identity, candidates, check_named: false, aead_only };
+    let transport = TransportConfig { identity, candidates, check_signalled: false, aead_only };
     Ok((EngineConfig { transport, epoch, seed, initial_bitrate: INITIAL_BITRATE }, now))
 }
 
@@ -354,12 +354,12 @@ fn start_worker<E: Drive>(
     let bots = BotRegistry::default();
     let stop = Arc::new(AtomicBool::new(false));
     let (submit, commands) = lanes::lanes(Arc::clone(&wake));
-    let (outlet, inlet) = ring::ring(MAX_EVENTS, Arc::clone(bell), Arc::clone(&wake), Arc::clone(&counters));
+    let (sender, receiver) = ring::ring(MAX_EVENTS, Arc::clone(bell), Arc::clone(&wake), Arc::clone(&counters));
     let mut worker = Worker::new(worker::Parts {
         engine,
         ports,
         commands,
-        outlet,
+        sender,
         bots: bots::Bots::new(Arc::clone(&bots), Arc::clone(&wake)),
         wake: Arc::clone(&wake),
         counters: Arc::clone(&counters),
@@ -373,6 +373,6 @@ fn start_worker<E: Drive>(
         drop(alive);
     })?;
     let thread = Thread { handle, ended };
-    let inlet = Mutex::new(inlet);
-    Ok(Handle { submit, inlet, counters, bots, wake, stop, thread: Mutex::new(Some(thread)), addresses })
+    let receiver = Mutex::new(receiver);
+    Ok(Handle { submit, receiver, counters, bots, wake, stop, thread: Mutex::new(Some(thread)), addresses })
 }

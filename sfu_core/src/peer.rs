@@ -36,7 +36,7 @@ pub struct TransportConfig {
     pub candidates: Vec<SocketAddr>,
     /// Whether to check addresses that a remote only names. Needed only when this host is itself behind a firewall that
     /// has to be opened from inside; else it would make us knock at whatever address a stranger writes down.
-    pub check_named: bool,
+    pub check_signalled: bool,
     /// Whether media is protected by an AEAD or not at all. Else `AES128_CM_HMAC_SHA1_80` is taken from who knows nothing
     /// better: some encoders, and with DTLS 1.3 whoever names it first.
     pub aead_only: bool,
@@ -72,9 +72,9 @@ impl SrtpPair {
 #[derive(Debug, Clone, PartialEq)]
 pub enum PeerEvent {
     /// It sent its first authenticated request from here: what else comes from here is its own (`Demux::insert`).
-    AddressHeard(SocketAddr),
+    AddressAuthenticated(SocketAddr),
     /// It answered our own check here: the address is nobody else's (`Demux::confirm`).
-    AddressProved(SocketAddr),
+    AddressValidated(SocketAddr),
     /// Nothing more is expected from here (`Demux::remove_of`).
     AddressLost(SocketAddr),
     /// It repeated a request of its own that was heard from another address: it, or somebody who has it.
@@ -129,7 +129,7 @@ impl Peer {
     /// A peer that answers to these ICE credentials. What it draws comes from `seed`.
     pub fn new(config: &TransportConfig, local_ufrag: String, local_pwd: String, seed: u64, now: Instant) -> Self {
         let local = IceCreds { ufrag: local_ufrag, pass: local_pwd };
-        let ice = Ice::new(local, &config.candidates, config.check_named, seed, now);
+        let ice = Ice::new(local, &config.candidates, config.check_signalled, seed, now);
         let identity = Some(config.identity.clone());
         Self { identity, aead_only: config.aead_only, ice: Some(ice), ..Self::bare(now) }
     }
@@ -162,7 +162,11 @@ impl Peer {
             srtp: Some(SrtpPair::new(keys, role)),
             fixed: Some(remote),
             announced: true,
-            events: VecDeque::from([PeerEvent::AddressHeard(remote), PeerEvent::AddressProved(remote), connected]),
+            events: VecDeque::from([
+                PeerEvent::AddressAuthenticated(remote),
+                PeerEvent::AddressValidated(remote),
+                connected,
+            ]),
             ..Self::bare(now)
         }
     }
@@ -213,8 +217,8 @@ impl Peer {
 
     /// Takes in a DTLS datagram. Handshakes only queue up, for [`Peer::advance_handshake`].
     pub fn on_dtls(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
-        let may_speak = self.ice.as_ref().is_some_and(|ice| ice.may_speak(source));
-        if let Some(dtls) = self.dtls.as_mut().filter(|_| may_speak) {
+        let may_send_dtls = self.ice.as_ref().is_some_and(|ice| ice.may_send_dtls(source));
+        if let Some(dtls) = self.dtls.as_mut().filter(|_| may_send_dtls) {
             dtls.on_datagram(datagram, now);
             self.pump(now);
         }
@@ -340,12 +344,12 @@ impl Peer {
     fn on_ice(&mut self, event: IceEvent, now: Instant) {
         match event {
             IceEvent::Heard(address) => {
-                self.events.push_back(PeerEvent::AddressHeard(address));
+                self.events.push_back(PeerEvent::AddressAuthenticated(address));
                 if let Some(dtls) = &mut self.dtls {
                     dtls.start(now);
                 }
             }
-            IceEvent::Proved(address) => self.events.push_back(PeerEvent::AddressProved(address)),
+            IceEvent::Proved(address) => self.events.push_back(PeerEvent::AddressValidated(address)),
             IceEvent::Lost(address) => self.events.push_back(PeerEvent::AddressLost(address)),
             IceEvent::Moved => self.events.push_back(PeerEvent::PathChanged),
             IceEvent::Quiet if self.announced => self.events.push_back(PeerEvent::Disconnected),

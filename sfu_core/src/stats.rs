@@ -48,7 +48,7 @@ const JOIN_BOUNDS_S: [f64; 8] = [0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
 /// How a quantity was spread over all observations so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct Histogram {
     /// The upper ends of the first buckets, rising.
     pub bounds: Vec<f64>,
     /// Observations in each bucket; one more than bounds, for what lies above.
@@ -57,7 +57,7 @@ pub struct Spread {
     pub sum: f64,
 }
 
-impl Spread {
+impl Histogram {
     /// Nothing observed yet.
     pub fn new(bounds: &[f64]) -> Self {
         Self { bounds: bounds.to_vec(), counts: vec![0; bounds.len() + 1], sum: 0.0 }
@@ -84,43 +84,43 @@ impl Spread {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// From the description of a remote to where its media goes and the keys for it, in seconds.
-    pub join_s: Spread,
+    pub join_s: Histogram,
     /// From the description of a remote to where its media goes (ICE), in seconds.
-    pub join_ice_s: Spread,
+    pub join_ice_s: Histogram,
     /// From when the handshake of a described remote could begin to its media keys (DTLS), in seconds.
-    pub join_dtls_s: Spread,
+    pub join_dtls_s: Histogram,
     /// From the join of a peer that publishes to the first packet of it, in seconds.
-    pub join_first_packet_s: Spread,
+    pub join_first_packet_s: Histogram,
     /// Round trips, in seconds.
-    pub rtt_s: Spread,
+    pub rtt_s: Histogram,
     /// Interarrival jitter of what is published, in seconds.
-    pub jitter_s: Spread,
+    pub jitter_s: Histogram,
     /// Interarrival jitter of what we send, as receivers report, in seconds.
-    pub jitter_out_s: Spread,
+    pub jitter_out_s: Histogram,
     /// Share of what is published that was lost on the way to us.
-    pub loss_in: Spread,
+    pub loss_in: Histogram,
     /// Share of what we send that was lost, as receivers report.
-    pub loss_out: Spread,
+    pub loss_out: Histogram,
     /// What downlinks are taken to carry, in bits per second.
-    pub estimate_bps: Spread,
+    pub estimate_bps: Histogram,
     /// How long the oldest packet has waited for its turn, in seconds.
-    pub send_queue_s: Spread,
+    pub send_queue_s: Histogram,
 }
 
 impl Default for Quality {
     fn default() -> Self {
         Self {
-            join_s: Spread::new(&JOIN_BOUNDS_S),
-            join_ice_s: Spread::new(&JOIN_BOUNDS_S),
-            join_dtls_s: Spread::new(&JOIN_BOUNDS_S),
-            join_first_packet_s: Spread::new(&JOIN_BOUNDS_S),
-            rtt_s: Spread::new(&RTT_BOUNDS_S),
-            jitter_s: Spread::new(&JITTER_BOUNDS_S),
-            jitter_out_s: Spread::new(&JITTER_BOUNDS_S),
-            loss_in: Spread::new(&LOSS_BOUNDS),
-            loss_out: Spread::new(&LOSS_BOUNDS),
-            estimate_bps: Spread::new(&BITRATE_BOUNDS),
-            send_queue_s: Spread::new(&QUEUE_BOUNDS_S),
+            join_s: Histogram::new(&JOIN_BOUNDS_S),
+            join_ice_s: Histogram::new(&JOIN_BOUNDS_S),
+            join_dtls_s: Histogram::new(&JOIN_BOUNDS_S),
+            join_first_packet_s: Histogram::new(&JOIN_BOUNDS_S),
+            rtt_s: Histogram::new(&RTT_BOUNDS_S),
+            jitter_s: Histogram::new(&JITTER_BOUNDS_S),
+            jitter_out_s: Histogram::new(&JITTER_BOUNDS_S),
+            loss_in: Histogram::new(&LOSS_BOUNDS),
+            loss_out: Histogram::new(&LOSS_BOUNDS),
+            estimate_bps: Histogram::new(&BITRATE_BOUNDS),
+            send_queue_s: Histogram::new(&QUEUE_BOUNDS_S),
         }
     }
 }
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn an_observation_counts_up_to_its_bound_and_what_lies_above_all_bounds_counts_too() {
-        let mut spread = Spread::new(&[1.0, 2.0]);
+        let mut spread = Histogram::new(&[1.0, 2.0]);
         for value in [0.0, 1.0, 1.5, 9.0] {
             spread.observe(value);
         }

@@ -19,7 +19,7 @@ class Beat:
     failed: bool = False
 
 
-class Trouble(StrEnum):
+class WorkerFault(StrEnum):
     """What may be wrong with a worker."""
 
     FAILED = "failed"
@@ -31,31 +31,31 @@ class Heartbeat:
     """What is known of all workers."""
 
     workers: int = 0
-    troubles: dict[int, Trouble] = field(default_factory=dict)
+    faults: dict[int, WorkerFault] = field(default_factory=dict)
     _seen: dict[int, tuple[int, timedelta]] = field(default_factory=dict)
 
-    def observe(self, beats: Sequence[Beat], *, now: timedelta) -> dict[int, Trouble]:
-        """Takes in what the workers count now, and returns the troubles that are new.
+    def observe(self, beats: Sequence[Beat], *, now: timedelta) -> dict[int, WorkerFault]:
+        """Takes in what the workers count now, and returns the faults that are new.
 
         Args:
             beats: what each worker counts.
             now: the time of a clock that nobody sets, since whenever it began.
         """
-        before, self.troubles, self.workers = self.troubles, {}, len(beats)
+        before, self.faults, self.workers = self.faults, {}, len(beats)
         for worker, beat in enumerate(beats):
             turns, since = self._seen.get(worker, (-1, now))
             if beat.turns != turns:
                 since = now
                 self._seen[worker] = (beat.turns, now)
             if beat.failed:
-                self.troubles[worker] = Trouble.FAILED
+                self.faults[worker] = WorkerFault.FAILED
             elif now - since >= STALLED_AFTER:
-                self.troubles[worker] = Trouble.STALLED
-        return {worker: trouble for worker, trouble in self.troubles.items() if before.get(worker) is not trouble}
+                self.faults[worker] = WorkerFault.STALLED
+        return {worker: fault for worker, fault in self.faults.items() if before.get(worker) is not fault}
 
     def refusal(self) -> str | None:
         """Says why no new calls should come, or None: as long as one worker is well, rooms are placed on that."""
-        if not self.troubles or len(self.troubles) < self.workers:
+        if not self.faults or len(self.faults) < self.workers:
             return None
-        which = ", ".join(f"media worker {worker} has {trouble.value}" for worker, trouble in self.troubles.items())
+        which = ", ".join(f"media worker {worker} has {fault.value}" for worker, fault in self.faults.items())
         return f"{which}: restart the server"

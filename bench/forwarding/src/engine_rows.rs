@@ -10,8 +10,8 @@ use sim::server::Meter;
 use sim::stay::{Durations, Stays};
 
 use crate::cpu::SpanClock;
-use crate::deeds::{self, Deed, Replay, What};
 use crate::shape::{SAMPLE, WARM_UP};
+use crate::trace::{self, Entry, Operation, Replay};
 
 /// So long that every subscriber has asked for something again, and every queue has had its first packet.
 const LONG_WARM_UP: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(crate) struct Sample {
 /// An engine that runs warm, and what is to be done to it in each sample.
 pub(crate) struct Row {
     replay: Replay,
-    deeds: std::iter::Peekable<std::vec::IntoIter<Deed>>,
+    trace: std::iter::Peekable<std::vec::IntoIter<Entry>>,
     spans: Spans,
     kind: Kind,
     until: Duration,
@@ -52,8 +52,8 @@ impl Row {
     pub(crate) fn warmed_up(kind: Kind, samples: usize) -> Self {
         let mut written = None;
         let mut make = |start| {
-            let (recorder, deeds) = deeds::in_memory(start);
-            written = Some(deeds);
+            let (recorder, trace) = trace::in_memory(start);
+            written = Some(trace);
             recorder
         };
         let mut load = Load::new(kind, Some(&mut make));
@@ -62,11 +62,11 @@ impl Row {
         load.meeting.run_for(span);
         let (packets, stays) = (packets_out(&mut load), load.stays());
         drop(load);
-        let mut deeds = written.expect("the load has a world").take();
-        deeds.push((span, What::End { packets }));
+        let mut trace = written.expect("the load has a world").take();
+        trace.push((span, Operation::End { packets }));
         let mut row = Self {
             replay: Replay::new(SEED),
-            deeds: deeds.into_iter().peekable(),
+            trace: trace.into_iter().peekable(),
             spans: Spans(SpanClock::calibrated()),
             kind,
             until: warm_up(kind),
@@ -102,8 +102,8 @@ impl Row {
 
     /// Does what was done until `self.until`.
     fn repeat(&mut self) {
-        while let Some(deed) = self.deeds.next_if(|(at, _)| *at <= self.until) {
-            self.replay.repeat(deed, &mut self.spans);
+        while let Some(entry) = self.trace.next_if(|(at, _)| *at <= self.until) {
+            self.replay.apply(entry, &mut self.spans);
         }
     }
 }

@@ -4,7 +4,6 @@
 //! take turns, so that a change of the machine's mood hits all of them.
 
 mod cpu;
-mod deeds;
 mod engine_rows;
 mod floor;
 mod gcm128;
@@ -13,6 +12,7 @@ mod memory;
 mod report;
 mod shape;
 mod str0m_rows;
+mod trace;
 
 use std::cell::Cell;
 use std::process::ExitCode;

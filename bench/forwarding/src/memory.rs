@@ -11,8 +11,8 @@ use sim::heap::{self, OfTheEngine};
 use sim::load::{Kind, Load, SEED};
 use sim::server::Recorder;
 
-use crate::deeds::{Deed, Replay, What, Writer};
 use crate::engine_rows::packets_out;
+use crate::trace::{Entry, Operation, Replay, Writer};
 
 /// Arguments that turn this program into one of the other two processes.
 pub(crate) const RECORD: &str = "--record";
@@ -35,36 +35,36 @@ pub(crate) struct Memory {
 pub(crate) fn measure() -> Option<Memory> {
     let program = std::env::current_exe().ok()?;
     let mut recording = Process::new(&program).arg(RECORD).stdout(Stdio::piped()).spawn().ok()?;
-    let deeds = recording.stdout.take()?;
-    let replayed = Process::new(program).arg(REPLAY).stdin(deeds).output().ok()?;
+    let trace = recording.stdout.take()?;
+    let replayed = Process::new(program).arg(REPLAY).stdin(trace).output().ok()?;
     let recorded = recording.wait().ok()?;
     let text = String::from_utf8(replayed.stdout).ok().filter(|_| recorded.success() && replayed.status.success())?;
     let mut figures = text.split_whitespace().map(str::parse);
     Some(Memory { resident_kib: figures.next()?.ok()?, heap_kib: figures.next()?.ok()? })
 }
 
-/// The first process: simulates, and writes all deeds to stdout.
+/// The first process: simulates, and writes the trace to stdout.
 pub(crate) fn record() {
-    let mut make = |start| -> Box<dyn Recorder> { Box::new(Writer::new(start, |deed| write(&deed))) };
+    let mut make = |start| -> Box<dyn Recorder> { Box::new(Writer::new(start, |entry| write(&entry))) };
     let mut load = Load::new(Kind::Rooms { rooms: ROOMS }, Some(&mut make));
     load.meeting.run_for(MEDIA);
     let packets = packets_out(&mut load);
-    write(&(MEDIA, What::End { packets }));
+    write(&(MEDIA, Operation::End { packets }));
 }
 
-/// The second process: does all deeds to an engine, and prints what [`measure`] reads.
+/// The second process: applies the trace to an engine, and prints what [`measure`] reads.
 pub(crate) fn replay() {
-    let mut deeds = BufReader::new(std::io::stdin());
+    let mut trace = BufReader::new(std::io::stdin());
     let before = resident_kib();
     heap::count(true);
     let mut replay = Replay::new(SEED);
     heap::count(false);
     let mut participants = 0_u32;
     loop {
-        let deed: Deed = rmp_serde::from_read(&mut deeds).expect("the recording is whole");
-        participants += u32::from(matches!(deed.1, What::KeyedPeer { .. }));
-        let last = matches!(deed.1, What::End { .. });
-        replay.repeat(deed, &mut OfTheEngine);
+        let entry: Entry = rmp_serde::from_read(&mut trace).expect("the recording is whole");
+        participants += u32::from(matches!(entry.1, Operation::KeyedPeer { .. }));
+        let last = matches!(entry.1, Operation::End { .. });
+        replay.apply(entry, &mut OfTheEngine);
         if last {
             break;
         }
@@ -74,8 +74,8 @@ pub(crate) fn replay() {
     println!("{} {}", resident / participants, heap_kib / participants);
 }
 
-fn write(deed: &Deed) {
-    let bytes = rmp_serde::to_vec(deed).expect("a deed can be written");
+fn write(entry: &Entry) {
+    let bytes = rmp_serde::to_vec(entry).expect("an entry can be written");
     std::io::stdout().write_all(&bytes).expect("the other process reads");
 }
 

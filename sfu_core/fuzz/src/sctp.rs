@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sfu_core::gate::{EdgeRef, Flow, Gate};
 use sfu_core::ids::{Mid, PeerId};
 use sfu_core::peer::sctp::dcep::MAX_NAME_BYTES;
-use sfu_core::peer::sctp::outbox::Origin;
+use sfu_core::peer::sctp::outbox::MessageSender;
 use sfu_core::peer::sctp::{DataEvent, DataTransport, MAX_DATAGRAM_SENT_BYTES, MAX_MESSAGE_BYTES, Reliability};
 use sfu_core::session::DataMedia;
 
@@ -224,8 +224,12 @@ impl Bench {
 fn act(end: &mut End, choices: &mut Choices<'_>) {
     let kind = choices.byte();
     let label = ["chat", "pointer", "", "état"][usize::from(kind >> 3 & 3)];
-    let origin = if kind & 0x40 == 0 { Origin::Edge { edge: end.edge, publisher: PUBLISHER } } else { Origin::Server };
-    let is_edge = matches!(origin, Origin::Edge { .. });
+    let origin = if kind & 0x40 == 0 {
+        MessageSender::Edge { edge: end.edge, publisher: PUBLISHER }
+    } else {
+        MessageSender::Server
+    };
+    let is_edge = matches!(origin, MessageSender::Edge { .. });
     let message = |end: &End, len: usize| if is_edge { end.message(len) } else { vec![7; len] };
     // All of these may be refused.
     let _ = match kind & 7 {

@@ -65,7 +65,8 @@ impl Bench {
     fn new(options: u8) -> Self {
         let now = start();
         let candidates = vec![server()];
-        let config = TransportConfig { identity: IDENTITY.clone(), candidates, check_named: false, aead_only: false };
+        let config =
+            TransportConfig { identity: IDENTITY.clone(), candidates, check_signalled: false, aead_only: false };
         let mut peer = Peer::new(&config, LOCAL.0.to_owned(), LOCAL.1.to_owned(), 1, now);
         let remote = RemoteTransport {
             ufrag: REMOTE.0.to_owned(),

@@ -44,7 +44,7 @@ pub enum PaceKind {
 #[derive(Debug, Clone)]
 pub struct Pacer<T> {
     /// By [`PaceKind`].
-    queues: [Fifo<Queued<T>>; 3],
+    queues: [Fifo<PacedItem<T>>; 3],
     packets: usize,
     bytes: usize,
     /// When all that has left would have left at the pacing rate, in nanoseconds since the epoch.
@@ -94,7 +94,7 @@ impl<T: Copy> Pacer<T> {
         if kind != PaceKind::Audio {
             self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
         }
-        self.queues[kind as usize].push(|| Queued { item: make(), size, queued_at });
+        self.queues[kind as usize].push(|| PacedItem { item: make(), size, queued_at });
         true
     }
 
@@ -109,7 +109,7 @@ impl<T: Copy> Pacer<T> {
         }
         let open = self.is_open(now);
         let queue = if open { self.queues.iter_mut().find(|queue| !queue.is_empty())? } else { &mut self.queues[0] };
-        let Queued { item, size, .. } = queue.pop()?;
+        let PacedItem { item, size, .. } = queue.pop()?;
         self.forget(size);
         self.charge(size, now);
         Some(item)
@@ -210,14 +210,14 @@ impl<T: Copy> Pacer<T> {
         let limit = now - MAX_AGE_NANOS;
         self.ages_at = u64::MAX;
         for kind in [PaceKind::Retransmission, PaceKind::Video] {
-            while let Some(&Queued { size, .. }) =
+            while let Some(&PacedItem { size, .. }) =
                 self.queues[kind as usize].front().filter(|queued| queued.queued_at < limit)
             {
                 self.queues[kind as usize].pop();
                 self.forget(size);
                 self.aged += 1;
             }
-            if let Some(Queued { queued_at, .. }) = self.queues[kind as usize].front() {
+            if let Some(PacedItem { queued_at, .. }) = self.queues[kind as usize].front() {
                 self.ages_at = self.ages_at.min(queued_at + MAX_AGE_NANOS);
             }
         }
@@ -313,7 +313,7 @@ impl<T: Copy> Fifo<T> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Queued<T> {
+struct PacedItem<T> {
     item: T,
     size: u16,
     queued_at: u64,

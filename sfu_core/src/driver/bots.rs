@@ -16,13 +16,13 @@ pub const MAX_BOT_PACKET: usize = 1_400;
 
 /// Packets one after the other; when full the oldest make room.
 #[derive(Debug, Default)]
-pub struct PacketRing {
+pub struct PacketQueue {
     bytes: VecDeque<u8>,
     lengths: VecDeque<usize>,
     dropped: u64,
 }
 
-impl PacketRing {
+impl PacketQueue {
     /// Adds a packet.
     pub fn push(&mut self, packet: &[u8]) {
         if packet.len() > MAX_BOT_BYTES {
@@ -97,15 +97,15 @@ fn ssrc_of(packet: &[u8]) -> Option<Ssrc> {
     packet.get(8..12)?.try_into().ok().map(|bytes| Ssrc(u32::from_be_bytes(bytes)))
 }
 
-fn lock(ring: &Mutex<PacketRing>) -> MutexGuard<'_, PacketRing> {
+fn lock(ring: &Mutex<PacketQueue>) -> MutexGuard<'_, PacketQueue> {
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the worker and a bot's player share.
 #[derive(Debug)]
 pub struct BotLink {
-    to_engine: Mutex<PacketRing>,
-    to_bot: Mutex<PacketRing>,
+    to_engine: Mutex<PacketQueue>,
+    to_bot: Mutex<PacketQueue>,
     bell: Wake,
     worker: Arc<Wake>,
 }
@@ -124,7 +124,7 @@ impl BotLink {
     /// Takes all packets that came from the engine.
     pub fn drain(&self) -> Vec<Vec<u8>> {
         self.bell.lower();
-        let mut taken = PacketRing::default();
+        let mut taken = PacketQueue::default();
         lock(&self.to_bot).move_to(&mut taken);
         let mut packets = Vec::new();
         let mut packet = Vec::new();
@@ -152,7 +152,7 @@ pub type BotRegistry = Arc<Mutex<BTreeMap<PeerId, Arc<BotLink>>>>;
 struct Bot {
     room: RoomId,
     link: Arc<BotLink>,
-    waiting: PacketRing,
+    waiting: PacketQueue,
 }
 
 /// The worker's bots.
@@ -162,7 +162,7 @@ pub struct Bots {
     registry: BotRegistry,
     worker: Arc<Wake>,
     packet: Vec<u8>,
-    received: PacketRing,
+    received: PacketQueue,
     /// Whether there is anything to publish for any of them.
     waiting: bool,
     /// Packets of or for them that made room for newer ones.
@@ -177,7 +177,7 @@ impl Bots {
             registry,
             worker,
             packet: Vec::new(),
-            received: PacketRing::default(),
+            received: PacketQueue::default(),
             waiting: false,
             dropped: 0,
         }
@@ -195,7 +195,7 @@ impl Bots {
             worker: Arc::clone(&self.worker),
         });
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, Arc::clone(&link));
-        self.bots.insert(peer, Bot { room, link, waiting: PacketRing::default() });
+        self.bots.insert(peer, Bot { room, link, waiting: PacketQueue::default() });
         Ok(())
     }
 

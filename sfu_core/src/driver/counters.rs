@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::Spread;
+use crate::stats::Histogram;
 
 /// A figure with one writer.
 #[derive(Debug, Default)]
@@ -52,10 +52,10 @@ impl Durations {
     }
 
     /// All observations so far, in seconds.
-    pub fn spread(&self) -> Spread {
+    pub fn spread(&self) -> Histogram {
         let bounds: Vec<f64> = FORWARD_BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6).collect();
         let counts = self.counts.iter().map(Figure::load).collect();
-        Spread { bounds, counts, sum: self.sum_us.load() as f64 / 1e6 }
+        Histogram { bounds, counts, sum: self.sum_us.load() as f64 / 1e6 }
     }
 }
 
@@ -74,7 +74,7 @@ macro_rules! counters {
         pub struct CounterValues {
             $($(#[$doc])* pub $name: u64,)+
             /// From the start of a turn that took datagrams in to when the kernel had what left in it, in seconds.
-            pub forward_s: Spread,
+            pub forward_s: Histogram,
         }
 
         impl Counters {

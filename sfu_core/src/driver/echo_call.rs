@@ -166,7 +166,7 @@ struct Call {
     /// Whether the target has answered a check.
     reached: bool,
     wrong_certificate: bool,
-    voice: Voice,
+    voice: TestTone,
     transmits: VecDeque<Vec<u8>>,
 }
 
@@ -200,7 +200,7 @@ impl Call {
             target,
             reached: false,
             wrong_certificate: false,
-            voice: Voice {
+            voice: TestTone {
                 token: caller.token,
                 ssrc: Ssrc(caller.local.ssrc_base),
                 payload_type: payload_type.map_or(0, |payload_type| payload_type.number),
@@ -295,7 +295,7 @@ impl Call {
 }
 
 /// The sound that goes there and back.
-struct Voice {
+struct TestTone {
     token: [u8; TOKEN_LEN],
     ssrc: Ssrc,
     payload_type: u8,
@@ -305,7 +305,7 @@ struct Voice {
     round_trips: ArrayVec<Duration, ECHOES>,
 }
 
-impl Voice {
+impl TestTone {
     /// The next packet: the token, and the packet's number.
     fn speak(&mut self, srtp: &mut SrtpPair, now: Instant) -> Option<Vec<u8>> {
         let number = self.sent.len() as u16;

@@ -35,7 +35,7 @@ impl Outstanding {
 
 /// A request in a lane.
 #[derive(Debug)]
-pub struct Queued {
+pub struct QueuedRequest {
     /// How many requests of both lanes there were before: who came first.
     pub order: u64,
     /// The request.
@@ -44,7 +44,7 @@ pub struct Queued {
 
 #[derive(Debug)]
 struct Lane {
-    queue: Mutex<Producer<Queued>>,
+    queue: Mutex<Producer<QueuedRequest>>,
     outstanding: Outstanding,
     most: usize,
 }
@@ -61,8 +61,8 @@ pub struct Submit {
 /// The worker's end.
 #[derive(Debug)]
 pub struct Commands {
-    commands: Consumer<Queued>,
-    revocations: Consumer<Queued>,
+    commands: Consumer<QueuedRequest>,
+    revocations: Consumer<QueuedRequest>,
 }
 
 /// Both ends of both lanes; `worker` rings for each command.
@@ -90,7 +90,7 @@ impl Submit {
         let mut queue = lane.queue.lock().unwrap_or_else(PoisonError::into_inner);
         // Drawn under the lock, so that a lane is in order.
         let order = self.order.fetch_add(1, Ordering::AcqRel);
-        let fits = queue.push(Queued { order, request }).is_ok();
+        let fits = queue.push(QueuedRequest { order, request }).is_ok();
         drop(queue);
         debug_assert!(fits, "a lane holds as many as may be outstanding");
         self.worker.raise();
@@ -110,12 +110,12 @@ impl Submit {
 
 impl Commands {
     /// The next that takes a right away. One atomic load when there is none.
-    pub fn next_revocation(&mut self) -> Option<Queued> {
+    pub fn next_revocation(&mut self) -> Option<QueuedRequest> {
         self.revocations.pop().ok()
     }
 
     /// The next ordinary one.
-    pub fn next_command(&mut self) -> Option<Queued> {
+    pub fn next_command(&mut self) -> Option<QueuedRequest> {
         self.commands.pop().ok()
     }
 

@@ -60,7 +60,7 @@ pub enum Class {
 
 /// The worker's end.
 #[derive(Debug)]
-pub struct Outlet {
+pub struct EventSender {
     ring: Producer<(Class, Outgoing)>,
     places: Arc<Places>,
     reader: Arc<Wake>,
@@ -75,18 +75,23 @@ pub struct Outlet {
 
 /// The reader's end.
 #[derive(Debug)]
-pub struct Inlet {
+pub struct EventReceiver {
     ring: Consumer<(Class, Outgoing)>,
     places: Arc<Places>,
     worker: Arc<Wake>,
 }
 
 /// A ring from a worker to its reader, with a bell for each.
-pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: Arc<Counters>) -> (Outlet, Inlet) {
+pub fn ring(
+    max_events: usize,
+    reader: Arc<Wake>,
+    worker: Arc<Wake>,
+    counters: Arc<Counters>,
+) -> (EventSender, EventReceiver) {
     // Every request has at most one reply; one place more is for the word that the worker has failed.
     let (producer, consumer) = RingBuffer::new(MAX_OUTSTANDING + max_events + MAX_WARNINGS + 1);
     let places = Arc::new(Places::new());
-    let outlet = Outlet {
+    let sender = EventSender {
         ring: producer,
         places: Arc::clone(&places),
         reader,
@@ -98,10 +103,10 @@ pub fn ring(max_events: usize, reader: Arc<Wake>, worker: Arc<Wake>, counters: A
         levels: BTreeMap::new(),
         pushed: false,
     };
-    (outlet, Inlet { ring: consumer, places, worker })
+    (sender, EventReceiver { ring: consumer, places, worker })
 }
 
-impl Outlet {
+impl EventSender {
     /// Answers a request. Never fails: requests are counted when they are taken.
     pub fn reply(&mut self, class: Class, reply: Outgoing) {
         self.push(class, reply);
@@ -200,7 +205,7 @@ impl Outlet {
     }
 }
 
-impl Inlet {
+impl EventReceiver {
     /// Takes up to `most` out; true when there is more.
     pub fn pop(&mut self, most: usize, mut take: impl FnMut(Class, Outgoing)) -> bool {
         for _ in 0..most {

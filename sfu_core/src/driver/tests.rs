@@ -61,7 +61,7 @@ impl Drive for Stand {
 struct Bench {
     worker: Worker<Stand>,
     submit: Submit,
-    inlet: Inlet,
+    receiver: EventReceiver,
     commands: Arc<Mutex<Vec<Command>>>,
     stop: Arc<AtomicBool>,
 }
@@ -75,15 +75,15 @@ fn bench_with(max_events: usize, registry: BotRegistry, prepare: impl FnOnce(&mu
     let bell = || Arc::new(Wake::new().expect("a descriptor"));
     let (wake, counters) = (bell(), Arc::<Counters>::default());
     let (submit, commands) = lanes::lanes(Arc::clone(&wake));
-    let (outlet, inlet) = ring::ring(max_events, bell(), Arc::clone(&wake), Arc::clone(&counters));
+    let (sender, receiver) = ring::ring(max_events, bell(), Arc::clone(&wake), Arc::clone(&counters));
     let engine = Stand::default();
     let noted = Arc::clone(&engine.commands);
     let mut bots = bots::Bots::new(registry, Arc::clone(&wake));
     prepare(&mut bots);
     let stop = Arc::<AtomicBool>::default();
     let ports = Vec::new();
-    let parts = Parts { engine, ports, commands, outlet, bots, wake, counters, stop: Arc::clone(&stop) };
-    Bench { worker: Worker::new(parts), submit, inlet, commands: noted, stop }
+    let parts = Parts { engine, ports, commands, sender, bots, wake, counters, stop: Arc::clone(&stop) };
+    Bench { worker: Worker::new(parts), submit, receiver, commands: noted, stop }
 }
 
 fn ask(bench: &Bench, id: u64, command: Command) {
@@ -100,7 +100,7 @@ fn a_revocation_overtakes_a_thousand_queued_commands() {
     bench.worker.turn(start());
     assert_eq!(bench.commands.lock().expect("not poisoned")[0], REVOKE);
     let mut first = None;
-    bench.inlet.pop(1, |_, outgoing| first = Some(outgoing));
+    bench.receiver.pop(1, |_, outgoing| first = Some(outgoing));
     assert_eq!(first, Some(Outgoing::Reply { id: 1_000, reply: Reply::Done }), "and its answer comes first");
 }
 
@@ -126,7 +126,7 @@ fn a_revocation_works_while_nobody_reads() {
     }
     assert_eq!(bench.commands.lock().expect("not poisoned").len(), 5_000);
     let mut replies = 0;
-    bench.inlet.pop(usize::MAX, |class, _| replies += usize::from(class == ring::Class::Revocation));
+    bench.receiver.pop(usize::MAX, |class, _| replies += usize::from(class == ring::Class::Revocation));
     assert_eq!(replies, 5_000, "no answer is lost");
 }
 
@@ -149,7 +149,7 @@ fn a_grant_that_its_revocation_overtook_is_never_carried_out() {
     bench.worker.turn(start());
     assert_eq!(*bench.commands.lock().expect("not poisoned"), [REVOKE]);
     let mut replies = Vec::new();
-    bench.inlet.pop(9, |_, outgoing| replies.push(outgoing));
+    bench.receiver.pop(9, |_, outgoing| replies.push(outgoing));
     assert!(replies.contains(&Outgoing::Reply { id: 1, reply: Reply::Done }), "it counts as done and undone");
 }
 
@@ -303,7 +303,7 @@ fn processors() -> Vec<usize> {
 
 /// Where a worker ran that was to stay on `processor`, and the warnings that it gave.
 fn pinned_to(processor: usize) -> (Vec<usize>, Vec<Warning>) {
-    let Bench { mut worker, mut inlet, stop, .. } = bench(16);
+    let Bench { mut worker, mut receiver, stop, .. } = bench(16);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let ran = std::thread::spawn(move || {
         worker.run(Some(processor));
@@ -311,7 +311,7 @@ fn pinned_to(processor: usize) -> (Vec<usize>, Vec<Warning>) {
     });
     let ran = ran.join().expect("no panic");
     let mut warnings = Vec::new();
-    inlet.pop(usize::MAX, |_, outgoing| {
+    receiver.pop(usize::MAX, |_, outgoing| {
         if let Outgoing::Warned { warning } = outgoing {
             warnings.push(warning);
         }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::bots::Bots;
 use super::counters::Counters;
-use super::lanes::{Commands, Queued};
+use super::lanes::{Commands, QueuedRequest};
 use super::overtaking::Overtaking;
-use super::ring::{Class, Outlet};
+use super::ring::{Class, EventSender};
 use super::udp::UdpPort;
 use super::udp::receive::ReceiveArena;
 use super::udp::send::SendArena;
@@ -66,7 +66,7 @@ pub(super) struct Parts<E> {
     pub(super) engine: E,
     pub(super) ports: Vec<UdpPort>,
     pub(super) commands: Commands,
-    pub(super) outlet: Outlet,
+    pub(super) sender: EventSender,
     pub(super) bots: Bots,
     pub(super) wake: Arc<Wake>,
     pub(super) counters: Arc<Counters>,
@@ -89,7 +89,7 @@ pub(super) struct Worker<E> {
     arena: ReceiveArena,
     commands: Commands,
     overtaking: Overtaking,
-    outlet: Outlet,
+    sender: EventSender,
     wake: Arc<Wake>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
@@ -100,7 +100,7 @@ pub(super) struct Worker<E> {
 
 impl<E: Drive> Worker<E> {
     pub(super) fn new(parts: Parts<E>) -> Self {
-        let Parts { engine, ports, commands, outlet, bots, wake, counters, stop } = parts;
+        let Parts { engine, ports, commands, sender, bots, wake, counters, stop } = parts;
         let (arena, events) = (ReceiveArena::default(), Vec::new());
         let overtaking = Overtaking::default();
         // Ready until told otherwise, so that the first turn looks everywhere.
@@ -108,19 +108,19 @@ impl<E: Drive> Worker<E> {
         let fds = std::iter::once(wake.as_raw_fd()).chain(ports.iter().map(AsRawFd::as_raw_fd));
         let watched = fds.map(watch).collect();
         let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters), taken_in: None };
-        Self { engine, rim, arena, commands, overtaking, outlet, wake, counters, stop, events, watched }
+        Self { engine, rim, arena, commands, overtaking, sender, wake, counters, stop, events, watched }
     }
 
     /// Runs until told to stop. After a panic the engine is never touched again; commands are refused.
     pub(super) fn run(&mut self, pin: Option<usize>) {
         if let Some(processor) = pin.filter(|processor| !pin_to(*processor)) {
-            self.outlet.warn(Warning::NotPinned { processor: processor as u64 });
+            self.sender.warn(Warning::NotPinned { processor: processor as u64 });
         }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             self.counters.failed.set(1);
-            self.outlet.fail(text.unwrap_or("no message").to_owned());
+            self.sender.fail(text.unwrap_or("no message").to_owned());
             // The ports would be ready for ever.
             self.watched.truncate(1);
             while !self.stopped() {
@@ -157,14 +157,14 @@ impl<E: Drive> Worker<E> {
         let mut again = self.receive(now);
         self.rim.taken_in = (self.counters.datagrams_in.load() > before).then_some(now);
         for _ in 0..MAX_COMMANDS_PER_TURN {
-            let Some(Queued { order, request }) = self.commands.next_command() else {
+            let Some(QueuedRequest { order, request }) = self.commands.next_command() else {
                 self.overtaking.clear();
                 break;
             };
             // Revocations asked before this command come before it; those asked after it may take it back.
             self.revoke(now);
             if self.overtaking.is_overtaken(&request.command, order) {
-                self.outlet.reply(Class::Command, Outgoing::Reply { id: request.id, reply: Reply::Done });
+                self.sender.reply(Class::Command, Outgoing::Reply { id: request.id, reply: Reply::Done });
             } else {
                 self.carry_out(Class::Command, request, now);
             }
@@ -182,7 +182,7 @@ impl<E: Drive> Worker<E> {
 
     /// Carries out all that takes a right away. One atomic load when there is nothing.
     fn revoke(&mut self, now: Instant) {
-        while let Some(Queued { order, request }) = self.commands.next_revocation() {
+        while let Some(QueuedRequest { order, request }) = self.commands.next_revocation() {
             self.counters.revocations.add(1);
             self.overtaking.revoked(&request.command, order);
             self.carry_out(Class::Revocation, request, now);
@@ -202,7 +202,7 @@ impl<E: Drive> Worker<E> {
                     Err(error) => {
                         if self.counters.receive_errors.load() == 0 {
                             let errno = error.raw_os_error().unwrap_or_default();
-                            self.outlet.warn(Warning::ReceiveFailed { errno });
+                            self.sender.warn(Warning::ReceiveFailed { errno });
                         }
                         self.counters.receive_errors.add(1);
                         break;
@@ -253,7 +253,7 @@ impl<E: Drive> Worker<E> {
             Ok(reply) => Outgoing::Reply { id, reply },
             Err(refusal) => Outgoing::Refused { id, refusal },
         };
-        self.outlet.reply(class, outgoing);
+        self.sender.reply(class, outgoing);
     }
 
     fn tell(&mut self) {
@@ -262,19 +262,19 @@ impl<E: Drive> Worker<E> {
             if let Event::RoomFailed { room } = &event {
                 self.rim.bots.remove_room(*room);
             }
-            self.outlet.event(event);
+            self.sender.event(event);
         }
-        self.outlet.publish();
+        self.sender.publish();
     }
 
     fn refuse_all(&mut self) {
-        while let Some(Queued { request, .. }) = self.commands.next_revocation() {
-            self.outlet.reply(Class::Revocation, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
+        while let Some(QueuedRequest { request, .. }) = self.commands.next_revocation() {
+            self.sender.reply(Class::Revocation, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
         }
-        while let Some(Queued { request, .. }) = self.commands.next_command() {
-            self.outlet.reply(Class::Command, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
+        while let Some(QueuedRequest { request, .. }) = self.commands.next_command() {
+            self.sender.reply(Class::Command, Outgoing::Refused { id: request.id, refusal: Refusal::Unavailable });
         }
-        self.outlet.publish();
+        self.sender.publish();
     }
 
     fn stopped(&self) -> bool {

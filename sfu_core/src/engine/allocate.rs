@@ -41,7 +41,7 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         Limit::Loss if target >= lowest * REPAIRABLE => target.max(lowest),
         _ => target,
     };
-    member.outbound.promise(if estimate > target { estimate } else { Bitrate::ZERO });
+    member.outbound.force_rate(if estimate > target { estimate } else { Bitrate::ZERO });
     let desired = Allocator::desired(&demands);
     let reachable = member.is_reachable();
     let is_full = estimate < lowest && member.outbound.estimate.limit != Limit::Silence;
@@ -145,7 +145,7 @@ fn retarget(engine: &mut Engine, peer: PeerId, id: TrackId, target: Target, now:
         && !track.encodings.get(usize::from(encoding)).is_none_or(|encoding| encoding.keyframes.is_wanted())
     {
         track.want_keyframe(encoding, now);
-        control::wake_publisher(engine, publisher, now);
+        control::schedule_feedback(engine, publisher, now);
     }
     if changed && kind == MediaKind::Video {
         engine.emit(Event::LayerChanged { subscriber: peer, track: id, encoding: target.encoding });

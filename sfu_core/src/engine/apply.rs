@@ -177,7 +177,7 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
         transport.connect(&session.remote, session.data, now);
     }
     subscribe::renegotiated(engine, peer, now);
-    control::settle(engine, peer, now);
+    control::drain_transport(engine, peer, now);
     Ok(Reply::Done)
 }
 
@@ -288,7 +288,7 @@ fn request_keyframe(engine: &mut Engine, track: TrackId, now: Instant) -> Result
         track.want_keyframe(encoding, now);
     }
     let publisher = track.publisher;
-    control::wake_publisher(engine, publisher, now);
+    control::schedule_feedback(engine, publisher, now);
     Ok(Reply::Done)
 }
 

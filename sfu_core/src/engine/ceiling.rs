@@ -108,7 +108,7 @@ fn hold_down_one(
     }
     if after.is_some_and(|after| before.is_none_or(|before| after < before * MUCH_LOWER)) {
         engine.peers.find_mut(publisher)?.inbound.ceiling_untold = true;
-        control::wake_publisher(engine, publisher, now);
+        control::schedule_feedback(engine, publisher, now);
     }
     share
 }

@@ -35,7 +35,7 @@ pub(super) fn on_stun(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
         return engine.stats.drops.unknown_ufrag += 1;
     };
     transport.on_stun(datagram.source, datagram.destination, datagram.bytes, now);
-    settle(engine, peer, now);
+    drain_transport(engine, peer, now);
 }
 
 /// Whose check the answer from an address of `owner` answers: another's, when a page was loaded anew and its new
@@ -61,7 +61,7 @@ pub(super) fn on_dtls(engine: &mut Engine, datagram: &Datagram<'_>, now: Instant
     if transport.pending_handshake() > 0 && has_place && !engine.handshakes.contains(&peer) {
         engine.handshakes.push_back(peer);
     }
-    settle(engine, peer, now);
+    drain_transport(engine, peer, now);
 }
 
 /// Works on a few handshakes, in the order in which they came.
@@ -74,7 +74,7 @@ pub(super) fn advance_handshakes(engine: &mut Engine, now: Instant) {
         if transport.pending_handshake() > 0 {
             engine.handshakes.push_back(peer);
         }
-        settle(engine, peer, now);
+        drain_transport(engine, peer, now);
     }
 }
 
@@ -84,12 +84,12 @@ pub(super) fn on_timeout(engine: &mut Engine, peer: PeerId, now: Instant) {
         && let Some(transport) = member.peer_mut()
     {
         transport.handle_timeout(now);
-        settle(engine, peer, now);
+        drain_transport(engine, peer, now);
     }
 }
 
 /// Takes note of what the transport tells, and puts the peer on the list of those with something to send.
-pub(super) fn settle(engine: &mut Engine, peer: PeerId, now: Instant) {
+pub(super) fn drain_transport(engine: &mut Engine, peer: PeerId, now: Instant) {
     while let Some(event) = engine.peers.find_mut(peer).and_then(|member| member.peer_mut()?.poll_event()) {
         on_peer_event(engine, peer, event, now);
     }
@@ -110,13 +110,13 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
         member.state = state;
     }
     match event {
-        PeerEvent::AddressHeard(address) => {
+        PeerEvent::AddressAuthenticated(address) => {
             engine.demux.insert(address, peer);
             if let Some(member) = engine.peers.find_mut(peer) {
                 member.joining.heard(now);
             }
         }
-        PeerEvent::AddressProved(address) => {
+        PeerEvent::AddressValidated(address) => {
             engine.demux.confirm(address, peer);
         }
         PeerEvent::AddressLost(address) => engine.demux.remove_of(address, peer),
@@ -183,7 +183,7 @@ fn restart_subscriptions(engine: &mut Engine, peer: PeerId, now: Instant) {
             track.want_keyframe(encoding, now);
         }
         let publisher = track.publisher;
-        wake_publisher(engine, publisher, now);
+        schedule_feedback(engine, publisher, now);
     }
 }
 
@@ -226,12 +226,12 @@ pub(super) fn restart_ice(engine: &mut Engine, id: PeerId, now: Instant) -> Resu
     if let Some(transport) = member.peer_mut() {
         transport.restart_ice(ufrag, password, now);
     }
-    settle(engine, id, now);
+    drain_transport(engine, id, now);
     local_transport(engine, id)
 }
 
 /// The publisher has to be asked for something: its reports come due at once.
-pub(super) fn wake_publisher(engine: &mut Engine, publisher: PeerId, now: Instant) {
+pub(super) fn schedule_feedback(engine: &mut Engine, publisher: PeerId, now: Instant) {
     if let Some(member) = engine.peers.find_mut(publisher) {
         member.inbound.report_at = Some(now);
     }

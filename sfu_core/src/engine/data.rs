@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::gate::Flow;
 use crate::ids::PeerId;
-use crate::peer::sctp::outbox::Origin;
+use crate::peer::sctp::outbox::MessageSender;
 use crate::peer::sctp::{DataError, DataEvent};
 
 use super::command::{Cap, Refusal, Reply};
@@ -109,10 +109,10 @@ fn forward(
     let Some(data) = engine.peers.find_mut(subscriber).and_then(|member| member.peer_mut()?.data.as_mut()) else {
         return;
     };
-    if data.send(label, Arc::clone(payload), binary, Origin::Edge { edge, publisher }).is_err() {
+    if data.send(label, Arc::clone(payload), binary, MessageSender::Edge { edge, publisher }).is_err() {
         engine.stats.drops.send_queue_full += 1;
     }
-    control::settle(engine, subscriber, now);
+    control::drain_transport(engine, subscriber, now);
 }
 
 /// Sends a message of the server's own.
@@ -126,11 +126,11 @@ pub(super) fn send(
 ) -> Result<Reply, Refusal> {
     let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
     let data = member.peer_mut().and_then(|transport| transport.data.as_mut()).ok_or(Refusal::UnknownChannel)?;
-    data.send(label, payload.into(), binary, Origin::Server).map_err(|error| match error {
+    data.send(label, payload.into(), binary, MessageSender::Server).map_err(|error| match error {
         DataError::UnknownChannel => Refusal::UnknownChannel,
         _ => Refusal::Full(Cap::DataBuffer),
     })?;
-    control::settle(engine, peer, now);
+    control::drain_transport(engine, peer, now);
     Ok(Reply::Done)
 }
 

@@ -121,7 +121,7 @@ fn on_remb(engine: &mut Engine, from: PeerId, remb: &Remb, left: &mut usize, now
     member.outbound.update_estimate(waiting_since, now);
     if member.outbound.allocation_due(now) {
         allocate::allocate(engine, from, now);
-    } else if member.outbound.hasten_report(now) {
+    } else if member.outbound.schedule_allocation(now) {
         engine.arm(from);
     }
 }
@@ -269,7 +269,7 @@ fn on_keyframe_request(engine: &mut Engine, from: PeerId, media: Ssrc, left: &mu
         track.want_keyframe(encoding, now);
     }
     let publisher = track.publisher;
-    control::wake_publisher(engine, publisher, now);
+    control::schedule_feedback(engine, publisher, now);
 }
 
 fn on_transport_feedback(

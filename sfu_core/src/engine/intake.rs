@@ -133,8 +133,8 @@ pub(super) fn store(
     if facts.keyframe {
         encoding.keyframes.satisfy();
     }
-    let passed_on = passed_on(extensions);
-    encoding.ring.insert(sequence, origin, &passed_on, payload, now).then_some(Incoming {
+    let forwarded_extensions = forwarded_extensions(extensions);
+    encoding.ring.insert(sequence, origin, &forwarded_extensions, payload, now).then_some(Incoming {
         facts,
         payload_index,
         oldest_block,
@@ -206,7 +206,7 @@ fn read_vp8(facts: &mut PacketFacts, payload: &[u8]) -> Option<vp8::Vp8Descripto
 }
 
 /// The rarer extensions, as kind, length and value one after the other.
-fn passed_on(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
+fn forwarded_extensions(extensions: &Extensions<'_>) -> ArrayVec<u8, MAX_PASSED_ON> {
     let mut passed = ArrayVec::new();
     let values = [
         (ExtensionKind::AbsCaptureTime, extensions.abs_capture_time),

@@ -50,7 +50,7 @@ impl Engine {
             state.peers.insert(id);
         }
         self.hearing.seat(id, room);
-        control::settle(self, id, now);
+        control::drain_transport(self, id, now);
         Ok(id)
     }
 }

@@ -28,7 +28,7 @@ const RTX_SHARE: f64 = 0.25;
 /// The same for a subscriber who loses much.
 const MAX_RTX_SHARE: f64 = 0.5;
 /// What is sent beyond the estimate may leave this much faster than it is made, as keyframes are larger than other frames.
-const PROMISE_PACING: f64 = 1.25;
+const FORCED_PACING: f64 = 1.25;
 /// A smaller change of the estimate changes no choice; each second the layers are chosen anew anyway.
 const ESTIMATE_MOVED: f64 = 0.05;
 /// Layers are chosen anew at most this often; every feedback would be too often.
@@ -164,7 +164,7 @@ pub(crate) struct Outbound {
     /// What the controller said last.
     pub(crate) estimate: Estimate,
     /// The pace of what is sent although it exceeds the estimate; zero when nothing is.
-    promised: Bitrate,
+    forced_rate: Bitrate,
     /// When the layers were last chosen, and for which estimate.
     allocated: Option<(Instant, Estimate)>,
     pub(crate) report_at: Option<Instant>,
@@ -186,7 +186,7 @@ impl Outbound {
     /// Fetches what an estimate touches, beside the controller's own.
     #[inline]
     pub(crate) fn prefetch_estimate(&self) {
-        prefetch(&self.promised);
+        prefetch(&self.forced_rate);
         prefetch(&self.allocated);
         self.allocator.prefetch();
     }
@@ -224,7 +224,7 @@ impl Outbound {
             rtx_budget: RtxBudget::default(),
             padding: PaddingCredit::default(),
             recent_resends: RecentResends::default(),
-            promised: Bitrate::ZERO,
+            forced_rate: Bitrate::ZERO,
             allocated: None,
         }
     }
@@ -285,21 +285,21 @@ impl Outbound {
         self.estimate = self.controller.tick(waiting_since, now);
         // As layers are chosen for it: what is sent although it exceeds the estimate is no dip.
         let exceeds = matches!(self.estimate.limit, Limit::None | Limit::Loss);
-        let promised = if exceeds { self.promised * (1.0 / PROMISE_PACING) } else { Bitrate::ZERO };
-        self.allocator.on_estimate(self.estimate.target.max(promised), now);
-        self.pacer.set_rate(self.estimate.pacing.max(self.promised));
+        let forced_rate = if exceeds { self.forced_rate * (1.0 / FORCED_PACING) } else { Bitrate::ZERO };
+        self.allocator.on_estimate(self.estimate.target.max(forced_rate), now);
+        self.pacer.set_rate(self.estimate.pacing.max(self.forced_rate));
     }
 
     /// What is sent although it exceeds the estimate, repairs included. It leaves at that pace: a picture held back until it
     /// is too old is a broken picture, and as much on the wire.
-    pub(crate) fn promise(&mut self, rate: Bitrate) {
-        self.promised = rate * PROMISE_PACING;
-        self.pacer.set_rate(self.estimate.pacing.max(self.promised));
+    pub(crate) fn force_rate(&mut self, rate: Bitrate) {
+        self.forced_rate = rate * FORCED_PACING;
+        self.pacer.set_rate(self.estimate.pacing.max(self.forced_rate));
     }
 
     /// The rate of which repairs take their share.
     pub(crate) fn repaired_rate(&self) -> Bitrate {
-        self.estimate.target.max(self.promised)
+        self.estimate.target.max(self.forced_rate)
     }
 
     /// Whether the layers are to be chosen anew: the estimate has changed enough to matter.
@@ -317,7 +317,7 @@ impl Outbound {
 
     /// Has the next report, with which the layers are chosen anew, come as soon as they may be: the estimate has changed,
     /// and no other may follow for a second. Says whether it comes sooner now.
-    pub(crate) fn hasten_report(&mut self, now: Instant) -> bool {
+    pub(crate) fn schedule_allocation(&mut self, now: Instant) -> bool {
         let Some((at, last)) = self.allocated else { return false };
         let soon = (at + ALLOCATE_INTERVAL).max(now);
         let sooner = last != self.estimate && self.report_at.is_none_or(|report| soon < report);

@@ -11,7 +11,7 @@ use super::Engine;
 use super::event::{Event, Speaker};
 
 /// Voices forwarded at once in a large room; a care meeting has fewer people.
-const SEATS: usize = 8;
+const MAX_FORWARDED_SPEAKERS: usize = 8;
 /// Speakers are chosen anew this often.
 const CHOOSE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -31,7 +31,7 @@ impl Room {
         Self {
             peers: BTreeSet::new(),
             listeners: BTreeMap::new(),
-            speakers: ActiveSpeakers::new(SEATS),
+            speakers: ActiveSpeakers::new(MAX_FORWARDED_SPEAKERS),
             choose_at: None,
             failed: false,
         }

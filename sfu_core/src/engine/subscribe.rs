@@ -202,7 +202,7 @@ fn start(engine: &mut Engine, track: TrackId, subscriber: PeerId, now: Instant) 
     let Some(track) = engine.tracks.find_mut(track) else { return };
     want_keyframes(track, now);
     let publisher = track.publisher;
-    control::wake_publisher(engine, publisher, now);
+    control::schedule_feedback(engine, publisher, now);
 }
 
 /// Asks for the keyframes that subscriptions with a right wait for.

@@ -59,7 +59,7 @@ pub struct Rewriter {
     ring: Vec<Entry>,
     /// When the ring was last filled from its beginning, and the index at which it is full again.
     turn: (Instant, u64),
-    epochs: [Epoch; MAX_EPOCHS],
+    epochs: [RewriteEpoch; MAX_EPOCHS],
 }
 
 /// When encodings of one track showed the same thing, by their sender reports (RFC 3550 §6.4.1).
@@ -97,7 +97,7 @@ pub struct Rewritten {
 
 /// Where a packet that went out came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
+pub struct SourcePacket {
     /// Encoding of the track.
     pub encoding: u8,
     /// Unwrapped number in that encoding.
@@ -109,7 +109,7 @@ pub struct Source {
     offsets: Offsets,
 }
 
-impl Source {
+impl SourcePacket {
     /// Rewrites the packet again; `facts` are those of the packet this source names.
     pub fn rewrite(&self, facts: &PacketFacts) -> Rewritten {
         self.offsets.apply(facts, self.index, self.epoch)
@@ -129,7 +129,7 @@ impl Rewriter {
             last_picture_id: None,
             last_tl0: None,
             epoch: 0,
-            epochs: [Epoch::default(); MAX_EPOCHS],
+            epochs: [RewriteEpoch::default(); MAX_EPOCHS],
             ring: Vec::new(),
             turn: (now, first_sequence),
         }
@@ -182,7 +182,7 @@ impl Rewriter {
 
     /// Finds the source of the packet that went out, or should have, as `out_sequence`. `None` when it is too old or
     /// was withheld.
-    pub fn map_back(&self, out_sequence: u16) -> Option<Source> {
+    pub fn map_back(&self, out_sequence: u16) -> Option<SourcePacket> {
         let highest = self.next.checked_sub(1)?;
         let index = highest.checked_sub(u64::from((highest as u16).wrapping_sub(out_sequence)))?;
         if index < self.first || self.next - index > self.ring.len() as u64 {
@@ -194,10 +194,10 @@ impl Rewriter {
             return None;
         }
         let epoch = self.epoch.wrapping_sub(u32::from(age));
-        let Epoch { encoding, offsets, last_in, .. } = self.epochs[epoch as usize % MAX_EPOCHS];
+        let RewriteEpoch { encoding, offsets, last_in, .. } = self.epochs[epoch as usize % MAX_EPOCHS];
         let last_in = if age == 0 { self.highest_in } else { last_in };
         let sequence = entry.full_sequence(last_in);
-        Some(Source { encoding, sequence, sent: entry.state == State::Sent, index, epoch, offsets })
+        Some(SourcePacket { encoding, sequence, sent: entry.state == State::Sent, index, epoch, offsets })
     }
 
     /// Fetches what the next packet touches first.
@@ -238,7 +238,7 @@ impl Rewriter {
     }
 
     #[inline]
-    fn current(&self) -> &Epoch {
+    fn current(&self) -> &RewriteEpoch {
         &self.epochs[self.epoch as usize % MAX_EPOCHS]
     }
 
@@ -268,7 +268,7 @@ impl Rewriter {
         if sequence.wrapping_sub(first_missing) > MAX_GAP {
             // One hole tells the subscriber's decoder that something is missing; nobody can fill hundreds.
             self.number(first_missing, State::Withheld, now);
-            let Epoch { encoding, offsets, .. } = *self.current();
+            let RewriteEpoch { encoding, offsets, .. } = *self.current();
             self.open_epoch(encoding, offsets, sequence);
             return;
         }
@@ -280,7 +280,7 @@ impl Rewriter {
     /// Finds the number kept for a late packet and settles what becomes of it.
     #[cold]
     fn settle_late(&mut self, sequence: u64, state: State) -> Option<u64> {
-        let &Epoch { first_in, first_out, .. } = self.current();
+        let &RewriteEpoch { first_in, first_out, .. } = self.current();
         if sequence < first_in || self.ring.is_empty() {
             return None;
         }
@@ -352,7 +352,7 @@ impl Rewriter {
         self.epochs[self.epoch as usize % MAX_EPOCHS].last_in = self.highest_in;
         self.epoch = self.epoch.wrapping_add(1);
         self.epochs[self.epoch as usize % MAX_EPOCHS] =
-            Epoch { first_in, first_out: self.next, last_in: first_in, offsets, encoding };
+            RewriteEpoch { first_in, first_out: self.next, last_in: first_in, offsets, encoding };
         self.highest_in = first_in.wrapping_sub(1);
     }
 
@@ -438,7 +438,7 @@ impl Offsets {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Epoch {
+struct RewriteEpoch {
     first_in: u64,
     first_out: u64,
     /// The highest source number, set when the epoch ends.

@@ -45,7 +45,7 @@ pub struct SpeakerChange {
 pub struct ActiveSpeakers {
     seats: usize,
     /// By id: most rooms have two or three, side by side.
-    voices: Vec<(TrackId, Voice)>,
+    voices: Vec<(TrackId, AudioActivity)>,
     active: ArrayVec<TrackId, MAX_ACTIVE>,
     dominant: Option<TrackId>,
     /// Who is about to become dominant, and since when.
@@ -71,7 +71,7 @@ impl ActiveSpeakers {
             Ok(known) => known,
             Err(_) if self.voices.len() >= MAX_TRACKS => return,
             Err(new) => {
-                self.voices.insert(new, (track, Voice { loudness: 0.0, heard: now, spoke: None }));
+                self.voices.insert(new, (track, AudioActivity { loudness: 0.0, heard: now, spoke: None }));
                 new
             }
         };
@@ -126,7 +126,7 @@ impl ActiveSpeakers {
         self.dominant
     }
 
-    fn voice(&self, track: TrackId) -> Option<&Voice> {
+    fn voice(&self, track: TrackId) -> Option<&AudioActivity> {
         self.voices.binary_search_by_key(&track, |(id, _)| *id).ok().map(|place| &self.voices[place].1)
     }
 
@@ -176,7 +176,7 @@ impl ActiveSpeakers {
     /// One who spoke a moment ago is not driven out in a pause between words.
     fn is_held(&self, holder: TrackId, now: Instant) -> bool {
         let voice = self.voice(holder);
-        let in_pause = |voice: &Voice| {
+        let in_pause = |voice: &AudioActivity| {
             !voice.speaks(now) && voice.spoke.is_some_and(|spoke| now.saturating_duration_since(spoke) < HOLD)
         };
         voice.is_some_and(in_pause)
@@ -223,14 +223,14 @@ impl ActiveSpeakers {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Voice {
+struct AudioActivity {
     /// Decibel above the quietest level, smoothed, when last heard.
     loudness: f32,
     heard: Instant,
     spoke: Option<Instant>,
 }
 
-impl Voice {
+impl AudioActivity {
     fn hear(&mut self, loudness: f32, voice: bool, now: Instant) {
         let elapsed = now.saturating_duration_since(self.heard).max(Duration::from_millis(1)).as_secs_f32();
         let time = if loudness > self.loudness { ATTACK_S } else { RELEASE_S };

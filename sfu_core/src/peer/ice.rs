@@ -69,7 +69,7 @@ pub enum IceEvent {
 
 /// A nomination that waits for our own check to be answered.
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
+struct PendingNomination {
     address: SocketAddr,
     since: Instant,
 }
@@ -88,11 +88,11 @@ pub struct Ice {
     /// The agent before a restart, until the new credentials have proved an address.
     former: Option<Former>,
     candidates: ArrayVec<SocketAddr, MAX_LOCAL_CANDIDATES>,
-    check_named: bool,
+    check_signalled: bool,
     addresses: Addresses,
     requests: Requests,
     checks: Checks,
-    wanted: Option<Wanted>,
+    wanted: Option<PendingNomination>,
     consent: Option<Consent>,
     /// Where media went before consent expired: back there, a request is as good as a nomination.
     expired: Option<SocketAddr>,
@@ -103,16 +103,16 @@ pub struct Ice {
 }
 
 impl Ice {
-    /// Answers for `local` at the announced `candidates`. With `check_named`, the addresses in the remote's description
+    /// Answers for `local` at the announced `candidates`. With `check_signalled`, the addresses in the remote's description
     /// are checked too; else nothing is ever sent to an address that the remote merely names.
-    pub fn new(local: IceCreds, candidates: &[SocketAddr], check_named: bool, seed: u64, now: Instant) -> Self {
+    pub fn new(local: IceCreds, candidates: &[SocketAddr], check_signalled: bool, seed: u64, now: Instant) -> Self {
         let candidates: ArrayVec<_, MAX_LOCAL_CANDIDATES> =
             candidates.iter().copied().take(MAX_LOCAL_CANDIDATES).collect();
         let mut ice = Self {
             current: Agent::new(local, &candidates, now),
             former: None,
             candidates,
-            check_named,
+            check_signalled,
             addresses: Addresses::default(),
             requests: Requests::default(),
             checks: Checks::new(seed),
@@ -132,7 +132,7 @@ impl Ice {
     pub fn set_remote(&mut self, remote: &RemoteTransport, now: Instant) {
         let credentials = IceCreds { ufrag: remote.ufrag.clone(), pass: remote.pwd.clone() };
         self.current.agent.set_remote_credentials(credentials);
-        if self.check_named {
+        if self.check_signalled {
             let usable = remote.candidates.iter().filter(|address| is_checkable(address));
             for address in usable.take(MAX_REMOTE_CANDIDATES) {
                 self.current.add_remote(*address);
@@ -242,7 +242,7 @@ impl Ice {
 
     fn nominate(&mut self, address: SocketAddr, now: Instant) {
         let settled = self.consent.is_some_and(|consent| consent.address == address) && self.former.is_none();
-        self.wanted = if settled { None } else { Some(Wanted { address, since: now }) };
+        self.wanted = if settled { None } else { Some(PendingNomination { address, since: now }) };
     }
 
     /// Sends a check of our own to an address just nominated, unless the agent has: it only hurries to new ones.
@@ -325,7 +325,7 @@ impl Ice {
 
     /// Moves media to the nominated address when `check`, sent after the nomination, was answered there.
     fn settle(&mut self, check: &Check, credentials: Credentials, now: Instant) {
-        let proves = |wanted: &mut Wanted| wanted.address == check.to && check.sent >= wanted.since;
+        let proves = |wanted: &mut PendingNomination| wanted.address == check.to && check.sent >= wanted.since;
         if self.wanted.take_if(proves).is_none() {
             return;
         }
@@ -399,7 +399,7 @@ impl Ice {
 
     /// Whether DTLS from `source` may be looked at: it has answered our check, or nobody has been chosen yet and it has
     /// sent an authenticated request.
-    pub fn may_speak(&self, source: SocketAddr) -> bool {
+    pub fn may_send_dtls(&self, source: SocketAddr) -> bool {
         self.addresses.is_proved(source) || (self.consent.is_none() && self.addresses.contains(source))
     }
 

@@ -25,7 +25,7 @@ use crate::session::DataMedia;
 use association::{Link, Notice};
 use channel::{Channel, State};
 use dcep::{MAX_NAME_BYTES, Message};
-use outbox::{Origin, Outbox, Waiting};
+use outbox::{MessageSender, Outbox, PendingMessage};
 
 /// Most data channels of one transport. Our clients use about 4; each costs under 1 KiB.
 pub const MAX_CHANNELS: usize = 64;
@@ -207,14 +207,20 @@ impl DataTransport {
     ///
     /// # Errors
     /// When the channel is not open, the message is too large, or too much is waiting already.
-    pub fn send(&mut self, label: &str, payload: Arc<[u8]>, binary: bool, origin: Origin) -> Result<(), DataError> {
+    pub fn send(
+        &mut self,
+        label: &str,
+        payload: Arc<[u8]>,
+        binary: bool,
+        origin: MessageSender,
+    ) -> Result<(), DataError> {
         let channel = self.find(label).filter(|channel| channel.state == State::Open);
         let stream = channel.and_then(|channel| channel.id).ok_or(DataError::UnknownChannel)?;
         if payload.len() > self.max_send_bytes {
             return Err(DataError::TooLarge);
         }
         let holds = self.held_bytes();
-        let message = Waiting { stream, payload, binary, origin };
+        let message = PendingMessage { stream, payload, binary, origin };
         if self.outbox.push(message, holds) { Ok(()) } else { Err(DataError::BufferFull) }
     }
 
@@ -235,8 +241,8 @@ impl DataTransport {
             }
             let origin = message.origin;
             let message = match origin {
-                Origin::Server => message,
-                Origin::Edge { edge, .. } => {
+                MessageSender::Server => message,
+                MessageSender::Edge { edge, .. } => {
                     let Some(allowed) = gate.admit(edge, message) else {
                         not_taken.revoked += 1;
                         continue;
@@ -250,7 +256,7 @@ impl DataTransport {
             }
             held_bytes += message.payload.len().max(1);
             self.held_messages += 1;
-            if let Origin::Edge { edge, publisher } = origin {
+            if let MessageSender::Edge { edge, publisher } = origin {
                 passed(publisher);
                 self.held.entry(stream).or_default().insert(edge);
             }
@@ -340,7 +346,7 @@ impl DataTransport {
             Notice::Stream(_) => {}
             Notice::Lost => {
                 for channel in std::mem::take(&mut self.channels) {
-                    self.events.extend(channel.farewell());
+                    self.events.extend(channel.closed_event());
                 }
             }
         }
@@ -377,7 +383,7 @@ impl DataTransport {
         if channel.state == State::AwaitAck {
             // Who sends on the channel has seen our OPEN, even if its ACK is still on the way.
             channel.state = State::Open;
-            self.events.push_back(channel.announcement());
+            self.events.push_back(channel.opened_event());
         }
         match channel.state {
             State::Open => {
@@ -393,7 +399,7 @@ impl DataTransport {
         match (Message::parse(bytes), state, id) {
             (Ok(Message::Ack), State::AwaitAck, _) => {
                 self.channels[at].state = State::Open;
-                self.events.push_back(self.channels[at].announcement());
+                self.events.push_back(self.channels[at].opened_event());
             }
             (Ok(Message::Ack), State::Open, _) | (_, State::Closing | State::Refused, _) => {}
             (Ok(Message::Open(open)), State::AwaitOpen, Some(id)) if self.find(&open.label).is_none() => {
@@ -401,7 +407,7 @@ impl DataTransport {
                     return self.refuse_at(at);
                 }
                 self.channels[at].agree(open);
-                self.events.push_back(self.channels[at].announcement());
+                self.events.push_back(self.channels[at].opened_event());
             }
             _ => self.refuse_at(at),
         }
@@ -432,13 +438,13 @@ impl DataTransport {
         if resets {
             channel.begin_closing();
         } else {
-            self.events.extend(self.channels.remove(at).farewell());
+            self.events.extend(self.channels.remove(at).closed_event());
         }
     }
 
     fn remove(&mut self, id: u16) {
         if let Some(at) = self.channels.iter().position(|channel| channel.id == Some(id)) {
-            self.events.extend(self.channels.remove(at).farewell());
+            self.events.extend(self.channels.remove(at).closed_event());
         }
     }
 }

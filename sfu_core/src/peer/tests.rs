@@ -42,7 +42,7 @@ fn a_remote_that_asks_before_its_description_is_here_connects() {
     for role in [DtlsRole::Server, DtlsRole::Client] {
         let mut bench = Bench::with_role(SERVER, WIFI, role);
         bench.run(Duration::from_millis(600));
-        assert!(bench.events.contains(&PeerEvent::AddressHeard(address(WIFI))));
+        assert!(bench.events.contains(&PeerEvent::AddressAuthenticated(address(WIFI))));
         assert_eq!(bench.media(), None);
         bench.connect();
         bench.run(seconds(2));
@@ -118,7 +118,7 @@ fn an_answer_from_elsewhere_than_the_check_went_proves_nothing() {
     let answer = bench.agent.poll_transmit().expect("an answer").contents.to_vec();
     bench.peer.on_stun(address(WIFI), bench.server.ip(), &answer, bench.now);
     bench.drain_peer();
-    assert!(!bench.events.contains(&PeerEvent::AddressProved(address(THIEF))));
+    assert!(!bench.events.contains(&PeerEvent::AddressValidated(address(THIEF))));
     assert_eq!(bench.media(), Some(address(WIFI)));
 }
 
@@ -256,7 +256,7 @@ fn new_addresses_come_few_at_a_time_and_never_more_than_the_cap() {
         let request = bench.request(true);
         bench.peer.on_stun(SocketAddr::from(([198, 51, 100, 7], 1000 + port)), bench.server.ip(), &request, bench.now);
         bench.run(Duration::from_millis(500));
-        let heard = count(&bench, |event| matches!(event, PeerEvent::AddressHeard(_)));
+        let heard = count(&bench, |event| matches!(event, PeerEvent::AddressAuthenticated(_)));
         let lost = count(&bench, |event| matches!(event, PeerEvent::AddressLost(_)));
         assert!(heard <= MAX_NEW_ADDRESSES * (1 + usize::from(port) / 20), "{heard} after {port}");
         assert!(heard - lost < MAX_ADDRESSES_PER_PEER);
@@ -377,7 +377,7 @@ fn a_peer_with_keys_needs_no_network() {
     let keys = SrtpKeys::new(SrtpProfile::AeadAes128Gcm, &[5; 56]).expect("56 bytes");
     let mut peer = Peer::with_keys(address(WIFI), &keys, DtlsRole::Server, start());
     assert_eq!(peer.media_address(), Some((address(WIFI), None)));
-    assert!(matches!(peer.poll_event(), Some(PeerEvent::AddressHeard(_))));
+    assert!(matches!(peer.poll_event(), Some(PeerEvent::AddressAuthenticated(_))));
     assert!(peer.srtp.is_some() && peer.poll_timeout().is_none());
 }
 

@@ -15,7 +15,7 @@ use crate::session::{
 };
 
 /// What becomes of one offered section.
-enum Fate<'a> {
+enum SectionPlan<'a> {
     Refused,
     Data(Mid),
     Media(Box<MediaFate<'a>>),
@@ -57,9 +57,9 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
     };
     for (offered, fate) in offer.media.iter().zip(&fates) {
         description.media.push(match fate {
-            Fate::Refused => transport::refused(offered),
-            Fate::Data(_) => data_section(offered, plan, setup),
-            Fate::Media(fate) => media_section(offered, fate, &send, feedback, plan, setup),
+            SectionPlan::Refused => transport::refused(offered),
+            SectionPlan::Data(_) => data_section(offered, plan, setup),
+            SectionPlan::Media(fate) => media_section(offered, fate, &send, feedback, plan, setup),
         });
     }
     transport::bundle(&mut description, &plan.local);
@@ -70,14 +70,14 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
         receive: receive_sections(&offer, &fates, feedback),
         send,
         data: offer.media.iter().zip(&fates).find_map(|(offered, fate)| match fate {
-            Fate::Data(mid) => Some(media::data_media(offered, *mid)),
+            SectionPlan::Data(mid) => Some(media::data_media(offered, *mid)),
             _ => None,
         }),
     };
     Ok(Answered { sdp: write::write(&description), session, placed })
 }
 
-impl Fate<'_> {
+impl SectionPlan<'_> {
     fn feedback(&self) -> CongestionFeedback {
         match self {
             Self::Media(fate) => codecs::congestion_feedback(&fate.chosen, media::has_transport_cc(&fate.extensions)),
@@ -90,7 +90,7 @@ fn fates<'a>(
     offer: &'a Description,
     plan: &AnswerPlan,
     extensions: &mut ExtensionMap,
-) -> Result<Vec<Fate<'a>>, SdpError> {
+) -> Result<Vec<SectionPlan<'a>>, SdpError> {
     let usable = transport::usable_sections(offer)?;
     let mut has_data = false;
     let mut fates = Vec::with_capacity(usable.len());
@@ -99,21 +99,29 @@ fn fates<'a>(
             (SectionKind::Media(kind), Some(mid)) => {
                 let chosen = codecs::choose(&section.payloads, kind, &plan.policy);
                 if chosen.is_empty() {
-                    Fate::Refused
+                    SectionPlan::Refused
                 } else {
                     let allow_mixed = offer.extmap_allow_mixed || section.extmap_allow_mixed;
                     let extensions = media::agree_on_extensions(section, extensions, allow_mixed);
                     let receives = section.direction.sends() && plan.policy.receive;
                     let simulcast = receives && kind == MediaKind::Video;
                     let rids = if simulcast { media::offered_rids(section, &chosen) } else { Vec::new() };
-                    Fate::Media(Box::new(MediaFate { mid, kind, chosen, extensions, rids, receives, sends: None }))
+                    SectionPlan::Media(Box::new(MediaFate {
+                        mid,
+                        kind,
+                        chosen,
+                        extensions,
+                        rids,
+                        receives,
+                        sends: None,
+                    }))
                 }
             }
             (SectionKind::Data, Some(mid)) if plan.data && plan.policy.data && !has_data => {
                 has_data = true;
-                Fate::Data(mid)
+                SectionPlan::Data(mid)
             }
-            _ => Fate::Refused,
+            _ => SectionPlan::Refused,
         };
         fates.push(fate);
     }
@@ -121,12 +129,12 @@ fn fates<'a>(
 }
 
 /// Gives the planned tracks their sections: those with a name first, then the others in order.
-fn place<'a>(offer: &Description, plan: &'a AnswerPlan, fates: &mut [Fate<'a>]) -> Vec<Option<Mid>> {
+fn place<'a>(offer: &Description, plan: &'a AnswerPlan, fates: &mut [SectionPlan<'a>]) -> Vec<Option<Mid>> {
     let mut placed = vec![None; plan.send.len()];
     for named in [true, false] {
         for (index, send) in plan.send.iter().enumerate().filter(|(_, send)| send.mid.is_some() == named) {
             let seat = offer.media.iter().zip(fates.iter_mut()).find_map(|(offered, fate)| match fate {
-                Fate::Media(fate)
+                SectionPlan::Media(fate)
                     if offered.direction.receives()
                         && fate.kind == send.kind
                         && fate.sends.is_none()
@@ -145,9 +153,9 @@ fn place<'a>(offer: &Description, plan: &'a AnswerPlan, fates: &mut [Fate<'a>]) 
     placed
 }
 
-fn remote(offer: &Description, plan: &AnswerPlan, fates: &[Fate<'_>]) -> Result<RemoteTransport, SdpError> {
+fn remote(offer: &Description, plan: &AnswerPlan, fates: &[SectionPlan<'_>]) -> Result<RemoteTransport, SdpError> {
     let before = plan.previous.as_ref().map(|previous| &previous.remote);
-    let used = |(_, fate): &(&Section, &Fate<'_>)| !matches!(fate, Fate::Refused);
+    let used = |(_, fate): &(&Section, &SectionPlan<'_>)| !matches!(fate, SectionPlan::Refused);
     match offer.media.iter().zip(fates).find(used) {
         Some((section, _)) => {
             let role = transport::role_for_offer(offer, section, before)?;
@@ -159,14 +167,18 @@ fn remote(offer: &Description, plan: &AnswerPlan, fates: &[Fate<'_>]) -> Result<
 }
 
 /// The sections in which we could send, old ones in their places.
-fn send_sections(offer: &Description, plan: &AnswerPlan, fates: &[Fate<'_>]) -> Result<Vec<SendMedia>, SdpError> {
+fn send_sections(
+    offer: &Description,
+    plan: &AnswerPlan,
+    fates: &[SectionPlan<'_>],
+) -> Result<Vec<SendMedia>, SdpError> {
     let ssrc_base = plan.local.ssrc_base;
     let mut send = plan.previous.as_ref().map_or_else(Vec::new, |previous| previous.send.clone());
     for (index, idle) in send.iter_mut().enumerate() {
         media::fill_send_media(idle, &[], ssrc_base, index);
     }
     for (offered, fate) in offer.media.iter().zip(fates) {
-        let Fate::Media(fate) = fate else { continue };
+        let SectionPlan::Media(fate) = fate else { continue };
         let known = send.iter().position(|media| media.mid == fate.mid);
         if known.is_some_and(|index| send[index].kind != fate.kind) {
             return Err(SdpError::SectionChanged { line: offered.line });
@@ -195,12 +207,12 @@ fn in_offered_order<'a>(offered: &Section, chosen: &[Chosen<'a>]) -> Vec<Chosen<
 
 fn receive_sections(
     offer: &Description,
-    fates: &[Fate<'_>],
+    fates: &[SectionPlan<'_>],
     feedback: CongestionFeedback,
 ) -> Vec<crate::session::ReceiveMedia> {
     let each = offer.media.iter().zip(fates);
     each.filter_map(|(offered, fate)| match fate {
-        Fate::Media(fate) if fate.receives => {
+        SectionPlan::Media(fate) if fate.receives => {
             let remb = codecs::keeps(Feedback::Remb, fate.kind, feedback, fate.sends.is_none());
             Some(media::receive_media(offered, fate.mid, fate.kind, &fate.chosen, &fate.rids, remb))
         }

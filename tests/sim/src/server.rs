@@ -193,7 +193,7 @@ impl std::fmt::Debug for EngineServer {
 fn config(dtls: DtlsVersions, address: SocketAddr, seed: u64, now: Instant) -> EngineConfig {
     let identity = Identity::generate(dtls).expect("the library makes certificates");
     EngineConfig {
-        transport: TransportConfig { identity, candidates: vec![address], check_named: false, aead_only: false },
+        transport: TransportConfig { identity, candidates: vec![address], check_signalled: false, aead_only: false },
         epoch: Epoch { instant: now, ntp: NtpTime(NTP_AT_START << 32) },
         seed: Random::new(seed).bytes(),
         initial_bitrate: INITIAL_BITRATE,

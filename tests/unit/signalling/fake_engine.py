@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from signalling.domain.heartbeat import Beat
-from signalling.figures import RIM, RIM_SPREADS, SPREADS, MediaFigures, MediaWarning, Spread
+from signalling.figures import HISTOGRAMS, RIM, RIM_HISTOGRAMS, Histogram, MediaFigures, MediaWarning
 from signalling.media import (
     EngineFullError,
     EngineUnavailableError,
@@ -200,7 +200,9 @@ class FakeEngine:
             peers=len(self.peers()),
             counters={"rtp_packets_in": 7, "rtp_packets_out": 21, "unauthorized_forwards": 0, "stun_replays": 2},
             drops={"revoked": 3, "replayed": 1},
-            spreads={name: Spread(bounds=(0.1, 1.0), counts=(2, 1, 1), sum=3.5) for name in (*SPREADS, *RIM_SPREADS)},
+            histograms={
+                name: Histogram(bounds=(0.1, 1.0), counts=(2, 1, 1), sum=3.5) for name in (*HISTOGRAMS, *RIM_HISTOGRAMS)
+            },
             rims=(dict.fromkeys(RIM, 1_000_000) | {"elapsed_us": 4_000_000, "segmentation": 0},),
         )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import ClassVar, Self
 
-from signalling.figures import COUNTERS, DROPS, RIM, SPREADS
+from signalling.figures import COUNTERS, DROPS, HISTOGRAMS, RIM
 from signalling.media import CREATE_TIMEOUT, FIGURES_TIMEOUT
 
 
@@ -196,11 +196,11 @@ class Sfu:
 
 
 def figures(value: int) -> SimpleNamespace:
-    spread = SimpleNamespace(bounds=[0.1], counts=[value, 1], sum=0.5)
+    histogram = SimpleNamespace(bounds=[0.1], counts=[value, 1], sum=0.5)
     return SimpleNamespace(
         **dict.fromkeys(("rooms", "peers", "connected_peers", "handshakes", "tracks", "edges", *COUNTERS), value),
         drops=SimpleNamespace(**dict.fromkeys(DROPS, 9)),
-        quality=SimpleNamespace(**dict.fromkeys(SPREADS, spread)),
+        quality=SimpleNamespace(**dict.fromkeys(HISTOGRAMS, histogram)),
     )
 
 

@@ -10,7 +10,7 @@ import fake_pysfu
 import pytest
 
 from signalling.domain.heartbeat import Beat
-from signalling.figures import DROPS, SPREADS, MediaWarning, Spread, WorkerFailed
+from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed
 from signalling.media import (
     EngineFullError,
     EngineUnavailableError,
@@ -100,8 +100,10 @@ async def test_figures_are_those_of_the_engine(engine: PysfuEngine) -> None:
     figures = await engine.figures()
     assert (figures.rooms, figures.connected_peers, figures.counters["panics"]) == (3, 3, 3)
     assert figures.drops == dict.fromkeys(DROPS, 18)
-    handed_over = {"forward_s": Spread(bounds=(0.1,), counts=(8, 0), sum=0.5)}
-    assert figures.spreads == dict.fromkeys(SPREADS, Spread(bounds=(0.1,), counts=(3, 2), sum=1.0)) | handed_over
+    handed_over = {"forward_s": Histogram(bounds=(0.1,), counts=(8, 0), sum=0.5)}
+    assert (
+        figures.histograms == dict.fromkeys(HISTOGRAMS, Histogram(bounds=(0.1,), counts=(3, 2), sum=1.0)) | handed_over
+    )
     assert (len(figures.rims), figures.silent) == (2, ())
 
 

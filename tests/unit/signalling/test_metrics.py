@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pysfu import messages
 from signalling import engine_metrics, metrics
-from signalling.domain.heartbeat import STALLED_AFTER, Beat, Heartbeat, Trouble
-from signalling.figures import COUNTERS, DROPS, RIM, RIM_SPREADS, SPREADS, MediaWarning
+from signalling.domain.heartbeat import STALLED_AFTER, Beat, Heartbeat, WorkerFault
+from signalling.figures import COUNTERS, DROPS, HISTOGRAMS, RIM, RIM_HISTOGRAMS, MediaWarning
 from signalling.http.parts import State
 from signalling.media import PeerConnected, PeerGone, PeerReconnected
 from signalling.metrics import FORBIDDEN_LABELS
@@ -123,7 +123,7 @@ async def test_how_long_it_takes_to_remove_somebody_is_measured_until_nothing_fl
 def test_every_counter_of_the_engine_has_a_metric() -> None:
     shown_per_worker = {"busy_us", "elapsed_us", "worst_lag_us", "segmentation"}
     assert set(COUNTERS) == set(engine_metrics.COUNTERS)
-    assert {*SPREADS, *RIM_SPREADS} == set(engine_metrics.SPREADS)
+    assert {*HISTOGRAMS, *RIM_HISTOGRAMS} == set(engine_metrics.HISTOGRAMS)
     assert set(DROPS) == set(messages.Drops.__struct_fields__)
     assert set(RIM) == set(engine_metrics.RIM_COUNTERS) | shown_per_worker
 
@@ -146,7 +146,7 @@ def test_a_worker_counts_as_stalled_only_after_it_has_not_gone_round_for_long() 
     assert heartbeat.observe([Beat(turns=4), Beat(turns=9)], now=BEGAN) == {}
     late = BEGAN + STALLED_AFTER
     assert heartbeat.observe([Beat(turns=4), Beat(turns=10)], now=late - timedelta(microseconds=1)) == {}
-    assert heartbeat.observe([Beat(turns=4), Beat(turns=11)], now=late) == {0: Trouble.STALLED}
+    assert heartbeat.observe([Beat(turns=4), Beat(turns=11)], now=late) == {0: WorkerFault.STALLED}
     assert heartbeat.observe([Beat(turns=4), Beat(turns=12)], now=late) == {}, "it is told once"
     assert heartbeat.refusal() is None, "the other one takes rooms"
     heartbeat.observe([Beat(turns=4), Beat(turns=12, failed=True)], now=late)
@@ -157,22 +157,22 @@ def test_a_worker_counts_as_stalled_only_after_it_has_not_gone_round_for_long() 
 
 def test_a_worker_that_failed_is_told_at_once_and_stays_failed() -> None:
     heartbeat = Heartbeat()
-    assert heartbeat.observe([Beat(turns=1, failed=True)], now=BEGAN) == {0: Trouble.FAILED}
+    assert heartbeat.observe([Beat(turns=1, failed=True)], now=BEGAN) == {0: WorkerFault.FAILED}
     heartbeat.observe([Beat(turns=1, failed=True)], now=BEGAN + 2 * STALLED_AFTER)
-    assert heartbeat.troubles == {0: Trouble.FAILED}
+    assert heartbeat.faults == {0: WorkerFault.FAILED}
 
 
-@pytest.mark.parametrize("trouble", list(Trouble))
-async def test_a_node_is_ready_while_one_worker_is_well_and_alive_without(bench: Bench, trouble: Trouble) -> None:
+@pytest.mark.parametrize("fault", list(WorkerFault))
+async def test_a_node_is_ready_while_one_worker_is_well_and_alive_without(bench: Bench, fault: WorkerFault) -> None:
     async with bench.http() as http:
         bench.parts.heartbeat.workers = 2
-        bench.parts.heartbeat.troubles[0] = trouble
+        bench.parts.heartbeat.faults[0] = fault
         assert (await http.get("/ready")).status_code == 200
         bench.parts.heartbeat.workers = 1
         assert (await http.get("/live")).status_code == 200
         answer = await http.get("/ready")
         assert answer.status_code == 503
-        assert answer.json()["detail"] == f"media worker 0 has {trouble.value}: restart the server"
+        assert answer.json()["detail"] == f"media worker 0 has {fault.value}: restart the server"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from signalling import certificate as certificates
 from signalling import endings, server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
-from signalling.domain.heartbeat import Beat, Trouble
+from signalling.domain.heartbeat import Beat, WorkerFault
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError, MediaEvent, PeerGone, Resynced, RoomGone
@@ -185,7 +185,7 @@ async def test_a_clock_that_is_set_back_hides_no_stall(
         bench.clock.go(hours=-1)
         await asyncio.sleep(0)
     following.cancel()
-    assert bench.parts.heartbeat.troubles == {0: Trouble.STALLED}
+    assert bench.parts.heartbeat.faults == {0: WorkerFault.STALLED}
     assert "stalled" in logged.getvalue()
 
 

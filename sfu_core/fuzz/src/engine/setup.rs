@@ -66,7 +66,7 @@ impl World {
         let transport = TransportConfig {
             identity: IDENTITY.clone(),
             candidates: vec![address(0)],
-            check_named: false,
+            check_signalled: false,
             aead_only: false,
         };
         let epoch = Epoch { instant: now, ntp: NtpTime(0xe000_0000 << 32) };

@@ -33,7 +33,7 @@ fn packets_pass_both_ways_in_order() {
 
 #[test]
 fn packets_without_a_byte_have_a_cap_too() {
-    let mut ring = PacketRing::default();
+    let mut ring = PacketQueue::default();
     for _ in 0..2 * MAX_BOT_PACKETS {
         ring.push(b"");
     }

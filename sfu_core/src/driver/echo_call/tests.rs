@@ -55,7 +55,7 @@ impl Bench {
         let now = Instant::now();
         let identity = Identity::generate(versions).expect("a certificate");
         let transport =
-            TransportConfig { identity, candidates: vec![address(SERVER)], check_named: false, aead_only: false };
+            TransportConfig { identity, candidates: vec![address(SERVER)], check_signalled: false, aead_only: false };
         let epoch = Epoch { instant: now, ntp: NtpTime(1 << 40) };
         let config = EngineConfig { transport, epoch, seed: [7; 32], initial_bitrate: Bitrate::kbps(2_000) };
         let mut engine = Engine::new(config, now);

@@ -8,7 +8,7 @@ use crate::ids::{PeerId, RoomId};
 
 const MAX: usize = 4;
 
-fn ends() -> (Outlet, Inlet) {
+fn ends() -> (EventSender, EventReceiver) {
     let bell = || Arc::new(Wake::new().expect("a descriptor"));
     ring(MAX, bell(), bell(), Arc::default())
 }
@@ -22,9 +22,9 @@ fn speakers(room: u32, count: usize) -> Event {
     Event::Speakers { room: RoomId::new(room, 0), speakers: vec![speaker; count] }
 }
 
-fn read(inlet: &mut Inlet) -> Vec<(u64, Event)> {
+fn read(receiver: &mut EventReceiver) -> Vec<(u64, Event)> {
     let mut events = Vec::new();
-    inlet.pop(usize::MAX, |_, outgoing| {
+    receiver.pop(usize::MAX, |_, outgoing| {
         if let Outgoing::Event { version, event } = outgoing {
             events.push((version, event));
         }
@@ -34,59 +34,59 @@ fn read(inlet: &mut Inlet) -> Vec<(u64, Event)> {
 
 #[test]
 fn a_warning_is_told_even_when_no_event_fits_and_there_are_never_many() {
-    let (mut outlet, mut inlet) = ends();
+    let (mut sender, mut receiver) = ends();
     for slot in 0..9 {
-        outlet.event(edge(slot));
-        outlet.warn(Warning::NotPinned { processor: 1 });
+        sender.event(edge(slot));
+        sender.warn(Warning::NotPinned { processor: 1 });
     }
     let mut warnings = 0;
-    inlet.pop(usize::MAX, |_, outgoing| warnings += usize::from(matches!(outgoing, Outgoing::Warned { .. })));
+    receiver.pop(usize::MAX, |_, outgoing| warnings += usize::from(matches!(outgoing, Outgoing::Warned { .. })));
     assert_eq!(warnings, MAX_WARNINGS);
 }
 
 #[test]
 fn lost_edges_become_one_word_with_the_version_to_catch_up_with() {
-    let (mut outlet, mut inlet) = ends();
+    let (mut sender, mut receiver) = ends();
     for slot in 0..7 {
-        outlet.event(edge(slot));
+        sender.event(edge(slot));
     }
-    outlet.publish();
-    let events = read(&mut inlet);
+    sender.publish();
+    let events = read(&mut receiver);
     assert_eq!(events.iter().map(|(version, _)| *version).collect::<Vec<_>>(), [1, 2, 3, 4]);
-    outlet.publish();
-    assert_eq!(read(&mut inlet), [(7, Event::Resync { version: 7 })]);
+    sender.publish();
+    assert_eq!(read(&mut receiver), [(7, Event::Resync { version: 7 })]);
 }
 
 #[test]
 fn what_the_engine_lost_is_told_with_its_own_version() {
-    let (mut outlet, mut inlet) = ends();
-    outlet.event(edge(0));
-    outlet.event(Event::Resync { version: 70_000 });
-    outlet.publish();
-    assert_eq!(read(&mut inlet), [(1, edge(0)), (70_000, Event::Resync { version: 70_000 })]);
-    outlet.event(edge(1));
-    assert_eq!(read(&mut inlet), [(70_001, edge(1))]);
+    let (mut sender, mut receiver) = ends();
+    sender.event(edge(0));
+    sender.event(Event::Resync { version: 70_000 });
+    sender.publish();
+    assert_eq!(read(&mut receiver), [(1, edge(0)), (70_000, Event::Resync { version: 70_000 })]);
+    sender.event(edge(1));
+    assert_eq!(read(&mut receiver), [(70_001, edge(1))]);
 }
 
 #[test]
 fn of_levels_the_latest_wins() {
-    let (mut outlet, mut inlet) = ends();
+    let (mut sender, mut receiver) = ends();
     for slot in 0..MAX as u32 {
-        outlet.event(edge(slot));
+        sender.event(edge(slot));
     }
     for count in 1..=5 {
-        outlet.event(speakers(0, count));
+        sender.event(speakers(0, count));
     }
-    read(&mut inlet);
-    outlet.publish();
-    assert_eq!(read(&mut inlet), [(4, speakers(0, 5))]);
+    read(&mut receiver);
+    sender.publish();
+    assert_eq!(read(&mut receiver), [(4, speakers(0, 5))]);
 }
 
 #[test]
 fn a_reader_that_stalls_loses_messages_before_memory_and_before_anything_else_that_happens() {
     let bell = || Arc::new(Wake::new().expect("a descriptor"));
     let counters = Arc::<Counters>::default();
-    let (mut outlet, mut inlet) = ring(MAX_EVENTS, bell(), bell(), Arc::clone(&counters));
+    let (mut sender, mut receiver) = ring(MAX_EVENTS, bell(), bell(), Arc::clone(&counters));
     let message = |len| Event::DataReceived {
         peer: PeerId::new(1, 0),
         label: "chat".to_owned(),
@@ -94,46 +94,46 @@ fn a_reader_that_stalls_loses_messages_before_memory_and_before_anything_else_th
         binary: true,
     };
     for _ in 0..MAX_MESSAGE_BYTES / 65_536 + 5 {
-        outlet.event(message(65_536));
+        sender.event(message(65_536));
     }
     for _ in 0..MAX_EVENTS {
-        outlet.event(message(0));
+        sender.event(message(0));
     }
-    outlet.event(edge(7));
-    let events = read(&mut inlet);
+    sender.event(edge(7));
+    let events = read(&mut receiver);
     let told = MAX_EVENTS / 2;
     assert_eq!(events.len(), told + 1, "an edge is told however many messages wait");
     assert_eq!(events.last().map(|(_, event)| event), Some(&edge(7)));
     assert_eq!(counters.messages_lost.load(), (5 + MAX_MESSAGE_BYTES / 65_536 + MAX_EVENTS - told) as u64);
-    outlet.event(message(65_536));
-    assert_eq!(read(&mut inlet).len(), 1, "there is room again");
+    sender.event(message(65_536));
+    assert_eq!(read(&mut receiver).len(), 1, "there is room again");
 }
 
 #[test]
 fn replies_fit_beside_any_number_of_events() {
-    let (mut outlet, mut inlet) = ends();
+    let (mut sender, mut receiver) = ends();
     for slot in 0..100 {
-        outlet.event(edge(slot));
+        sender.event(edge(slot));
     }
     for id in 0..MAX_OUTSTANDING as u64 {
-        outlet.reply(Class::Command, Outgoing::Reply { id, reply: Reply::Done });
+        sender.reply(Class::Command, Outgoing::Reply { id, reply: Reply::Done });
     }
-    outlet.fail("a bug".to_owned());
+    sender.fail("a bug".to_owned());
     let mut replies = 0;
-    inlet.pop(usize::MAX, |class, _| replies += usize::from(class == Class::Command));
+    receiver.pop(usize::MAX, |class, _| replies += usize::from(class == Class::Command));
     assert_eq!(replies, MAX_OUTSTANDING);
 }
 
 #[test]
 fn a_reader_that_makes_room_wakes_a_worker_that_holds_something_back() {
-    let (mut outlet, mut inlet) = ends();
+    let (mut sender, mut receiver) = ends();
     for slot in 0..9 {
-        outlet.event(edge(slot));
+        sender.event(edge(slot));
     }
-    outlet.publish();
-    read(&mut inlet);
+    sender.publish();
+    read(&mut receiver);
     let mut poll =
-        libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(&*inlet.worker), events: libc::POLLIN, revents: 0 };
+        libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(&*receiver.worker), events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid pollfd, no waiting.
     assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 0) }, 1);
 }
@@ -143,19 +143,19 @@ proptest! {
     fn whatever_the_order_edges_arrive_or_are_reported_lost_and_levels_end_up_right(
         steps in proptest::collection::vec(0_u8..4, 0..200),
     ) {
-        let (mut outlet, mut inlet) = ends();
+        let (mut sender, mut receiver) = ends();
         let (mut edges, mut level, mut seen) = (0_u64, 0_usize, Vec::new());
         for step in steps {
             match step {
-                0 => { edges += 1; outlet.event(edge(edges as u32)); }
-                1 => { level += 1; outlet.event(speakers(0, level % 50)); }
-                2 => outlet.publish(),
-                _ => seen.extend(read(&mut inlet)),
+                0 => { edges += 1; sender.event(edge(edges as u32)); }
+                1 => { level += 1; sender.event(speakers(0, level % 50)); }
+                2 => sender.publish(),
+                _ => seen.extend(read(&mut receiver)),
             }
         }
         for _ in 0..3 {
-            outlet.publish();
-            seen.extend(read(&mut inlet));
+            sender.publish();
+            seen.extend(read(&mut receiver));
         }
         let mut known = 0;
         for (version, event) in &seen {

@@ -9,7 +9,7 @@ use super::*;
 use crate::engine::event::{DataSnapshot, RosterSnapshot};
 use crate::gate::Flow;
 use crate::ids::{Mid, ParticipantId};
-use crate::peer::sctp::outbox::Origin;
+use crate::peer::sctp::outbox::MessageSender;
 use crate::peer::sctp::{DataEvent, DataTransport, Reliability};
 use crate::session::DataMedia;
 
@@ -60,7 +60,7 @@ impl Table {
 
     fn say(&mut self, who: PeerId, payload: &[u8]) {
         let end = self.ends.get_mut(&who).expect("a peer");
-        if end.send(CHAT, Arc::from(payload), true, Origin::Server).is_err() {
+        if end.send(CHAT, Arc::from(payload), true, MessageSender::Server).is_err() {
             let _ = end.open(CHAT, true, Reliability::Reliable); // a revocation may have closed it
         }
     }

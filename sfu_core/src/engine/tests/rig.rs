@@ -104,7 +104,7 @@ impl Rig {
         let transport = TransportConfig {
             identity: Identity::generate(DtlsVersions::Only12).expect("a certificate"),
             candidates: vec![([192, 0, 2, 1], 7443).into()],
-            check_named: false,
+            check_signalled: false,
             aead_only: false,
         };
         let epoch = Epoch { instant: now, ntp: NtpTime(1 << 40) };
@@ -183,7 +183,7 @@ impl Rig {
         let keys = SrtpKeys::new(SrtpProfile::AeadAes128Gcm, &[7; 56]).expect("56 bytes");
         let link = Link::Network(Box::new(Peer::with_keys(address, &keys, DtlsRole::Server, self.now)));
         self.engine.peers.find_mut(peer).expect("a peer").link = link;
-        crate::engine::control::settle(&mut self.engine, peer, self.now);
+        crate::engine::control::drain_transport(&mut self.engine, peer, self.now);
         let desk = Desk {
             address,
             seals: SrtpOutbound::new(keys.profile, &keys.client.key, &keys.client.salt),
@@ -238,7 +238,7 @@ impl Rig {
     }
 
     pub(super) fn settle(&mut self, peer: PeerId) {
-        crate::engine::control::settle(&mut self.engine, peer, self.now);
+        crate::engine::control::drain_transport(&mut self.engine, peer, self.now);
     }
 
     pub(super) fn revoke(&mut self, track: TrackId, subscriber: PeerId) {

@@ -81,12 +81,12 @@ impl Channel {
         self.state = State::Open;
     }
 
-    pub(super) fn announcement(&self) -> DataEvent {
+    pub(super) fn opened_event(&self) -> DataEvent {
         DataEvent::Opened { label: self.label.clone(), ordered: self.ordered, reliability: self.reliability }
     }
 
     /// What to say at the end; nothing when the channel never had a name.
-    pub(super) fn farewell(self) -> Option<DataEvent> {
+    pub(super) fn closed_event(self) -> Option<DataEvent> {
         let known = !matches!(self.state, State::AwaitOpen | State::Refused);
         known.then_some(DataEvent::Closed { label: self.label })
     }

@@ -19,7 +19,7 @@ const OVERHEAD_BYTES: usize = 64;
 
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum MessageSender {
     /// From the server itself, on behalf of nobody.
     Server,
     /// From a participant, along an edge.
@@ -33,33 +33,33 @@ pub enum Origin {
 
 /// One message that waits.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingMessage {
     pub(super) stream: u16,
     pub(super) payload: Arc<[u8]>,
     pub(super) binary: bool,
-    pub(super) origin: Origin,
+    pub(super) origin: MessageSender,
 }
 
-impl Waiting {
+impl PendingMessage {
     pub(super) fn cost(&self) -> usize {
         self.payload.len() + OVERHEAD_BYTES
     }
 
     fn came_along(&self, ended: EdgeRef) -> bool {
-        matches!(self.origin, Origin::Edge { edge, .. } if edge == ended)
+        matches!(self.origin, MessageSender::Edge { edge, .. } if edge == ended)
     }
 }
 
 /// What waits, first come first served.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<PendingMessage>,
     bytes: usize,
 }
 
 impl Outbox {
     /// Takes a message unless that would make more than [`MAX_BUFFERED_BYTES`], together with what SCTP `holds`.
-    pub(super) fn push(&mut self, message: Waiting, holds: usize) -> bool {
+    pub(super) fn push(&mut self, message: PendingMessage, holds: usize) -> bool {
         let fits = self.bytes + holds + message.cost() <= MAX_BUFFERED_BYTES;
         if fits {
             self.bytes += message.cost();
@@ -69,7 +69,7 @@ impl Outbox {
     }
 
     /// The next message, if SCTP, which holds so much already, has room for it.
-    pub(super) fn pop(&mut self, held_bytes: usize, held_messages: usize) -> Option<Waiting> {
+    pub(super) fn pop(&mut self, held_bytes: usize, held_messages: usize) -> Option<PendingMessage> {
         let next = self.waiting.front()?;
         let fits = held_bytes + next.payload.len() <= MAX_HELD_BYTES && held_messages < MAX_HELD_MESSAGES;
         if held_bytes > 0 && !fits {
@@ -90,10 +90,10 @@ impl Outbox {
         self.drop_if(|message| message.stream == stream)
     }
 
-    fn drop_if(&mut self, goes: impl Fn(&Waiting) -> bool) -> u64 {
+    fn drop_if(&mut self, goes: impl Fn(&PendingMessage) -> bool) -> u64 {
         let before = self.waiting.len();
         self.waiting.retain(|message| !goes(message));
-        self.bytes = self.waiting.iter().map(Waiting::cost).sum();
+        self.bytes = self.waiting.iter().map(PendingMessage::cost).sum();
         (before - self.waiting.len()) as u64
     }
 }

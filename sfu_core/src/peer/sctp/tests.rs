@@ -20,7 +20,7 @@ const ONE_WAY: Duration = Duration::from_millis(20);
 impl DataTransport {
     /// Says something as the server would.
     pub(crate) fn say(&mut self, label: &str, payload: &[u8], binary: bool) -> Result<(), DataError> {
-        self.send(label, payload.into(), binary, Origin::Server)?;
+        self.send(label, payload.into(), binary, MessageSender::Server)?;
         self.hand_over(&Gate::default(), |_| ());
         Ok(())
     }

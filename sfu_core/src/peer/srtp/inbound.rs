@@ -5,15 +5,15 @@ use std::fmt;
 use super::SrtpError;
 use super::cipher::{self, Cipher};
 use super::profile::SrtpProfile;
-use super::replay::Sources;
+use super::replay::ReplayWindows;
 use super::wire::{self, ClearHeader, ENCRYPTED_FLAG};
 
 /// One remote's packets on their way in.
 pub struct SrtpInbound {
     rtp: Cipher,
     rtcp: Cipher,
-    rtp_sources: Sources,
-    rtcp_sources: Sources,
+    rtp_sources: ReplayWindows,
+    rtcp_sources: ReplayWindows,
     /// The sealed bytes of a source's first packet, in case the first guess of its roll-over counter is wrong.
     /// Grows to the largest such packet; the caller's receive buffer bounds it.
     first_packet: Vec<u8>,
@@ -29,7 +29,13 @@ impl SrtpInbound {
     /// Takes the master key and salt of the remote's half. Panics when their lengths are not the profile's.
     pub fn new(profile: SrtpProfile, key: &[u8], salt: &[u8]) -> Self {
         let (rtp, rtcp) = cipher::derive(profile, key, salt);
-        Self { rtp, rtcp, rtp_sources: Sources::default(), rtcp_sources: Sources::default(), first_packet: Vec::new() }
+        Self {
+            rtp,
+            rtcp,
+            rtp_sources: ReplayWindows::default(),
+            rtcp_sources: ReplayWindows::default(),
+            first_packet: Vec::new(),
+        }
     }
 
     /// Fetches what a packet touches.

@@ -92,23 +92,23 @@ impl<const WORDS: usize> Window<WORDS> {
 /// packets came since its last; else the new one is refused. Packets of a forgotten source could be replayed once more,
 /// which is why silence is asked for: an authenticated remote alone can fill the table, and harms only itself.
 #[derive(Debug, Default)]
-pub(super) struct Sources {
+pub(super) struct ReplayWindows {
     /// Kept apart from the windows, so that looking up the usual 1 to 8 reads one cache line.
     ssrcs: Vec<Ssrc>,
-    entries: Vec<Source>,
+    entries: Vec<SourceWindow>,
     /// Where the last packet's source was found: most packets come in runs of one source.
     last: usize,
     accepted: u64,
 }
 
 #[derive(Debug)]
-struct Source {
+struct SourceWindow {
     window: Window<INBOUND_WORDS>,
-    /// The value of `Sources::accepted` at its latest authentic packet.
+    /// The value of `ReplayWindows::accepted` at its latest authentic packet.
     latest: u64,
 }
 
-impl Sources {
+impl ReplayWindows {
     /// Where `ssrc` is, to be handed to the other methods before the next [`accept`](Self::accept).
     pub(super) fn find(&self, ssrc: Ssrc) -> Option<usize> {
         if self.ssrcs.get(self.last) == Some(&ssrc) {
@@ -132,7 +132,7 @@ impl Sources {
         self.accepted += 1;
         let latest = self.accepted;
         let Some(place) = place else {
-            return self.add(ssrc, Source { window: Window::new(index), latest });
+            return self.add(ssrc, SourceWindow { window: Window::new(index), latest });
         };
         self.last = place;
         let source = &mut self.entries[place];
@@ -141,7 +141,7 @@ impl Sources {
         Ok(())
     }
 
-    fn add(&mut self, ssrc: Ssrc, source: Source) -> Result<(), SrtpError> {
+    fn add(&mut self, ssrc: Ssrc, source: SourceWindow) -> Result<(), SrtpError> {
         if self.ssrcs.len() < MAX_INBOUND_SSRCS {
             self.last = self.ssrcs.len();
             self.ssrcs.push(ssrc);

@@ -77,11 +77,11 @@ impl Bench {
         Self::make(server, remote, DtlsRole::Server, true)
     }
 
-    fn make(server: &str, remote: &str, role: DtlsRole, check_named: bool) -> Self {
+    fn make(server: &str, remote: &str, role: DtlsRole, check_signalled: bool) -> Self {
         let now = start();
         let (server, home) = (address(server), address(remote));
         let config =
-            TransportConfig { identity: IDENTITY.clone(), candidates: vec![server], check_named, aead_only: false };
+            TransportConfig { identity: IDENTITY.clone(), candidates: vec![server], check_signalled, aead_only: false };
         let local = Self::local(0);
         let peer = Peer::new(&config, local.ufrag, local.pass, 42, now);
         let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");

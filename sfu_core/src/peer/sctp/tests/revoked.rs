@@ -27,7 +27,7 @@ impl Desk {
 
     fn forward(&mut self, publisher: PeerId, label: &str, payload: &[u8]) -> Result<(), DataError> {
         let edge = self.pair.gate.find(Flow::Data(publisher), BOB).expect("an edge");
-        self.pair.ends[0].send(label, payload.into(), true, Origin::Edge { edge, publisher })
+        self.pair.ends[0].send(label, payload.into(), true, MessageSender::Edge { edge, publisher })
     }
 
     fn revoke(&mut self, publisher: PeerId) -> u64 {

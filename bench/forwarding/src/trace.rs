@@ -1,4 +1,4 @@
-//! Everything that is done to an engine, written down, so that it can be done again to another one without the simulated
+//! The trace of all that is done to an engine, so that it can be done again to another one without the simulated
 //! world beside it: neither the world's memory nor its use of the caches is then part of what is measured.
 
 use std::cell::RefCell;
@@ -26,11 +26,11 @@ const BATCH: usize = 64;
 const SPAN_BYTES: usize = 128 << 10;
 
 /// One thing that was done to an engine, and when.
-pub(crate) type Deed = (Duration, What);
+pub(crate) type Entry = (Duration, Operation);
 
 /// What was done.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum What {
+pub(crate) enum Operation {
     /// A command.
     Command(Command),
     /// A peer with given keys was made.
@@ -57,13 +57,13 @@ pub(crate) struct Sealed {
     bytes: Vec<u8>,
 }
 
-/// Writes deeds down, by giving each to `note`.
+/// Writes a trace, by giving each entry to `note`.
 pub(crate) struct Writer<N> {
     start: Instant,
     note: N,
 }
 
-impl<N: FnMut(Deed)> Writer<N> {
+impl<N: FnMut(Entry)> Writer<N> {
     /// For a world that began at `start` with the one room of its meeting, made before anybody could write it down.
     pub(crate) fn new(start: Instant, note: N) -> Self {
         let mut writer = Self { start, note };
@@ -71,42 +71,42 @@ impl<N: FnMut(Deed)> Writer<N> {
         writer
     }
 
-    fn write(&mut self, what: What, now: Instant) {
-        (self.note)((now - self.start, what));
+    fn write(&mut self, operation: Operation, now: Instant) {
+        (self.note)((now - self.start, operation));
     }
 }
 
 /// A writer into memory, and where it writes.
-pub(crate) fn in_memory(start: Instant) -> (Box<dyn Recorder>, Rc<RefCell<Vec<Deed>>>) {
-    let deeds = Rc::new(RefCell::new(Vec::new()));
-    let into = Rc::clone(&deeds);
-    (Box::new(Writer::new(start, move |deed| into.borrow_mut().push(deed))), deeds)
+pub(crate) fn in_memory(start: Instant) -> (Box<dyn Recorder>, Rc<RefCell<Vec<Entry>>>) {
+    let trace = Rc::new(RefCell::new(Vec::new()));
+    let into = Rc::clone(&trace);
+    (Box::new(Writer::new(start, move |entry| into.borrow_mut().push(entry))), trace)
 }
 
-impl<N: FnMut(Deed)> Recorder for Writer<N> {
+impl<N: FnMut(Entry)> Recorder for Writer<N> {
     fn command(&mut self, command: &Command, now: Instant) {
-        self.write(What::Command(command.clone()), now);
+        self.write(Operation::Command(command.clone()), now);
     }
 
     fn keyed_peer(&mut self, peer: &KeyedPeer<'_>, now: Instant) {
         let KeyedPeer { room, participant, address, keys, agreed } = *peer;
         let halves = [&keys.client.key[..], &keys.server.key, &keys.client.salt, &keys.server.salt];
         let (material, agreed) = (halves.concat(), Box::new(agreed.clone()));
-        self.write(What::KeyedPeer { room, participant, address, material, agreed }, now);
+        self.write(Operation::KeyedPeer { room, participant, address, material, agreed }, now);
     }
 
     fn ingest(&mut self, batch: &[Datagram<'_>], now: Instant) {
         let sealed = batch.iter().map(|datagram| Sealed { source: datagram.source, bytes: datagram.bytes.to_vec() });
         let sealed = sealed.collect();
-        self.write(What::Ingest(sealed), now);
+        self.write(Operation::Ingest(sealed), now);
     }
 
     fn turn(&mut self, now: Instant) {
-        self.write(What::Turn, now);
+        self.write(Operation::Turn, now);
     }
 }
 
-/// An engine to which deeds are done again.
+/// An engine to which a trace is applied.
 pub(crate) struct Replay {
     server: EngineServer,
     clock: Clock,
@@ -133,17 +133,17 @@ impl Replay {
         stats.rtp_packets_out
     }
 
-    /// Does one deed; turns wait until several of them make a span for `meter`.
-    pub(crate) fn repeat(&mut self, (at, what): Deed, meter: &mut dyn Meter) {
+    /// Applies one entry; turns wait until several of them make a span for `meter`.
+    pub(crate) fn apply(&mut self, (at, operation): Entry, meter: &mut dyn Meter) {
         let now = self.clock.start() + at;
-        match what {
-            What::Command(command) => {
+        match operation {
+            Operation::Command(command) => {
                 self.span(meter);
                 meter.enter();
                 self.server.command(command, now).expect("it could be done before");
                 meter.leave();
             }
-            What::KeyedPeer { room, participant, address, material, agreed } => {
+            Operation::KeyedPeer { room, participant, address, material, agreed } => {
                 let keys = &SrtpKeys::new(PROFILE, &material).expect("the keys are whole");
                 let peer = KeyedPeer { room, participant, address, keys, agreed: &agreed };
                 self.span(meter);
@@ -151,20 +151,20 @@ impl Replay {
                 self.server.create_keyed_peer(&peer, now).expect("it could be made before");
                 meter.leave();
             }
-            What::Ingest(sealed) => {
+            Operation::Ingest(sealed) => {
                 for Sealed { source, bytes } in sealed {
                     self.arena.extend_from_slice(&bytes);
                     self.arrived.push((source, bytes.len()));
                 }
             }
-            What::Turn => {
+            Operation::Turn => {
                 self.turns.push((now, self.arrived.len()));
                 if self.arena.len() >= SPAN_BYTES {
                     self.span(meter);
                 }
             }
-            What::End { packets } => {
-                assert_eq!(self.packets_out(at, meter), packets, "the same deeds have the same effect");
+            Operation::End { packets } => {
+                assert_eq!(self.packets_out(at, meter), packets, "the same trace has the same effect");
             }
         }
     }
