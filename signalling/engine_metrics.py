@@ -30,6 +30,11 @@ COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "panics": ("sfu_panics", "Rooms ended by a bug of ours", {}),
     "layer_switches": ("sfu_layer_switches", "Switches of encoding", {}),
+    "publisher_limits": (
+        "sfu_publisher_limits",
+        "Times a publisher of one encoding was asked to send less, as somebody could not take what it sent",
+        {},
+    ),
     "stun_replays": (
         "sfu_stun_replays",
         "STUN requests that repeat one heard from another address: replayed, sent on, or from behind an address"

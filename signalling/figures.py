@@ -21,6 +21,7 @@ COUNTERS = (
     "unauthorized_forwards",
     "panics",
     "layer_switches",
+    "publisher_limits",
     "stun_replays",
 )
 """What the engine counts."""

@@ -77,6 +77,7 @@ class EngineFigures(Record, frozen=True, kw_only=True):
     unauthorized_forwards: int = 0
     panics: int = 0
     layer_switches: int = 0
+    publisher_limits: int = 0
     quality: Quality = Quality()
 
 

@@ -172,6 +172,8 @@ pub struct EngineStats {
     pub panics: u64,
     /// Switches of encoding.
     pub layer_switches: u64,
+    /// How often a publisher was asked to send less, as somebody could not take what it sent.
+    pub publisher_limits: u64,
     /// How well it went.
     pub quality: Quality,
 }

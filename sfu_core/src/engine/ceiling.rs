@@ -100,6 +100,7 @@ fn hold_down_one(
     let after = track.lowest_share();
     if before.is_none() {
         track.ceiling.begin();
+        engine.stats.publisher_limits += u64::from(after.is_some());
     }
     let followed = track.ceiling.is_followed(rate, after, now);
     let publisher = track.publisher;

@@ -39,6 +39,7 @@ fn meeting(seed: u64, others: u32, feedback: CongestionFeedback) -> (Meeting, Pe
         })
         .collect();
     meeting.run_for(5_000 * MS);
+    assert_eq!(meeting.stats().publisher_limits, 0, "the downlinks are wide");
     (meeting, alice, others)
 }
 
@@ -97,6 +98,7 @@ fn one_weak_link_takes_from_the_others_only_while_it_is_there() {
     meeting.run_for(5_000 * MS);
     let (frames, rate, _) = gets(&mut meeting, &carol, &alice, 5);
     assert!(frames >= 29.0 && rate >= Bitrate::kbps(1_700), "{frames} pictures a second, {rate:?}");
+    assert_eq!(meeting.stats().publisher_limits, 1, "asked once, for as long as it was needed");
 }
 
 #[test]
