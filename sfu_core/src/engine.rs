@@ -29,6 +29,7 @@ mod lookahead;
 mod member;
 mod outbound;
 mod path;
+mod pending;
 mod probe;
 mod report;
 mod room;
@@ -61,6 +62,7 @@ use event::Event;
 use hearing::{Heard, Hearing};
 use lookahead::FOR_REPORTS;
 use member::Member;
+use pending::Pending;
 use room::Room;
 use timers::{Due, Timers};
 use transmit::{Datagram, Sink};
@@ -95,22 +97,6 @@ pub struct EngineConfig {
     pub initial_bitrate: Bitrate,
 }
 
-/// Peers with something to send, in the order in which they got it.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    peers: Vec<PeerId>,
-}
-
-impl Pending {
-    #[inline]
-    pub(crate) fn note(&mut self, member: &mut Member) {
-        if !member.pending {
-            member.pending = true;
-            self.peers.push(member.id);
-        }
-    }
-}
-
 /// The media engine of one worker.
 pub struct Engine {
     transport: TransportConfig,
@@ -134,7 +120,7 @@ pub struct Engine {
     /// Scratch of [`ingest`](Self::ingest).
     runs: Vec<ingest::Run>,
     pending: Pending,
-    /// Scratch of [`flush`](Self::flush): the pending list of this turn.
+    /// Scratch of [`flush`](Self::flush): those that are served in this turn.
     flushing: Vec<PeerId>,
     writer: BatchWriter,
     /// Peers with DTLS handshake work, first come first served.
@@ -195,7 +181,7 @@ impl Engine {
             timers: Timers::default(),
             due: Due::default(),
             runs: Vec::with_capacity(ingest::MAX_TOGETHER),
-            pending: Pending::default(),
+            pending: Pending::new(),
             flushing: Vec::new(),
             writer: BatchWriter::new(),
             handshakes: std::collections::VecDeque::new(),
@@ -266,7 +252,8 @@ impl Engine {
 
     /// Sends what is ready, destination after destination.
     pub fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
-        if self.pending.peers.is_empty() && self.writer.is_empty() {
+        let idle = self.pending.is_empty() || self.pending.is_idle(self.epoch.nanos_at(now));
+        if idle && self.writer.is_empty() {
             return; // as in most turns
         }
         while self.guarded(|engine| flush::flush(engine, sink, now)).is_none() {

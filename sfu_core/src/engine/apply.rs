@@ -212,7 +212,9 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
 
 /// Takes a peer out of the table.
 fn drop_member(engine: &mut Engine, peer: PeerId) {
-    if engine.peers.remove(peer).is_some_and(|member| matches!(member.link, Link::Bot)) {
+    let Some(member) = engine.peers.remove(peer) else { return };
+    engine.pending.forget(&member);
+    if matches!(member.link, Link::Bot) {
         engine.bots = engine.bots.saturating_sub(1);
     }
 }
@@ -304,8 +306,7 @@ pub(super) fn fail_room(engine: &mut Engine, serving: Served) {
         clear_failed(engine, room);
         engine.emit(Event::RoomFailed { room });
     }
-    // The turn that broke took its list along.
-    engine.pending.peers = engine.peers.iter().filter(|(_, member)| member.pending).map(|(id, _)| id).collect();
+    engine.pending.restore(engine.peers.iter().map(|(_, member)| member));
 }
 
 /// Takes everyone and everything out of a room that failed: in order as far as that works, the rest by force.

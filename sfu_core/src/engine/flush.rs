@@ -7,18 +7,20 @@ use super::batch::{BatchWriter, Route};
 use super::lookahead;
 use super::member::{Link, Member};
 use super::path::{self, Exit, Moment};
+use super::pending::NEVER;
 use super::probe;
 use super::report;
 use super::transmit::Sink;
-use super::{Engine, MAX_PEERS, Served};
+use super::{Engine, Served};
 use crate::ids::PeerId;
 
 /// With nothing to do, the engine looks up again after this.
 const IDLE: Duration = Duration::from_millis(500);
 
 pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
-    let mut flushing = std::mem::replace(&mut engine.pending.peers, std::mem::take(&mut engine.flushing));
+    let mut flushing = std::mem::take(&mut engine.flushing);
     let at = Moment::new(&engine.epoch, now);
+    engine.pending.take(at.at, &mut flushing);
     for group in flushing.chunks(lookahead::PEERS) {
         engine.look_ahead(|engine| lookahead::of_peers(engine, group));
         for &id in group {
@@ -37,13 +39,15 @@ pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     }
     flushing.clear();
     engine.flushing = flushing;
-    debug_assert!(engine.pending.peers.len() <= MAX_PEERS, "each peer is noted once");
 }
 
 /// Fills the batch with what one peer may get now. Returns true when the batch is full before that is done.
 fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) -> bool {
     let Some(member) = engine.peers.find_mut(id) else { return false };
     member.pending = false;
+    if member.waits_until <= at.at {
+        member.waits_until = NEVER;
+    }
     let transport_work = member.transport_work;
     let mut exit = Exit {
         tracks: &engine.tracks,
@@ -67,8 +71,10 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) 
         member.pending = true; // found again by that, should the batch break
         return true;
     }
-    if !member.outbound.pacer.is_empty() || member.has_control() || member.outbound.padding.due.is_some() {
+    if member.has_control() || member.outbound.padding.due.is_some() {
         engine.pending.note(member);
+    } else if let Some(until) = member.outbound.pacer.next_due() {
+        engine.pending.wait(member, until);
     }
     false
 }
@@ -156,11 +162,11 @@ pub(super) fn next_deadline(engine: &Engine, now: Instant) -> Instant {
     if !engine.handshakes.is_empty() {
         return now;
     }
-    if engine.pending.peers.is_empty() {
+    if engine.pending.is_empty() {
         return next;
     }
-    let mut paced = engine.epoch.nanos_at(now) + IDLE;
-    for &id in &engine.pending.peers {
+    let mut paced = (engine.epoch.nanos_at(now) + IDLE).min(engine.pending.earliest());
+    for &id in engine.pending.at_once() {
         let Some(member) = engine.peers.find(id) else { continue };
         if member.has_control() {
             return now;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::ids::{ParticipantId, PeerId, RoomId};
 use crate::peer::Peer;
-use crate::units::Bitrate;
+use crate::units::{Bitrate, Nanos};
 
 use super::batch::Route;
 use super::data::TokenBucket;
@@ -12,6 +12,7 @@ use super::event::PeerState;
 use super::inbound::Inbound;
 use super::joining::Joining;
 use super::outbound::Outbound;
+use super::pending::NEVER;
 use super::rtcp_queue::RtcpQueue;
 
 /// How packets reach a peer.
@@ -29,6 +30,8 @@ pub(crate) struct Member {
     pub(crate) link: Link,
     /// Whether it is on the list of those with something to send.
     pub(crate) pending: bool,
+    /// Until when its next packet has to wait, see [`pending`](super::pending).
+    pub(crate) waits_until: Nanos,
     /// Whether the transport may have datagrams of its own to send.
     pub(crate) transport_work: bool,
     /// Where media goes now; noted whenever the transport was touched, so that a flush need not ask it.
@@ -78,6 +81,7 @@ impl Member {
             armed: None,
             transport_due: None,
             pending: false,
+            waits_until: NEVER,
             ice_generation: 0,
             ice: (String::new(), String::new()),
             ssrc_base,

@@ -21,15 +21,16 @@ use crate::slots::Slots;
 use crate::stats::{Drops, EngineStats};
 use crate::units::{DataSize, Epoch, Nanos};
 
+use super::Engine;
 use super::allocate;
 use super::batch::{BatchWriter, Route};
 use super::event::Event;
 use super::intake::{self, Incoming};
 use super::member::{Link, Member};
 use super::outbound::QueuedPacket;
+use super::pending::Pending;
 use super::seal::{self, Leaving, Outgoing};
 use super::transmit::Sink;
-use super::{Engine, Pending};
 
 /// What headers, extensions and tag add to a payload, for the pacer.
 pub(super) const HEADERS: u16 = 44;
@@ -127,7 +128,7 @@ fn fan_out(
         if pacer.is_long() {
             backlogged = true;
         }
-        pending.note(subscriber);
+        pending.note_queued(subscriber, kind);
     }
     if backlogged && let Some(encoding) = track.encodings.get_mut(usize::from(encoding)) {
         // What waits for its turn lies in the ring.

@@ -23,6 +23,7 @@ mod rig;
 mod rings;
 mod runs;
 mod told;
+mod waits;
 mod witness;
 
 use rig::{Rig, mid};
