@@ -27,9 +27,9 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(60);
 /// A downgrade this soon after the upgrade means the upgrade failed.
 const PROBATION: Duration = Duration::from_secs(10);
 /// What an audio track is taken to need before it is measured: Opus at 32 kbit/s with headers.
-const AUDIO_DEFAULT: Bitrate = Bitrate::kbps(40);
+pub const AUDIO_DEFAULT: Bitrate = Bitrate::kbps(40);
 /// What the lowest encoding is taken to need before anything flows: a browser's 180-line thumbnail.
-const VIDEO_DEFAULT: Bitrate = Bitrate::kbps(150);
+pub const VIDEO_DEFAULT: Bitrate = Bitrate::kbps(150);
 
 /// What is to go to one subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

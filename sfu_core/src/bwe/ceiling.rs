@@ -21,8 +21,12 @@ pub const LOWEST_ALONE: Bitrate = Bitrate::kbps(100);
 const ENOUGH: f64 = 0.8;
 /// Encoders overshoot; a picture above this multiple of its ceiling ...
 const OVERSHOOT: f64 = 1.3;
-/// ... for so long is one whose publisher does not do as it is asked.
+/// ... for so long is one whose publisher does not do as it is asked, or not yet ...
 const TIME_TO_FOLLOW: Duration = Duration::from_secs(3);
+/// ... and after so long one that is left alone ...
+const TIME_TO_GIVE_UP: Duration = Duration::from_secs(10);
+/// ... until it is asked once more: of who follows half way, the others get less and nobody gains.
+const TIME_OFF: Duration = Duration::from_secs(60);
 /// Room for this multiple of what a picture takes: its ceiling does not hold it down.
 pub const FREE: f64 = 1.5;
 
@@ -68,12 +72,13 @@ pub struct Ceiling {
     /// Whether the publisher may be asked: it takes such requests, and there is nothing lower to switch to.
     pub heeded: bool,
     above_since: Option<Instant>,
+    given_up: Option<Instant>,
 }
 
 impl Ceiling {
     /// For a publisher that takes such requests, or not.
     pub const fn new(heeded: bool) -> Self {
-        Self { heeded, above_since: None }
+        Self { heeded, above_since: None, given_up: None }
     }
 
     /// The publisher is asked anew, after it was not.
@@ -81,14 +86,24 @@ impl Ceiling {
         self.above_since = None;
     }
 
-    /// Takes note of what arrives, while the publisher is asked for `ceiling`. Says whether it does as it is asked, or may yet.
+    /// Whether it makes sense to ask now.
+    pub fn may_ask(&self, now: Instant) -> bool {
+        self.heeded && self.given_up.is_none_or(|at| now.saturating_duration_since(at) >= TIME_OFF)
+    }
+
+    /// Takes note of what arrives, while the publisher is asked for `ceiling`. Says whether it does as it is asked, or may yet;
+    /// if it never does, [`may_ask`](Self::may_ask) says so from then on.
     pub fn is_followed(&mut self, rate: Bitrate, ceiling: Option<Bitrate>, now: Instant) -> bool {
         if ceiling.is_none_or(|ceiling| rate <= ceiling * OVERSHOOT) {
             self.above_since = None;
         } else {
             self.above_since.get_or_insert(now);
         }
-        self.heeded && self.above_since.is_none_or(|at| now.saturating_duration_since(at) < TIME_TO_FOLLOW)
+        let above = self.above_since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if above >= TIME_TO_GIVE_UP {
+            self.given_up = Some(now);
+        }
+        above < TIME_TO_FOLLOW
     }
 }
 
@@ -140,16 +155,22 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_that_does_not_come_down_in_time_is_found_out_and_one_that_does_later_is_trusted_again() {
+    fn a_publisher_that_does_not_come_down_in_time_is_found_out_and_left_alone_for_a_while() {
         let (start, ceiling) = (start(), Some(Bitrate::kbps(500)));
         let at = |millis| start + Duration::from_millis(millis);
         let mut asked = Ceiling::new(true);
         assert!(asked.is_followed(Bitrate::kbps(2_000), None, at(0)));
         assert!(asked.is_followed(Bitrate::kbps(2_000), ceiling, at(1_000)));
-        assert!(asked.is_followed(Bitrate::kbps(2_000), ceiling, at(3_900)));
-        assert!(!asked.is_followed(Bitrate::kbps(700), ceiling, at(4_000)));
-        assert!(asked.is_followed(Bitrate::kbps(640), ceiling, at(5_000)));
-        assert!(asked.is_followed(Bitrate::kbps(700), ceiling, at(6_000)));
-        assert!(!Ceiling::new(false).is_followed(Bitrate::kbps(100), None, at(0)));
+        assert!(asked.is_followed(Bitrate::kbps(640), ceiling, at(3_900)), "it came down");
+        assert!(asked.is_followed(Bitrate::kbps(700), ceiling, at(4_000)));
+        assert!(asked.is_followed(Bitrate::kbps(700), ceiling, at(6_900)) && asked.may_ask(at(6_900)));
+        assert!(!asked.is_followed(Bitrate::kbps(700), ceiling, at(7_000)) && asked.may_ask(at(13_900)));
+        assert!(asked.is_followed(Bitrate::kbps(640), ceiling, at(13_900)), "it came down after all");
+        assert!(asked.is_followed(Bitrate::kbps(2_000), ceiling, at(14_000)));
+        assert!(!asked.is_followed(Bitrate::kbps(2_000), ceiling, at(24_000)));
+        assert!(!asked.may_ask(at(83_900)) && asked.may_ask(at(84_000)));
+        asked.begin();
+        assert!(asked.is_followed(Bitrate::kbps(2_000), ceiling, at(84_000)), "it has its time again");
+        assert!(!Ceiling::new(false).may_ask(at(0)));
     }
 }

@@ -31,8 +31,11 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         let Some(track) = engine.tracks.find(id) else { continue };
         let Some(subscription) = track.subscriptions.iter().find(|known| known.subscriber == peer) else { continue };
         demands.push(demand(track, subscription, now));
-        wanted.push(Wanted { id, share: subscription.share, heeded: track.ceiling.heeded });
+        let (share, heeded) = (subscription.share, track.ceiling.may_ask(now));
+        wanted.push(Wanted { id, publisher: track.publisher, share, heeded });
     }
+    ceiling::ask_only_for_one_picture(engine, &mut wanted, now);
+    let Some(member) = engine.peers.find_mut(peer) else { return };
     let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
     let estimate = match member.outbound.estimate.limit {
         // No sign that anything is too much: nobody is paused for what was only never tried.

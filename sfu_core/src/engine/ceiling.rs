@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use crate::bwe::allocator::{Demand, UP_SHARE};
+use crate::bwe::allocator::{AUDIO_DEFAULT, Demand, UP_SHARE, VIDEO_DEFAULT};
 use crate::bwe::ceiling::{self, FREE, Picture};
 use crate::bwe::estimator::MAX_RATE;
 use crate::forward::router::Track;
@@ -23,11 +23,8 @@ use super::{Engine, control};
 const MUCH_LOWER: f64 = 0.95;
 /// How often it is said that there is no ceiling any more: a report may be lost.
 const LIFTS: u8 = 3;
-/// What else the publisher sends may grow by this share between two reports, pictures by so much at least ...
-const OTHERS_GROW: f64 = 0.25;
-const OTHERS_BEGIN: Bitrate = Bitrate::kbps(300);
-/// ... while what is held down stays below this multiple of its ceiling.
-const SLIGHTLY_ABOVE: f64 = 1.1;
+/// Sound may grow by this share between two reports.
+const SOUND_GROWS: f64 = 0.25;
 
 /// A subscriber's downlink, and what it was found to be.
 #[derive(Debug, Clone, Copy)]
@@ -45,10 +42,23 @@ pub(super) struct Downlink {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) id: TrackId,
+    pub(super) publisher: PeerId,
     /// What it can take of it, if too little.
     pub(super) share: Option<Bitrate>,
-    /// Whether the publisher sends less when asked.
+    /// Whether the publisher sends less of it when asked.
     pub(super) heeded: bool,
+}
+
+/// A publisher is asked only while it sends one picture. There is one limit for everything it sends, which it divides as it
+/// likes: what one picture is asked to give up would be taken from the other, time after time.
+pub(super) fn ask_only_for_one_picture(engine: &Engine, wanted: &mut [Wanted], now: Instant) {
+    let flows = |track: &Track| track.encodings.iter().any(|encoding| encoding.reception.bitrate(now) > Bitrate::ZERO);
+    for wanted in wanted.iter_mut().filter(|wanted| wanted.heeded) {
+        let Some(publisher) = engine.peers.find(wanted.publisher) else { continue };
+        let others = publisher.inbound.tracks.iter().filter(|(_, id)| *id != wanted.id);
+        let mut others = others.filter_map(|(_, id)| engine.tracks.find(*id));
+        wanted.heeded = !others.any(|other| other.kind == MediaKind::Video && flows(other));
+    }
 }
 
 /// Finds what the subscriber can take of each picture that its publisher can send less of. Those that come down, or have yet
@@ -66,14 +76,15 @@ pub(super) fn hold_down(
     let mut pictures: ArrayVec<Picture, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     let mut sound = Bitrate::ZERO;
     for (track, demand) in wanted.iter().zip(demands.iter()).filter(|(_, demand)| demand.limit.is_some()) {
-        let rate = demand.rates.iter().flatten().max().copied().unwrap_or(Bitrate::ZERO);
+        // What sends nothing now has its place kept by the allocator, who would pause what else is held down to fill it.
+        let rate = demand.rates.iter().flatten().max().copied();
         match demand.kind {
-            MediaKind::Audio => sound = sound + rate,
-            MediaKind::Video => pictures.push(Picture { rate, share: track.share }),
+            MediaKind::Audio => sound = sound + rate.unwrap_or(AUDIO_DEFAULT),
+            MediaKind::Video => pictures.push(Picture { rate: rate.unwrap_or(VIDEO_DEFAULT), share: track.share }),
         }
     }
     let most = ceiling::divide(downlink.target * UP_SHARE - sound, &pictures);
-    let heeded = wanted.iter().zip(demands).filter(|(track, _)| track.heeded);
+    let heeded = wanted.iter().zip(demands).filter(|(track, _)| track.heeded || track.share.is_some());
     let shares = heeded.filter_map(|(track, demand)| hold_down_one(engine, downlink, track, demand, most, now));
     shares.sum::<Bitrate>() * (FREE - 1.0)
 }
@@ -90,62 +101,55 @@ fn hold_down_one(
     let track = engine.tracks.find_mut(wanted.id)?;
     let rate = demand.rates[0].unwrap_or(Bitrate::ZERO);
     let picture = Picture { rate, share: wanted.share };
-    let flows = downlink.reachable && demand.limit.is_some();
-    let share = ceiling::share(picture, most, downlink.is_full, track.lowest_ceiling()).filter(|_| flows);
+    let may_ask = wanted.heeded && downlink.reachable && demand.limit.is_some();
+    let mut share = ceiling::share(picture, most, downlink.is_full, track.lowest_ceiling()).filter(|_| may_ask);
     if share.is_none() && picture.share.is_none() {
         return None; // as nearly always: nobody else needs to be looked at
     }
     let before = track.lowest_share();
     track.subscription_mut(downlink.subscriber)?.share = share;
-    let after = track.lowest_share();
+    let mut after = track.lowest_share();
     if before.is_none() {
         track.ceiling.begin();
         engine.stats.publisher_limits += u64::from(after.is_some());
     }
     let followed = track.ceiling.is_followed(rate, after, now);
-    let publisher = track.publisher;
+    if !track.ceiling.may_ask(now) {
+        track.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
+        (share, after) = (None, None);
+    }
     if let (Some(share), Some(rate), true) = (share, &mut demand.rates[0], followed) {
         *rate = (*rate).min(share);
     }
     if after.is_some_and(|after| before.is_none_or(|before| after < before * MUCH_LOWER)) {
-        engine.peers.find_mut(publisher)?.inbound.ceiling_untold = true;
-        control::schedule_feedback(engine, publisher, now);
+        engine.peers.find_mut(wanted.publisher)?.inbound.ceiling_untold = true;
+        control::schedule_feedback(engine, wanted.publisher, now);
     }
     share
 }
 
-/// Tells a publisher what it is to stay below with everything it sends, sound and other pictures included; once nothing
-/// limits it any more, it is told that.
+/// Tells a publisher what it is to stay below with its picture and its sound; once nothing limits it any more, it is told that.
 pub(super) fn tell(member: &mut Member, tracks: &Slots<TrackId, Track>, now: Instant) {
     let mut ssrcs: ArrayVec<Ssrc, MAX_REMB_SSRCS> = ArrayVec::new();
-    let (mut held_down, mut others, mut to_grow) = (Bitrate::ZERO, Bitrate::ZERO, Bitrate::ZERO);
-    let (mut has_ceiling, mut above) = (false, false);
+    let (mut ceiling, mut sound): (Option<Bitrate>, _) = (None, Bitrate::ZERO);
     for track in member.inbound.tracks.iter().filter_map(|(_, id)| tracks.find(*id)) {
-        let arriving: Bitrate = track.encodings.iter().map(|encoding| encoding.reception.bitrate(now)).sum();
-        if let Some(ceiling) = track.lowest_share().filter(|_| track.ceiling.heeded) {
-            held_down = held_down + ceiling;
-            has_ceiling = true;
-            above |= arriving > ceiling * SLIGHTLY_ABOVE;
-        } else if arriving > Bitrate::ZERO {
-            others = others + arriving;
-            let is_video = track.kind == MediaKind::Video;
-            to_grow = to_grow + (arriving * OTHERS_GROW).max(if is_video { OTHERS_BEGIN } else { Bitrate::ZERO });
+        if track.kind == MediaKind::Audio {
+            sound = sound + track.encodings.iter().map(|encoding| encoding.reception.bitrate(now)).sum();
+        } else {
+            ceiling = ceiling.into_iter().chain(track.lowest_share()).min();
         }
-        if track.ceiling.heeded {
-            let known = track.encodings.iter().filter_map(|encoding| encoding.ssrc);
-            ssrcs.extend(known.take(MAX_REMB_SSRCS - ssrcs.len()));
-        }
+        let known = track.encodings.iter().filter_map(|encoding| encoding.ssrc);
+        ssrcs.extend(known.take(MAX_REMB_SSRCS - ssrcs.len()));
     }
-    // There is one limit for everything: what it has over for the others may be taken by what is to be held down.
-    let mut total = held_down + others + if above { Bitrate::ZERO } else { to_grow };
-    if has_ceiling {
+    let bitrate = if let Some(ceiling) = ceiling {
         member.inbound.lifts_left = LIFTS;
+        ceiling + sound * (1.0 + SOUND_GROWS)
     } else if let Some(left) = member.inbound.lifts_left.checked_sub(1) {
         member.inbound.lifts_left = left;
-        total = MAX_RATE;
+        MAX_RATE
     } else {
         return;
-    }
-    let remb = Remb { sender: Ssrc(member.ssrc_base), bitrate: total, ssrcs };
+    };
+    let remb = Remb { sender: Ssrc(member.ssrc_base), bitrate, ssrcs };
     member.rtcp.push(|out| remb.write(out));
 }

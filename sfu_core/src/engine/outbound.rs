@@ -179,8 +179,9 @@ pub(crate) struct Outbound {
     pub(crate) recent_resends: RecentResends,
 }
 
-/// Sender reports remembered: a few seconds of the sections of one peer.
-const SENT_REPORTS: usize = 32;
+/// Sender reports remembered: of all the sections of one peer, which report together.
+const SENT_REPORTS: usize = 64;
+const _: () = assert!(SENT_REPORTS >= crate::session::MAX_MEDIA, "each is remembered until it is quoted");
 
 impl Outbound {
     /// Fetches what an estimate touches, beside the controller's own.

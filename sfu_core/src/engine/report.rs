@@ -161,14 +161,14 @@ fn transport_feedback(member: &mut Member, sender: Ssrc, now: Instant) {
 fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     if member.peer().is_some() {
-        // Bots are told of clocks by no report: their layers are chosen anew, no more.
+        // Bots have no downlink, and are told of clocks by no report: their layers are chosen anew, no more.
         for index in 0..member.outbound.send.len() {
             tell_clock(member, index, &engine.tracks, now);
         }
+        let quality = &mut engine.stats.quality;
+        quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
+        quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64());
     }
-    let quality = &mut engine.stats.quality;
-    quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
-    quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64());
     member.outbound.report_at = Some(now + REPORT_INTERVAL);
     let waiting_since = member.outbound.waiting_since(&engine.epoch, now);
     member.outbound.update_estimate(waiting_since, now);

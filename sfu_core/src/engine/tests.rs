@@ -10,6 +10,7 @@ use crate::ids::ParticipantId;
 use crate::rtcp::RtcpPacket;
 use crate::session::MediaKind;
 
+mod ceilings;
 mod clear;
 mod clocks;
 mod data;

@@ -284,8 +284,10 @@ impl Keyed {
                 }
                 Ok(RtcpPacket::Pli(request)) => self.on_keyframe_request(request.media),
                 Ok(RtcpPacket::Remb(limit)) if self.obliging => {
-                    let pictures = limit.bitrate - SOUND;
-                    self.sources().for_each(|source| source.set_ceiling(pictures));
+                    // Each picture takes an equal part, as in libwebrtc when all are as important.
+                    let pictures = self.sources().filter(|source| matches!(source, Source::Camera(_))).count();
+                    let each = (limit.bitrate - SOUND) * (1.0 / pictures.max(1) as f64);
+                    self.sources().for_each(|source| source.set_ceiling(each));
                 }
                 Ok(_) => {}
                 Err(_) => self.refused += 1,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use sfu_core::session::CongestionFeedback;
 use sfu_core::units::{Bitrate, DataSize};
+use sim::keyed::{Sends, Wishes};
 use sim::link::LinkConfig;
-use sim::media::VideoConfig;
+use sim::media::{Camera, VideoCodec, VideoConfig};
 use sim::meeting::Meeting;
 use sim::person::Person;
 use sim::world::Path;
@@ -14,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 /// More than the narrow links carry.
 const CAMERA: VideoConfig = VideoConfig {
     bitrate: Bitrate::kbps(2_000),
-    codec: sim::media::VideoCodec::Vp8,
+    codec: VideoCodec::Vp8,
     frames_per_minute: 1_800,
     temporal_layers: 1,
     keyframe_interval: 0,
@@ -29,10 +30,9 @@ fn link(kbps: u64) -> LinkConfig {
 fn meeting(seed: u64, others: u32, feedback: CongestionFeedback) -> (Meeting, Person, Vec<Person>) {
     let mut meeting = Meeting::new(seed);
     let alice = Person::keyed(&mut meeting, 1, 0, CAMERA, Path::round_trip(40 * MS));
-    let path = Path { up: LinkConfig::delayed(20 * MS), down: link(10_000) };
     let others: Vec<Person> = (2..2 + others)
         .map(|number| {
-            let other = Person::keyed_with(&mut meeting, number, 1, VideoConfig::default(), path.clone(), feedback);
+            let other = Person::keyed_with(&mut meeting, number, 1, VideoConfig::default(), wide(), feedback);
             meeting.watch(other.id, alice.camera);
             meeting.watch(other.id, alice.microphone);
             other
@@ -47,6 +47,11 @@ fn set_downlink(meeting: &mut Meeting, person: &Person, kbps: u64) {
     let (_, down) = meeting.world.network.links_of(person.id);
     let now = meeting.now();
     meeting.world.network.reconfigure(down, link(kbps), now);
+}
+
+/// Bob's downlink is as wide as he needs, for now.
+fn wide() -> Path {
+    Path { up: LinkConfig::delayed(20 * MS), down: link(10_000) }
 }
 
 /// What `person` gets in so many seconds: pictures a second that can be decoded, their rate, and packets of sound a second.
@@ -135,6 +140,9 @@ fn the_picture_of_who_does_not_send_less_is_paused_and_sound_is_whole() {
     let (frames, _, sound) = gets(&mut meeting, &bob, &alice, 20);
     assert!(frames < 5.0, "{frames} pictures a second through half of what they need");
     assert!(sound >= 49.0, "{sound} packets of sound a second");
+    assert_eq!(meeting.stats().publisher_limits, 1, "it is left alone");
+    meeting.run_for(60_000 * MS);
+    assert_eq!(meeting.stats().publisher_limits, 2, "and asked once more a minute later");
 }
 
 #[test]
@@ -150,4 +158,59 @@ fn a_subscriber_that_is_cut_off_holds_nobody_down() {
         let (_, rate, _) = gets(&mut meeting, &carol, &alice, 5);
         assert!(rate >= Bitrate::kbps(1_700), "{rate:?}");
     }
+}
+
+#[test]
+fn a_picture_comes_down_far_enough_beside_cameras_and_microphones_that_are_switched_off() {
+    let mut meeting = Meeting::new(11);
+    let alice = Person::keyed(&mut meeting, 1, 0, CAMERA, Path::round_trip(40 * MS));
+    let sends = || vec![Sends::Video(VideoCodec::Vp8, &[]), Sends::Audio];
+    let carol = meeting.join_keyed(|wishes| Wishes { sends: sends(), ..wishes }, Path::round_trip(40 * MS));
+    let silent = [meeting.publish(carol, 0, 100), meeting.publish(carol, 1, 101)];
+    let bob = Person::keyed(&mut meeting, 2, 2, VideoConfig::default(), wide());
+    for published in silent.into_iter().chain([alice.camera, alice.microphone]) {
+        meeting.watch(bob.id, published);
+    }
+    meeting.run_for(5_000 * MS);
+    set_downlink(&mut meeting, &bob, 1_000);
+    meeting.run_for(15_000 * MS);
+    let (frames, rate, sound) = gets(&mut meeting, &bob, &alice, 20);
+    assert!(frames >= 25.0 && sound >= 49.0, "{frames} pictures at {rate:?}, {sound} packets of sound a second");
+}
+
+#[test]
+fn of_a_publisher_that_sends_a_second_picture_less_is_asked_no_longer_so_that_neither_takes_from_the_other() {
+    let mut meeting = Meeting::new(12);
+    let sends = || vec![Sends::Video(VideoCodec::Vp8, &[]), Sends::Video(VideoCodec::Vp8, &[])];
+    let alice = meeting.join_keyed(|wishes| Wishes { sends: sends(), ..wishes }, Path::round_trip(40 * MS));
+    let show = |meeting: &mut Meeting, section: usize, source: u32| {
+        let (start, now) = (meeting.world.start(), meeting.now());
+        meeting.world.keyed(alice).publish(section, 0, Camera::new(source, 0, CAMERA, start, now));
+        meeting.publish(alice, section, source)
+    };
+    let [bob, carol] = [2, 3].map(|number| Person::keyed(&mut meeting, number, 2, VideoConfig::default(), wide()));
+    let rate = |meeting: &mut Meeting, published| {
+        meeting.run_for(5_000 * MS);
+        let (from, until) = (meeting.ago(4_000 * MS), meeting.now());
+        let packets = meeting.reception(carol.id, published).stamps_between(from, until).count();
+        Bitrate::of(DataSize::bytes(packets as u64 * 1_000), 4_000 * MS)
+    };
+    let camera = show(&mut meeting, 0, 100);
+    for subscriber in [bob.id, carol.id] {
+        meeting.watch(subscriber, camera);
+    }
+    meeting.run_for(5_000 * MS);
+    set_downlink(&mut meeting, &bob, 1_200);
+    meeting.run_for(15_000 * MS);
+    assert!(rate(&mut meeting, camera) < Bitrate::kbps(1_200), "Bob takes no more, and there is one picture");
+    let screen = show(&mut meeting, 1, 101);
+    for subscriber in [bob.id, carol.id] {
+        meeting.watch(subscriber, screen);
+    }
+    meeting.run_for(10_000 * MS);
+    for published in [camera, screen] {
+        let rate = rate(&mut meeting, published);
+        assert!(rate >= Bitrate::kbps(1_700), "{published:?} {rate:?}");
+    }
+    assert_eq!(meeting.stats().publisher_limits, 1);
 }
