@@ -23,8 +23,6 @@ use super::{Engine, control};
 const MUCH_LOWER: f64 = 0.95;
 /// How often it is said that there is no ceiling any more: a report may be lost.
 const LIFTS: u8 = 3;
-/// Sound may grow by this share between two reports.
-const SOUND_GROWS: f64 = 0.25;
 
 /// A subscriber's downlink, and what it was found to be.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +141,7 @@ pub(super) fn tell(member: &mut Member, tracks: &Slots<TrackId, Track>, now: Ins
     }
     let bitrate = if let Some(ceiling) = ceiling {
         member.inbound.lifts_left = LIFTS;
-        ceiling + sound * (1.0 + SOUND_GROWS)
+        ceiling + sound
     } else if let Some(left) = member.inbound.lifts_left.checked_sub(1) {
         member.inbound.lifts_left = left;
         MAX_RATE
