@@ -15,8 +15,8 @@ use crate::units::Bitrate;
 
 /// No publisher is asked to send less to several: 360 lines of a talking head.
 pub const LOWEST_SHARED: Bitrate = Bitrate::kbps(250);
-/// The same for a single subscriber: 180 lines, better than a voice alone. Below that a picture costs the voice packets.
-pub const LOWEST_ALONE: Bitrate = Bitrate::kbps(150);
+/// The same for a single subscriber: 180 lines, better than a voice alone.
+pub const LOWEST_ALONE: Bitrate = Bitrate::kbps(100);
 /// Who can no longer take this share of that lets go: estimates go up and down.
 const ENOUGH: f64 = 0.8;
 /// Encoders overshoot; a picture above this multiple of its ceiling ...
@@ -86,6 +86,11 @@ impl Ceiling {
         self.above_since = None;
     }
 
+    /// It is of no use to ask; not for a while.
+    pub fn give_up(&mut self, now: Instant) {
+        self.given_up = Some(now);
+    }
+
     /// Whether it makes sense to ask now.
     pub fn may_ask(&self, now: Instant) -> bool {
         self.heeded && self.given_up.is_none_or(|at| now.saturating_duration_since(at) >= TIME_OFF)
@@ -101,7 +106,7 @@ impl Ceiling {
         }
         let above = self.above_since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if above >= TIME_TO_GIVE_UP {
-            self.given_up = Some(now);
+            self.give_up(now);
         }
         above < TIME_TO_FOLLOW
     }
@@ -151,7 +156,7 @@ mod tests {
         assert_eq!(full(free(2_000), 250), Some(LOWEST_SHARED));
         assert_eq!(full(held(250), 210), Some(LOWEST_SHARED), "an estimate that goes down a little lets not go");
         assert_eq!(full(held(250), 190), None);
-        assert_eq!(share(free(2_000), Bitrate::kbps(170), true, LOWEST_ALONE), Some(Bitrate::kbps(170)));
+        assert_eq!(share(free(2_000), Bitrate::kbps(120), true, LOWEST_ALONE), Some(Bitrate::kbps(120)));
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let desired = Allocator::desired(&demands);
     let reachable = member.is_reachable();
     let is_full = estimate < lowest && member.outbound.estimate.limit != Limit::Silence;
-    let downlink = Downlink { subscriber: peer, reachable, target, is_full };
+    let voice_broken = member.outbound.is_voice_broken();
+    let downlink = Downlink { subscriber: peer, reachable, target, is_full, voice_broken };
     let held_back = ceiling::hold_down(engine, downlink, &wanted, &mut demands, now);
     let Some(member) = engine.peers.find_mut(peer) else { return };
     member.outbound.controller.set_desired(desired + held_back);

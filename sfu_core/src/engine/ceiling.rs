@@ -34,6 +34,8 @@ pub(super) struct Downlink {
     pub(super) target: Bitrate,
     /// Whether it has shown that it carries no more.
     pub(super) is_full: bool,
+    /// Whether sound is lost on it, report after report.
+    pub(super) voice_broken: bool,
 }
 
 /// A track that the subscriber would take.
@@ -112,6 +114,9 @@ fn hold_down_one(
         engine.stats.publisher_limits += u64::from(after.is_some());
     }
     let followed = track.ceiling.is_followed(rate, after, now);
+    if share.is_some() && downlink.voice_broken {
+        track.ceiling.give_up(now);
+    }
     if !track.ceiling.may_ask(now) {
         track.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
         (share, after) = (None, None);

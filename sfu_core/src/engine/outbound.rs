@@ -78,6 +78,8 @@ pub(crate) struct SendTrack {
     pub(crate) retransmitted_bytes: u64,
     /// What the subscriber last reported.
     pub(crate) loss: f64,
+    /// By how many more reports spoke of at least [`MUCH_LOSS`] than of less, lately.
+    lossy_reports: u8,
     /// The most it has ever reported lost.
     pub(crate) lost: u64,
     /// The last video packet that left: what the downlink is filled up with.
@@ -179,6 +181,10 @@ pub(crate) struct Outbound {
     pub(crate) recent_resends: RecentResends,
 }
 
+/// Sound of which this much is lost is not understood without an effort ...
+const MUCH_LOSS: f64 = 0.08;
+/// ... and is no passing trouble after so many reports, one a second.
+const BROKEN_REPORTS: u8 = 4;
 /// Sender reports remembered: of all the sections of one peer, which report together.
 const SENT_REPORTS: usize = 64;
 const _: () = assert!(SENT_REPORTS >= crate::session::MAX_MEDIA, "each is remembered until it is quoted");
@@ -262,6 +268,7 @@ impl Outbound {
                 retransmitted: 0,
                 retransmitted_bytes: 0,
                 loss: 0.0,
+                lossy_reports: 0,
                 lost: 0,
                 last_video: None,
                 clock_untold: false,
@@ -337,11 +344,22 @@ impl Outbound {
         self.send.iter().position(|send| send.ssrc == ssrc).map(|index| index as u8)
     }
 
+    /// Whether sound has not come through well for a while.
+    pub(crate) fn is_voice_broken(&self) -> bool {
+        let sound = self.send.iter().filter(|send| send.kind == MediaKind::Audio && send.track.is_some());
+        sound.map(|send| send.lossy_reports).max().unwrap_or(0) >= BROKEN_REPORTS
+    }
+
     /// A receiver report block about one of our sections (RFC 3550 §6.4.1).
     pub(crate) fn on_report_block(&mut self, section: u8, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
         let Some(send) = self.send.get_mut(usize::from(section)) else { return };
         send.acknowledged = true;
         send.loss = f64::from(block.fraction_lost) / 256.0;
+        send.lossy_reports = if send.loss >= MUCH_LOSS {
+            (send.lossy_reports + 1).min(2 * BROKEN_REPORTS)
+        } else {
+            send.lossy_reports.saturating_sub(1)
+        };
         stats.quality.loss_out.observe(send.loss);
         stats.quality.jitter_out_s.observe(send.jitter_s(block));
         // Reports are the remote's to write: it cannot have lost more than was sent.

@@ -198,7 +198,7 @@ fn a_fifth_lost_on_every_hop_leaves_ten_frames_a_second_with_reports_alone() {
 #[test]
 fn what_a_path_without_a_queue_throws_away_is_no_radio_and_costs_the_picture_but_not_the_sound() {
     let feedbacks = [CongestionFeedback::TransportCc, CongestionFeedback::Remb];
-    for (feedback, seed) in feedbacks.into_iter().flat_map(|feedback| (1..=6).map(move |seed| (feedback, seed))) {
+    for (feedback, seed) in feedbacks.into_iter().flat_map(|feedback| (1..=12).map(move |seed| (feedback, seed))) {
         let mut meeting = Meeting::new(seed);
         let up = LinkConfig::delayed(20 * MS);
         let down = LinkConfig::constant(Bitrate::kbps(200), 20 * MS, 15 * MS);
