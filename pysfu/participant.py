@@ -10,6 +10,8 @@ import msgspec
 
 from pysfu import _bridge, messages
 from pysfu.errors import OtherRoomError, UnknownPeerError, UnknownTrackError
+from pysfu.messages import MEDIA_KINDS
+from pysfu.pending import PendingOffer
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
@@ -20,51 +22,12 @@ if TYPE_CHECKING:
     from pysfu.messages import MediaKind, TrackSource
     from pysfu.room import Room
 
-_KINDS: frozenset[MediaKind] = frozenset(("audio", "video"))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Right:
     """One grant; another of the same thing is another one."""
 
     echo: bool = False
-
-
-class PendingOffer:
-    """An offer of ours that waits for its answer."""
-
-    def __init__(
-        self, participant: Participant, transport: Transport, *, sdp: str, pending: bytes, play: Sequence[Track]
-    ) -> None:
-        self.sdp = sdp
-        self._participant = participant
-        self._transport = transport
-        self._pending = pending
-        self._play = play
-
-    async def accept(self, answer: str) -> Transport:
-        """Takes the answer.
-
-        Raises:
-            InvalidSdpError: it does not fit the offer; another may be tried.
-        """
-        session = _bridge.accept(self._pending, answer)
-        transport = self._transport
-        try:
-            transport.sdp = self.sdp
-            await transport.apply_session(session)
-            await transport.publish(kinds=_KINDS, sources={}, encrypted=False)
-            for track in self._play:
-                await transport.play(track)
-            await self._participant.attach(transport)
-        except BaseException:
-            self._participant.abandon(transport)
-            raise
-        return transport
-
-    async def cancel(self) -> None:
-        """Gives the offer up."""
-        await self._transport.close()
 
 
 class Participant:
@@ -139,7 +102,7 @@ class Participant:
             OtherRoomError: something of `play` is in another room.
         """
         self.check_same_room(*(track.publisher for track in play))
-        kinds = _KINDS if publish is True else frozenset(publish or ())
+        kinds = MEDIA_KINDS if publish is True else frozenset(publish or ())
         policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
         if kinds:
             policy = _only(policy, {*kinds, *(track.kind for track in play)})
@@ -389,7 +352,7 @@ class Participant:
 
 def _only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages.MediaPolicy:
     """Refuses sections of any other kind in the answer."""
-    return msgspec.structs.replace(policy, **{kind: [] for kind in _KINDS if kind not in kinds})
+    return msgspec.structs.replace(policy, **{kind: [] for kind in MEDIA_KINDS if kind not in kinds})
 
 
 def _send_plan(track: Track) -> messages.SendPlan:
