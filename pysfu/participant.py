@@ -129,7 +129,7 @@ class Participant:
         data: bool = False,
         start_bitrate_bps: int | None = None,
     ) -> PendingOffer:
-        """Makes an offer to the participant.
+        """Makes an offer to the participant: `async with await participant.offer(…) as pending`.
 
         Args:
             play: what it is to receive, a section for each; each flows once allowed.

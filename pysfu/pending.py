@@ -9,13 +9,15 @@ from pysfu.messages import MEDIA_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
 
     from pysfu.participant import Participant
     from pysfu.transport import Track, Transport
 
 
 class PendingOffer:
-    """An offer of ours that waits for its answer."""
+    """An offer of ours that waits for its answer. Used with `async with`, it is given up unless accepted by the end."""
 
     def __init__(
         self, participant: Participant, transport: Transport, *, sdp: str, pending: bytes, play: Sequence[Track]
@@ -25,6 +27,7 @@ class PendingOffer:
         self._transport = transport
         self._pending = pending
         self._play = play
+        self._accepted = False
 
     async def accept(self, answer: str) -> Transport:
         """Takes the answer.
@@ -44,8 +47,18 @@ class PendingOffer:
         except BaseException:
             self._participant.abandon(transport)
             raise
+        self._accepted = True
         return transport
 
     async def cancel(self) -> None:
         """Gives the offer up."""
         await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._accepted:
+            await self.cancel()

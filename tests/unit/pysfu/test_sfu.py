@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer, settle
+from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, settle
 
 from pysfu import Sfu, errors, events, messages
 
@@ -123,17 +123,6 @@ async def test_what_a_participant_offers_becomes_tracks_that_nobody_receives(cor
             ("video", "camera"),
         ]
         assert cores[0].edges == set()
-
-
-async def test_an_offer_of_ours_is_accepted(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob = await room.add_participant(), await room.add_participant()
-        audio, _ = (await alice.answer(SENDS_BOTH)).tracks
-        pending = await bob.offer(play=[audio])
-        answer = offer(("audio", "recvonly")).replace("actpass", "active")
-        transport = await pending.accept(answer)
-        assert list(transport.playing.values()) == [audio]
 
 
 async def test_a_bad_offer_leaves_nothing_behind(cores: list[FakeCore]) -> None:
@@ -355,19 +344,3 @@ async def test_a_section_that_played_a_track_that_ended_meanwhile_stays_free(cor
         with pytest.raises(errors.UnknownTrackError):
             await playing
         assert dict(transport.playing) == {}
-
-
-async def test_an_offer_that_waits_for_its_answer_ends_with_its_participant(cores: list[FakeCore]) -> None:
-    async with Sfu() as sfu:
-        room = await sfu.create_room()
-        bob = await room.add_participant()
-        pending = await bob.offer(publish=["audio"])
-        await bob.remove()
-        assert cores[0].peers == {}
-        assert room.transports == {}
-        with pytest.raises(errors.UnknownPeerError):
-            await pending.accept(offer(("audio", "sendonly")).replace("actpass", "active"))
-        with pytest.raises(errors.UnknownPeerError):
-            await bob.offer(publish=["audio"])
-        await settle()
-        assert cores[0].peers == {}
