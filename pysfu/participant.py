@@ -100,9 +100,10 @@ class Participant:
         Raises:
             InvalidSdpError: the offer cannot be answered.
             OtherRoomError: something of `play` is in another room.
+            ValueError: `publish` holds something else than kinds; nothing was done.
         """
         self.check_same_room(*(track.publisher for track in play))
-        kinds = MEDIA_KINDS if publish is True else frozenset(publish or ())
+        kinds = _kinds(publish)
         policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
         if kinds:
             policy = _only(policy, {*kinds, *(track.kind for track in play)})
@@ -139,8 +140,10 @@ class Participant:
 
         Raises:
             OtherRoomError: something of `play` is in another room.
+            ValueError: `publish` holds something else than kinds; nothing was done.
         """
         self.check_same_room(*(track.publisher for track in play))
+        _kinds(publish)
         policy = messages.MediaPolicy(receive=bool(publish), data=data, start_bitrate=start_bitrate_bps)
         sections: list[messages.Media | messages.Data] = [
             messages.Media(kind=track.kind, send=_send_plan(track)) for track in play
@@ -348,6 +351,20 @@ class Participant:
         self.detach(transport)
         transport.set_state(TransportState.CLOSED)
         self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
+
+
+def _kinds(publish: bool | Collection[MediaKind]) -> frozenset[MediaKind]:
+    """Returns the kinds that are meant.
+
+    Raises:
+        ValueError: something else is among them, such as the letters of a word that stands for a list.
+    """
+    if isinstance(publish, bool):
+        return MEDIA_KINDS if publish else frozenset()
+    kinds = frozenset(publish)
+    if not kinds <= MEDIA_KINDS:
+        raise ValueError("what may be published is a list of 'audio' or 'video', such as ['audio']")
+    return kinds
 
 
 def _only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages.MediaPolicy:
