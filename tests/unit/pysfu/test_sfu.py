@@ -27,7 +27,7 @@ async def test_a_room_lives_on_the_worker_that_has_the_fewest(cores: list[FakeCo
 async def test_a_worker_that_hangs_keeps_nobody_who_makes_a_room_waiting(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         cores[0].held = True
-        with pytest.raises(errors.UnavailableError, match="does not answer"):
+        with pytest.raises(errors.LateError, match="has not answered in time"):
             await sfu.create_room(timeout=timedelta(0))
         cores[0].release()
         await settle()
@@ -50,7 +50,7 @@ async def test_rooms_go_to_the_other_workers_until_one_that_was_late_has_answere
             return True if worker == 0 else submit(worker, request)
 
         core.submit = silent  # type: ignore[method-assign]
-        with pytest.raises(errors.UnavailableError, match="does not answer"):
+        with pytest.raises(errors.LateError, match="has not answered in time"):
             await sfu.create_room(timeout=timedelta(0))
         assert [(await asyncio.wait_for(sfu.create_room(), 5)).worker for _ in range(3)] == [1, 1, 1]
         core.submit = submit  # type: ignore[method-assign]

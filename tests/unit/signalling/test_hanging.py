@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 
 import httpx
 import pytest
-from conftest import Bench
+from conftest import Bench, settings
+from fake_core import FakeCore
 from offers import fragment
 
-from signalling import endings
+from pysfu import _bridge
+from signalling import endings, media
 from signalling.media import PeerGone, RoomGone
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
@@ -196,6 +199,24 @@ async def test_an_ending_that_fails_for_another_reason_can_be_asked_for_again(
         assert (await http.delete(f"/rooms/{room}/participants/alice")).status_code == 204
     assert bench.engine.peers() == []
     assert await bench.roster(room) == []
+
+
+async def test_a_room_that_is_not_made_in_time_is_answered_like_anything_else_that_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_bridge._core, "Core", FakeCore)
+    monkeypatch.setattr(media, "CREATE_TIMEOUT", timedelta(0))
+    async with media.PysfuEngine(host="127.0.0.1", port=7882, workers=2, announced_addresses=[]) as engine:
+        bench = Bench(settings(), engine=engine)
+        core = engine._sfu._bridge.core
+        core.held = True
+        async with bench.admin() as http:
+            assert told_late(await http.post("/rooms"))
+            core.release()
+            monkeypatch.setattr(media, "CREATE_TIMEOUT", timedelta(seconds=HANG_S))
+            assert (await http.post("/rooms")).status_code == 201
+        await bench.settle()
+        assert len(bench.parts.rooms.all()) == len(core.rooms) == 1, "the late one is ended"
 
 
 async def test_an_event_about_a_worker_that_hangs_is_not_followed_for_ever(bench: Bench) -> None:
