@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
@@ -199,6 +200,20 @@ async def test_an_ending_that_fails_for_another_reason_can_be_asked_for_again(
         assert (await http.delete(f"/rooms/{room}/participants/alice")).status_code == 204
     assert bench.engine.peers() == []
     assert await bench.roster(room) == []
+
+
+async def test_an_ending_is_logged_once_however_often_it_is_tried(logged: io.StringIO) -> None:
+    tries = itertools.count(1)
+
+    async def end() -> None:
+        if next(tries) <= 6:
+            raise media.EngineUnavailableError
+
+    under_way = endings.Endings()
+    async with asyncio.timeout(HANG_S):
+        await asyncio.gather(*(under_way.begin(end) for _ in range(2)))
+    assert next(tries) == 9, "two endings were tried eight times"
+    assert logged.getvalue().count("what ends is tried again") == 2
 
 
 async def test_a_room_that_is_not_made_in_time_is_answered_like_anything_else_that_is_late(
