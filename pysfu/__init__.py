@@ -5,7 +5,8 @@ from __future__ import annotations
 from pysfu.bot import Bot
 from pysfu.config import Config
 from pysfu.errors import PysfuError
-from pysfu.participant import Participant, PendingOffer
+from pysfu.participant import Participant
+from pysfu.pending import PendingOffer
 from pysfu.room import Room
 from pysfu.sfu import Sfu
 from pysfu.transport import Track, Transport, TransportState

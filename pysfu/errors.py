@@ -14,6 +14,7 @@ PysfuError
     ├── FullError             `cap` says which cap was reached
     ├── RoomFailedError
     └── UnavailableError
+        └── LateError         the worker has not answered in the time that the caller gave it
 """
 
 from __future__ import annotations
@@ -161,6 +162,12 @@ class UnavailableError(RefusedError):
     """The engine takes no commands now."""
 
     code = "unavailable"
+
+
+class LateError(UnavailableError):
+    """The worker has not answered in the time that the caller gave it; what it does after all is undone."""
+
+    code = "late"
 
 
 _REFUSALS: dict[str, type[RefusedError]] = {

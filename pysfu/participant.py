@@ -10,6 +10,8 @@ import msgspec
 
 from pysfu import _bridge, messages
 from pysfu.errors import OtherRoomError, UnknownPeerError, UnknownTrackError
+from pysfu.messages import MEDIA_KINDS
+from pysfu.pending import PendingOffer
 from pysfu.transport import Track, Transport, TransportState
 
 if TYPE_CHECKING:
@@ -20,51 +22,12 @@ if TYPE_CHECKING:
     from pysfu.messages import MediaKind, TrackSource
     from pysfu.room import Room
 
-_KINDS: frozenset[MediaKind] = frozenset(("audio", "video"))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Right:
     """One grant; another of the same thing is another one."""
 
     echo: bool = False
-
-
-class PendingOffer:
-    """An offer of ours that waits for its answer."""
-
-    def __init__(
-        self, participant: Participant, transport: Transport, *, sdp: str, pending: bytes, play: Sequence[Track]
-    ) -> None:
-        self.sdp = sdp
-        self._participant = participant
-        self._transport = transport
-        self._pending = pending
-        self._play = play
-
-    async def accept(self, answer: str) -> Transport:
-        """Takes the answer.
-
-        Raises:
-            InvalidSdpError: it does not fit the offer; another may be tried.
-        """
-        session = _bridge.accept(self._pending, answer)
-        transport = self._transport
-        try:
-            transport.sdp = self.sdp
-            await transport.apply_session(session)
-            await transport.publish(kinds=_KINDS, sources={}, encrypted=False)
-            for track in self._play:
-                await transport.play(track)
-            await self._participant.attach(transport)
-        except BaseException:
-            self._participant.abandon(transport)
-            raise
-        return transport
-
-    async def cancel(self) -> None:
-        """Gives the offer up."""
-        await self._transport.close()
 
 
 class Participant:
@@ -137,9 +100,10 @@ class Participant:
         Raises:
             InvalidSdpError: the offer cannot be answered.
             OtherRoomError: something of `play` is in another room.
+            ValueError: `publish` holds something else than kinds; nothing was done.
         """
         self.check_same_room(*(track.publisher for track in play))
-        kinds = _KINDS if publish is True else frozenset(publish or ())
+        kinds = _kinds(publish)
         policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
         if kinds:
             policy = _only(policy, {*kinds, *(track.kind for track in play)})
@@ -166,7 +130,7 @@ class Participant:
         data: bool = False,
         start_bitrate_bps: int | None = None,
     ) -> PendingOffer:
-        """Makes an offer to the participant.
+        """Makes an offer to the participant: `async with await participant.offer(…) as pending`.
 
         Args:
             play: what it is to receive, a section for each; each flows once allowed.
@@ -176,8 +140,10 @@ class Participant:
 
         Raises:
             OtherRoomError: something of `play` is in another room.
+            ValueError: `publish` holds something else than kinds; nothing was done.
         """
         self.check_same_room(*(track.publisher for track in play))
+        _kinds(publish)
         policy = messages.MediaPolicy(receive=bool(publish), data=data, start_bitrate=start_bitrate_bps)
         sections: list[messages.Media | messages.Data] = [
             messages.Media(kind=track.kind, send=_send_plan(track)) for track in play
@@ -387,9 +353,23 @@ class Participant:
         self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
 
 
+def _kinds(publish: bool | Collection[MediaKind]) -> frozenset[MediaKind]:
+    """Returns the kinds that are meant.
+
+    Raises:
+        ValueError: something else is among them, such as the letters of a word that stands for a list.
+    """
+    if isinstance(publish, bool):
+        return MEDIA_KINDS if publish else frozenset()
+    kinds = frozenset(publish)
+    if not kinds <= MEDIA_KINDS:
+        raise ValueError("what may be published is a list of 'audio' or 'video', such as ['audio']")
+    return kinds
+
+
 def _only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages.MediaPolicy:
     """Refuses sections of any other kind in the answer."""
-    return msgspec.structs.replace(policy, **{kind: [] for kind in _KINDS if kind not in kinds})
+    return msgspec.structs.replace(policy, **{kind: [] for kind in MEDIA_KINDS if kind not in kinds})
 
 
 def _send_plan(track: Track) -> messages.SendPlan:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pysfu import messages, warning
 from pysfu._bridge import Bridge
 from pysfu.config import Config
-from pysfu.errors import RefusedError, UnavailableError
+from pysfu.errors import LateError, RefusedError, UnavailableError
 from pysfu.events import (
     MAX_WAITING_EVENTS,
     DataReceived,
@@ -125,7 +125,7 @@ class Sfu:
             timeout: how long to wait for the worker.
 
         Raises:
-            UnavailableError: there is no other worker, or it takes no commands now, or has not answered by then.
+            UnavailableError: there is no other worker, or it takes no commands now, or was late (`LateError`).
         """
         usable = sorted({*range(self._bridge.core.workers)} - self._failed - {*avoid})
         if not usable:
@@ -159,7 +159,7 @@ class Sfu:
             if not isinstance(error, TimeoutError):
                 raise
             self._late.add(worker)
-            raise UnavailableError("the worker does not answer") from error
+            raise LateError("the worker has not answered in time; the next room is made by another one") from error
         finally:
             self._placing[worker] -= 1
         return made[0]

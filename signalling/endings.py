@@ -41,13 +41,16 @@ class Endings:
             ending.cancel()
 
     async def _carry_out(self, end: Callable[[], Awaitable[None]]) -> None:
+        tried = False
         while True:
             try:
                 return await end()
             except EngineUnavailableError:
                 if self.stopping:
                     raise
-                log.warning("media worker takes no commands: what ends is tried again", component="media")
+                if not tried:  # of thousands that end, each is tried again every second
+                    log.warning("media worker takes no commands: what ends is tried again", component="media")
+            tried = True
             await asyncio.sleep(RETRY_S)
 
     def _on_done(self, ending: asyncio.Task[None]) -> None:

@@ -23,7 +23,7 @@ FIGURES_TIMEOUT = timedelta(seconds=1)
 """How long figures may take; a worker answers within milliseconds, or hangs."""
 
 CREATE_TIMEOUT = timedelta(seconds=2)
-"""How long making a room may take; likewise."""
+"""How long making a room may take; likewise, and the next one is made by another worker then."""
 
 
 class MediaError(Exception):
@@ -157,7 +157,7 @@ class MediaEngine(Protocol):
     """The engine."""
 
     async def create_room(self, *, avoid: Collection[int]) -> MediaRoom:
-        """Makes an empty room within seconds, on none of the workers to avoid."""
+        """Makes an empty room, on none of the workers to avoid; raises `EngineLateError` after `CREATE_TIMEOUT`."""
 
     def events(self) -> AsyncIterator[MediaEvent]:
         """Yields what happens, until the engine stops."""
@@ -341,6 +341,7 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "start": EngineStartError,
     "full": EngineFullError,
     "unavailable": EngineUnavailableError,
+    "late": EngineLateError,
     "closed": EngineUnavailableError,
     "unknown_room": MediaRoomGoneError,
     "unknown_peer": MediaGoneError,

@@ -91,6 +91,7 @@ class Rooms:
         Raises:
             RefusedError: the name is not plain, looks personal, or there are too many rooms.
             ClosingError: the server is stopping.
+            EngineLateError: the worker has not answered in time.
         """
         if name is not None and (refusal := refusal_of_name(name)) is not None:
             raise RefusedError(refusal)

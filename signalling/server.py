@@ -313,8 +313,8 @@ def _report(parts: Parts, event: MediaEvent) -> None:
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
     clock = asyncio.get_running_loop().time
     while True:
-        for worker, trouble in parts.heartbeat.observe(engine.beats(), now=timedelta(seconds=clock())).items():
-            log.error("media worker does not go round", worker=worker, state=trouble.value)
+        for worker, fault in parts.heartbeat.observe(engine.beats(), now=timedelta(seconds=clock())).items():
+            log.error("media worker does not go round", worker=worker, state=fault.value)
         parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.faults)
         await asyncio.sleep(BEAT_INTERVAL_S)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -11,6 +11,8 @@ Codec = Literal["opus", "red", "vp8", "vp9", "h264", "av1"]
 TrackSource = Literal["microphone", "camera", "screen", "screen_audio"]
 DtlsVersion = Literal["1.2", "1.3"]
 FailReason = Literal["ice", "dtls", "fingerprint", "room"]
+
+MEDIA_KINDS: frozenset[MediaKind] = frozenset(get_args(MediaKind))
 
 
 def snake(name: str) -> str:

@@ -9,8 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from signalling.connections import OpenConnection
+from signalling.domain.grants import Grant
 from signalling.domain.ids import MAX_ID_LENGTH, ResourceId, RoomId
-from signalling.http.access import Bearer, owner
+from signalling.http.access import Bearer, owner, room_seen_by
 from signalling.http.errors import RequestError, code_of
 from signalling.http.parts import parts_of
 from signalling.http.rooms import RoomPath
@@ -61,15 +62,16 @@ async def tell_methods(response: Response) -> None:
 @router.delete("/whep/{room}/resources/{resource}", status_code=200)
 async def end(request: Request, room: RoomPath, resource: SourcePath) -> None:
     """Ends the connection."""
-    opened = _owned(request, room, resource)
+    opened = _owned(request, room, resource, owner(request, RoomId(room)))
     await parts_of(request).rooms.close(opened.room, opened.resource)
 
 
 @router.patch("/whip/{room}/resources/{resource}", response_class=Response)
 @router.patch("/whep/{room}/resources/{resource}", response_class=Response)
-async def patch(request: Request, room: RoomPath, resource: SourcePath) -> Response:
+async def patch(request: Request, room: RoomPath, resource: SourcePath, bearer: Bearer) -> Response:
     """Takes further candidates of the caller, or restarts ICE when the fragment has new credentials."""
-    opened = _owned(request, room, resource)
+    room_seen_by(request, bearer, RoomId(room))
+    opened = _owned(request, room, resource, bearer)
     _check_content_type(request, FRAGMENT)
     fragment = parse_fragment(await request.body())
     current = (fragment.ufrag, fragment.password) == credentials_of(opened.offer)
@@ -100,9 +102,8 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
     return opened
 
 
-def _owned(request: Request, room: str, resource: str) -> OpenConnection:
-    """Finds the connection, for whom it belongs to and for administrators; all others are told nothing of it."""
-    theirs = owner(request, RoomId(room))
+def _owned(request: Request, room: str, resource: str, theirs: Grant | None) -> OpenConnection:
+    """Finds the connection, for whom it belongs to and for administrators, None; all others are told nothing of it."""
     opened = parts_of(request).rooms.connection(RoomId(room), ResourceId(resource))
     if theirs is not None and theirs.participant != opened.connection.participant:
         raise RequestError("not_yours")

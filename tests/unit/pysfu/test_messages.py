@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import types
 import typing
 from dataclasses import replace
@@ -84,6 +85,28 @@ def test_an_event_comes_back_from_rust_as_it_went(kind: type[msgspec.Struct]) ->
 def test_the_other_messages_come_back_from_rust_as_they_went(kind: type[msgspec.Struct]) -> None:
     for message in structs(kind):
         assert through_rust("outgoing", message, messages.Outgoing) == message
+
+
+def crossed(payload: bytes, near: socket.socket, far: socket.socket) -> bytes:
+    """Sends bytes behind their length, and returns what came."""
+    near.sendall(len(payload).to_bytes(4, "big") + payload)
+    length = int.from_bytes(far.recv(4, socket.MSG_WAITALL), "big")
+    return far.recv(length, socket.MSG_WAITALL)
+
+
+def test_commands_replies_and_events_mean_the_same_on_the_other_side_of_a_unix_socket() -> None:
+    def every(union: Any) -> list[Any]:
+        return [value for kind in typing.get_args(union) for value in structs(kind)]
+
+    requests = [messages.Request(id=7, command=command) for command in every(messages.Command)]
+    outgoing = [messages.Reply(id=7, reply=reply) for reply in every(messages.AnyReply)]
+    outgoing += [messages.Event(version=7, event=event) for event in every(messages.AnyEvent)]
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with near, far:
+        for name, kind, sent in (("request", messages.Request, requests), ("outgoing", messages.Outgoing, outgoing)):
+            for message in sent:
+                came = crossed(msgspec.msgpack.encode(message), near, far)
+                assert msgspec.msgpack.decode(_core.round_trip(name, came), type=kind) == message
 
 
 @pytest.mark.parametrize(("name", "kind"), [("answer_plan", messages.AnswerPlan), ("offer_plan", messages.OfferPlan)])

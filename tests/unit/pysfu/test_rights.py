@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from typing import Literal
 
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, offer, settle
@@ -41,6 +42,21 @@ async def test_no_track_comes_of_a_kind_that_may_not_be_published(cores: list[Fa
         receiving_too = await carol.answer(both_ways, publish=["audio"], play=[video])
         assert [track.kind for track in receiving_too.tracks] == ["audio"]
         assert dict(receiving_too.playing) == {"1": video}
+
+
+@pytest.mark.parametrize("publish", ["audio", ["audio", "screen"], ["a"]], ids=["word", "unknown", "letter"])
+async def test_what_is_no_kind_of_media_is_refused_before_anything_is_made(
+    cores: list[FakeCore], publish: list[Literal["audio", "video"]]
+) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice = await room.add_participant()
+        asked_before = len(cores[0].log)
+        for asked in (lambda: alice.answer(SENDS_BOTH, publish=publish), lambda: alice.offer(publish=publish)):
+            with pytest.raises(ValueError, match=r"'audio' or 'video'"):
+                await asked()
+        assert len(cores[0].log) == asked_before
+        assert room.transports == {}
 
 
 @pytest.mark.parametrize("apart", [1, 2], ids=["on_another_worker", "on_the_same_worker"])

@@ -272,8 +272,9 @@ async def test_a_failing_part_ends_the_server_although_what_an_event_ends_hangs(
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
         await http.post("/rooms", headers=BEARER)
     engine.happened.put_nowait(RoomGone(media_room=engine.rooms[0].id))
-    await asyncio.sleep(0.05)  # it is followed by now
-    assert engine.rooms[0].closed
+    async with asyncio.timeout(10):
+        while not engine.rooms[0].closed:  # what the event ends has begun to end then  # noqa: ASYNC110
+            await asyncio.sleep(0)
     engine.failing.set()
     await asyncio.wait([serving], timeout=3)
     assert serving.done()
