@@ -69,7 +69,7 @@ def room_seen_by(request: Request, theirs: Grant, room: RoomId) -> Room:
 
 
 def owner(request: Request, room: RoomId) -> Grant | None:
-    """Returns who ends something of their own in a room, None for an administrator; the token may have expired.
+    """Returns who asks for something of their own in a room, None for an administrator; the token may have expired.
 
     Raises:
         RequestError: there is no token.

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from signalling.connections import OpenConnection
 from signalling.domain.grants import Grant
 from signalling.domain.ids import MAX_ID_LENGTH, ResourceId, RoomId
-from signalling.http.access import Bearer, owner, room_seen_by
+from signalling.http.access import Bearer, owner
 from signalling.http.errors import RequestError, code_of
 from signalling.http.parts import parts_of
 from signalling.http.rooms import RoomPath
@@ -68,10 +68,15 @@ async def end(request: Request, room: RoomPath, resource: SourcePath) -> None:
 
 @router.patch("/whip/{room}/resources/{resource}", response_class=Response)
 @router.patch("/whep/{room}/resources/{resource}", response_class=Response)
-async def patch(request: Request, room: RoomPath, resource: SourcePath, bearer: Bearer) -> Response:
-    """Takes further candidates of the caller, or restarts ICE when the fragment has new credentials."""
-    room_seen_by(request, bearer, RoomId(room))
-    opened = _owned(request, room, resource, bearer)
+async def patch(request: Request, room: RoomPath, resource: SourcePath) -> Response:
+    """Takes further candidates of the caller, or restarts ICE when the fragment has new credentials.
+
+    As a call outlives its token, so does the right to carry it into another network; the keys stay the caller's.
+    """
+    theirs = owner(request, RoomId(room))
+    if theirs is None:
+        raise RequestError("token_invalid")
+    opened = _owned(request, room, resource, theirs)
     _check_content_type(request, FRAGMENT)
     fragment = parse_fragment(await request.body())
     current = (fragment.ufrag, fragment.password) == credentials_of(opened.offer)
