@@ -312,7 +312,7 @@ fn what_a_publisher_lost_on_the_way_is_counted_and_spread_over_its_reports() {
     rig.advance(Duration::from_secs(2));
     let stats = rig.stats();
     assert_eq!(stats.lost_packets_in, 10);
-    let observed = |spread: &crate::stats::Histogram| spread.counts.iter().sum::<u64>();
+    let observed = |histogram: &crate::stats::Histogram| histogram.counts.iter().sum::<u64>();
     assert!(observed(&stats.quality.loss_in) >= 2);
     assert!(stats.quality.loss_in.sum > 0.1, "{:?}", stats.quality.loss_in);
     assert_eq!(observed(&stats.quality.jitter_s), observed(&stats.quality.loss_in));
