@@ -12,6 +12,7 @@ use crate::session::MediaKind;
 
 mod clear;
 mod clocks;
+mod compounds;
 mod data;
 mod isolation;
 mod joins;

@@ -67,6 +67,7 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
         remote,
         extensions,
         feedback,
+        reduced_size: offer.media.iter().zip(&plans).any(|(offered, planned)| planned.is_media() && offered.rtcp_rsize),
         receive: receive_sections(&offer, &plans, feedback),
         send,
         data: offer.media.iter().zip(&plans).find_map(|(offered, planned)| match planned {
@@ -78,6 +79,10 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
 }
 
 impl SectionPlan<'_> {
+    const fn is_media(&self) -> bool {
+        matches!(self, Self::Media(_))
+    }
+
     fn feedback(&self) -> CongestionFeedback {
         match self {
             Self::Media(planned) => {
