@@ -84,6 +84,8 @@ pub(crate) struct SendTrack {
     pub(crate) last_video: Option<QueuedPacket>,
     /// Its clock is to be told as soon as a packet has left: it began, or goes on with another encoding.
     pub(crate) clock_untold: bool,
+    /// The last full intra request: from which of the subscriber's SSRCs, and its number.
+    pub(crate) last_fir: Option<(Ssrc, u8)>,
     acknowledged: bool,
     /// The highest sequence number that the subscriber reported.
     reported_to: Option<u16>,
@@ -264,6 +266,7 @@ impl Outbound {
                 lost: 0,
                 last_video: None,
                 clock_untold: false,
+                last_fir: None,
                 acknowledged: false,
                 reported_to: None,
                 quoted: None,

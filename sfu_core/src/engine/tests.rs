@@ -20,6 +20,7 @@ mod limits;
 mod pauses;
 mod redundancy;
 mod renegotiation;
+mod requests;
 mod rig;
 mod rings;
 mod runs;
