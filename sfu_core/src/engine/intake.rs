@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrayvec::ArrayVec;
 
 use crate::forward::resend::Origin;
-use crate::forward::router::{Subscription, Track};
+use crate::forward::router::Track;
 use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
 use crate::ids::TrackId;
 use crate::rtp::ext::{AudioLevel, ExtensionKind, Extensions};
@@ -72,7 +72,7 @@ pub(super) fn find_track<'t>(
             Some(_) if learned => {
                 encoding.restart(kind, header.ssrc);
                 // Its numbers begin anew, and with them what is counted since a right.
-                track.subscriptions.iter_mut().for_each(Subscription::begin_anew);
+                track.subscriptions.iter_mut().for_each(|subscription| subscription.begin_anew(None));
             }
             _ => encoding.ssrc = Some(header.ssrc),
         }
