@@ -1,7 +1,6 @@
 //! RTP: what forwarding must read of a packet, and nothing more.
 
 pub mod av1;
-pub mod clock;
 pub mod ext;
 pub mod h264;
 pub mod header;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::DescriptorPatch;
 use crate::forward::redundancy::Blocks;
 use crate::forward::resend::MAX_KEEP;
 use crate::forward::router::PayloadRoute;
@@ -21,7 +22,6 @@ use crate::units::Bitrate;
 
 use super::outbound::{MAX_SUBSCRIPTIONS_PER_PEER, QueuedPacket};
 use super::path::HEADERS;
-use super::seal::DescriptorPatch;
 use super::{Engine, allocate, control};
 
 /// Bytes that a retransmission has before its payload (RFC 4588 §4).

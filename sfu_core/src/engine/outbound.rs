@@ -7,6 +7,7 @@ use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit};
 use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
 use crate::bwe::remb_controller::RembController;
+use crate::forward::DescriptorPatch;
 use crate::forward::redundancy::Blocks;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
@@ -17,7 +18,7 @@ use crate::stats::EngineStats;
 use crate::units::{Bitrate, Epoch, NtpTime};
 
 use super::probe::PaddingCredit;
-use super::seal::{DescriptorPatch, Stamp};
+use super::seal::Stamp;
 
 /// Media sections in which we send to one peer: 24 faces with sound and a shared screen with sound.
 pub const MAX_SUBSCRIPTIONS_PER_PEER: usize = 50;
