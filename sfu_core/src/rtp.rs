@@ -4,7 +4,6 @@ pub mod av1;
 pub mod ext;
 pub mod h264;
 pub mod header;
-pub mod opus;
 pub mod red;
 pub mod seq;
 pub mod vp8;

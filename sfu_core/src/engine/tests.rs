@@ -24,6 +24,7 @@ mod requests;
 mod rig;
 mod rings;
 mod runs;
+mod silence;
 mod told;
 mod waits;
 mod witness;
