@@ -25,6 +25,7 @@ mod rig;
 mod rings;
 mod runs;
 mod silence;
+mod stamps;
 mod told;
 mod waits;
 mod witness;
