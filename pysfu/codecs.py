@@ -78,4 +78,6 @@ def session(
         for index, track in enumerate(play)
     ]
     remote = messages.RemoteTransport(ufrag="bot", pwd="bot", fingerprints=[])
-    return messages.NegotiatedSession(remote=remote, extensions=[0] * 10, feedback="none", receive=receive, send=send)
+    return messages.NegotiatedSession(
+        remote=remote, extensions=[0] * 10, feedback="none", reduced_size=True, receive=receive, send=send
+    )

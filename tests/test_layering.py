@@ -1,8 +1,9 @@
-"""Who may know whom, where import-linter cannot see, and how long a module may be."""
+"""Who may know whom, where import-linter cannot see, how long a module may be, and what is left out of a wheel."""
 
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -49,3 +50,12 @@ def too_long(paths: list[Path], *, limit: int) -> list[str]:
 def test_no_module_is_too_long_to_be_read_in_one_go() -> None:
     assert too_long(sources("pysfu", "signalling"), limit=400) == []
     assert too_long(sorted((ROOT / "sfu_core" / "src").rglob("*.rs")), limit=500) == []
+
+
+def test_a_wheel_has_the_features_of_a_server_and_nothing_of_a_simulation() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["maturin"]
+    assert built["features"] == ["python"]
+    features = tomllib.loads((ROOT / "sfu_core" / "Cargo.toml").read_text("utf-8"))["features"]
+    assert "simulation" in features
+    assert "default" not in features
+    assert all(needs.startswith("dep:") for needs in features["python"])

@@ -92,6 +92,7 @@ class NegotiatedSession(Record, frozen=True, kw_only=True):
     remote: RemoteTransport
     extensions: list[int]
     feedback: Literal["transport_cc", "remb", "none"]
+    reduced_size: bool = False
     receive: list[ReceiveMedia]
     send: list[SendMedia]
     data: DataMedia | None = None

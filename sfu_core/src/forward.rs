@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::rtp::vp8::Vp8Descriptor;
 use crate::session::{Codec, MediaKind};
 
 pub mod keyframe;
@@ -56,6 +57,53 @@ pub struct Vp8Facts {
     pub tl0_pic_idx: Option<Tl0PicIdx>,
 }
 
+impl Vp8Facts {
+    /// Those of a descriptor.
+    #[inline]
+    pub fn of(descriptor: &Vp8Descriptor) -> Self {
+        let picture_id = |id: crate::rtp::vp8::PictureId| PictureId {
+            value: id.value,
+            long: id.long,
+            offset: id.offset as u8, // a descriptor has six bytes
+        };
+        Self {
+            picture_id: descriptor.picture_id.map(picture_id),
+            tl0_pic_idx: descriptor.tl0_pic_idx.map(|(value, offset)| Tl0PicIdx { value, offset: offset as u8 }),
+        }
+    }
+}
+
+/// What the counters in a VP8 payload descriptor become for one subscriber.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DescriptorPatch {
+    /// The picture number, cut to the width that it has.
+    pub picture_id: Option<u16>,
+    /// The running number of base-layer pictures.
+    pub tl0_pic_idx: Option<u8>,
+}
+
+impl DescriptorPatch {
+    /// Writes over what `vp8` found in this payload when it came.
+    #[inline]
+    pub fn apply(self, vp8: Vp8Facts, payload: &mut [u8]) {
+        if let (Some(value), Some(field)) = (self.picture_id, vp8.picture_id) {
+            let offset = usize::from(field.offset);
+            if field.long {
+                if let Some(bytes) = payload.get_mut(offset..offset + 2) {
+                    bytes.copy_from_slice(&(0x8000 | (value & field.mask())).to_be_bytes());
+                }
+            } else if let Some(byte) = payload.get_mut(offset) {
+                *byte = (value & field.mask()) as u8;
+            }
+        }
+        if let (Some(value), Some(field)) = (self.tl0_pic_idx, vp8.tl0_pic_idx)
+            && let Some(byte) = payload.get_mut(usize::from(field.offset))
+        {
+            *byte = value;
+        }
+    }
+}
+
 /// A VP8 picture number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PictureId {
@@ -88,3 +136,28 @@ pub mod recovery;
 pub mod redundancy;
 pub mod resend;
 pub mod router;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn counters_that_were_written_over_read_back_and_nothing_else_changes(
+            mut payload in proptest::collection::vec(any::<u8>(), 0..16), value: u16, index: u8,
+        ) {
+            let Ok(before) = Vp8Descriptor::parse(&payload) else { return Ok(()) };
+            prop_assert!(before.len <= payload.len());
+            let patch = DescriptorPatch { picture_id: Some(value), tl0_pic_idx: Some(index) };
+            patch.apply(Vp8Facts::of(&before), &mut payload);
+            let picture_id = before.picture_id.map(|id| crate::rtp::vp8::PictureId {
+                value: value & if id.long { 0x7fff } else { 0x7f },
+                ..id
+            });
+            let tl0_pic_idx = before.tl0_pic_idx.map(|(_, offset)| (index, offset));
+            prop_assert_eq!(Vp8Descriptor::parse(&payload), Ok(Vp8Descriptor { picture_id, tl0_pic_idx, ..before }));
+        }
+    }
+}

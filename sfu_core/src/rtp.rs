@@ -1,11 +1,9 @@
 //! RTP: what forwarding must read of a packet, and nothing more.
 
 pub mod av1;
-pub mod clock;
 pub mod ext;
 pub mod h264;
 pub mod header;
-pub mod opus;
 pub mod red;
 pub mod seq;
 pub mod vp8;

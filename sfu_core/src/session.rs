@@ -261,6 +261,9 @@ pub struct NegotiatedSession {
     pub extensions: ExtensionMap,
     /// Which congestion feedback both ends know.
     pub feedback: CongestionFeedback,
+    /// Whether the remote takes feedback without a report before it (RFC 5506). Firefox says so in its sections of pictures only:
+    /// all sections are one RTP session (RFC 9143 §9), so one that says it is enough.
+    pub reduced_size: bool,
     /// Where the remote sends.
     pub receive: Vec<ReceiveMedia>,
     /// Where we send. The `n`-th has SSRC `ssrc_base + 2n` for life: sections are never removed, only left idle.

@@ -184,11 +184,11 @@ mod tests {
 
     #[test]
     fn an_observation_counts_up_to_its_bound_and_what_lies_above_all_bounds_counts_too() {
-        let mut spread = Histogram::new(&[1.0, 2.0]);
+        let mut histogram = Histogram::new(&[1.0, 2.0]);
         for value in [0.0, 1.0, 1.5, 9.0] {
-            spread.observe(value);
+            histogram.observe(value);
         }
-        assert_eq!((spread.counts, spread.sum), (vec![2, 1, 1], 11.5));
+        assert_eq!((histogram.counts, histogram.sum), (vec![2, 1, 1], 11.5));
     }
 }
 

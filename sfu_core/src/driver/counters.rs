@@ -52,7 +52,7 @@ impl Durations {
     }
 
     /// All observations so far, in seconds.
-    pub fn spread(&self) -> Histogram {
+    pub fn histogram(&self) -> Histogram {
         let bounds: Vec<f64> = FORWARD_BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6).collect();
         let counts = self.counts.iter().map(Figure::load).collect();
         Histogram { bounds, counts, sum: self.sum_us.load() as f64 / 1e6 }
@@ -80,7 +80,7 @@ macro_rules! counters {
         impl Counters {
             /// All figures now.
             pub fn values(&self) -> CounterValues {
-                CounterValues { $($name: self.$name.load(),)+ forward_s: self.forward.spread() }
+                CounterValues { $($name: self.$name.load(),)+ forward_s: self.forward.histogram() }
             }
         }
     };

@@ -275,8 +275,9 @@ fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Resul
     engine.silence(room, track);
     let track = engine.tracks.find_mut(track).ok_or(Refusal::UnknownTrack)?;
     track.muted = muted;
+    let before = track.highest_sequence();
     for subscription in &mut track.subscriptions {
-        subscription.begin_anew();
+        subscription.begin_anew(before);
     }
     if !muted {
         subscribe::want_keyframes(track, now);

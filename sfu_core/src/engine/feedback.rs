@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::DescriptorPatch;
 use crate::forward::redundancy::Blocks;
 use crate::forward::resend::MAX_KEEP;
 use crate::forward::router::PayloadRoute;
@@ -21,7 +22,6 @@ use crate::units::Bitrate;
 
 use super::outbound::{MAX_SUBSCRIPTIONS_PER_PEER, QueuedPacket};
 use super::path::HEADERS;
-use super::seal::DescriptorPatch;
 use super::{Engine, allocate, control};
 
 /// Bytes that a retransmission has before its payload (RFC 4588 §4).
@@ -96,17 +96,20 @@ fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, allowan
             on_report_blocks(engine, from, &report.reports, &mut allowance.blocks, now);
         }
         RtcpPacket::Nack(nack) => on_nack(engine, from, nack, &mut allowance.nacked, now),
-        RtcpPacket::Pli(pli) => on_keyframe_request(engine, from, pli.media, &mut allowance.keyframes, now),
+        RtcpPacket::Pli(pli) => on_keyframe_request(engine, from, pli.media, None, &mut allowance.keyframes, now),
         RtcpPacket::Fir(fir) => {
             for request in &fir.requests {
-                on_keyframe_request(engine, from, request.ssrc, &mut allowance.keyframes, now);
+                let number = Some((fir.sender, request.sequence));
+                on_keyframe_request(engine, from, request.ssrc, number, &mut allowance.keyframes, now);
             }
         }
         RtcpPacket::TransportFeedback(feedback) => {
             on_transport_feedback(engine, from, feedback, &mut allowance.feedbacks, now);
         }
         RtcpPacket::Remb(remb) => on_remb(engine, from, remb, &mut allowance.feedbacks, now),
-        _ => {}
+        // Names are ours to give. A goodbye is said of simulcast encodings too that are turned off and on again (libwebrtc): who
+        // is gone the transport tells, and what is no longer published the negotiation.
+        RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Unknown { .. } => {}
     }
 }
 
@@ -250,17 +253,29 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
     Some(())
 }
 
-fn on_keyframe_request(engine: &mut Engine, from: PeerId, media: Ssrc, left: &mut usize, now: Instant) {
+/// The subscriber needs a keyframe. `number`: of a full intra request, and who makes it (RFC 5104 §4.3.1.1).
+fn on_keyframe_request(
+    engine: &mut Engine,
+    from: PeerId,
+    media: Ssrc,
+    number: Option<(Ssrc, u8)>,
+    left: &mut usize,
+    now: Instant,
+) {
     if !take(left, &mut engine.stats.drops) {
         return;
     }
     engine.stats.keyframe_requests_in += 1;
-    let Some(member) = engine.peers.find(from) else { return };
-    let section = member.outbound.section_of(media).and_then(|index| member.outbound.send.get(usize::from(index)));
-    let Some(id) = section.and_then(|section| section.track) else { return };
+    let Some(outbound) = engine.peers.find_mut(from).map(|member| &mut member.outbound) else { return };
+    let index = outbound.section_of(media).map(usize::from);
+    let Some(section) = index.and_then(|index| outbound.send.get_mut(index)) else { return };
+    let Some(id) = section.track else { return };
     // Only who may receive the track may cause its publisher work.
     if engine.gate.find(Flow::Track(id), from).is_none() {
         return;
+    }
+    if number.is_some() && std::mem::replace(&mut section.last_fir, number) == number {
+        return; // a repeat; to the publisher we repeat by ourselves, until the keyframe comes
     }
     let Some(track) = engine.tracks.find_mut(id) else { return };
     let Some(subscription) = track.subscription_mut(from) else { return };

@@ -42,6 +42,8 @@ pub(crate) enum Resolved {
 pub(crate) struct Inbound {
     pub(crate) extensions: ExtensionMap,
     pub(crate) congestion: CongestionFeedback,
+    /// Whether it takes feedback without a report before it.
+    pub(crate) reduced_size: bool,
     pub(crate) media: Vec<ReceiveMedia>,
     /// Published media sections.
     pub(crate) tracks: ArrayVec<(Mid, TrackId), MAX_TRACKS_PER_PEER>,
@@ -68,6 +70,7 @@ impl Inbound {
         Self {
             extensions: ExtensionMap::default(),
             congestion: CongestionFeedback::None,
+            reduced_size: false,
             media: Vec::new(),
             tracks: ArrayVec::new(),
             sources: ArrayVec::new(),
@@ -85,6 +88,7 @@ impl Inbound {
     pub(crate) fn apply(&mut self, session: &NegotiatedSession) {
         self.extensions = session.extensions.clone();
         self.congestion = session.feedback;
+        self.reduced_size = session.reduced_size;
         self.media.clone_from(&session.receive);
     }
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use arrayvec::ArrayVec;
 
 use crate::forward::resend::Origin;
-use crate::forward::router::{Subscription, Track};
-use crate::forward::{PacketFacts, PictureId, Tl0PicIdx, Vp8Facts};
+use crate::forward::router::Track;
+use crate::forward::{PacketFacts, Vp8Facts};
 use crate::ids::TrackId;
 use crate::rtp::ext::{AudioLevel, ExtensionKind, Extensions};
 use crate::rtp::header::Packet;
@@ -72,7 +72,7 @@ pub(super) fn find_track<'t>(
             Some(_) if learned => {
                 encoding.restart(kind, header.ssrc);
                 // Its numbers begin anew, and with them what is counted since a right.
-                track.subscriptions.iter_mut().for_each(Subscription::begin_anew);
+                track.subscriptions.iter_mut().for_each(|subscription| subscription.begin_anew(None));
             }
             _ => encoding.ssrc = Some(header.ssrc),
         }
@@ -194,14 +194,7 @@ fn read_vp8(facts: &mut PacketFacts, payload: &[u8]) -> Option<vp8::Vp8Descripto
     let descriptor = vp8::Vp8Descriptor::parse(payload).ok()?;
     facts.layer_sync = descriptor.layer_sync;
     facts.tid = descriptor.tid;
-    facts.vp8 = Some(Vp8Facts {
-        picture_id: descriptor.picture_id.map(|id| PictureId {
-            value: id.value,
-            long: id.long,
-            offset: id.offset as u8,
-        }),
-        tl0_pic_idx: descriptor.tl0_pic_idx.map(|(value, offset)| Tl0PicIdx { value, offset: offset as u8 }),
-    });
+    facts.vp8 = Some(Vp8Facts::of(&descriptor));
     Some(descriptor)
 }
 

@@ -7,6 +7,7 @@ use crate::bwe::estimator::{Controller, DelayController, Estimate, Limit};
 use crate::bwe::history::History;
 use crate::bwe::pacer::Pacer;
 use crate::bwe::remb_controller::RembController;
+use crate::forward::DescriptorPatch;
 use crate::forward::redundancy::Blocks;
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, Ssrc, TrackId};
@@ -17,7 +18,7 @@ use crate::stats::EngineStats;
 use crate::units::{Bitrate, Epoch, NtpTime};
 
 use super::probe::PaddingCredit;
-use super::seal::{DescriptorPatch, Stamp};
+use super::seal::Stamp;
 
 /// Media sections in which we send to one peer: 24 faces with sound and a shared screen with sound.
 pub const MAX_SUBSCRIPTIONS_PER_PEER: usize = 50;
@@ -86,6 +87,8 @@ pub(crate) struct SendTrack {
     pub(crate) last_video: Option<QueuedPacket>,
     /// Its clock is to be told as soon as a packet has left: it began, or goes on with another encoding.
     pub(crate) clock_untold: bool,
+    /// The last full intra request: from which of the subscriber's SSRCs, and its number.
+    pub(crate) last_fir: Option<(Ssrc, u8)>,
     acknowledged: bool,
     /// The highest sequence number that the subscriber reported.
     reported_to: Option<u16>,
@@ -272,6 +275,7 @@ impl Outbound {
                 lost: 0,
                 last_video: None,
                 clock_untold: false,
+                last_fir: None,
                 acknowledged: false,
                 reported_to: None,
                 quoted: None,

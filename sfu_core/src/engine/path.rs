@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::bwe::pacer::PaceKind;
+use crate::forward::DescriptorPatch;
 use crate::forward::redundancy::Blocks;
 use crate::forward::resend::MAX_KEEP;
 use crate::forward::rewriter::{Rewritten, SwitchClocks};
@@ -155,7 +156,7 @@ impl Passing {
             source,
             index: rewritten.sequence,
             timestamp: rewritten.timestamp,
-            patch: seal::DescriptorPatch { picture_id: rewritten.picture_id, tl0_pic_idx: rewritten.tl0_pic_idx },
+            patch: DescriptorPatch { picture_id: rewritten.picture_id, tl0_pic_idx: rewritten.tl0_pic_idx },
             encoding,
             send_index,
             payload_type,

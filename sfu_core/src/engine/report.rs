@@ -42,6 +42,11 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     let tracks: ArrayVec<TrackId, MAX_TRACKS_PER_PEER> =
         member.inbound.tracks.iter().map(|(_, track)| *track).collect();
     let sender = Ssrc(member.ssrc_base);
+    let lead = (!member.inbound.reduced_size).then(|| own_name(member, &engine.tracks));
+    member.rtcp.lead_with(|out| {
+        let nothing = ReceiverReport { sender, reports: ReportBlocks::new() };
+        named(nothing.write(out)?, sender, lead.as_ref()?, out)
+    });
     let round_trip = member.round_trip().unwrap_or(ROUND_TRIP_GUESS);
     let mut next = None;
     let mut soonest = |at: Option<Instant>| next = [next, at].into_iter().flatten().min();
@@ -98,7 +103,9 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
     if reports_due {
         member.inbound.reception_at = Some(now + REPORT_INTERVAL);
         if !blocks.is_empty() {
-            member.rtcp.push(|out| ReceiverReport { sender, reports: blocks }.write(out));
+            let name = own_name(member, &engine.tracks);
+            let report = ReceiverReport { sender, reports: blocks };
+            member.rtcp.push_report(|out| named(report.write(out)?, sender, &name, out));
         }
     }
     if engine.peers.find(peer).is_some_and(|member| !member.inbound.tracks.is_empty()) {
@@ -108,6 +115,18 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
         member.inbound.report_at = next;
         engine.pending.note(member);
     }
+}
+
+/// The name of the SSRC in which we report: that of the track it carries, if it carries one.
+fn own_name(member: &Member, tracks: &Slots<TrackId, Track>) -> Cname {
+    let carried = member.outbound.send.first().and_then(|send| tracks.find(send.track?));
+    carried.map_or(member.participant, |track| track.participant).cname()
+}
+
+/// Names the sender of a report of so many bytes (RFC 3550 §6.1). Also where reduced size was agreed on: that is for feedback,
+/// not for regular reports (RFC 5506).
+fn named(report_len: usize, sender: Ssrc, name: &Cname, out: &mut [u8]) -> Option<usize> {
+    Some(report_len + sdes::write(sender, name, &mut out[report_len..])?)
 }
 
 /// What arrived of one encoding since the last report, which the statistics hear too.
@@ -190,11 +209,7 @@ pub(super) fn tell_clocks(member: &mut Member, tracks: &Slots<TrackId, Track>, n
 fn tell_clock(member: &mut Member, index: usize, tracks: &Slots<TrackId, Track>, now: Instant) {
     let Some((report, cname)) = sender_report(&member.outbound.send[index], tracks, member.id, now) else { return };
     let ntp = report.ntp;
-    let written = member.rtcp.push(|out| {
-        let len = report.write(out)?;
-        // Also where reduced size was agreed on: that is for feedback, not for regular reports (RFC 5506).
-        Some(len + sdes::write(report.sender, &cname, &mut out[len..])?)
-    });
+    let written = member.rtcp.push_report(|out| named(report.write(out)?, report.sender, &cname, out));
     if written {
         member.outbound.note_sender_report(ntp, now);
     }

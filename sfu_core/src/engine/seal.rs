@@ -2,6 +2,7 @@
 //! number, and sealed. What is sealed is sent or dropped, never changed and never sealed again: the transport-wide number is
 //! authenticated data, and a second seal under the same index would give away the key (RFC 3711 §9.1, RFC 7714 §13).
 
+use crate::forward::DescriptorPatch;
 use crate::forward::redundancy::Blocks;
 use crate::forward::resend::Stored;
 use crate::gate::Allowed;
@@ -32,13 +33,6 @@ impl Stamp {
     pub(crate) fn has_transport_cc(&self) -> bool {
         self.ids.id(ExtensionKind::TransportCc).is_some()
     }
-}
-
-/// Where the VP8 payload descriptor is changed, and to what (RFC 7741 §4.2).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct DescriptorPatch {
-    pub(crate) picture_id: Option<u16>,
-    pub(crate) tl0_pic_idx: Option<u8>,
 }
 
 /// A packet for one subscriber, ready but for the numbers that are only known when it leaves.
@@ -100,7 +94,9 @@ pub(crate) fn write(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
         }
     };
     body.get_mut(..payload.len())?.copy_from_slice(payload);
-    patch_descriptor(packet, body);
+    if let Some(vp8) = packet.stored.origin.vp8 {
+        packet.patch.apply(vp8, body);
+    }
     len += payload.len();
     let header_len = Header::LEN + extension_len;
     Some((header_len, header_len + len))
@@ -160,24 +156,4 @@ fn has_long_value(mut extensions: &[u8], ids: &ExtensionMap) -> bool {
         extensions = tail.get(usize::from(len)..).unwrap_or_default();
     }
     false
-}
-
-/// The offsets were found when the packet came in; they lie inside the payload that was stored with them.
-fn patch_descriptor(packet: &Outgoing<'_>, payload: &mut [u8]) {
-    let Some(vp8) = packet.stored.origin.vp8 else { return };
-    if let (Some(value), Some(field)) = (packet.patch.picture_id, vp8.picture_id) {
-        let offset = usize::from(field.offset);
-        if field.long {
-            if let Some(bytes) = payload.get_mut(offset..offset + 2) {
-                bytes.copy_from_slice(&(0x8000 | (value & field.mask())).to_be_bytes());
-            }
-        } else if let Some(byte) = payload.get_mut(offset) {
-            *byte = (value & field.mask()) as u8;
-        }
-    }
-    if let (Some(value), Some(field)) = (packet.patch.tl0_pic_idx, vp8.tl0_pic_idx)
-        && let Some(byte) = payload.get_mut(usize::from(field.offset))
-    {
-        *byte = value;
-    }
 }

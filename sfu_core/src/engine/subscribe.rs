@@ -47,6 +47,7 @@ pub(super) fn subscribe(
     let hole = u64::from(track.encrypted && track.kind == MediaKind::Video && section.packets > 0);
     let mut selector = Selector::new(track.encodings.len() as u8);
     selector.set_target(Target::whole(u8::MAX));
+    let since = Since::after(track.highest_sequence());
     track.subscriptions.push(Subscription {
         subscriber: peer,
         send_index,
@@ -57,7 +58,7 @@ pub(super) fn subscribe(
         limit: LayerLimit::BEST,
         announced: None,
         is_young: true,
-        since: Since::default(),
+        since,
         share: None,
     });
     start(engine, id, peer, now);
@@ -148,10 +149,13 @@ pub(super) fn allow(
     if !known {
         engine.listener_gained(subscriber);
     }
-    if let Some(subscription) = engine.tracks.find_mut(track).and_then(|track| track.subscription_mut(subscriber)) {
-        subscription.edge = Some(edge);
-        if !known {
-            subscription.begin_anew();
+    if let Some(state) = engine.tracks.find_mut(track) {
+        let before = state.highest_sequence();
+        if let Some(subscription) = state.subscription_mut(subscriber) {
+            subscription.edge = Some(edge);
+            if !known {
+                subscription.begin_anew(before);
+            }
         }
     }
     start(engine, track, subscriber, now);

@@ -20,23 +20,38 @@ pub enum Blocks {
 
 /// Since which packet a subscriber has had the right to a track without a break.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Since(Option<(u64, u32)>);
+pub struct Since {
+    /// The highest number that had come before.
+    before: Option<u64>,
+    first: Option<(u64, u32)>,
+}
 
 impl Since {
-    /// The right is there: it began with this packet, or before.
+    /// The right came after the packet with this number, or before any.
+    pub const fn after(before: Option<u64>) -> Self {
+        Self { before, first: None }
+    }
+
+    /// The right is there when this packet comes: it begins with it, or began before. One that comes late is older than what
+    /// had come before the right: nothing begins with it.
     pub fn begin(&mut self, sequence: u64, timestamp: u32) {
-        self.0.get_or_insert((sequence, timestamp));
+        if self.before.is_none_or(|before| before < sequence) {
+            self.first.get_or_insert((sequence, timestamp));
+        }
     }
 
     /// Whether a packet with this number may repeat what was said before. One that comes late is older than the first.
     pub fn is_young(self, sequence: u64) -> bool {
-        self.0.is_some_and(|(first, _)| (sequence.wrapping_sub(first) as i64) < YOUNG_PACKETS)
+        self.first.is_none_or(|(first, _)| (sequence.wrapping_sub(first) as i64) < YOUNG_PACKETS)
     }
 
     /// What may leave of a packet whose oldest block is so many ticks older than itself; `None`: nothing. `oldest` is `None`
     /// when that cannot be read.
     pub fn may_hear(self, sequence: u64, timestamp: u32, oldest: Option<u32>) -> Option<Blocks> {
-        let Some((number, first)) = self.0.filter(|_| self.is_young(sequence)) else { return Some(Blocks::All) };
+        let (number, first) = self.first?;
+        if !self.is_young(sequence) {
+            return Some(Blocks::All);
+        }
         if sequence < number {
             return None;
         }

@@ -164,9 +164,9 @@ impl Subscription {
         self.rewriter.prefetch();
     }
 
-    /// From here on it goes out, and nothing that was said before.
-    pub fn begin_anew(&mut self) {
-        (self.is_young, self.since) = (true, Since::default());
+    /// From here on it goes out, and nothing that was said before: up to that number all had come.
+    pub fn begin_anew(&mut self, before: Option<u64>) {
+        (self.is_young, self.since) = (true, Since::after(before));
         self.selector.reset();
     }
 
@@ -282,6 +282,11 @@ impl Track {
     /// What is worth asking its publisher for.
     pub fn lowest_ceiling(&self) -> Bitrate {
         if self.receiving().nth(1).is_some() { LOWEST_SHARED } else { LOWEST_ALONE }
+    }
+
+    /// The highest number that came of its first encoding; sound, in which later packets may repeat earlier ones, has no other.
+    pub fn highest_sequence(&self) -> Option<u64> {
+        self.encodings.first()?.unwrapper.highest()
     }
 
     fn receiving(&self) -> impl Iterator<Item = &Subscription> {

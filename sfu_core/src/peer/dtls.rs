@@ -21,14 +21,14 @@ pub const MAX_HANDSHAKE_PER_SECOND: u32 = 40;
 /// Longest datagram looked at. Browsers send 1 408 bytes at most; this is what Ethernet carries.
 pub const MAX_DTLS_LEN: usize = 1_500;
 /// Pause before the ClientHello of a new attempt.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// First retransmission of a lost flight. A browser starts at 50 ms; a call across the world takes 300 ms.
 const FLIGHT_RTO: Duration = Duration::from_millis(150);
 /// Retransmissions of one flight: 150 ms doubling, about 19 s.
 const FLIGHT_RETRIES: usize = 6;
 /// After this long without a word from an endpoint that was fed, what it was fed was no ClientHello of the remote, whose
 /// own it would now refuse. A browser repeats its ClientHello within that time.
-const STALLED_AFTER: Duration = Duration::from_millis(500);
+pub(super) const STALLED_AFTER: Duration = Duration::from_millis(500);
 /// Limit of one attempt.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most bytes of one output of the endpoint; its datagrams are 1 150 at most, certificates of browsers below 600,

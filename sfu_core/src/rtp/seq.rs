@@ -23,6 +23,11 @@ impl SequenceUnwrapper {
         self.highest = self.highest.max(Some(unwrapped));
         unwrapped
     }
+
+    /// The highest number so far.
+    pub const fn highest(&self) -> Option<u64> {
+        self.highest
+    }
 }
 
 #[cfg(test)]

@@ -13,18 +13,6 @@ pub struct PictureId {
     pub offset: usize,
 }
 
-impl PictureId {
-    /// Puts `value` in its place, cut to the width it has.
-    #[inline]
-    pub fn overwrite(&self, payload: &mut [u8], value: u16) {
-        if self.long {
-            payload[self.offset..self.offset + 2].copy_from_slice(&(0x8000 | value).to_be_bytes());
-        } else {
-            payload[self.offset] = value as u8 & 0x7f;
-        }
-    }
-}
-
 /// What stands before the VP8 data in each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one bit of the descriptor")]
@@ -112,8 +100,6 @@ impl Cursor<'_> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -153,22 +139,6 @@ mod tests {
             [&[][..], &[0x80], &[0x80, 0x80], &[0x80, 0x80, 0x80], &[0x80, 0x40], &[0x80, 0x20], &[0x80, 0x10]]
         {
             assert_eq!(Vp8Descriptor::parse(payload), Err(RtpError::Descriptor), "{payload:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn an_overwritten_picture_id_reads_back_and_nothing_else_changes(
-            mut payload in proptest::collection::vec(any::<u8>(), 0..16), value: u16,
-        ) {
-            let Ok(before) = Vp8Descriptor::parse(&payload) else { return Ok(()) };
-            prop_assert!(before.len <= payload.len());
-            if let Some(picture_id) = before.picture_id {
-                picture_id.overwrite(&mut payload, value);
-                let value = value & if picture_id.long { 0x7fff } else { 0x7f };
-                let expected = Vp8Descriptor { picture_id: Some(PictureId { value, ..picture_id }), ..before };
-                prop_assert_eq!(Vp8Descriptor::parse(&payload), Ok(expected));
-            }
         }
     }
 }

@@ -18,10 +18,10 @@ use crate::session::{
 enum SectionPlan<'a> {
     Refused,
     Data(Mid),
-    Media(Box<MediaFate<'a>>),
+    Media(Box<MediaPlan<'a>>),
 }
 
-struct MediaFate<'a> {
+struct MediaPlan<'a> {
     mid: Mid,
     kind: MediaKind,
     /// In the order of our policy.
@@ -41,12 +41,12 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
     plan.check()?;
     let offer = parse::parse(offer)?;
     let mut extensions = ExtensionMap::default();
-    let mut fates = fates(&offer, plan, &mut extensions)?;
-    let placed = place(&offer, plan, &mut fates);
-    let remote = remote(&offer, plan, &fates)?;
+    let mut plans = plan_sections(&offer, plan, &mut extensions)?;
+    let placed = place(&offer, plan, &mut plans);
+    let remote = remote(&offer, plan, &plans)?;
     let feedback =
-        fates.iter().fold(CongestionFeedback::None, |best, fate| media::better_feedback(best, fate.feedback()));
-    let send = send_sections(&offer, plan, &fates)?;
+        plans.iter().fold(CongestionFeedback::None, |best, planned| media::better_feedback(best, planned.feedback()));
+    let send = send_sections(&offer, plan, &plans)?;
 
     let setup = if remote.dtls_role == DtlsRole::Server { Setup::Passive } else { Setup::Active };
     let mut description = Description {
@@ -55,11 +55,11 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
         trickle: true,
         ..Description::default()
     };
-    for (offered, fate) in offer.media.iter().zip(&fates) {
-        description.media.push(match fate {
+    for (offered, planned) in offer.media.iter().zip(&plans) {
+        description.media.push(match planned {
             SectionPlan::Refused => transport::refused(offered),
             SectionPlan::Data(_) => data_section(offered, plan, setup),
-            SectionPlan::Media(fate) => media_section(offered, fate, &send, feedback, plan, setup),
+            SectionPlan::Media(planned) => media_section(offered, planned, &send, feedback, plan, setup),
         });
     }
     transport::bundle(&mut description, &plan.local);
@@ -67,9 +67,10 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
         remote,
         extensions,
         feedback,
-        receive: receive_sections(&offer, &fates, feedback),
+        reduced_size: offer.media.iter().zip(&plans).any(|(offered, planned)| planned.is_media() && offered.rtcp_rsize),
+        receive: receive_sections(&offer, &plans, feedback),
         send,
-        data: offer.media.iter().zip(&fates).find_map(|(offered, fate)| match fate {
+        data: offer.media.iter().zip(&plans).find_map(|(offered, planned)| match planned {
             SectionPlan::Data(mid) => Some(media::data_media(offered, *mid)),
             _ => None,
         }),
@@ -78,24 +79,30 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
 }
 
 impl SectionPlan<'_> {
+    const fn is_media(&self) -> bool {
+        matches!(self, Self::Media(_))
+    }
+
     fn feedback(&self) -> CongestionFeedback {
         match self {
-            Self::Media(fate) => codecs::congestion_feedback(&fate.chosen, media::has_transport_cc(&fate.extensions)),
+            Self::Media(planned) => {
+                codecs::congestion_feedback(&planned.chosen, media::has_transport_cc(&planned.extensions))
+            }
             _ => CongestionFeedback::None,
         }
     }
 }
 
-fn fates<'a>(
+fn plan_sections<'a>(
     offer: &'a Description,
     plan: &AnswerPlan,
     extensions: &mut ExtensionMap,
 ) -> Result<Vec<SectionPlan<'a>>, SdpError> {
     let usable = transport::usable_sections(offer)?;
     let mut has_data = false;
-    let mut fates = Vec::with_capacity(usable.len());
+    let mut plans = Vec::with_capacity(usable.len());
     for (section, usable) in offer.media.iter().zip(usable) {
-        let fate = match (section.kind, section.mid.filter(|_| usable)) {
+        let planned = match (section.kind, section.mid.filter(|_| usable)) {
             (SectionKind::Media(kind), Some(mid)) => {
                 let chosen = codecs::choose(&section.payloads, kind, &plan.policy);
                 if chosen.is_empty() {
@@ -106,7 +113,7 @@ fn fates<'a>(
                     let receives = section.direction.sends() && plan.policy.receive;
                     let simulcast = receives && kind == MediaKind::Video;
                     let rids = if simulcast { media::offered_rids(section, &chosen) } else { Vec::new() };
-                    SectionPlan::Media(Box::new(MediaFate {
+                    SectionPlan::Media(Box::new(MediaPlan {
                         mid,
                         kind,
                         chosen,
@@ -123,24 +130,24 @@ fn fates<'a>(
             }
             _ => SectionPlan::Refused,
         };
-        fates.push(fate);
+        plans.push(planned);
     }
-    Ok(fates)
+    Ok(plans)
 }
 
 /// Gives the planned tracks their sections: those with a name first, then the others in order.
-fn place<'a>(offer: &Description, plan: &'a AnswerPlan, fates: &mut [SectionPlan<'a>]) -> Vec<Option<Mid>> {
+fn place<'a>(offer: &Description, plan: &'a AnswerPlan, plans: &mut [SectionPlan<'a>]) -> Vec<Option<Mid>> {
     let mut placed = vec![None; plan.send.len()];
     for named in [true, false] {
         for (index, send) in plan.send.iter().enumerate().filter(|(_, send)| send.mid.is_some() == named) {
-            let seat = offer.media.iter().zip(fates.iter_mut()).find_map(|(offered, fate)| match fate {
-                SectionPlan::Media(fate)
+            let seat = offer.media.iter().zip(plans.iter_mut()).find_map(|(offered, planned)| match planned {
+                SectionPlan::Media(planned)
                     if offered.direction.receives()
-                        && fate.kind == send.kind
-                        && fate.sends.is_none()
-                        && send.mid.is_none_or(|mid| mid == fate.mid) =>
+                        && planned.kind == send.kind
+                        && planned.sends.is_none()
+                        && send.mid.is_none_or(|mid| mid == planned.mid) =>
                 {
-                    Some(fate)
+                    Some(planned)
                 }
                 _ => None,
             });
@@ -153,10 +160,10 @@ fn place<'a>(offer: &Description, plan: &'a AnswerPlan, fates: &mut [SectionPlan
     placed
 }
 
-fn remote(offer: &Description, plan: &AnswerPlan, fates: &[SectionPlan<'_>]) -> Result<RemoteTransport, SdpError> {
+fn remote(offer: &Description, plan: &AnswerPlan, plans: &[SectionPlan<'_>]) -> Result<RemoteTransport, SdpError> {
     let before = plan.previous.as_ref().map(|previous| &previous.remote);
-    let used = |(_, fate): &(&Section, &SectionPlan<'_>)| !matches!(fate, SectionPlan::Refused);
-    match offer.media.iter().zip(fates).find(used) {
+    let used = |(_, planned): &(&Section, &SectionPlan<'_>)| !matches!(planned, SectionPlan::Refused);
+    match offer.media.iter().zip(plans).find(used) {
         Some((section, _)) => {
             let role = transport::role_for_offer(offer, section, before)?;
             transport::remote_transport(offer, section, role)
@@ -170,17 +177,17 @@ fn remote(offer: &Description, plan: &AnswerPlan, fates: &[SectionPlan<'_>]) -> 
 fn send_sections(
     offer: &Description,
     plan: &AnswerPlan,
-    fates: &[SectionPlan<'_>],
+    plans: &[SectionPlan<'_>],
 ) -> Result<Vec<SendMedia>, SdpError> {
     let ssrc_base = plan.local.ssrc_base;
     let mut send = plan.previous.as_ref().map_or_else(Vec::new, |previous| previous.send.clone());
     for (index, idle) in send.iter_mut().enumerate() {
         media::fill_send_media(idle, &[], ssrc_base, index);
     }
-    for (offered, fate) in offer.media.iter().zip(fates) {
-        let SectionPlan::Media(fate) = fate else { continue };
-        let known = send.iter().position(|media| media.mid == fate.mid);
-        if known.is_some_and(|index| send[index].kind != fate.kind) {
+    for (offered, planned) in offer.media.iter().zip(plans) {
+        let SectionPlan::Media(planned) = planned else { continue };
+        let known = send.iter().position(|media| media.mid == planned.mid);
+        if known.is_some_and(|index| send[index].kind != planned.kind) {
             return Err(SdpError::SectionChanged { line: offered.line });
         }
         if !offered.direction.receives() {
@@ -191,9 +198,9 @@ fn send_sections(
             return Err(SdpError::TooManySendSections { line: offered.line });
         }
         if known.is_none() {
-            send.push(media::idle_send_media(fate.mid, fate.kind, ssrc_base, index));
+            send.push(media::idle_send_media(planned.mid, planned.kind, ssrc_base, index));
         }
-        media::fill_send_media(&mut send[index], &in_offered_order(offered, &fate.chosen), ssrc_base, index);
+        media::fill_send_media(&mut send[index], &in_offered_order(offered, &planned.chosen), ssrc_base, index);
     }
     Ok(send)
 }
@@ -207,14 +214,14 @@ fn in_offered_order<'a>(offered: &Section, chosen: &[Chosen<'a>]) -> Vec<Chosen<
 
 fn receive_sections(
     offer: &Description,
-    fates: &[SectionPlan<'_>],
+    plans: &[SectionPlan<'_>],
     feedback: CongestionFeedback,
 ) -> Vec<crate::session::ReceiveMedia> {
-    let each = offer.media.iter().zip(fates);
-    each.filter_map(|(offered, fate)| match fate {
-        SectionPlan::Media(fate) if fate.receives => {
-            let remb = codecs::keeps(Feedback::Remb, fate.kind, feedback, fate.sends.is_none());
-            Some(media::receive_media(offered, fate.mid, fate.kind, &fate.chosen, &fate.rids, remb))
+    let each = offer.media.iter().zip(plans);
+    each.filter_map(|(offered, planned)| match planned {
+        SectionPlan::Media(planned) if planned.receives => {
+            let remb = codecs::keeps(Feedback::Remb, planned.kind, feedback, planned.sends.is_none());
+            Some(media::receive_media(offered, planned.mid, planned.kind, &planned.chosen, &planned.rids, remb))
         }
         _ => None,
     })
@@ -234,32 +241,37 @@ fn data_section(offered: &Section, plan: &AnswerPlan, setup: Setup) -> Section {
 
 fn media_section(
     offered: &Section,
-    fate: &MediaFate<'_>,
+    planned: &MediaPlan<'_>,
     send: &[SendMedia],
     feedback: CongestionFeedback,
     plan: &AnswerPlan,
     setup: Setup,
 ) -> Section {
     let local = transport::Local { transport: &plan.local, setup };
-    let payloads =
-        codecs::answered(&fate.chosen, fate.kind, feedback, fate.receives && fate.sends.is_none(), &plan.policy);
+    let payloads = codecs::answered(
+        &planned.chosen,
+        planned.kind,
+        feedback,
+        planned.receives && planned.sends.is_none(),
+        &plan.policy,
+    );
     let mut section = Section {
         protocol: offered.protocol.clone(),
         formats: payloads.iter().map(|payload| payload.number.to_string()).collect(),
-        direction: Direction::new(fate.sends.is_some(), fate.receives),
+        direction: Direction::new(planned.sends.is_some(), planned.receives),
         rtcp_mux: true,
         rtcp_rsize: offered.rtcp_rsize,
         extmap_allow_mixed: offered.extmap_allow_mixed,
-        extensions: fate.extensions.clone(),
+        extensions: planned.extensions.clone(),
         payloads,
-        rids: fate.rids.iter().map(|&rid| RidLine { rid, sends: false, payload_types: Vec::new() }).collect(),
+        rids: planned.rids.iter().map(|&rid| RidLine { rid, sends: false, payload_types: Vec::new() }).collect(),
         simulcast: Simulcast {
             send: Vec::new(),
-            recv: fate.rids.iter().map(|&rid| SimulcastName { rid, paused: false }).collect(),
+            recv: planned.rids.iter().map(|&rid| SimulcastName { rid, paused: false }).collect(),
         },
-        ..transport::live_section(SectionKind::Media(fate.kind), offered.mid, local)
+        ..transport::live_section(SectionKind::Media(planned.kind), offered.mid, local)
     };
-    if let (Some(plan), Some(media)) = (fate.sends, send.iter().find(|media| media.mid == fate.mid)) {
+    if let (Some(plan), Some(media)) = (planned.sends, send.iter().find(|media| media.mid == planned.mid)) {
         announce(&mut section, plan, media);
     }
     section

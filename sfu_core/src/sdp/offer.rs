@@ -145,6 +145,7 @@ pub fn accept(pending: &PendingOffer, answer: &str) -> Result<NegotiatedSession,
         remote,
         extensions: ExtensionMap::default(),
         feedback: CongestionFeedback::None,
+        reduced_size: false,
         receive: Vec::new(),
         send: Vec::new(),
         data: None,
@@ -176,6 +177,7 @@ fn accept_media(session: &mut NegotiatedSession, pair: &Pair<'_>, plan: &OfferPl
     let extensions = if pair.usable { agreed_extensions(pair, &mut session.extensions) } else { Vec::new() };
     let feedback = codecs::congestion_feedback(&chosen, media::has_transport_cc(&extensions));
     session.feedback = media::better_feedback(session.feedback, feedback);
+    session.reduced_size |= pair.usable && pair.theirs.rtcp_rsize;
     session.send.push(sent(pair, &chosen, plan.local.ssrc_base, session.send.len()));
     session.receive.extend(received(pair, &chosen, &plan.policy));
 }

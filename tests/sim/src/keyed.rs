@@ -8,6 +8,7 @@ mod receiving;
 mod sending;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

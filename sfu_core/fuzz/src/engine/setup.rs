@@ -119,7 +119,7 @@ pub(super) fn hostile_session() -> NegotiatedSession {
 }
 
 /// What the hostile participant may agree on later, bit by bit: where it receives there are no retransmissions, other numbers,
-/// or nothing; where it sends there is nothing, or another order.
+/// or nothing; where it sends there is nothing, or another order; it takes no RTCP of reduced size.
 pub(super) fn negotiated_anew(choice: u8) -> NegotiatedSession {
     let mut session = hostile_session();
     let pictures = &mut session.send[1];
@@ -139,6 +139,7 @@ pub(super) fn negotiated_anew(choice: u8) -> NegotiatedSession {
     if choice & 16 != 0 {
         session.receive.iter_mut().for_each(|section| section.payload_types.reverse());
     }
+    session.reduced_size = choice & 32 == 0;
     session
 }
 
@@ -204,6 +205,7 @@ fn session(encodings: [Vec<RemoteEncoding>; 2], sections: &[&str], ssrc_base: u3
         },
         extensions,
         feedback: CongestionFeedback::TransportCc,
+        reduced_size: true,
         receive: receive.collect(),
         send: send.collect(),
         data: None,

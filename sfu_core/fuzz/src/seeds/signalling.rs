@@ -152,6 +152,7 @@ fn session() -> NegotiatedSession {
         },
         extensions,
         feedback: CongestionFeedback::TransportCc,
+        reduced_size: true,
         receive: vec![ReceiveMedia {
             mid,
             kind,

@@ -16,6 +16,7 @@ fn session() -> NegotiatedSession {
         },
         extensions: crate::rtp::ext::ExtensionMap::default(),
         feedback: CongestionFeedback::TransportCc,
+        reduced_size: true,
         receive: Vec::new(),
         send: Vec::new(),
         data: None,

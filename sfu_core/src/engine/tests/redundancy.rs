@@ -1,6 +1,6 @@
 //! Redundant sound (RFC 2198) repeats nothing to those who had no right to hear it when it was said.
 
-use super::rig::{OPUS, Rig};
+use super::rig::{OPUS, Rig, mid};
 use super::*;
 use crate::ids::Ssrc;
 use crate::rtp::red::{self, Block};
@@ -107,6 +107,30 @@ fn a_packet_that_comes_late_ends_the_watch_over_a_young_right_for_nobody() {
     assert_eq!(call.say(13), None);
     call.rig.command(Command::Mute { track: call.track, muted: false }).expect("a track");
     assert_eq!([16, 15, 17].map(|n| call.say(n)), [Some(vec![16]), None, Some(vec![17])]);
+}
+
+#[test]
+fn a_right_never_begins_with_a_packet_that_comes_late_and_so_is_older_than_what_had_come_before_it() {
+    let mut call = Call::new(false);
+    assert_eq!([9, 11].map(|n| call.say(n)), [None, None]);
+    call.rig.allow(call.track, call.bob);
+    assert_eq!(call.say(10), None, "it was said before 11, and that before the right");
+    assert_eq!([12, 13, 14].map(|n| call.say(n)), [Some(vec![12]), Some(vec![13]), Some(vec![12, 13, 14])]);
+    let mute = |muted| Command::Mute { track: call.track, muted };
+    call.rig.command(mute(true)).expect("a track");
+    assert_eq!(call.say(16), None);
+    call.rig.command(Command::Mute { track: call.track, muted: false }).expect("a track");
+    assert_eq!([15, 17, 18].map(|n| call.say(n)), [None, Some(vec![17]), Some(vec![18])]);
+}
+
+#[test]
+fn who_is_wired_after_the_right_hears_nothing_from_before_the_wire() {
+    let mut call = Call::new(false);
+    call.rig.allow(call.track, call.bob);
+    call.rig.command(Command::Unsubscribe { peer: call.bob, mid: mid("a") }).expect("a subscription");
+    assert_eq!([9, 11].map(|n| call.say(n)), [None, None]);
+    call.rig.subscribe(call.bob, "a", call.track);
+    assert_eq!([10, 12, 13].map(|n| call.say(n)), [None, Some(vec![12]), Some(vec![13])]);
 }
 
 #[test]

@@ -469,6 +469,7 @@ impl Rig {
             let header = packet.header;
             self.numbers.entry(*to).or_default().push((header.ssrc.0, header.sequence_number));
             let passed_on = [
+                (ExtensionKind::AbsSendTime, read.abs_send_time.map(|time| time.to_be_bytes()[1..].to_vec())),
                 (ExtensionKind::AbsCaptureTime, read.abs_capture_time.map(<[u8]>::to_vec)),
                 (ExtensionKind::VideoOrientation, read.video_orientation.map(|byte| vec![byte])),
                 (ExtensionKind::PlayoutDelay, read.playout_delay.map(<[u8]>::to_vec)),

@@ -56,6 +56,23 @@ fn of_many_that_come_together_every_one_is_taken_in_in_order() {
 }
 
 #[test]
+fn of_more_than_are_taken_in_at_a_time_every_one_is_taken_in_whatever_came_before() {
+    const WORDS: u8 = 40;
+    const { assert!(2 * WORDS as usize > crate::engine::ingest::MAX_TOGETHER) };
+    let mut two = Two::new();
+    let (alice, carol) = (two.alice, two.carol);
+    for begin in [1, 101] {
+        two.rig.together(|rig| {
+            say(rig, carol, begin..=begin);
+            say(rig, alice, begin..=begin + WORDS);
+            say(rig, carol, begin + 1..=begin + WORDS);
+        });
+        let words: Vec<u8> = (begin..=begin + WORDS).collect();
+        assert_eq!(two.heard(), [words.clone(), words]);
+    }
+}
+
+#[test]
 fn what_is_forged_among_them_is_left_out_and_nothing_else() {
     let mut two = Two::new();
     let (alice, carol) = (two.alice, two.carol);

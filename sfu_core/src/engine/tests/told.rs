@@ -53,7 +53,7 @@ fn events_that_nobody_drained_become_the_word_to_take_a_snapshot() {
     assert_eq!(rig.events(), [Event::RoomFailed { room }]);
 }
 
-fn speakers(rig: &mut Rig) -> Vec<Vec<ParticipantId>> {
+pub(super) fn speakers(rig: &mut Rig) -> Vec<Vec<ParticipantId>> {
     let told = |event| match event {
         Event::Speakers { speakers, .. } => {
             Some(speakers.iter().map(|speaker: &Speaker| speaker.participant).collect())

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::bench::{Bench, address};
 use super::{SERVER, THIEF, WIFI, seconds};
 use crate::ids::Mid;
-use crate::peer::dtls::{DtlsEvent, MAX_HANDSHAKE_PER_SECOND, MAX_PENDING_HANDSHAKE};
+use crate::peer::dtls::{DtlsEvent, MAX_HANDSHAKE_PER_SECOND, MAX_PENDING_HANDSHAKE, RETRY_AFTER, STALLED_AFTER};
 use crate::peer::sctp::{DataEvent, DataTransport, Reliability};
 use crate::peer::srtp::SrtpKeys;
 use crate::peer::{CONNECT_DEADLINE, PeerEvent, SrtpPair};
@@ -73,6 +73,48 @@ fn any_lost_datagram_of_the_handshake_is_made_good() {
         bench.run(seconds(2));
         assert!(bench.is_connected() && bench.remote_keys.is_some(), "lost {lost}");
     }
+}
+
+#[test]
+fn a_handshake_that_fails_is_tried_again_by_who_waits_for_the_first_word_and_then_connects() {
+    let mut bench = Bench::new(SERVER, WIFI);
+    bench.connect();
+    bench.speaks = false;
+    bench.run(Duration::from_millis(500));
+    // A piece of something that never becomes whole: who was fed it would refuse the ClientHello of the remote.
+    let piece = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13, 1, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 1, 7];
+    bench.peer.on_dtls(address(WIFI), &piece, bench.now);
+    assert!(bench.peer.advance_handshake(bench.now));
+    bench.run(STALLED_AFTER);
+    assert_eq!((bench.peer.failed_handshakes(), bench.is_connected()), (0, false));
+    bench.speaks = true;
+    bench.run(Duration::from_millis(200));
+    assert_eq!((bench.peer.failed_handshakes(), bench.is_connected()), (1, true), "{:?}", bench.events);
+    assert!(bench.remote_keys.is_some() && bench.failures().is_empty());
+}
+
+#[test]
+fn a_handshake_that_fails_is_tried_again_by_who_speaks_first_and_then_connects() {
+    let mut bench = Bench::with_role(SERVER, WIFI, DtlsRole::Client);
+    bench.lose = (0..10_000).collect();
+    bench.connect();
+    let begun = bench.now;
+    while bench.peer.failed_handshakes() == 0 {
+        bench.step();
+        bench.now += Duration::from_millis(5);
+        assert!(bench.now < begun + CONNECT_DEADLINE, "the attempt ends before the peer is given up");
+    }
+    let failed = bench.now;
+    assert!(!bench.is_connected() && bench.peer.srtp.is_none());
+    bench.lose.clear();
+    while !bench.is_connected() {
+        bench.step();
+        bench.now += Duration::from_millis(5);
+        assert!(bench.now < failed + RETRY_AFTER + Duration::from_millis(200), "{:?}", bench.events);
+    }
+    assert!(bench.now >= failed + RETRY_AFTER, "after a pause");
+    assert!(bench.remote_keys.is_some() && bench.failures().is_empty());
+    assert_eq!(bench.peer.failed_handshakes(), 1);
 }
 
 #[test]

@@ -123,6 +123,28 @@ fn whoever_answers_an_offer_of_ours_is_told_to_lead_and_whoever_offers_knows() {
 }
 
 #[test]
+fn one_section_of_media_that_takes_reduced_size_is_enough_and_none_is_not() {
+    let agreed = |offer: &str| answered(offer).session.reduced_size;
+    for (name, expected) in [
+        ("chromium_publish", true),
+        ("firefox_publish", true),
+        ("pion_play", true),
+        ("aiortc_publish", false),
+        ("chromium_data_only", false),
+    ] {
+        assert_eq!(agreed(captured(name)), expected, "{name}");
+    }
+    let refused = captured("firefox_publish").replacen("m=video 9", "m=video 0", 1);
+    assert!(!agreed(&refused.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 0")), "it says so of pictures alone");
+
+    let offered = offer(&our_offer()).expect("an offer");
+    let theirs = answer(&offered.sdp, &plan()).expect("an answer").sdp;
+    let taken = |answer: &str| accept(&offered.pending, answer).expect("a session").reduced_size;
+    let without = theirs.replace("a=rtcp-rsize\r\n", "");
+    assert_eq!((taken(&theirs), taken(&without)), (true, false));
+}
+
+#[test]
 fn an_answer_that_does_not_fit_the_offer_is_refused() {
     let offered = offer(&our_offer()).expect("an offer");
     let answer = answer(&offered.sdp, &plan()).expect("an answer").sdp;

@@ -78,6 +78,8 @@ impl Wishes {
             },
             extensions: extensions(),
             feedback: self.feedback,
+            // As aiortc, who tells by REMB has agreed to none.
+            reduced_size: self.feedback == CongestionFeedback::TransportCc,
             receive: self.sends.iter().enumerate().map(|(n, &sends)| self.receive_media(n, sends)).collect(),
             send: self.send_media(),
             data: None,

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use sfu_core::ids::Ssrc;
 use sfu_core::rtcp::sr::ReportBlock;
-use sfu_core::rtp::clock::TimestampUnwrapper;
 use sfu_core::rtp::seq::SequenceUnwrapper;
 
+use super::timestamps::TimestampUnwrapper;
 use crate::decoder::Decoder;
 use crate::media::Stamp;
 

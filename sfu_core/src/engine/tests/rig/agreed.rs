@@ -63,6 +63,7 @@ pub(in crate::engine::tests) fn session(ssrc_base: u32) -> NegotiatedSession {
         },
         extensions: extensions(),
         feedback: CongestionFeedback::TransportCc,
+        reduced_size: true,
         receive: vec![receive("a", MediaKind::Audio, &opus, &[1]), receive("v", MediaKind::Video, &vp8, &[2, 3])],
         send: vec![send("a", MediaKind::Audio, &opus, 0), send("v", MediaKind::Video, &vp8, 1)],
         data: None,
