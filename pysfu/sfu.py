@@ -56,8 +56,7 @@ RESYNC_RETRY_S = 1.0  # After a fault that may last, and is logged each time.
 class _Resync:
     """A worker of which events were lost."""
 
-    version: int
-    """What a snapshot must have at least, to make up for all that was lost."""
+    version: int  # What a snapshot must have at least, to make up for all that was lost.
     asked: bool = False
     retry: asyncio.TimerHandle | None = None
 
