@@ -27,12 +27,15 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find_mut(peer) else { return };
     let mut demands: ArrayVec<Demand, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     let mut wanted: ArrayVec<Wanted, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
+    // Who is not heard of has no downlink to speak of.
+    let silent = member.outbound.estimate.limit == Limit::Silence;
     for id in member.outbound.send.iter().filter_map(|send| send.track) {
         let Some(track) = engine.tracks.find(id) else { continue };
         let Some(subscription) = track.subscriptions.iter().find(|known| known.subscriber == peer) else { continue };
         demands.push(demand(track, subscription, now));
+        let paused = subscription.announced == Some(None) && !silent;
         let (share, heeded) = (subscription.share, track.ceiling.may_ask(now));
-        wanted.push(Wanted { id, publisher: track.publisher, share, heeded });
+        wanted.push(Wanted { id, publisher: track.publisher, share, heeded, paused });
     }
     ceiling::ask_only_for_one_picture(engine, &mut wanted, now);
     let Some(member) = engine.peers.find_mut(peer) else { return };
@@ -47,7 +50,7 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     member.outbound.force_rate(if estimate > target { estimate } else { Bitrate::ZERO });
     let desired = Allocator::desired(&demands);
     let reachable = member.is_reachable();
-    let is_full = estimate < lowest && member.outbound.estimate.limit != Limit::Silence;
+    let is_full = estimate < lowest && !silent;
     let voice_broken = member.outbound.is_voice_broken();
     let downlink = Downlink { subscriber: peer, reachable, target, is_full, voice_broken };
     let held_back = ceiling::hold_down(engine, downlink, &wanted, &mut demands, now);

@@ -47,6 +47,8 @@ pub(super) struct Wanted {
     pub(super) share: Option<Bitrate>,
     /// Whether the publisher sends less of it when asked.
     pub(super) heeded: bool,
+    /// Whether it was found to be too much for the downlink.
+    pub(super) paused: bool,
 }
 
 /// A publisher is asked only while it sends one picture. There is one limit for everything it sends, which it divides as it
@@ -70,7 +72,7 @@ pub(super) fn hold_down(
     demands: &mut [Demand],
     now: Instant,
 ) -> Bitrate {
-    if !wanted.iter().any(|track| track.share.is_some() || track.heeded && downlink.is_full) {
+    if !wanted.iter().any(|track| track.share.is_some() || track.heeded && (downlink.is_full || track.paused)) {
         return Bitrate::ZERO;
     }
     let mut pictures: ArrayVec<Picture, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
@@ -102,7 +104,8 @@ fn hold_down_one(
     let rate = demand.rates[0].unwrap_or(Bitrate::ZERO);
     let picture = Picture { rate, share: wanted.share };
     let may_ask = wanted.heeded && downlink.reachable && demand.limit.is_some();
-    let mut share = ceiling::share(picture, most, downlink.is_full, track.lowest_ceiling()).filter(|_| may_ask);
+    let mut share =
+        ceiling::share(picture, most, downlink.is_full || wanted.paused, track.lowest_ceiling()).filter(|_| may_ask);
     if share.is_none() && picture.share.is_none() {
         return None; // as nearly always: nobody else needs to be looked at
     }

@@ -246,6 +246,7 @@ fn resend(engine: &mut Engine, from: PeerId, media: Ssrc, sequence: u16, now: In
         payload_type,
         blocks,
         retransmission: true,
+        blank: false,
     };
     if !member.outbound.pacer.push(|| queued, PaceKind::Retransmission, len as u16 + HEADERS + ORIGINAL_NUMBER, at) {
         engine.stats.drops.send_queue_full += 1;

@@ -55,6 +55,8 @@ pub(crate) struct QueuedPacket {
     pub(crate) payload_type: u8,
     pub(crate) blocks: Blocks,
     pub(crate) retransmission: bool,
+    /// Whether it is padding alone, among the retransmissions: its bytes are gone, and more is to be found out about the path.
+    pub(crate) blank: bool,
 }
 
 /// One media section in which we send.

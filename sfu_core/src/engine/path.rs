@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::bwe::pacer::PaceKind;
 use crate::forward::DescriptorPatch;
 use crate::forward::redundancy::Blocks;
-use crate::forward::resend::MAX_KEEP;
+use crate::forward::resend::{MAX_KEEP, Origin, Stored};
 use crate::forward::rewriter::{Rewritten, SwitchClocks};
 use crate::forward::router::{PayloadRoute, Subscription, Track};
 use crate::forward::selector::Verdict;
@@ -162,6 +162,7 @@ impl Passing {
             payload_type,
             blocks,
             retransmission: false,
+            blank: false,
         }
     }
 }
@@ -247,10 +248,16 @@ pub(super) fn leave(
     else {
         return exit.stats.drops.revoked += 1;
     };
-    let Some(stored) =
-        track.encodings.get(usize::from(queued.encoding)).and_then(|encoding| encoding.ring.find(queued.source))
-    else {
-        return exit.stats.drops.too_late += 1;
+    let nothing;
+    let stored = if queued.blank {
+        nothing = Origin::blank(track.id);
+        Stored { origin: &nothing, extensions: &[], payload: &[] }
+    } else {
+        let encoding = track.encodings.get(usize::from(queued.encoding));
+        let Some(stored) = encoding.and_then(|encoding| encoding.ring.find(queued.source)) else {
+            return exit.stats.drops.too_late += 1;
+        };
+        stored
     };
     // Never under the media's SSRC: there the number was sealed once, and once more would give away the key.
     let Some(ssrc) = (if queued.retransmission { send.rtx_ssrc } else { Some(send.ssrc) }) else {
@@ -263,7 +270,8 @@ pub(super) fn leave(
         index: if queued.retransmission { send.next_rtx_index } else { queued.index },
         timestamp: queued.timestamp,
         patch: queued.patch,
-        retransmits: queued.retransmission.then_some(queued.index as u16),
+        retransmits: (queued.retransmission && !queued.blank).then_some(queued.index as u16),
+        padding: if queued.blank { u8::MAX } else { 0 },
         mid: send.mid_to_write(),
         blocks: queued.blocks,
     };

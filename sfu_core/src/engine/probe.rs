@@ -1,6 +1,7 @@
 //! Proving that a downlink carries more than is sent to it: while more is wanted than the estimate allows, media is filled up
 //! to the estimate with packets that went out a moment ago, as retransmissions (RFC 4588), so that the filling may repair
-//! something. It goes through the gate like everything else.
+//! something. Where the bytes of the last one are gone, as after a pause, it is padding alone. All of it goes through the gate
+//! like everything else.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ pub(crate) fn send_padding(
     while let Some(filling) = next(&mut member.outbound, now) {
         match send(member, &filling) {
             None => return,
-            // It may not leave any more, or its bytes are gone: another section fills up.
+            // It may not leave any more, or its bytes are gone.
             Some(0) => member.outbound.give_up_filling_with(filling.send_index),
             Some(sent) => member.outbound.pacer.on_padding(sent as u16, now.at),
         }
@@ -76,19 +77,22 @@ fn next(outbound: &mut Outbound, now: Moment) -> Option<QueuedPacket> {
 }
 
 impl Outbound {
-    /// The last video packet that left in the first section that has one, as a retransmission.
+    /// The last video packet that left in the first section that still has its bytes, as a retransmission; or padding in its
+    /// place where none has.
     fn fillable(&self) -> Option<QueuedPacket> {
-        self.send.iter().filter(|section| section.rtx_ssrc.is_some()).find_map(|section| {
+        let fillings = self.send.iter().filter(|section| section.rtx_ssrc.is_some()).filter_map(|section| {
             let last = section.last_video?;
             let payload_type = section.payload_types.iter().find(|payload| payload.number == last.payload_type)?.rtx?;
             Some(QueuedPacket { payload_type, retransmission: true, ..last })
-        })
+        });
+        fillings.min_by_key(|filling| filling.blank)
     }
 
-    /// The section's last video packet cannot leave again.
+    /// The section's last video packet cannot leave again: padding takes its place, or if that cannot leave either, another section.
     fn give_up_filling_with(&mut self, send_index: u8) {
         if let Some(section) = self.send.get_mut(usize::from(send_index)) {
-            section.last_video = None;
+            let last = section.last_video.filter(|last| !last.blank);
+            section.last_video = last.map(|last| QueuedPacket { blank: true, ..last });
         }
     }
 }

@@ -17,6 +17,9 @@ use super::batch::MAX_DATAGRAM;
 /// Room the SRTP tag takes.
 const TAG_ROOM: usize = crate::peer::srtp::MAX_SRTP_OVERHEAD;
 
+/// The bit of the first byte that says that there is padding (RFC 3550 §5.1).
+const HAS_PADDING: u8 = 0x20;
+
 /// The numbers a subscriber negotiated for what we write.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stamp {
@@ -51,6 +54,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) mid: Option<Mid>,
     /// What of redundant sound leaves.
     pub(crate) blocks: Blocks,
+    /// Bytes of padding behind it (RFC 3550 §5.1), the last of which tells how many they are.
+    pub(crate) padding: u8,
 }
 
 /// The moment of leaving.
@@ -98,6 +103,13 @@ pub(crate) fn write(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
         packet.patch.apply(vp8, body);
     }
     len += payload.len();
+    if packet.padding > 0 {
+        let padding = body.get_mut(payload.len()..payload.len() + usize::from(packet.padding))?;
+        padding.fill(0);
+        *padding.last_mut()? = packet.padding;
+        len += padding.len();
+        head[0] |= HAS_PADDING;
+    }
     let header_len = Header::LEN + extension_len;
     Some((header_len, header_len + len))
 }

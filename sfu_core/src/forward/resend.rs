@@ -48,6 +48,20 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Of a packet of the track that has no bytes.
+    #[inline]
+    pub const fn blank(track: TrackId) -> Self {
+        Self {
+            track,
+            timestamp: 0,
+            marker: false,
+            payload_index: 0,
+            audio_level: None,
+            video_orientation: None,
+            vp8: None,
+        }
+    }
+
     /// The facts that numbering the packet again needs.
     pub fn facts(&self, sequence: u64, now: Instant) -> PacketFacts {
         PacketFacts {
@@ -94,15 +108,7 @@ const VACANT: Entry = Entry {
     position: 0,
     extensions_len: 0,
     payload_len: 0,
-    origin: Origin {
-        track: TrackId::new(0, 0),
-        timestamp: 0,
-        marker: false,
-        payload_index: 0,
-        audio_level: None,
-        video_orientation: None,
-        vp8: None,
-    },
+    origin: Origin::blank(TrackId::new(0, 0)),
 };
 
 /// The recent packets of one encoding.

@@ -136,6 +136,22 @@ fn in_a_call_of_two_a_picture_is_shown_through_very_little() {
 }
 
 #[test]
+fn a_picture_that_was_too_much_is_shown_again_when_the_link_has_become_wide_enough_for_less_of_it() {
+    for seed in 1..=6 {
+        let (mut meeting, alice, others) = meeting(seed, 1, CongestionFeedback::TransportCc);
+        let [bob] = others[..] else { panic!("one other") };
+        set_downlink(&mut meeting, &bob, 250);
+        meeting.run_for(20_000 * MS);
+        let (frames, ..) = gets(&mut meeting, &bob, &alice, 5);
+        assert!(frames < 5.0, "{seed}: {frames} pictures a second through less than any needs");
+        set_downlink(&mut meeting, &bob, 1_000);
+        meeting.run_for(40_000 * MS);
+        let (frames, rate, sound) = gets(&mut meeting, &bob, &alice, 20);
+        assert!(frames >= 25.0 && sound >= 49.0, "{seed}: {frames} pictures at {rate:?}, {sound} packets of sound");
+    }
+}
+
+#[test]
 fn the_picture_of_who_does_not_send_less_is_paused_and_sound_is_whole() {
     let (mut meeting, alice, others) = meeting(8, 1, CongestionFeedback::TransportCc);
     meeting.world.keyed(alice.id).obliging = false;
