@@ -152,6 +152,23 @@ fn a_picture_that_was_too_much_is_shown_again_when_the_link_has_become_wide_enou
 }
 
 #[test]
+fn a_picture_that_is_paused_is_asked_for_in_a_size_that_fits() {
+    // Where a queue is seen by round trips alone, not every try succeeds.
+    let shown = (1..=6).filter(|&seed| {
+        let (mut meeting, alice, others) = meeting(seed, 1, CongestionFeedback::Remb);
+        let [bob] = others[..] else { panic!("one other") };
+        set_downlink(&mut meeting, &bob, 250);
+        meeting.run_for(20_000 * MS);
+        set_downlink(&mut meeting, &bob, 700);
+        meeting.run_for(50_000 * MS);
+        let (frames, ..) = gets(&mut meeting, &bob, &alice, 10);
+        frames >= 20.0
+    });
+    let shown = shown.count();
+    assert!(shown >= 4, "{shown} of 6");
+}
+
+#[test]
 fn the_picture_of_who_does_not_send_less_is_paused_and_sound_is_whole() {
     let (mut meeting, alice, others) = meeting(8, 1, CongestionFeedback::TransportCc);
     meeting.world.keyed(alice.id).obliging = false;
