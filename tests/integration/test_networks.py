@@ -27,7 +27,9 @@ MIN_FRAME_RATE = 10.0
 MAX_RETURN_S = 5.0  # after UDP is let through again, or on the next network
 MAX_CONCEALED_SHARE = 0.01  # sound is unbroken when less than this is made up
 DOWNLINK_KBPS = 1_000
+TOO_NARROW_KBPS = 150
 QUEUE_S = 1.0
+MAX_SHOWN_AGAIN_S = 120.0
 MEDIA_SENT = 'sfu_rtp_bytes_total{dir="out"}'
 SIMULCAST = {"simulcast": True, "width": 960, "height": 540}
 ONE_ENCODING = {"width": 640, "height": 360, "max_kbps": 2_000}
@@ -179,6 +181,29 @@ async def test_a_narrow_downlink_with_a_long_queue_keeps_sound_whole_and_picture
         assert concealed <= MAX_CONCEALED_SHARE
         if "simulcast" in picture:
             assert subscriber.looks[-1]["width"] < picture["width"], "the full picture never filled the downlink"
+
+
+@pytest.mark.long
+async def test_a_picture_that_a_downlink_was_too_narrow_for_is_shown_again_when_it_has_become_wider(
+    tmp_path: Path, figures: Record
+) -> None:
+    size = {"width": ONE_ENCODING["width"], "height": ONE_ENCODING["height"]}
+    camera = write_busy_camera(tmp_path / "busy.y4m", **size, frame_rate=15)
+    async with call(tmp_path, video_file=str(camera), **ONE_ENCODING) as running:
+        subscriber = running.subscriber
+        await running.more_than(DOWNLINK_KBPS)
+        running.network.limit_downlink(running.subscriber_host, kbps=TOO_NARROW_KBPS, queue_s=QUEUE_S)
+        await asyncio.sleep(20)
+        assert subscriber.frame_rate(time.time() - 5, time.time()) < MIN_FRAME_RATE, "it fits all the same"
+        widened = time.time()
+        running.network.limit_downlink(running.subscriber_host, kbps=DOWNLINK_KBPS, queue_s=QUEUE_S)
+        await subscriber.sees_frames(100, within_s=MAX_SHOWN_AGAIN_S)
+        figures("shown_again_after_s", time.time() - widened)
+        settled = time.time()
+        await asyncio.sleep(5)
+        frame_rate = subscriber.frame_rate(settled, time.time())
+        figures("frame_rate", frame_rate)
+        assert frame_rate >= MIN_FRAME_RATE
 
 
 @pytest.mark.long
