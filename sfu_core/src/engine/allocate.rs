@@ -33,7 +33,7 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         let Some(track) = engine.tracks.find(id) else { continue };
         let Some(subscription) = track.subscriptions.iter().find(|known| known.subscriber == peer) else { continue };
         demands.push(demand(track, subscription, now));
-        let paused = subscription.announced == Some(None) && !silent;
+        let paused = subscription.too_much && !silent;
         let (share, heeded) = (subscription.share, track.ceiling.may_ask(now));
         wanted.push(Wanted { id, publisher: track.publisher, share, heeded, paused });
     }
@@ -51,14 +51,17 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let desired = Allocator::desired(&demands);
     let reachable = member.is_reachable();
     let is_full = estimate < lowest && !silent;
-    let voice_broken = member.outbound.is_voice_broken();
+    let voice_broken = member.outbound.is_voice_broken(now);
     let downlink = Downlink { subscriber: peer, reachable, target, is_full, voice_broken };
     let held_back = ceiling::hold_down(engine, downlink, &wanted, &mut demands, now);
     let Some(member) = engine.peers.find_mut(peer) else { return };
     member.outbound.controller.set_desired(desired + held_back);
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
-    for (&Wanted { id, .. }, &target) in wanted.iter().zip(&targets) {
+    for ((&Wanted { id, .. }, demand), &target) in wanted.iter().zip(&demands).zip(&targets) {
+        if let Some(subscription) = engine.tracks.find_mut(id).and_then(|track| track.subscription_mut(peer)) {
+            subscription.too_much = reachable && demand.limit.is_some() && target.encoding.is_none();
+        }
         // What cannot leave would only grow old in the queue; the keyframe to begin with is asked for once it can.
         let target = if reachable { target } else { Target::PAUSED };
         retarget(engine, peer, id, target, now);

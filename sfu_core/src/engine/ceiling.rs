@@ -114,7 +114,6 @@ fn hold_down_one(
     let mut after = track.lowest_share();
     if before.is_none() {
         track.ceiling.begin();
-        engine.stats.publisher_limits += u64::from(after.is_some());
     }
     let followed = track.ceiling.is_followed(rate, after, now);
     if share.is_some() && downlink.voice_broken {
@@ -127,6 +126,7 @@ fn hold_down_one(
     if let (Some(share), Some(rate), true) = (share, &mut demand.rates[0], followed) {
         *rate = (*rate).min(share);
     }
+    engine.stats.publisher_limits += u64::from(before.is_none() && after.is_some());
     if after.is_some_and(|after| before.is_none_or(|before| after < before * MUCH_LOWER)) {
         engine.peers.find_mut(wanted.publisher)?.inbound.ceiling_untold = true;
         control::schedule_feedback(engine, wanted.publisher, now);

@@ -150,6 +150,7 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
             if let Some(member) = engine.peers.find_mut(peer) {
                 member.outbound.controller.on_route_change(now);
                 member.outbound.round_trip = None;
+                member.outbound.send.iter_mut().for_each(|send| send.lossy_reports = 0);
             }
             restart_subscriptions(engine, peer, now);
         }

@@ -24,6 +24,9 @@ use super::outbound::{MAX_SUBSCRIPTIONS_PER_PEER, QueuedPacket};
 use super::path::HEADERS;
 use super::{Engine, allocate, control};
 
+/// A full intra request with the same number so soon after asks for the same keyframe: a few round trips. Later it says that the
+/// keyframe did not arrive (RFC 5104 §3.5.1.1).
+const FIR_REPEATED_WITHIN: Duration = Duration::from_millis(500);
 /// Bytes that a retransmission has before its payload (RFC 4588 §4).
 const ORIGINAL_NUMBER: u16 = 2;
 
@@ -275,8 +278,14 @@ fn on_keyframe_request(
     if engine.gate.find(Flow::Track(id), from).is_none() {
         return;
     }
-    if number.is_some() && std::mem::replace(&mut section.last_fir, number) == number {
-        return; // a repeat; to the publisher we repeat by ourselves, until the keyframe comes
+    if let Some(number) = number {
+        let repeats = section
+            .last_fir
+            .is_some_and(|(last, at)| last == number && now.saturating_duration_since(at) < FIR_REPEATED_WITHIN);
+        if repeats {
+            return; // to the publisher we repeat by ourselves, until the keyframe comes
+        }
+        section.last_fir = Some((number, now));
     }
     let Some(track) = engine.tracks.find_mut(id) else { return };
     let Some(subscription) = track.subscription_mut(from) else { return };

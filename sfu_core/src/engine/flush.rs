@@ -20,11 +20,16 @@ const IDLE: Duration = Duration::from_millis(500);
 pub(super) fn flush(engine: &mut Engine, sink: &mut dyn Sink, now: Instant) {
     let mut flushing = std::mem::take(&mut engine.flushing);
     let at = Moment::new(&engine.epoch, now);
-    engine.pending.take(at.at, &mut flushing);
+    let mut waited = engine.pending.take(at.at, &mut flushing);
     for group in flushing.chunks(lookahead::PEERS) {
         engine.look_ahead(|engine| lookahead::of_peers(engine, group));
         for &id in group {
             engine.serve(Served::Peer(id));
+            let has_waited = waited > 0;
+            waited = waited.saturating_sub(1);
+            if has_waited && engine.peers.find(id).is_some_and(|member| member.pending) {
+                continue; // it was noted too, and comes once more
+            }
             while flush_peer(engine, id, sink, at) {
                 // Who happens to fill the batch is not to blame when it breaks.
                 engine.serving = Served::Nobody;
@@ -103,6 +108,8 @@ fn flush_member(exit: &mut Exit<'_>, member: &mut Member, writer: &mut BatchWrit
             exit.stats.drops.too_late = too_late; // it did not wait, whether or not it is kept
             Some(writer.len() - before)
         });
+    } else {
+        member.outbound.padding.due = None; // it begins again with whatever leaves next
     }
 }
 

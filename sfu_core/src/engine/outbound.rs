@@ -82,15 +82,17 @@ pub(crate) struct SendTrack {
     /// What the subscriber last reported.
     pub(crate) loss: f64,
     /// By how many more reports spoke of at least [`MUCH_LOSS`] than of less, lately.
-    lossy_reports: u8,
+    pub(crate) lossy_reports: u8,
+    /// When it last reported.
+    reported_at: Option<Instant>,
     /// The most it has ever reported lost.
     pub(crate) lost: u64,
     /// The last video packet that left: what the downlink is filled up with.
     pub(crate) last_video: Option<QueuedPacket>,
     /// Its clock is to be told as soon as a packet has left: it began, or goes on with another encoding.
     pub(crate) clock_untold: bool,
-    /// The last full intra request: from which of the subscriber's SSRCs, and its number.
-    pub(crate) last_fir: Option<(Ssrc, u8)>,
+    /// The last full intra request: from which of the subscriber's SSRCs, its number, and when it was acted on.
+    pub(crate) last_fir: Option<((Ssrc, u8), Instant)>,
     acknowledged: bool,
     /// The highest sequence number that the subscriber reported.
     reported_to: Option<u16>,
@@ -188,8 +190,10 @@ pub(crate) struct Outbound {
 
 /// Sound of which this much is lost is not understood without an effort ...
 const MUCH_LOSS: f64 = 0.08;
-/// ... and is no passing trouble after so many reports, one a second.
+/// ... and is no passing trouble after so many reports.
 const BROKEN_REPORTS: u8 = 4;
+/// Of what is silent or muted nobody reports; browsers report of sound each five seconds at the rarest.
+const SPOKEN_OF_WITHIN: Duration = Duration::from_secs(12);
 /// Sender reports remembered: of all the sections of one peer, which report together.
 const SENT_REPORTS: usize = 64;
 const _: () = assert!(SENT_REPORTS >= crate::session::MAX_MEDIA, "each is remembered until it is quoted");
@@ -274,6 +278,7 @@ impl Outbound {
                 retransmitted_bytes: 0,
                 loss: 0.0,
                 lossy_reports: 0,
+                reported_at: None,
                 lost: 0,
                 last_video: None,
                 clock_untold: false,
@@ -351,8 +356,10 @@ impl Outbound {
     }
 
     /// Whether sound has not come through well for a while.
-    pub(crate) fn is_voice_broken(&self) -> bool {
+    pub(crate) fn is_voice_broken(&self, now: Instant) -> bool {
+        let spoken_of = |at: Instant| now.saturating_duration_since(at) < SPOKEN_OF_WITHIN;
         let sound = self.send.iter().filter(|send| send.kind == MediaKind::Audio && send.track.is_some());
+        let sound = sound.filter(|send| send.reported_at.is_some_and(spoken_of));
         sound.map(|send| send.lossy_reports).max().unwrap_or(0) >= BROKEN_REPORTS
     }
 
@@ -360,6 +367,7 @@ impl Outbound {
     pub(crate) fn on_report_block(&mut self, section: u8, block: &ReportBlock, stats: &mut EngineStats, now: Instant) {
         let Some(send) = self.send.get_mut(usize::from(section)) else { return };
         send.acknowledged = true;
+        send.reported_at = Some(now);
         send.loss = f64::from(block.fraction_lost) / 256.0;
         send.lossy_reports = if send.loss >= MUCH_LOSS {
             (send.lossy_reports + 1).min(2 * BROKEN_REPORTS)

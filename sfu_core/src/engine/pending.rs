@@ -66,8 +66,9 @@ impl Pending {
         self.now.is_empty() && at < self.earliest
     }
 
-    /// Moves those that have something to send at `at` to `into`: whose wait is over, then the others.
-    pub(super) fn take(&mut self, at: Nanos, into: &mut Vec<PeerId>) {
+    /// Moves those that have something to send at `at` to `into`: first those whose wait is over, and says how many these are,
+    /// then the others, among whom they may be once more.
+    pub(super) fn take(&mut self, at: Nanos, into: &mut Vec<PeerId>) -> usize {
         if at >= self.earliest {
             let mut earliest = NEVER;
             self.later.retain(|&(peer, until)| {
@@ -80,8 +81,10 @@ impl Pending {
             });
             self.earliest = earliest;
         }
+        let waited = into.len();
         into.append(&mut self.now);
         debug_assert!(into.len() <= 2 * MAX_PEERS, "each peer is noted once, and waits once");
+        waited
     }
 
     /// Those with something to send at once.

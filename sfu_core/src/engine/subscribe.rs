@@ -60,6 +60,7 @@ pub(super) fn subscribe(
         is_young: true,
         since,
         share: None,
+        too_much: false,
     });
     start(engine, id, peer, now);
     Ok(Reply::Done)
@@ -124,6 +125,7 @@ pub(super) fn detach(engine: &mut Engine, track: TrackId, subscriber: PeerId, se
     if let Some(section) = member.outbound.send.get_mut(usize::from(send_index)) {
         section.track = None;
         section.last_video = None;
+        section.lossy_reports = 0;
         section.next_index = section.next_index.max(subscription.rewriter.next_sequence());
         section.last_timestamp = subscription.rewriter.last_timestamp();
     }

@@ -154,6 +154,8 @@ pub struct Subscription {
     pub since: Since,
     /// What the subscriber was found to be able to take of it, if too little.
     pub share: Option<Bitrate>,
+    /// Whether even the least of it was too much for the subscriber's downlink when that was last divided.
+    pub too_much: bool,
 }
 
 impl Subscription {
@@ -307,7 +309,10 @@ impl Track {
     pub fn renegotiate(&mut self, media: Option<&ReceiveMedia>) -> bool {
         let payload_types = media.map_or(&[][..], |media| &media.payload_types);
         self.nack_enabled = media.is_some_and(|media| media.nack);
-        self.ceiling = Ceiling::new(media.is_some_and(|media| media.remb) && self.encodings.len() == 1);
+        let heeded = media.is_some_and(|media| media.remb) && self.encodings.len() == 1;
+        if heeded != self.ceiling.heeded {
+            self.ceiling = Ceiling::new(heeded);
+        }
         if !self.ceiling.heeded {
             self.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
         }

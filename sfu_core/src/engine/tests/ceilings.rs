@@ -60,6 +60,19 @@ fn a_publisher_is_told_its_ceiling_with_room_for_its_sound_and_which_streams_tha
 }
 
 #[test]
+fn who_joins_and_could_not_receive_yet_makes_nobody_send_less() {
+    let mut call = Watched::new();
+    call.told();
+    let dave = call.rig.knock(3);
+    call.rig.subscribe(dave, "v", call.camera);
+    call.rig.allow(call.camera, dave);
+    call.told();
+    call.rig.connect(dave);
+    assert_eq!(call.rig.stats().publisher_limits, 0);
+    assert_eq!((0..3).flat_map(|_| call.told()).collect::<Vec<_>>(), []);
+}
+
+#[test]
 fn a_publisher_is_told_three_times_that_it_may_send_as_it_likes_again() {
     let mut call = Watched::new();
     call.told();

@@ -339,6 +339,9 @@ fn where_the_bytes_of_a_filling_are_gone_padding_takes_their_place_and_nothing_c
     let numbers: Vec<u16> = seen.iter().map(|seen| seen.header.sequence_number).collect();
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
     assert_eq!(rig.stats().drops.too_late, before);
+    rig.lose_route(bob);
+    rig.flush();
+    assert!(rig.tick() > rig.now(), "who cannot be reached keeps nobody awake");
     rig.revoke(track, bob);
     rig.advance(Duration::from_millis(100));
     assert!(rig.flush().is_empty() && due(&rig).is_none(), "who has no right gets no padding either");
