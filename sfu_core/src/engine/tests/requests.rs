@@ -46,7 +46,11 @@ fn a_full_intra_request_reaches_the_publisher_once_and_its_repeats_are_none() {
     rig.advance(Duration::from_secs(1));
     full_intra_request(&mut rig, bob, 2, 8);
     assert_eq!(asked_within(&mut rig, alice, 100), 1, "of another source it is, too");
-    assert_eq!(rig.stats().keyframe_requests_in, 6);
+    rig.ingest_video(alice, 3, true, 500);
+    rig.advance(Duration::from_secs(1));
+    full_intra_request(&mut rig, bob, 2, 8);
+    assert_eq!(asked_within(&mut rig, alice, 100), 1, "so late it says that no keyframe arrived");
+    assert_eq!(rig.stats().keyframe_requests_in, 7);
 }
 
 #[test]
