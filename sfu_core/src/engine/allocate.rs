@@ -37,8 +37,6 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
         let (share, heeded) = (subscription.share, track.ceiling.may_ask(now));
         wanted.push(Wanted { id, publisher: track.publisher, share, heeded, paused });
     }
-    ceiling::ask_only_for_one_picture(engine, &mut wanted, now);
-    let Some(member) = engine.peers.find_mut(peer) else { return };
     let (target, lowest) = (member.outbound.estimate.target, lowest_of(&demands));
     let estimate = match member.outbound.estimate.limit {
         // No sign that anything is too much: nobody is paused for what was only never tried.
@@ -53,18 +51,16 @@ pub(super) fn allocate(engine: &mut Engine, peer: PeerId, now: Instant) {
     let is_full = estimate < lowest && !silent;
     let voice_broken = member.outbound.is_voice_broken(now);
     let downlink = Downlink { subscriber: peer, reachable, target, is_full, voice_broken };
-    let held_back = ceiling::hold_down(engine, downlink, &wanted, &mut demands, now);
+    let held_back = ceiling::hold_down(engine, downlink, &mut wanted, &mut demands, now);
     let Some(member) = engine.peers.find_mut(peer) else { return };
     member.outbound.controller.set_desired(desired + held_back);
     let mut targets = std::mem::take(&mut member.outbound.targets);
     member.outbound.allocator.allocate(estimate, &demands, &mut targets, now);
     for ((&Wanted { id, .. }, demand), &target) in wanted.iter().zip(&demands).zip(&targets) {
-        if let Some(subscription) = engine.tracks.find_mut(id).and_then(|track| track.subscription_mut(peer)) {
-            subscription.too_much = reachable && demand.limit.is_some() && target.encoding.is_none();
-        }
+        let too_much = reachable && demand.limit.is_some() && target.encoding.is_none();
         // What cannot leave would only grow old in the queue; the keyframe to begin with is asked for once it can.
         let target = if reachable { target } else { Target::PAUSED };
-        retarget(engine, peer, id, target, now);
+        retarget(engine, peer, id, target, too_much, now);
     }
     if let Some(member) = engine.peers.find_mut(peer) {
         member.outbound.targets = targets;
@@ -130,12 +126,13 @@ fn lowest_of(demands: &[Demand]) -> Bitrate {
 }
 
 /// Lets one subscription go for its new target; a changed encoding is an event.
-fn retarget(engine: &mut Engine, peer: PeerId, id: TrackId, target: Target, now: Instant) {
+fn retarget(engine: &mut Engine, peer: PeerId, id: TrackId, target: Target, too_much: bool, now: Instant) {
     let Some(track) = engine.tracks.find_mut(id) else { return };
     let publisher = track.publisher;
     let kind = track.kind;
     let holds = track.holds_encodings();
     let Some(subscription) = track.subscription_mut(peer) else { return };
+    subscription.too_much = too_much;
     let target = Target { temporal: target.temporal.min(subscription.limit.temporal), ..target };
     let before = subscription.selector.target().encoding;
     if holds && subscription.selector.current().is_some_and(|current| target.encoding != Some(current)) {

@@ -53,7 +53,7 @@ pub(super) struct Wanted {
 
 /// A publisher is asked only while it sends one picture. There is one limit for everything it sends, which it divides as it
 /// likes: what one picture is asked to give up would be taken from the other, time after time.
-pub(super) fn ask_only_for_one_picture(engine: &Engine, wanted: &mut [Wanted], now: Instant) {
+fn ask_only_for_one_picture(engine: &Engine, wanted: &mut [Wanted], now: Instant) {
     let flows = |track: &Track| track.encodings.iter().any(|encoding| encoding.reception.bitrate(now) > Bitrate::ZERO);
     for wanted in wanted.iter_mut().filter(|wanted| wanted.heeded) {
         let Some(publisher) = engine.peers.find(wanted.publisher) else { continue };
@@ -68,13 +68,14 @@ pub(super) fn ask_only_for_one_picture(engine: &Engine, wanted: &mut [Wanted], n
 pub(super) fn hold_down(
     engine: &mut Engine,
     downlink: Downlink,
-    wanted: &[Wanted],
+    wanted: &mut [Wanted],
     demands: &mut [Demand],
     now: Instant,
 ) -> Bitrate {
     if !wanted.iter().any(|track| track.share.is_some() || track.heeded && (downlink.is_full || track.paused)) {
-        return Bitrate::ZERO;
+        return Bitrate::ZERO; // as nearly always
     }
+    ask_only_for_one_picture(engine, wanted, now);
     let mut pictures: ArrayVec<Picture, MAX_SUBSCRIPTIONS_PER_PEER> = ArrayVec::new();
     let mut sound = Bitrate::ZERO;
     for (track, demand) in wanted.iter().zip(demands.iter()).filter(|(_, demand)| demand.limit.is_some()) {
