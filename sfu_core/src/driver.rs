@@ -12,6 +12,8 @@ pub mod echo_call;
 pub mod lanes;
 mod overtaking;
 mod places;
+pub mod privileges;
+pub mod process;
 pub mod ring;
 pub mod udp;
 pub mod wake;
@@ -160,12 +162,21 @@ impl Driver {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub fn start(config: &DriverConfig) -> Result<Self, StartError> {
-        Self::start_with(config, Engine::new)
+        Self::start_with(config, Engine::new, || Ok(()))
+    }
+
+    /// The same, with something done once all ports are bound and before there is any thread: giving up rights.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start_after(config: &DriverConfig, bound: impl FnOnce() -> io::Result<()>) -> Result<Self, StartError> {
+        Self::start_with(config, Engine::new, bound)
     }
 
     fn start_with<E: Drive>(
         config: &DriverConfig,
         make: impl Fn(EngineConfig, Instant) -> E,
+        bound: impl FnOnce() -> io::Result<()>,
     ) -> Result<Self, StartError> {
         if config.workers == 0 || config.workers > MAX_WORKERS || config.bind.is_empty() {
             return Err(StartError::Config("there must be 1 to 64 workers and an address to bind"));
@@ -174,8 +185,10 @@ impl Driver {
         let bell = Arc::new(Wake::new()?);
         let mut warnings = Vec::new();
         let mut driver = Self { workers: Vec::new(), bell, warnings: Vec::new() };
-        for index in 0..config.workers {
-            let ports = bind(config, index, &mut warnings)?;
+        let ports =
+            (0..config.workers).map(|index| bind(config, index, &mut warnings)).collect::<Result<Vec<_>, _>>()?;
+        bound()?;
+        for (index, ports) in (0..).zip(ports) {
             driver.workers.push(start_worker(config, index, ports, &driver.bell, &identity, &make)?);
         }
         warnings.sort_unstable();

@@ -189,7 +189,7 @@ fn drain(driver: &Driver) -> Vec<(usize, Outgoing)> {
 
 #[test]
 fn a_datagram_passes_through_the_engine_and_back() {
-    let driver = Driver::start_with(&config(), |_, _| Stand::default()).expect("it starts");
+    let driver = Driver::start_with(&config(), |_, _| Stand::default(), || Ok(())).expect("it starts");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
     for addresses in driver.addresses() {
@@ -212,7 +212,7 @@ fn a_datagram_passes_through_the_engine_and_back() {
 
 #[test]
 fn a_bug_ends_one_worker_and_is_told_while_the_other_goes_on() {
-    let driver = Driver::start_with(&config(), |_, _| Stand::default()).expect("it starts");
+    let driver = Driver::start_with(&config(), |_, _| Stand::default(), || Ok(())).expect("it starts");
     driver.submit(0, Request { id: 1, command: Command::Snapshot }).expect("not busy");
     let told = drain(&driver);
     assert!(matches!(&told[..], [(0, Outgoing::WorkerFailed { reason })] if reason.contains("asked for")));
@@ -245,7 +245,7 @@ fn closing_refuses_what_was_not_carried_out_and_ends_the_threads() {
         }
         fn drain_events(&mut self, _into: &mut Vec<Event>) {}
     }
-    let driver = Driver::start_with(&config(), |_, _| Last(Stand::default())).expect("it starts");
+    let driver = Driver::start_with(&config(), |_, _| Last(Stand::default()), || Ok(())).expect("it starts");
     assert!(driver.close(CLOSE_PATIENCE).is_empty());
     assert_eq!(ENDED.load(Ordering::SeqCst), 2);
     let room = RoomId::new(0, 0);
@@ -274,8 +274,9 @@ fn a_worker_that_hangs_is_left_behind_when_the_driver_closes() {
     let (release, held) = mpsc::channel::<Infallible>();
     let (reached, hanging) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
-    let driver = Driver::start_with(&config(), |_, _| Hangs(Stand::default(), Arc::clone(&held), reached.clone()))
-        .expect("it starts");
+    let driver =
+        Driver::start_with(&config(), |_, _| Hangs(Stand::default(), Arc::clone(&held), reached.clone()), || Ok(()))
+            .expect("it starts");
     driver.submit(0, Request { id: 1, command: Command::CreateRoom }).expect("not busy");
     hanging.recv().expect("the worker hangs");
     assert_eq!(driver.close(Duration::from_millis(50)), [0], "only the one that hangs");

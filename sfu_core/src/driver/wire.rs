@@ -71,4 +71,4 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
 
 #[cfg(test)]
 #[path = "wire/tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use crate::engine::command::{Cap, Command, Request, TrackSource};
 use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
 use crate::session::{CongestionFeedback, DtlsRole, Fingerprint, LocalTransport, NegotiatedSession, RemoteTransport};
 
-fn session() -> NegotiatedSession {
+pub(in crate::driver) fn session() -> NegotiatedSession {
     NegotiatedSession {
         remote: RemoteTransport {
             ufrag: "ufrag".to_owned(),

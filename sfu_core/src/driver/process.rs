@@ -1,0 +1,436 @@
+//! The media process: an engine that is controlled over a Unix socket, and outlives who controls it.
+//!
+//! One controller at a time. It says [`Hello`] with the configuration; the first one starts the engine, later ones find what
+//! runs, with the notes that were left about it. The thread of this loop is no worker's: a controller that is slow, stalled or
+//! gone costs no packet anything. While nobody reads, the workers' rings fill, and overflow as they do in process: whoever
+//! comes takes a snapshot.
+
+pub mod connection;
+pub mod frame;
+pub mod notes;
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use self::connection::Connection;
+use self::frame::{Frame, Kind};
+use self::notes::{Note, Notes};
+use super::privileges::{Dropped, User, drop_privileges};
+use super::warning::Warning;
+use super::wire::{Outgoing, decode, encode};
+use super::{CLOSE_PATIENCE, Driver, DriverConfig};
+use crate::engine::command::{Command, Request};
+
+/// What both sides must speak; raised whenever a frame's or a message's meaning changes.
+pub const PROTOCOL: u32 = 1;
+/// Most connections that have not said who they are.
+pub const MAX_STRANGERS: usize = 4;
+/// Bytes that wait for a controller, above which nothing more is taken out of the workers' rings: what a socket holds.
+const ENOUGH_WAITING: usize = 256 << 10;
+/// Most turns in which a controller that has been replaced is still heard: a socket holds far less than one turn reads.
+const MAX_LAST_TURNS: usize = 4;
+/// Most messages of each worker that are taken out in one turn.
+const MAX_DRAIN: usize = 256;
+/// How often the controller hears what the rims count: a few times within what it takes to call a worker stalled.
+const COUNTERS_EVERY: Duration = Duration::from_millis(250);
+
+/// How the process runs.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessOptions {
+    /// How long the engine goes on with nobody in control. Calls go on meanwhile; after that they end, because nobody could
+    /// end them otherwise.
+    pub orphan_limit: Duration,
+    /// What is given up once the ports are bound.
+    pub privileges: Privileges,
+}
+
+/// What a process keeps of the rights that it was started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privileges {
+    /// All; for tests, whose process does more than this.
+    Keep,
+    /// None but those of a user: the given one, or whoever started it.
+    Drop(Option<User>),
+}
+
+/// The first word of a controller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`]
+    pub protocol: u32,
+    /// How the engine is to run, if it does not run yet.
+    pub config: DriverConfig,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Whether the engine ran before, so that there may be rooms.
+    pub resumed: bool,
+    /// Whether it runs as the controller wishes. An engine that runs is never changed.
+    pub as_configured: bool,
+    /// A number drawn for this process: ids of two processes with different numbers have nothing to do with each other.
+    pub instance: u64,
+    /// Answers to requests with a lower number were meant for somebody else, and are dropped.
+    pub first_request: u64,
+    /// The addresses that remotes are told, worker by worker.
+    pub addresses: Vec<Vec<String>>,
+    /// What the system did not grant.
+    pub warnings: Vec<Warning>,
+    /// What this process has given up.
+    pub dropped: Dropped,
+    /// How many notes follow.
+    pub notes: u64,
+}
+
+/// Who is at fault, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// The engine did not start with that configuration.
+    Start,
+    /// The controller speaks another version of this.
+    Protocol,
+    /// A frame cannot be read.
+    Malformed,
+    /// A request cannot be carried out here.
+    Request,
+    /// A note is not kept.
+    Note,
+}
+
+/// Something was not accepted, and nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What kind of thing.
+    pub kind: FaultKind,
+    /// One clear line. It quotes nothing of what was sent.
+    pub text: String,
+    /// The request, where it can be known.
+    pub request: Option<u64>,
+}
+
+/// What can be read of a request whose rest cannot.
+#[derive(Deserialize)]
+struct Numbered {
+    id: u64,
+}
+
+/// The engine, once it runs.
+struct Running {
+    driver: Driver,
+    config: DriverConfig,
+    dropped: Dropped,
+    instance: u64,
+}
+
+/// The loop's state.
+struct Process {
+    options: ProcessOptions,
+    listener: UnixListener,
+    running: Option<Running>,
+    notes: Notes,
+    controller: Option<Connection>,
+    strangers: Vec<Connection>,
+    /// The highest number of a request so far.
+    last_request: u64,
+    first_request: u64,
+    /// Since when nobody is in control.
+    alone_since: Option<Instant>,
+    counters_told: Instant,
+    stop: bool,
+}
+
+/// Why the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A controller wished it.
+    Stopped,
+    /// Nobody was in control for too long.
+    Orphaned,
+}
+
+/// Runs until a controller ends it, or none has come for too long.
+///
+/// # Errors
+/// When the kernel refuses what no server can do without.
+#[allow(clippy::disallowed_methods)]
+pub fn run(listener: UnixListener, options: ProcessOptions) -> io::Result<Ended> {
+    listener.set_nonblocking(true)?;
+    let mut process = Process::new(listener, options, Instant::now());
+    loop {
+        process.wait(Instant::now())?;
+        if let Some(ended) = process.turn(Instant::now()) {
+            return Ok(ended);
+        }
+    }
+}
+
+impl Process {
+    fn new(listener: UnixListener, options: ProcessOptions, now: Instant) -> Self {
+        Self {
+            options,
+            listener,
+            running: None,
+            notes: Notes::default(),
+            controller: None,
+            strangers: Vec::new(),
+            last_request: 0,
+            first_request: 1,
+            alone_since: Some(now),
+            counters_told: now,
+            stop: false,
+        }
+    }
+
+    /// Sleeps until something can be done.
+    fn wait(&self, now: Instant) -> io::Result<()> {
+        let mut fds = vec![libc::pollfd { fd: self.listener.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+        fds.extend(self.controller.iter().chain(&self.strangers).map(Connection::watched));
+        let listens = self.controller.as_ref().is_none_or(|controller| controller.waiting() < ENOUGH_WAITING);
+        if let Some(running) = self.running.as_ref().filter(|_| listens) {
+            fds.push(libc::pollfd { fd: running.driver.bell().as_raw_fd(), events: libc::POLLIN, revents: 0 });
+        }
+        let rest = COUNTERS_EVERY.saturating_sub(now.saturating_duration_since(self.counters_told));
+        let millis = rest.as_millis().max(1) as libc::c_int;
+        // SAFETY: the array is as long as said.
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
+        let error = io::Error::last_os_error();
+        if ready < 0 && error.kind() != io::ErrorKind::Interrupted { Err(error) } else { Ok(()) }
+    }
+
+    fn turn(&mut self, now: Instant) -> Option<Ended> {
+        self.accept();
+        self.hear_strangers(now);
+        self.hear_controller();
+        self.tell_notes();
+        self.drain();
+        self.tell_counters(now);
+        if self.controller.as_mut().is_some_and(|controller| !controller.flush()) {
+            self.part();
+        }
+        if self.stop {
+            return self.end(Ended::Stopped);
+        }
+        if self.controller.is_some() {
+            self.alone_since = None;
+            return None;
+        }
+        let alone = now.saturating_duration_since(*self.alone_since.get_or_insert(now));
+        if alone >= self.options.orphan_limit { self.end(Ended::Orphaned) } else { None }
+    }
+
+    fn end(&mut self, ended: Ended) -> Option<Ended> {
+        if let Some(running) = self.running.take() {
+            running.driver.close(CLOSE_PATIENCE);
+        }
+        Some(ended)
+    }
+
+    fn accept(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.strangers.len() >= MAX_STRANGERS {
+                self.strangers.remove(0);
+            }
+            self.strangers.extend(Connection::new(stream));
+        }
+    }
+
+    /// Waits for the first word of those who have come.
+    fn hear_strangers(&mut self, now: Instant) {
+        let mut index = 0;
+        while index < self.strangers.len() {
+            let mut hello = None;
+            let alive = self.strangers[index].hear(1, |frame| hello = Some(read_hello(frame)));
+            match hello {
+                Some(hello) => {
+                    let stranger = self.strangers.remove(index);
+                    self.welcome(stranger, hello, now);
+                }
+                None if alive => index += 1,
+                None => drop(self.strangers.remove(index)),
+            }
+        }
+    }
+
+    /// Puts a stranger in control, or tells it why not.
+    fn welcome(&mut self, mut stranger: Connection, hello: Result<Hello, Fault>, now: Instant) {
+        let started = hello.and_then(|hello| self.start(&hello.config).map(|resumed| (resumed, hello)));
+        let (resumed, hello) = match started {
+            Ok(started) => started,
+            Err(fault) => {
+                stranger.push(Kind::Fault, 0, &encode(&fault));
+                stranger.flush();
+                return;
+            }
+        };
+        if let Some(mut before) = self.part() {
+            before.push(Kind::Replaced, 0, &[]);
+            before.flush();
+        }
+        let Some(running) = &self.running else { return };
+        self.first_request = self.last_request + 1;
+        let text = |worker: Vec<std::net::SocketAddr>| worker.iter().map(ToString::to_string).collect();
+        let welcome = Welcome {
+            resumed,
+            as_configured: running.config == hello.config,
+            instance: running.instance,
+            first_request: self.first_request,
+            addresses: running.driver.addresses().into_iter().map(text).collect(),
+            warnings: running.driver.warnings().to_vec(),
+            dropped: running.dropped,
+            notes: self.notes.len() as u64,
+        };
+        stranger.push(Kind::Welcome, 0, &encode(&welcome));
+        stranger.tell_notes_from_the_first();
+        self.controller = Some(stranger);
+        self.counters_told = now.checked_sub(COUNTERS_EVERY).unwrap_or(now);
+    }
+
+    /// Starts the engine unless it runs; says whether it did.
+    #[allow(clippy::disallowed_methods)]
+    fn start(&mut self, config: &DriverConfig) -> Result<bool, Fault> {
+        if self.running.is_some() {
+            return Ok(true);
+        }
+        let (mut dropped, privileges) = (Dropped::default(), self.options.privileges);
+        let started = Driver::start_after(config, || {
+            if let Privileges::Drop(user) = privileges {
+                dropped = drop_privileges(user)?;
+            }
+            Ok(())
+        });
+        let driver = started.map_err(|error| fault(FaultKind::Start, error, None))?;
+        let mut instance = [0; 8];
+        aws_lc_rs::rand::fill(&mut instance).map_err(|error| fault(FaultKind::Start, error, None))?;
+        let (config, instance) = (config.clone(), u64::from_be_bytes(instance));
+        self.running = Some(Running { driver, config, dropped, instance });
+        Ok(false)
+    }
+
+    /// Ends with a controller. What it has sent is carried out first: there may be a right among it that it took away before it
+    /// died.
+    fn part(&mut self) -> Option<Connection> {
+        for _ in 0..MAX_LAST_TURNS {
+            match &self.controller {
+                Some(controller) if controller.has_more() => self.hear_controller(),
+                _ => break,
+            }
+        }
+        self.controller.take()
+    }
+
+    fn hear_controller(&mut self) {
+        let Some(mut controller) = self.controller.take() else { return };
+        let mut faults = Vec::new();
+        let alive = controller.hear(usize::MAX, |frame| faults.extend(self.take(frame).err()));
+        for fault in faults {
+            controller.push(Kind::Fault, 0, &encode(&fault));
+        }
+        self.controller = alive.then_some(controller);
+    }
+
+    /// Carries out what a controller sent.
+    fn take(&mut self, frame: Result<Frame<'_>, frame::FrameError>) -> Result<(), Fault> {
+        let frame = frame.map_err(|error| fault(FaultKind::Malformed, error, None))?;
+        match frame.kind {
+            Kind::Request => self.submit(frame.worker, frame.payload),
+            Kind::Note => {
+                let note: Note = decode(frame.payload).map_err(|_| unreadable(frame.payload))?;
+                self.notes.apply(frame.worker, note).map_err(|error| fault(FaultKind::Note, error, None))
+            }
+            Kind::Stop => {
+                self.stop = true;
+                Ok(())
+            }
+            _ => Err(fault(FaultKind::Malformed, "a controller sends no such frame here", None)),
+        }
+    }
+
+    fn submit(&mut self, worker: u16, payload: &[u8]) -> Result<(), Fault> {
+        let Some(running) = &self.running else { return Ok(()) };
+        let request: Request = decode(payload).map_err(|_| unreadable(payload))?;
+        let id = request.id;
+        self.last_request = self.last_request.max(id);
+        if matches!(request.command, Command::CreateBot { .. }) {
+            return Err(fault(FaultKind::Request, "a bot lives in the process of its engine", Some(id)));
+        }
+        let busy = |error| fault(FaultKind::Request, error, Some(id));
+        running.driver.submit(usize::from(worker), request).map_err(busy)
+    }
+
+    fn tell_notes(&mut self) {
+        let Some(controller) = &mut self.controller else { return };
+        controller.tell_notes(&self.notes, ENOUGH_WAITING);
+    }
+
+    /// Hands on what the workers say. To nobody where there is nobody: a snapshot tells a successor more than what is old.
+    fn drain(&mut self) {
+        let Some(running) = &self.running else { return };
+        let first = self.first_request;
+        match &mut self.controller {
+            Some(controller) if controller.waiting() >= ENOUGH_WAITING => {}
+            Some(controller) => running.driver.drain(MAX_DRAIN, |worker, outgoing| {
+                if !is_older(&outgoing, first) {
+                    controller.push(Kind::Outgoing, worker as u16, &encode(&outgoing));
+                }
+            }),
+            None => running.driver.drain(MAX_DRAIN, |_, _| {}),
+        }
+    }
+
+    fn tell_counters(&mut self, now: Instant) {
+        let due = now.saturating_duration_since(self.counters_told) >= COUNTERS_EVERY;
+        if !due {
+            return;
+        }
+        self.counters_told = now;
+        if let (Some(controller), Some(running)) = (&mut self.controller, &self.running)
+            && controller.waiting() < ENOUGH_WAITING
+        {
+            controller.push(Kind::Counters, 0, &encode(&running.driver.counters()));
+        }
+    }
+}
+
+/// Whether this answers somebody who controlled before.
+fn is_older(outgoing: &Outgoing, first: u64) -> bool {
+    matches!(outgoing, Outgoing::Reply { id, .. } | Outgoing::Refused { id, .. } if *id < first)
+}
+
+fn read_hello(frame: Result<Frame<'_>, frame::FrameError>) -> Result<Hello, Fault> {
+    let frame = frame.map_err(|error| fault(FaultKind::Malformed, error, None))?;
+    if frame.kind != Kind::Hello {
+        return Err(fault(FaultKind::Malformed, "the first frame is no hello", None));
+    }
+    /// What every version of it has.
+    #[derive(Deserialize)]
+    struct Versioned {
+        protocol: u32,
+    }
+    let Versioned { protocol } = decode(frame.payload).map_err(|_| unreadable(frame.payload))?;
+    if protocol != PROTOCOL {
+        let text =
+            format!("this process speaks version {PROTOCOL} of the control protocol, not {protocol}: restart it");
+        return Err(fault(FaultKind::Protocol, text, None));
+    }
+    decode(frame.payload).map_err(|error| fault(FaultKind::Start, error, None))
+}
+
+fn fault(kind: FaultKind, text: impl std::fmt::Display, request: Option<u64>) -> Fault {
+    Fault { kind, text: text.to_string(), request }
+}
+
+/// The error's own words could quote what was sent.
+fn unreadable(payload: &[u8]) -> Fault {
+    let request = decode(payload).ok().map(|Numbered { id }| id);
+    fault(FaultKind::Malformed, "a message cannot be read", request)
+}
+
+#[cfg(test)]
+#[path = "process/tests.rs"]
+mod tests;

@@ -1,0 +1,293 @@
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use super::frame::{HEADER, MAX_PAYLOAD};
+use super::notes::Subject;
+use super::*;
+use crate::engine::command::{Refusal, Reply};
+use crate::engine::event::Snapshot;
+use crate::ids::{ParticipantId, RoomId};
+
+/// Catches hangs only.
+const HANG: Duration = Duration::from_secs(20);
+
+/// A media process in a thread.
+struct Lab {
+    path: PathBuf,
+    thread: Option<JoinHandle<io::Result<Ended>>>,
+}
+
+impl Lab {
+    fn new(orphan_limit: Duration) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("pysfu-{}-{}.sock", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let options = ProcessOptions { orphan_limit, privileges: Privileges::Keep };
+        Self { path, thread: Some(std::thread::spawn(move || run(listener, options))) }
+    }
+
+    fn controller(&self) -> Controller {
+        let stream = UnixStream::connect(&self.path).expect("it listens");
+        stream.set_read_timeout(Some(HANG)).expect("a socket takes a limit");
+        Controller { stream }
+    }
+
+    /// One that is in control.
+    fn in_control(&self) -> (Controller, Welcome) {
+        let mut controller = self.controller();
+        controller.hello(PROTOCOL, &config());
+        let welcome = controller.until(Kind::Welcome);
+        (controller, decode(&welcome).expect("a welcome"))
+    }
+
+    fn ended(mut self) -> Ended {
+        let thread = self.thread.take().expect("only once");
+        thread.join().expect("no panic").expect("no error")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            let (mut controller, _) = self.in_control();
+            controller.send(Kind::Stop, 0, &[]);
+        }
+        let _gone_already = std::fs::remove_file(&self.path).is_err();
+    }
+}
+
+fn config() -> DriverConfig {
+    DriverConfig { bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..DriverConfig::default() }
+}
+
+struct Controller {
+    stream: UnixStream,
+}
+
+impl Controller {
+    fn send(&mut self, kind: Kind, worker: u16, payload: &[u8]) {
+        let mut writer = frame::FrameWriter::default();
+        writer.push(kind, worker, payload);
+        writer.flush(&mut self.stream).expect("it reads");
+    }
+
+    fn hello(&mut self, protocol: u32, config: &DriverConfig) {
+        self.send(Kind::Hello, 0, &encode(&Hello { protocol, config: config.clone() }));
+    }
+
+    fn request(&mut self, id: u64, command: Command) {
+        self.send(Kind::Request, 0, &encode(&Request { id, command }));
+    }
+
+    fn note(&mut self, room: RoomId, note: Option<Vec<u8>>) {
+        self.send(Kind::Note, 0, &encode(&Note { subject: Subject::Room { room }, note }));
+    }
+
+    /// The payload of the next frame of that kind.
+    fn until(&mut self, kind: Kind) -> Vec<u8> {
+        loop {
+            let mut header = [0; HEADER];
+            self.stream.read_exact(&mut header).expect("a frame");
+            let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
+            let mut payload = vec![0; length as usize];
+            self.stream.read_exact(&mut payload).expect("all of it");
+            if header[4] == kind as u8 {
+                return payload;
+            }
+        }
+    }
+
+    /// The answer to the next request that is answered.
+    fn answer(&mut self) -> (u64, Result<Reply, Refusal>) {
+        loop {
+            match decode(&self.until(Kind::Outgoing)).expect("what a worker says") {
+                Outgoing::Reply { id, reply } => return (id, Ok(reply)),
+                Outgoing::Refused { id, refusal } => return (id, Err(refusal)),
+                _ => {}
+            }
+        }
+    }
+
+    fn room(&mut self, id: u64) -> RoomId {
+        self.request(id, Command::CreateRoom);
+        match self.answer() {
+            (answered, Ok(Reply::Room { room })) if answered == id => room,
+            other => panic!("no room: {other:?}"),
+        }
+    }
+
+    fn snapshot(&mut self, id: u64) -> Snapshot {
+        self.request(id, Command::Snapshot);
+        match self.answer() {
+            (answered, Ok(Reply::Snapshot { snapshot })) if answered == id => *snapshot,
+            other => panic!("no snapshot: {other:?}"),
+        }
+    }
+
+    fn fault(&mut self) -> Fault {
+        decode(&self.until(Kind::Fault)).expect("a fault")
+    }
+
+    /// Whether the other end closed it.
+    fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).is_ok()
+    }
+}
+
+#[test]
+fn a_successor_finds_the_rooms_and_the_notes_on_them() {
+    let lab = Lab::new(HANG);
+    let (mut first, welcome) = lab.in_control();
+    assert!(!welcome.resumed && welcome.as_configured && welcome.notes == 0);
+    let (kept, ended) = (first.room(welcome.first_request), first.room(welcome.first_request + 1));
+    first.note(kept, Some(b"a meeting".to_vec()));
+    first.note(ended, Some(b"another".to_vec()));
+    first.note(ended, None);
+    first.request(welcome.first_request + 2, Command::RemoveRoom { room: ended });
+    assert_eq!(first.answer().1, Ok(Reply::Done));
+    drop(first);
+
+    let (mut second, again) = lab.in_control();
+    assert!(again.resumed && again.as_configured);
+    assert_eq!((again.instance, again.notes), (welcome.instance, 1));
+    let note: Note = decode(&second.until(Kind::Note)).expect("a note");
+    assert_eq!((note.subject, note.note), (Subject::Room { room: kept }, Some(b"a meeting".to_vec())));
+    assert_eq!(second.snapshot(again.first_request).rooms, [kept]);
+}
+
+#[test]
+fn an_engine_that_runs_is_not_changed_by_another_configuration() {
+    let lab = Lab::new(HANG);
+    let (first, welcome) = lab.in_control();
+    drop(first);
+    let mut second = lab.controller();
+    second.hello(PROTOCOL, &DriverConfig { workers: 2, ..config() });
+    let again: Welcome = decode(&second.until(Kind::Welcome)).expect("a welcome");
+    assert!(again.resumed && !again.as_configured);
+    assert_eq!(again.addresses, welcome.addresses);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_the_process_lives_on() {
+    let lab = Lab::new(HANG);
+    let (mut controller, welcome) = lab.in_control();
+    let mut number = welcome.first_request;
+    let mut request = || {
+        number += 1;
+        number
+    };
+    // Malformed, with a number and without.
+    let numbered = request();
+    #[derive(Serialize)]
+    struct Odd<'a> {
+        id: u64,
+        command: &'a str,
+    }
+    controller.send(Kind::Request, 0, &encode(&Odd { id: numbered, command: "dance" }));
+    let fault = controller.fault();
+    assert_eq!((fault.kind, fault.request), (FaultKind::Malformed, Some(numbered)));
+    assert!(!fault.text.contains("dance"), "it quotes nothing: {}", fault.text);
+    controller.send(Kind::Request, 0, &[0xc1; 40]);
+    assert_eq!(controller.fault().request, None);
+    // Of a worker that there is not, of a kind that a controller does not send, of none, too long.
+    let numbered = request();
+    controller.send(Kind::Request, 9, &encode(&Request { id: numbered, command: Command::CreateRoom }));
+    assert_eq!((controller.fault().kind, numbered), (FaultKind::Request, numbered));
+    controller.send(Kind::Welcome, 0, &[]);
+    assert_eq!(controller.fault().kind, FaultKind::Malformed);
+    controller.stream.write_all(&[0, 0, 0, 0, 200, 0, 0, 0]).expect("it reads");
+    assert_eq!(controller.fault().kind, FaultKind::Malformed);
+    controller.send(Kind::Request, 0, &vec![0; MAX_PAYLOAD + 1]);
+    assert!(controller.fault().text.contains("longer"), "too long");
+    controller.note(RoomId::new(0, 0), Some(vec![0; notes::MAX_NOTE_BYTES + 1]));
+    assert_eq!(controller.fault().kind, FaultKind::Note);
+    // And then as ever.
+    let room = controller.room(request());
+    assert_eq!(controller.snapshot(request()).rooms, [room]);
+}
+
+#[test]
+fn whoever_speaks_another_version_is_told_so_and_starts_nothing() {
+    let lab = Lab::new(HANG);
+    let mut other = lab.controller();
+    other.hello(PROTOCOL + 1, &config());
+    let fault = other.fault();
+    assert_eq!(fault.kind, FaultKind::Protocol);
+    assert!(fault.text.contains("restart"), "{}", fault.text);
+    assert!(other.is_closed());
+    let mut rude = lab.controller();
+    rude.send(Kind::Stop, 0, &[]);
+    assert_eq!(rude.fault().kind, FaultKind::Malformed);
+    let (_controller, welcome) = lab.in_control();
+    assert!(!welcome.resumed, "nothing ran before");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_is_refused_and_a_better_one_taken() {
+    let lab = Lab::new(HANG);
+    let mut controller = lab.controller();
+    controller.hello(PROTOCOL, &DriverConfig { workers: 0, ..config() });
+    let fault = controller.fault();
+    assert_eq!(fault.kind, FaultKind::Start);
+    assert!(fault.text.contains("workers"), "{}", fault.text);
+    assert!(!lab.in_control().1.resumed);
+}
+
+#[test]
+fn the_latest_controller_is_the_one_and_gets_no_answers_of_those_before() {
+    let lab = Lab::new(HANG);
+    let (mut first, welcome) = lab.in_control();
+    for id in 0..200 {
+        first.request(welcome.first_request + id, Command::CreateRoom);
+    }
+    first.until(Kind::Outgoing);
+    let (mut second, again) = lab.in_control();
+    first.until(Kind::Replaced);
+    assert!(first.is_closed());
+    assert!(again.first_request > welcome.first_request);
+    assert!(!second.snapshot(again.first_request).rooms.is_empty(), "the first answer is that to its own request");
+}
+
+#[test]
+fn a_controller_that_does_not_read_keeps_no_revocation_waiting() {
+    let lab = Lab::new(HANG);
+    let (mut first, welcome) = lab.in_control();
+    let room = first.room(welcome.first_request);
+    // Far more answers than a socket holds, none of which is read.
+    for id in 1..2_000 {
+        first.request(welcome.first_request + id, Command::CreatePeer { room, participant: ParticipantId(id) });
+    }
+    first.request(welcome.first_request + 2_000, Command::RemoveRoom { room });
+    let (mut second, again) = lab.in_control();
+    let snapshot = second.snapshot(again.first_request);
+    assert!(snapshot.rooms.is_empty() && snapshot.peers.is_empty(), "the room has ended");
+    drop(first);
+}
+
+#[test]
+fn it_ends_when_told_and_when_nobody_comes() {
+    let lab = Lab::new(HANG);
+    let (mut controller, _) = lab.in_control();
+    controller.send(Kind::Stop, 0, &[]);
+    assert!(controller.is_closed());
+    assert_eq!(lab.ended(), Ended::Stopped);
+    assert_eq!(Lab::new(Duration::from_millis(1)).ended(), Ended::Orphaned);
+}
+
+#[test]
+fn bots_are_not_made_over_the_socket() {
+    let lab = Lab::new(HANG);
+    let (mut controller, welcome) = lab.in_control();
+    let room = controller.room(welcome.first_request);
+    let (participant, session) = (ParticipantId(1), Box::new(crate::driver::wire::tests::session()));
+    let id = welcome.first_request + 1;
+    controller.request(id, Command::CreateBot { room, participant, session });
+    assert_eq!(controller.fault().request, Some(id));
+    assert!(controller.snapshot(id + 1).peers.is_empty());
+}
