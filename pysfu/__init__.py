@@ -7,13 +7,16 @@ from pysfu.config import Config
 from pysfu.errors import PysfuError
 from pysfu.participant import Participant
 from pysfu.pending import PendingOffer
+from pysfu.process import MediaProcess
 from pysfu.room import Room
 from pysfu.sfu import Sfu
-from pysfu.transport import Track, Transport, TransportState
+from pysfu.track import Track
+from pysfu.transport import Transport, TransportState
 
 __all__ = [
     "Bot",
     "Config",
+    "MediaProcess",
     "Participant",
     "PendingOffer",
     "PysfuError",

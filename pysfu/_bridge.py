@@ -5,39 +5,51 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from pysfu import _core, messages
-from pysfu.errors import (
-    ClosedError,
-    InvalidSdpError,
-    PysfuError,
-    RefusedError,
-    StartError,
-    UnavailableError,
-    from_refusal,
-)
+from pysfu import messages
+from pysfu._remote import EngineLostError, ReplacedError
+from pysfu.errors import ClosedError, PysfuError, RefusedError, StartError, UnavailableError, from_refusal
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-BotRing = _core.BotRing
+    from pysfu._compiled import BotRing, LocalCore
+    from pysfu._remote import RemoteCore
+
+    Core = LocalCore | RemoteCore
+
 logger = logging.getLogger("pysfu")
 
 MAX_BACKLOG = 65_536
 """Most commands of one worker that wait to be tried again: twice as many as the worker itself keeps revocations."""
 
+MAX_REOPEN_WAIT_S = 5.0
+"""Longest wait between two attempts to start a media process that does not start."""
+
+_LOST = "the media process has ended and is being started anew"
+
 R = TypeVar("R", bound=messages.AnyReply)
 Undo = Callable[[Any], messages.Command]
 OnReply = Callable[[messages.AnyReply | RefusedError], None]
 OnMessage = Callable[[int, messages.Event | messages.WorkerFailed | messages.Warned], None]
+
+
+class OnLost(Protocol):
+    """Is told why the engine is lost, and whether another process controls it now."""
+
+    def __call__(self, reason: str, *, is_replaced: bool) -> None: ...
+
+
+def _ignore_loss(reason: str, *, is_replaced: bool) -> None:
+    """Is of use where the engine cannot be lost."""
 
 
 class _Numbered(msgspec.Struct):
@@ -49,12 +61,6 @@ class _Numbered(msgspec.Struct):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
 _decode_number = msgspec.msgpack.Decoder(_Numbered).decode
-_decode_session = msgspec.msgpack.Decoder(messages.NegotiatedSession).decode
-_decode_answered = msgspec.msgpack.Decoder(messages.Answered).decode
-_decode_local = msgspec.msgpack.Decoder(messages.LocalTransport).decode
-_decode_outcome = msgspec.msgpack.Decoder(messages.EchoOutcome).decode
-_decode_warnings = msgspec.msgpack.Decoder(list[messages.AnyWarning]).decode
-_decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
 
 
 @dataclass(slots=True)
@@ -77,59 +83,91 @@ class Bridge:
     """The engine's workers as one loop sees them.
 
     Args:
-        config: how the engine starts.
+        open_core: starts the engine, or finds it; called again when it was lost.
         on_message: called with what was not asked for, in the order in which the worker said it.
         on_drained: called once answers have been read, so that workers that took no more commands take some again.
+        on_lost: called, after all who wait have been answered, when the engine's process has ended or is another one's.
+        on_reopened: called when a lost engine is there again; everything that was in it is not.
     """
 
     def __init__(
-        self, config: messages.DriverConfig, *, on_message: OnMessage, on_drained: Callable[[], None] = lambda: None
+        self,
+        open_core: Callable[[], Awaitable[Core]],
+        *,
+        on_message: OnMessage,
+        on_drained: Callable[[], None] = lambda: None,
+        on_lost: OnLost = _ignore_loss,
+        on_reopened: Callable[[], None] = lambda: None,
     ) -> None:
-        self._config = config
+        self._open_core = open_core
         self._on_message = on_message
         self._on_drained = on_drained
+        self._on_lost = on_lost
+        self._on_reopened = on_reopened
         self._pending: dict[int, _Pending] = {}
         self._backlogs: defaultdict[int, deque[bytes]] = defaultdict(deque)
         self._failed: set[int] = set()
         self._next_id = 0
         self.warnings: tuple[messages.AnyWarning, ...] = ()
+        self.addresses: list[list[str]] = []
         self.left_behind: tuple[int, ...] = ()
-        self._core: _core.Core | None = None
+        self.instance = 0
+        self.leaves_running = False
+        self._counters: list[messages.Counters] = []
+        self._core: Core | None = None
+        self._reopening: asyncio.Task[None] | None = None
+        self._is_lost = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        try:
-            core = _core.Core(_encode(self._config))
-        except (OSError, ValueError) as error:
-            raise StartError(str(error)) from error
-        self.warnings = tuple(_decode_warnings(core.warnings))
-        self._core, self._loop = core, loop
-        loop.add_reader(core.event_fd, self._drain)
+        self._loop = asyncio.get_running_loop()
+        self._take_up(await self._open_core())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        core, loop = self._core, self._loop
-        if core is None or loop is None:
-            return
-        loop.remove_reader(core.event_fd)
-        self._core = None
-        # Joining the workers takes a turn of theirs; one that hangs is left behind after two seconds. A caller who is
-        # cancelled must not leave them running.
-        self.left_behind = tuple(core.close())
+        if self._reopening is not None:
+            self._reopening.cancel()
+        core, loop, self._core, self._is_lost = self._core, self._loop, None, False
+        if core is not None and loop is not None:
+            loop.remove_reader(core.event_fd)
+            # Joining the workers takes a turn of theirs; one that hangs is left behind after two seconds. A caller who
+            # is cancelled must not leave them running.
+            self.left_behind = tuple(core.detach() if self.leaves_running else core.close())
         pending, self._pending = self._pending, {}
         for waiting in pending.values():
             if not waiting.future.done():
                 waiting.future.set_exception(ClosedError("the Sfu is closed"))
 
+    def _take_up(self, core: Core) -> None:
+        self.warnings, self.addresses, self.instance = core.warnings, core.addresses, core.instance
+        self._core, self._is_lost = core, False
+        self._next_id = max(self._next_id, core.first_request - 1)
+        assert self._loop is not None, "opened in a loop"
+        self._loop.add_reader(core.event_fd, self._drain)
+
     @property
-    def core(self) -> _core.Core:
-        """The compiled engine while open."""
+    def core(self) -> Core:
+        """The engine while open.
+
+        Raises:
+            UnavailableError: it was lost, and is being started anew.
+            ClosedError: there is none.
+        """
         if self._core is None:
-            raise ClosedError("the Sfu is closed")
+            raise UnavailableError(_LOST) if self._is_lost else ClosedError("the Sfu is closed")
         return self._core
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are, or were before the engine was lost."""
+        return len(self.addresses)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the engine ran before, controlled by somebody else."""
+        return self.core.resumed
 
     async def call(
         self,
@@ -203,13 +241,13 @@ class Bridge:
         retry_when_full: bool,
         most: float,
     ) -> asyncio.Future[messages.AnyReply]:
-        core = self.core
         future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
         if worker in self._failed:
             if not retry_when_full:
-                raise UnavailableError("the worker has failed")
+                raise UnavailableError(_LOST if self._is_lost else "the worker has failed")
             future.set_result(messages.DoneReply())  # nothing flows there any more
             return future
+        core = self.core
         request = _encode(messages.Request(id=self._next_id + 1, command=command))
         # Behind those that wait already: order is what makes a grant and its revocation mean something.
         backlog = self._flush_backlog(worker)
@@ -232,8 +270,20 @@ class Bridge:
             self._ask(worker, command, retry_when_full=True, most=math.inf).cancel()
 
     def counters(self) -> list[messages.Counters]:
-        """Returns what each worker's rim counts."""
-        return _decode_counters(self.core.counters())
+        """Returns what each worker's rim counts; of an engine that was lost, what it had counted."""
+        if self._is_lost:
+            return [msgspec.structs.replace(counters, failed=1) for counters in self._counters]
+        self._counters = self.core.counters()
+        return self._counters
+
+    def note(self, worker: int, note: messages.Note) -> None:
+        """Leaves something for whoever controls the engine next."""
+        if self._core is not None:
+            self._core.note(worker, note)
+
+    def notes(self) -> list[tuple[int, messages.Note]]:
+        """Returns what was left by whoever controlled the engine before."""
+        return self.core.notes()
 
     def bot(self, worker: int, peer: int) -> BotRing:
         """Returns the packet rings of a bot."""
@@ -249,7 +299,12 @@ class Bridge:
     def _drain(self) -> None:
         if self._core is None:
             return
-        for worker, data in self._core.drain():
+        try:
+            drained = self._core.drain()
+        except EngineLostError as error:
+            self._lose(self._core, error)
+            return
+        for worker, data in drained:
             try:
                 outgoing = _decode_outgoing(data)
             except msgspec.MsgspecError as error:
@@ -264,6 +319,37 @@ class Bridge:
         for worker in tuple(self._backlogs):
             self._flush_backlog(worker)
         self._on_drained()
+
+    # --- when the engine's process ends ---
+
+    def _lose(self, core: Core, error: EngineLostError) -> None:
+        """Answers everyone who waits, and starts the engine anew, unless somebody else has taken it over."""
+        assert self._loop is not None, "opened in a loop"
+        logger.error("the media process is lost: %s", error)
+        self._loop.remove_reader(core.event_fd)
+        core.detach()
+        self._core, self._is_lost = None, True
+        for worker in range(self.workers):
+            self._fail(worker)
+        is_replaced = isinstance(error, ReplacedError)
+        if not is_replaced:
+            self._reopening = self._loop.create_task(self._reopen())
+        self._on_lost(str(error), is_replaced=is_replaced)
+
+    async def _reopen(self) -> None:
+        wait_s = 0.0
+        while self._is_lost:
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secret
+            try:
+                core = await self._open_core()
+            except StartError as error:
+                logger.error("the media process does not start: %s", error)
+                wait_s = min(max(0.1, wait_s * 2), MAX_REOPEN_WAIT_S)
+                continue
+            self._failed.clear()
+            self._take_up(core)
+            self._on_reopened()
+            return
 
     def _give_up_reply(self, data: bytes) -> None:
         """Tells whoever waits for an answer that it cannot be read."""
@@ -309,89 +395,3 @@ class Bridge:
                 waiting.future.set_result(messages.DoneReply())
             else:
                 waiting.future.set_exception(UnavailableError("the worker has failed"))
-
-
-def all_asked(futures: Iterable[asyncio.Future[messages.AnyReply]]) -> list[asyncio.Future[messages.AnyReply]]:
-    """Collects what is being asked for, one after the other; when one cannot be, nobody will await those before it.
-
-    Raises:
-        UnavailableError: from `Bridge.ask`.
-    """
-    asked: list[asyncio.Future[messages.AnyReply]] = []
-    try:
-        for future in futures:
-            asked.append(future)  # noqa: PERF402 (those asked must be known)
-    except BaseException:
-        for future in asked:
-            future.cancel()
-        raise
-    return asked
-
-
-async def all_done(
-    futures: Sequence[asyncio.Future[messages.AnyReply]], *, gone: tuple[type[RefusedError], ...]
-) -> None:
-    """Awaits what was asked for.
-
-    Args:
-        futures: from `Bridge.ask`.
-        gone: refusals that mean that there was nothing left to do.
-    """
-    for result in await asyncio.gather(*futures, return_exceptions=True):
-        if isinstance(result, BaseException) and not isinstance(result, gone):
-            raise result
-
-
-def answer(offer: str, plan: messages.AnswerPlan) -> messages.Answered:
-    """Answers an offer.
-
-    Raises:
-        InvalidSdpError: the offer cannot be answered.
-    """
-    try:
-        _, data = _core.answer(offer, _encode(plan))
-    except ValueError as error:
-        raise InvalidSdpError(str(error)) from error
-    return _decode_answered(data)
-
-
-def offer(plan: messages.OfferPlan) -> tuple[str, bytes]:
-    """Makes an offer; the bytes are for `accept`.
-
-    Raises:
-        InvalidSdpError: there is no such offer.
-    """
-    try:
-        return _core.offer(_encode(plan))
-    except ValueError as error:
-        raise InvalidSdpError(str(error)) from error
-
-
-def accept(pending: bytes, answer: str) -> messages.NegotiatedSession:
-    """Takes the answer to an offer.
-
-    Raises:
-        InvalidSdpError: the answer does not fit the offer.
-    """
-    try:
-        return _decode_session(_core.accept(pending, answer))
-    except ValueError as error:
-        raise InvalidSdpError(str(error)) from error
-
-
-class EchoCaller:
-    """The end that makes a test call; it needs nothing but the compiled module."""
-
-    def __init__(self, *, max_dtls_version: messages.DtlsVersion) -> None:
-        self._caller = _core.EchoCaller(_encode(max_dtls_version))
-
-    @property
-    def local(self) -> messages.LocalTransport:
-        """What the offer must say of this end."""
-        return _decode_local(self._caller.local)
-
-    async def call(self, target: str, session: messages.NegotiatedSession, *, limit: timedelta) -> messages.EchoOutcome:
-        """Calls an address, `host:port`, which answered with `session`."""
-        data = await asyncio.to_thread(self._caller.call, target, _encode(session), limit.total_seconds())
-        outcome: messages.EchoOutcome = _decode_outcome(data)
-        return outcome

@@ -1,4 +1,4 @@
-"""The compiled module: conversions only. Only `pysfu._bridge` imports it."""
+"""The compiled module: conversions only. Only `pysfu._compiled` imports it."""
 
 from typing import final
 
@@ -10,6 +10,7 @@ __all__ = [
     "answer",
     "offer",
     "round_trip",
+    "serve_media",
 ]
 
 @final
@@ -76,3 +77,6 @@ def accept(pending: bytes, answer: str) -> bytes:
 
 def round_trip(kind: str, message: bytes) -> bytes:
     """Reads and writes one message: for the test that both languages mean the same."""
+
+def serve_media(fd: int, orphan_limit_s: float, user: tuple[int, int] | None) -> str:
+    """Runs the media process on a listening Unix socket; blocks until it ends, and says why it did."""

@@ -12,12 +12,13 @@ from pysfu import codecs, messages
 from pysfu.errors import ClosedError, NoFreeSectionError, PysfuError, RefusedError
 from pysfu.rtp.packet import Packet, is_rtcp, keyframes_asked_for, parse, write
 from pysfu.rtp.window import ReorderWindow
-from pysfu.transport import Track, Transport, TransportState
+from pysfu.track import Track
+from pysfu.transport import Transport, TransportState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 
-    from pysfu._bridge import BotRing
+    from pysfu._compiled import BotRing
     from pysfu.codecs import VideoCodec
     from pysfu.participant import Participant
     from pysfu.rtp.window import Arrival

@@ -10,7 +10,7 @@ from pysfu import messages
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pysfu.transport import Track
+    from pysfu.track import Track
 
 VideoCodec = Literal["vp8", "vp9", "h264"]
 

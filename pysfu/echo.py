@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pysfu import _bridge, messages
+from pysfu import _compiled, messages
 from pysfu.messages import (
     Echoed,
     EchoOutcome,
@@ -47,15 +47,15 @@ async def call(room: Room, address: str, *, limit: timedelta = MAX_ECHO_CALL) ->
         address: `host:port`, usually one of `Sfu.addresses` of the room's worker.
         limit: how long to wait for the sound to come back.
     """
-    caller = _bridge.EchoCaller(max_dtls_version=room.sfu.config.max_dtls_version)
+    caller = _compiled.EchoCaller(max_dtls_version=room.sfu.config.max_dtls_version)
     voice = messages.SendPlan(kind="audio", publisher=0, stream="echo", track="voice")
     section = messages.Media(kind="audio", send=voice, receive=True)
     plan = messages.OfferPlan(local=caller.local, policy=_POLICY, sections=[section], version=1)
-    offer, pending = _bridge.offer(plan)
+    offer, pending = _compiled.offer(plan)
     async with await room.add_participant() as participant:
         transport = await participant.answer(offer)
         (track,) = transport.tracks
         await transport.play(track)
         await participant.allow(track, echo=True)
-        session = _bridge.accept(pending, transport.sdp)
+        session = _compiled.accept(pending, transport.sdp)
         return await caller.call(address, session, limit=limit)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from pysfu.messages import Codec, FailReason
     from pysfu.room import Room
-    from pysfu.transport import Track, Transport
+    from pysfu.track import Track
+    from pysfu.transport import Transport
     from pysfu.warning import EngineWarning
 
 MAX_WAITING_EVENTS = 1_024
@@ -129,6 +130,23 @@ class Resynced:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class EngineLost:
+    """The media process has ended, with all rooms; a new one is being started."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRestarted:
+    """A new media process runs: rooms can be made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTakenOver:
+    """Another process controls the media process now: nothing can be done from here any more."""
+
+
 Event = (
     TransportConnected
     | TransportDisconnected
@@ -144,6 +162,9 @@ Event = (
     | WorkerFailed
     | Warned
     | Resynced
+    | EngineLost
+    | EngineRestarted
+    | EngineTakenOver
 )
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from pysfu import _bridge, messages
+from pysfu import _compiled, _notes, messages
+from pysfu._asked import all_asked, all_done
+from pysfu._plans import kinds_of, only, send_plan
 from pysfu.errors import OtherRoomError, UnknownPeerError, UnknownTrackError
-from pysfu.messages import MEDIA_KINDS
 from pysfu.pending import PendingOffer
-from pysfu.transport import Track, Transport, TransportState
+from pysfu.track import Track
+from pysfu.transport import Transport, TransportState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -33,8 +33,9 @@ class _Right:
 class Participant:
     """One participant of a room: its transports, and what may flow to them. At first nothing may."""
 
-    def __init__(self, room: Room, number: int) -> None:
+    def __init__(self, room: Room, number: int, *, note: bytes = b"") -> None:
         self.room = room
+        self.note = note
         self._number = number
         self._transports: list[Transport] = []
         self._offered: list[Transport] = []
@@ -72,6 +73,16 @@ class Participant:
         """Whose messages on data channels may flow to it."""
         return frozenset(self._data_from)
 
+    def keep(self, note: bytes) -> None:
+        """Replaces its note, which is told with its transports to whoever controls the engine after this process.
+
+        Raises:
+            ValueError: it is longer than is kept.
+        """
+        self.note = _notes.checked(note)
+        for transport in self._transports:
+            transport.leave_note()
+
     async def answer(
         self,
         offer: str,
@@ -103,11 +114,11 @@ class Participant:
             ValueError: `publish` holds something else than kinds; nothing was done.
         """
         self.check_same_room(*(track.publisher for track in play))
-        kinds = _kinds(publish)
+        kinds = kinds_of(publish)
         policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
         if kinds:
-            policy = _only(policy, {*kinds, *(track.kind for track in play)})
-        send = [_send_plan(track) for track in play]
+            policy = only(policy, {*kinds, *(track.kind for track in play)})
+        send = [send_plan(track) for track in play]
         transport = await self._new_transport()
         try:
             answered = await transport.apply_offer(offer, policy=policy, send=send, data=data)
@@ -143,16 +154,16 @@ class Participant:
             ValueError: `publish` holds something else than kinds; nothing was done.
         """
         self.check_same_room(*(track.publisher for track in play))
-        _kinds(publish)
+        kinds_of(publish)
         policy = messages.MediaPolicy(receive=bool(publish), data=data, start_bitrate=start_bitrate_bps)
         sections: list[messages.Media | messages.Data] = [
-            messages.Media(kind=track.kind, send=_send_plan(track)) for track in play
+            messages.Media(kind=track.kind, send=send_plan(track)) for track in play
         ]
         sections += [messages.Media(kind=kind, receive=True) for kind in publish]
         sections += [messages.Data()] if data else []
         transport = await self._new_transport()
         try:
-            sdp, pending = _bridge.offer(transport.offer_plan(policy=policy, sections=sections))
+            sdp, pending = _compiled.offer(transport.offer_plan(policy=policy, sections=sections))
         except BaseException:
             self.abandon(transport)
             raise
@@ -237,8 +248,8 @@ class Participant:
         """
         self._removed = True
         self.room.forget(self)
-        ended = _bridge.all_asked(transport.end() for transport in (*self._transports, *self._offered))
-        await _bridge.all_done(ended, gone=(UnknownPeerError,))
+        ended = all_asked(transport.end() for transport in (*self._transports, *self._offered))
+        await all_done(ended, gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
         return self
@@ -288,6 +299,22 @@ class Participant:
                 commands += other._data_allows(self, other.transports, [transport])
         await self._ask(commands)
 
+    def resume_transport(self, number: int, note: _notes.PeerNote) -> Transport:
+        """Makes a transport anew that the engine has already."""
+        transport = Transport(self, number, note.local)
+        transport.resume(note)
+        self.room.transports[number] = transport
+        self._transports.append(transport)
+        return transport
+
+    def resume_right(self, track: Track, *, echo: bool) -> None:
+        """Notes a right that the engine grants already."""
+        self._allowed[track] = _Right(echo=echo)
+
+    def resume_data(self, publisher: Participant) -> None:
+        """Notes the same for messages."""
+        self._data_from[publisher] = _Right()
+
     def forget_track(self, track: Track) -> None:
         """Forgets the right to a track that ends."""
         self._allowed.pop(track, None)
@@ -318,9 +345,9 @@ class Participant:
 
     async def _ask(self, commands: Sequence[messages.Command]) -> None:
         """Grants, all handed over before this waits, so that no revocation comes in between."""
-        asked = _bridge.all_asked(self.room.bridge.ask(self.room.worker, command) for command in commands)
+        asked = all_asked(self.room.bridge.ask(self.room.worker, command) for command in commands)
         try:
-            await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
+            await all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
         except BaseException:
             for future in asked:
                 future.cancel()
@@ -328,8 +355,8 @@ class Participant:
 
     async def _revoke_all(self, commands: Sequence[messages.Command]) -> None:
         ask = partial(self.room.bridge.ask, self.room.worker, retry_when_full=True)
-        asked = _bridge.all_asked(map(ask, commands))
-        await _bridge.all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
+        asked = all_asked(map(ask, commands))
+        await all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
 
     def _fire_and_forget(self, commands: Sequence[messages.Command]) -> None:
         for command in commands:
@@ -341,6 +368,7 @@ class Participant:
             if transport in ours:
                 ours.remove(transport)
         self.room.transports.pop(transport.number, None)
+        self.room.bridge.note(self.room.worker, _notes.forgotten_peer(transport.number))
         for track in tuple(transport.tracks):
             transport.forget(track)
         for track in set(transport.playing.values()):
@@ -351,28 +379,3 @@ class Participant:
         self.detach(transport)
         transport.set_state(TransportState.CLOSED)
         self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
-
-
-def _kinds(publish: bool | Collection[MediaKind]) -> frozenset[MediaKind]:
-    """Returns the kinds that are meant.
-
-    Raises:
-        ValueError: something else is among them, such as the letters of a word that stands for a list.
-    """
-    if isinstance(publish, bool):
-        return MEDIA_KINDS if publish else frozenset()
-    kinds = frozenset(publish)
-    if not kinds <= MEDIA_KINDS:
-        raise ValueError("what may be published is a list of 'audio' or 'video', such as ['audio']")
-    return kinds
-
-
-def _only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages.MediaPolicy:
-    """Refuses sections of any other kind in the answer."""
-    return msgspec.structs.replace(policy, **{kind: [] for kind in MEDIA_KINDS if kind not in kinds})
-
-
-def _send_plan(track: Track) -> messages.SendPlan:
-    return messages.SendPlan(
-        kind=track.kind, publisher=track.publisher.number, stream=track.publisher.id, track=track.id
-    )

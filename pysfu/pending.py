@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pysfu import _bridge
+from pysfu import _compiled
 from pysfu.messages import MEDIA_KINDS
 
 if TYPE_CHECKING:
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pysfu.participant import Participant
-    from pysfu.transport import Track, Transport
+    from pysfu.track import Track
+from pysfu.transport import Transport
 
 
 class PendingOffer:
@@ -35,7 +36,7 @@ class PendingOffer:
         Raises:
             InvalidSdpError: it does not fit the offer; another may be tried.
         """
-        session = _bridge.accept(self._pending, answer)
+        session = _compiled.accept(self._pending, answer)
         transport = self._transport
         try:
             transport.sdp = self.sdp

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from pysfu import messages
-from pysfu._bridge import all_done
+from pysfu import _notes, messages
+from pysfu._asked import all_done
 from pysfu.errors import RefusedError, UnknownRoomError
 from pysfu.participant import Participant
-from pysfu.transport import Track, Transport, TransportState
+from pysfu.track import Track
+from pysfu.transport import Transport, TransportState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 class Room:
     """One room.
 
+    `note` is what is to be known about it by whoever controls the engine after this process: opaque, nothing personal.
     `listeners` are the ids of those who can hear or see anything in it; there is no hidden listener.
     """
 
-    def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int) -> None:
+    def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int, note: bytes = b"") -> None:
         self.sfu = sfu
         self.bridge = bridge
         self.worker = worker
@@ -37,21 +39,38 @@ class Room:
         self.tracks: dict[int, Track] = {}
         self.failed = False
         self.listeners: tuple[str, ...] = ()
+        self.note = note
         self._participants: dict[int, Participant] = {}
 
     @property
     def id(self) -> str:
         """A name that no other room of this Sfu ever has."""
-        return f"room-{self.worker}-{self.number:x}"
+        return f"room-{self.sfu.prefix}{self.worker}-{self.number:x}"
 
     @property
     def participants(self) -> tuple[Participant, ...]:
         """Who is in it."""
         return tuple(self._participants.values())
 
-    async def add_participant(self) -> Participant:
-        """Makes a participant, without transport and without any right."""
-        participant = Participant(self, self.sfu.next_participant())
+    def keep(self, note: bytes) -> None:
+        """Replaces its note.
+
+        Raises:
+            ValueError: it is longer than is kept.
+        """
+        self.note = _notes.checked(note)
+        self.bridge.note(self.worker, _notes.of_room(self.number, note))
+
+    async def add_participant(self, *, note: bytes = b"") -> Participant:
+        """Makes a participant, without transport and without any right.
+
+        Args:
+            note: what is to be known about it by whoever controls the engine after this process; nothing personal.
+
+        Raises:
+            ValueError: the note is longer than is kept.
+        """
+        participant = Participant(self, self.sfu.next_participant(), note=_notes.checked(note))
         self._participants[participant.number] = participant
         return participant
 
@@ -98,9 +117,17 @@ class Room:
 
     # --- for this package ---
 
+    def resume_participant(self, number: int, *, note: bytes) -> Participant:
+        """Makes a participant anew that is in it already."""
+        self.sfu.resume_participants(number)
+        participant = Participant(self, number, note=note)
+        self._participants[number] = participant
+        return participant
+
     def end(self) -> None:
         """Forgets everything in it."""
         self.sfu.forget(self)
+        self.bridge.note(self.worker, _notes.forgotten_room(self.number))
         for transport in tuple(self.transports.values()):
             transport.participant.detach(transport)
             transport.set_state(TransportState.CLOSED)

@@ -10,32 +10,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pysfu import messages, warning
+from pysfu import _notes, messages, warning
 from pysfu._bridge import Bridge
+from pysfu._resume import end_all, resume_all
+from pysfu._translate import Translator
 from pysfu.config import Config
 from pysfu.errors import LateError, RefusedError, UnavailableError
 from pysfu.events import (
     MAX_WAITING_EVENTS,
-    DataReceived,
+    EngineLost,
+    EngineRestarted,
+    EngineTakenOver,
     Event,
     EventQueue,
-    LayerChanged,
     Resynced,
     RoomFailed,
     RosterChanged,
-    SpeakersChanged,
-    TrackStarted,
-    TransportClosed,
-    TransportConnected,
-    TransportDisconnected,
-    TransportFailed,
-    TransportReconnected,
     Warned,
     WorkerFailed,
 )
+from pysfu.process import opener
 from pysfu.room import Room
 from pysfu.stats import SfuStats, WorkerStats
-from pysfu.transport import Track, Transport, TransportState
+from pysfu.transport import TransportState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator
@@ -43,6 +40,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from pysfu.process import MediaProcess
     from pysfu.warning import EngineWarning
 
 logger = logging.getLogger("pysfu")
@@ -62,12 +60,26 @@ class _Resync:
 
 
 class Sfu:
-    """The media engine: `async with Sfu(Config(...)) as sfu: room = await sfu.create_room()`."""
+    """The media engine: `async with Sfu(Config(...)) as sfu: room = await sfu.create_room()`.
 
-    def __init__(self, config: Config | None = None) -> None:
+    Args:
+        config: how it runs.
+        process: where it runs, if not in this process. One that runs already goes on as it is: `rooms` then has what is
+            in it, and `ended_rooms` the notes on rooms that have ended since anybody knew of them.
+    """
+
+    def __init__(self, config: Config | None = None, *, process: MediaProcess | None = None) -> None:
         self.config = config if config is not None else Config()
-        self._bridge = Bridge(self.config.to_message(), on_message=self._on_message, on_drained=self._ask_for_snapshots)
+        self._bridge = Bridge(
+            opener(self.config, process),
+            on_message=self._on_message,
+            on_drained=self._ask_for_snapshots,
+            on_lost=self._on_lost,
+            on_reopened=self._on_reopened,
+        )
         self._rooms: dict[tuple[int, int], Room] = {}
+        self._translator = Translator(self._rooms, fail=self._fail)
+        self.ended_rooms: tuple[bytes, ...] = ()
         self._queues: set[EventQueue] = set()
         self._placing: Counter[int] = Counter()
         self._late: set[int] = set()
@@ -78,6 +90,8 @@ class Sfu:
 
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
+        if self._bridge.is_resumed:
+            await self._resume()
         for warned in self.warnings:
             events_logger.warning("%s", warned)
         return self
@@ -114,24 +128,37 @@ class Sfu:
     @property
     def addresses(self) -> list[list[str]]:
         """What remotes are told, as `host:port`, worker by worker."""
-        return self._bridge.core.addresses
+        return self._bridge.addresses
 
-    async def create_room(self, *, avoid: Collection[int] = (), timeout: timedelta | None = None) -> Room:
+    @property
+    def prefix(self) -> str:
+        """What tells the ids of this engine from those of one before it."""
+        return f"{self._bridge.instance:x}-" if self._bridge.instance else ""
+
+    def detach(self) -> None:
+        """Has the media process, and all calls in it, go on when this is closed."""
+        self._bridge.leaves_running = True
+
+    async def create_room(
+        self, *, note: bytes = b"", avoid: Collection[int] = (), timeout: timedelta | None = None
+    ) -> Room:
         """Makes an empty room, on the worker that has the fewest of those that answer in time.
 
         Args:
+            note: what is to be known about it by whoever controls the engine after this process; nothing personal.
             avoid: workers that get none, such as those whose `counters` show that they hang: they would never answer.
             timeout: how long to wait for the worker.
 
         Raises:
             UnavailableError: there is no other worker, or it takes no commands now, or was late (`LateError`).
         """
-        usable = sorted({*range(self._bridge.core.workers)} - self._failed - {*avoid})
+        usable = sorted({*range(self._bridge.workers)} - self._failed - {*avoid})
         if not usable:
             raise UnavailableError("no worker is left that takes rooms")
         placed = Counter(room.worker for room in self._rooms.values()) + self._placing
         worker = min(usable, key=lambda worker: (worker in self._late, placed[worker]))
         made: list[Room] = []
+        _notes.checked(note)
 
         def on_reply(reply: messages.AnyReply | RefusedError) -> None:
             # Before anything that the worker said after it is looked at, such as that it failed.
@@ -139,6 +166,7 @@ class Sfu:
             if isinstance(reply, messages.RoomReply) and waiting:
                 made.append(Room(self, self._bridge, worker=worker, number=reply.room))
                 self._rooms[worker, reply.room] = made[0]
+                made[0].keep(note)
 
         self._placing[worker] += 1
         waiting = True
@@ -215,6 +243,10 @@ class Sfu:
         self._participants += 1
         return self._participants
 
+    def resume_participants(self, number: int) -> None:
+        """Notes that a number has been given to a participant before."""
+        self._participants = max(self._participants, number)
+
     def forget(self, room: Room) -> None:
         """Forgets a room that ends."""
         self._rooms.pop((room.worker, room.number), None)
@@ -244,7 +276,7 @@ class Sfu:
             return
         if isinstance(message.event, messages.Roster) and message.version <= self._versions.get(worker, 0):
             return  # The snapshot, which overtook it, says the same or something newer.
-        event = self._translate(worker, message.event)
+        event = self._translator.translate(worker, message.event)
         if event is not None:
             self._emit(event)
 
@@ -254,6 +286,36 @@ class Sfu:
         self._emit(RoomFailed(room))
         # Empty as it is, it would keep its place in the engine until somebody closes it.
         self._bridge.fire_and_forget(room.worker, messages.RemoveRoom(room=room.number))
+
+    # --- an engine in a process of its own ---
+
+    async def _resume(self) -> None:
+        """Takes up what goes on in an engine that somebody else controlled before."""
+        found = await resume_all(self, self._bridge)
+        self._rooms.update({(room.worker, room.number): room for room in found.rooms})
+        self._versions.update(found.versions)
+        self._failed |= found.silent
+        self.ended_rooms = tuple(found.ended)
+
+    def _on_lost(self, reason: str, *, is_replaced: bool) -> None:
+        """Ends what was in an engine that is there no more, or is somebody else's."""
+        self._failed.update(range(self._bridge.workers))
+        for worker in tuple(self._resyncs):
+            self._forget_resync(worker)
+        for room in tuple(self._rooms.values()):
+            room.failed = True
+            room.end()
+        self._emit(EngineTakenOver() if is_replaced else EngineLost(reason))
+
+    def _on_reopened(self) -> None:
+        self._failed.clear()
+        self._late.clear()
+        self._versions.clear()
+        if self._bridge.is_resumed:
+            # It has not ended after all; nobody knows any more what is in it.
+            for worker in range(self._bridge.workers):
+                self._bridge.ask(worker, messages.Snapshot(), on_reply=partial(end_all, self._bridge, worker))
+        self._emit(EngineRestarted())
 
     # --- after a loss of events ---
 
@@ -328,72 +390,3 @@ class Sfu:
                     transport.set_state(TransportState.FAILED)
                 elif peer.state != "connecting":
                     transport.set_state(TransportState(peer.state))
-
-    def _transport(self, worker: int, number: int) -> Transport | None:
-        found = (room.transports.get(number) for room in self._rooms.values() if room.worker == worker)
-        return next((transport for transport in found if transport is not None), None)
-
-    def _track(self, worker: int, number: int) -> Track | None:
-        found = (room.tracks.get(number) for room in self._rooms.values() if room.worker == worker)
-        return next((track for track in found if track is not None), None)
-
-    def _translate(self, worker: int, event: messages.AnyEvent) -> Event | None:
-        """Turns numbers into objects; None when the object is already gone here."""
-        match event:
-            case messages.Speakers(room=number, speakers=speakers):
-                room = self._rooms.get((worker, number))
-                levels = tuple((f"participant-{speaker.participant:x}", speaker.level) for speaker in speakers)
-                return SpeakersChanged(room, levels) if room is not None else None
-            case messages.Roster(room=number, listeners=listeners):
-                room = self._rooms.get((worker, number))
-                if room is None:
-                    return None
-                room.listeners = tuple(map(room.name_of, listeners))
-                return RosterChanged(room, room.listeners)
-            case messages.RoomFailed(room=number):
-                room = self._rooms.get((worker, number))
-                if room is not None:
-                    self._fail(room)
-                return None
-            case messages.TrackStarted(track=number, codec=codec):
-                track = self._track(worker, number)
-                return TrackStarted(track, codec) if track is not None else None
-            case messages.LayerChanged(subscriber=number, track=of, encoding=encoding):
-                track, transport = self._track(worker, of), self._transport(worker, number)
-                if track is None or transport is None:
-                    return None
-                return LayerChanged(transport, track, encoding)
-            case messages.Resync():
-                return None
-            case _:
-                transport = self._transport(worker, event.peer)
-                return self._translate_peer(transport, event) if transport is not None else None
-
-    def _translate_peer(
-        self,
-        transport: Transport,
-        event: messages.PeerConnected
-        | messages.PeerDisconnected
-        | messages.PeerReconnected
-        | messages.PeerFailed
-        | messages.PeerClosed
-        | messages.DataReceived,
-    ) -> Event:
-        match event:
-            case messages.PeerConnected(srtp_profile=profile, dtls_version=version):
-                transport.set_state(TransportState.CONNECTED)
-                return TransportConnected(transport, profile, version)
-            case messages.PeerDisconnected():
-                transport.set_state(TransportState.DISCONNECTED)
-                return TransportDisconnected(transport)
-            case messages.PeerReconnected():
-                transport.set_state(TransportState.CONNECTED)
-                return TransportReconnected(transport)
-            case messages.PeerFailed(reason=reason):
-                transport.set_state(TransportState.FAILED)
-                return TransportFailed(transport, reason)
-            case messages.PeerClosed():
-                transport.set_state(TransportState.CLOSED)
-                return TransportClosed(transport)
-            case messages.DataReceived(label=label, payload=payload, binary=binary):
-                return DataReceived(transport, label, payload, binary)

@@ -7,7 +7,8 @@ import enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pysfu import _bridge, messages
+from pysfu import _bridge, _compiled, _notes, messages
+from pysfu._asked import all_asked, all_done
 from pysfu.errors import (
     MidInUseError,
     NoFreeSectionError,
@@ -16,6 +17,7 @@ from pysfu.errors import (
     UnknownPeerError,
     UnknownTrackError,
 )
+from pysfu.track import Track
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,70 +39,6 @@ class TransportState(enum.StrEnum):
 
 
 _ENDED = (TransportState.FAILED, TransportState.CLOSED)
-
-
-class Track:
-    """What a participant publishes in one media section. Nobody receives it before `Participant.allow`."""
-
-    def __init__(self, transport: Transport, number: int, *, mid: str, kind: MediaKind, source: TrackSource) -> None:
-        self.transport = transport
-        self.mid = mid
-        self.kind: MediaKind = kind
-        self.source: TrackSource = source
-        self.played_by: set[Transport] = set()
-        self._number = number
-
-    @property
-    def id(self) -> str:
-        """A name that no other track of this Sfu ever has."""
-        return f"track-{self.transport.worker}-{self._number:x}"
-
-    @property
-    def number(self) -> int:
-        """The engine's number for it."""
-        return self._number
-
-    @property
-    def publisher(self) -> Participant:
-        """Whose it is."""
-        return self.transport.participant
-
-    async def mute(self) -> None:
-        """Stops it for everyone; done when this returns."""
-        await _bridge.all_done([self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))], gone=())
-        for transport in tuple(self.played_by):
-            transport.discard(self)
-
-    async def unmute(self) -> None:
-        """Lets it flow again."""
-        await self.transport.done(messages.Mute(track=self._number, muted=False))
-
-    async def limit(self, participant: Participant, *, encoding: int = 255, temporal: int = 255) -> None:
-        """Limits what a participant gets of it.
-
-        Args:
-            participant: who.
-            encoding: best encoding it may get, 0 is the lowest quality.
-            temporal: highest temporal layer it may get.
-
-        Raises:
-            OtherRoomError: the participant is in another room.
-        """
-        self.publisher.check_same_room(participant)
-        limit = messages.LayerLimit(encoding=encoding, temporal=temporal)
-        for transport in tuple(participant.transports):
-            command = messages.LimitLayer(track=self._number, subscriber=transport.number, limit=limit)
-            await self.transport.done(command)
-
-    async def request_keyframe(self) -> None:
-        """Asks the publisher for a keyframe."""
-        await self.transport.done(messages.RequestKeyframe(track=self._number))
-
-    async def unpublish(self) -> None:
-        """Ends it."""
-        ended = self.transport.ask_revocation(messages.Unpublish(track=self._number))
-        self.transport.forget(self)
-        await _bridge.all_done([ended], gone=(UnknownTrackError,))
 
 
 class Transport:
@@ -125,7 +63,7 @@ class Transport:
     @property
     def id(self) -> str:
         """A name that no other transport of this Sfu ever has."""
-        return f"transport-{self.worker}-{self._number:x}"
+        return f"transport-{self.participant.room.sfu.prefix}{self.worker}-{self._number:x}"
 
     @property
     def number(self) -> int:
@@ -207,10 +145,10 @@ class Transport:
     async def stop(self, track: Track) -> None:
         """Takes a track off its media sections."""
         commands = [messages.Unsubscribe(peer=self._number, mid=mid) for mid in self._mids_of(track)]
-        stopped = _bridge.all_asked(self.ask_revocation(command) for command in commands)
+        stopped = all_asked(self.ask_revocation(command) for command in commands)
         self.forget_playing(track)
         # Where the track has ended meanwhile, the engine has taken it off by itself.
-        await _bridge.all_done(stopped, gone=(UnknownTrackError, UnknownPeerError))
+        await all_done(stopped, gone=(UnknownTrackError, UnknownPeerError))
 
     async def send_data(self, label: str, payload: bytes, *, binary: bool = True) -> None:
         """Sends a message on the data channel of that label."""
@@ -225,7 +163,7 @@ class Transport:
 
         Harmless when it is closed already, while the Sfu is open.
         """
-        await _bridge.all_done([self.end()], gone=(UnknownPeerError,))
+        await all_done([self.end()], gone=(UnknownPeerError,))
 
     async def __aenter__(self) -> Self:
         return self
@@ -285,6 +223,7 @@ class Transport:
             # Also when whoever asked was cancelled meanwhile: what we know is what the engine has.
             self._local, self.session, self.sdp = local, answered.session, answered.sdp
             self._plan = (policy, list(send), data)
+            self.leave_note()
 
         connect = messages.Connect(peer=self._number, session=answered.session)
         await self._call(connect, messages.DoneReply, on_reply=applied)
@@ -301,12 +240,49 @@ class Transport:
     ) -> messages.Answered:
         assert local is not None, "bots have no description"
         plan = messages.AnswerPlan(local=local, policy=policy, send=list(send), data=data, previous=self.session)
-        return _bridge.answer(offer, plan)
+        return _compiled.answer(offer, plan)
 
     async def apply_session(self, session: messages.NegotiatedSession) -> None:
         """Applies what was negotiated by an offer of ours."""
         await self.done(messages.Connect(peer=self._number, session=session))
         self.session = session
+        self.leave_note()
+
+    def leave_note(self) -> None:
+        """Leaves what whoever controls the engine next must know of it; of a bot there is nothing: it ends with us."""
+        if self._local is None or self.session is None:
+            return
+        policy, send, data = self._plan if self._plan is not None else (None, [], False)
+        note = _notes.PeerNote(
+            local=self._local,
+            session=self.session,
+            sdp=self.sdp,
+            policy=policy,
+            send=send,
+            data=data,
+            participant=self.participant.note,
+        )
+        self.participant.room.bridge.note(self.worker, _notes.of_peer(self._number, note))
+
+    def resume(self, note: _notes.PeerNote) -> None:
+        """Takes up what was negotiated before this process began."""
+        self.session, self.sdp = note.session, note.sdp
+        if note.policy is not None:
+            self._plan = (note.policy, note.send, note.data)
+
+    def resume_track(self, state: messages.TrackState) -> Track:
+        """Makes a track anew that the engine has already."""
+        track = Track(self, state.track, mid=state.mid, kind=state.kind, source=state.source)
+        self.tracks.append(track)
+        self.participant.room.tracks[track.number] = track
+        return track
+
+    def resume_playing(self, playing: Mapping[str, Track]) -> None:
+        """Notes what its media sections carry already."""
+        self._playing.update(playing)
+        self._used.update(playing)
+        for track in playing.values():
+            track.played_by.add(self)
 
     def offer_plan(
         self, *, policy: messages.MediaPolicy, sections: Sequence[messages.Media | messages.Data]

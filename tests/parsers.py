@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pysfu import _bridge, messages
+from pysfu import _compiled, messages
 from pysfu.errors import InvalidPayloadError, InvalidSdpError
 from pysfu.rtp import h264, opus, packet, red, vp8, vp9
 from pysfu.rtp.fragment import Fragment
@@ -68,7 +68,7 @@ def offer(data: bytes) -> None:
         fragment.credentials_of(read.text)
         fragment.fragment_of(read.text)
         with contextlib.suppress(InvalidSdpError):
-            session = _bridge.answer(read.text, PLAN).session
+            session = _compiled.answer(read.text, PLAN).session
             assert {section.kind for section in session.receive} <= read.kinds
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pysfu.messages.base import *
 from pysfu.messages.commands import *
+from pysfu.messages.control import *
 from pysfu.messages.echo import *
 from pysfu.messages.events import *
 from pysfu.messages.figures import *

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pysfu.messages.base import MediaKind, Record
+from pysfu.messages.base import MediaKind, Record, TrackSource
 
 
 class Drops(Record, frozen=True, kw_only=True):
@@ -115,6 +115,13 @@ class PeerFigures(Record, frozen=True, kw_only=True):
     send: list[SendFigures]
 
 
+class PlayingState(Record, frozen=True, kw_only=True):
+    """What one media section of a peer carries, in a snapshot."""
+
+    mid: str
+    track: int
+
+
 class PeerState(Record, frozen=True, kw_only=True):
     """One peer in a snapshot."""
 
@@ -122,6 +129,7 @@ class PeerState(Record, frozen=True, kw_only=True):
     room: int
     participant: int
     state: Literal["connecting", "connected", "disconnected", "failed", "closed"]
+    playing: list[PlayingState]
 
 
 class TrackState(Record, frozen=True, kw_only=True):
@@ -129,7 +137,9 @@ class TrackState(Record, frozen=True, kw_only=True):
 
     track: int
     peer: int
+    mid: str
     kind: MediaKind
+    source: TrackSource
     muted: bool
     holds_encodings: bool
     allowed: list[int]

@@ -1,7 +1,8 @@
 //! The compiled module `pysfu._core`: conversions between Python and the driver, and no decisions.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use pyo3::types::PyBytes;
 
 use crate::driver::bots::BotLink;
 use crate::driver::echo_call::{EchoCaller, EchoOutcome};
+use crate::driver::privileges::User;
+use crate::driver::process::{self, Ended, Privileges, ProcessOptions};
 use crate::driver::wire::{decode, encode};
 use crate::driver::{CLOSE_PATIENCE, Driver, DriverConfig, StartError};
 use crate::engine::command::Request;
@@ -193,6 +196,20 @@ fn accept<'py>(py: Python<'py>, pending: &[u8], answer: &str) -> PyResult<Bound<
     Ok(PyBytes::new(py, &encode(&session)))
 }
 
+/// Runs the media process on a listening Unix socket, given by its descriptor; blocks until it ends, and says why it did.
+#[pyfunction]
+fn serve_media(py: Python<'_>, fd: i32, orphan_limit_s: f64, user: Option<(u32, u32)>) -> PyResult<&'static str> {
+    let orphan_limit = Duration::try_from_secs_f64(orphan_limit_s).map_err(invalid)?;
+    let user = user.map(|(uid, gid)| User { uid, gid });
+    let options = ProcessOptions { orphan_limit, privileges: Privileges::Drop(user) };
+    // SAFETY: whoever starts this process hands the descriptor over to it, and to nobody else.
+    let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok(match py.detach(|| process::run(listener, options))? {
+        Ended::Stopped => "stopped",
+        Ended::Orphaned => "ended: nobody was in control",
+    })
+}
+
 /// Reads and writes one message: for the test that both languages mean the same.
 #[pyfunction]
 fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
@@ -202,6 +219,10 @@ fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Boun
         "answer_plan" => encode(&decode::<sdp::AnswerPlan>(message).map_err(invalid)?),
         "offer_plan" => encode(&decode::<sdp::OfferPlan>(message).map_err(invalid)?),
         "echo_outcome" => encode(&decode::<EchoOutcome>(message).map_err(invalid)?),
+        "hello" => encode(&decode::<process::Hello>(message).map_err(invalid)?),
+        "welcome" => encode(&decode::<process::Welcome>(message).map_err(invalid)?),
+        "fault" => encode(&decode::<process::Fault>(message).map_err(invalid)?),
+        "note" => encode(&decode::<process::notes::Note>(message).map_err(invalid)?),
         "config" => encode(&decode::<DriverConfig>(message).map_err(invalid)?),
         _ => return Err(invalid("no such kind of message")),
     };
@@ -211,5 +232,5 @@ fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Boun
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::{BotRing, Core, PyEchoCaller, accept, answer, offer, round_trip};
+    use super::{BotRing, Core, PyEchoCaller, accept, answer, offer, round_trip, serve_media};
 }

@@ -18,7 +18,7 @@ import pysfu
 from pysfu.codecs import VideoCodec, codec_of
 
 if TYPE_CHECKING:
-    from pysfu._bridge import BotRing
+    from pysfu._compiled import BotRing
 
 VIDEO: list[VideoCodec] = ["vp8", "vp9", "h264"]
 

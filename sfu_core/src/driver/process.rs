@@ -327,9 +327,12 @@ impl Process {
     fn hear_controller(&mut self) {
         let Some(mut controller) = self.controller.take() else { return };
         let mut faults = Vec::new();
-        let alive = controller.hear(usize::MAX, |frame| faults.extend(self.take(frame).err()));
-        for fault in faults {
-            controller.push(Kind::Fault, 0, &encode(&fault));
+        let alive = controller.hear(usize::MAX, |frame| {
+            let worker = frame.as_ref().map_or(0, |frame| frame.worker);
+            faults.extend(self.take(frame).err().map(|fault| (worker, fault)));
+        });
+        for (worker, fault) in faults {
+            controller.push(Kind::Fault, worker, &encode(&fault));
         }
         self.controller = alive.then_some(controller);
     }

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ParticipantId, PeerId, RoomId, TrackId};
+use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
 pub use crate::session::FailReason;
-use crate::session::{Codec, MediaKind};
+use crate::session::{Codec, MediaKind, TrackSource};
 
 /// How one participant sounds in a list of speakers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -141,6 +141,17 @@ pub struct PeerSnapshot {
     pub participant: ParticipantId,
     /// How its transport is.
     pub state: PeerState,
+    /// What its media sections carry to it.
+    pub playing: Vec<PlayingSnapshot>,
+}
+
+/// What one media section carries, in a [`PeerSnapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayingSnapshot {
+    /// The media section.
+    pub mid: Mid,
+    /// Of whom.
+    pub track: TrackId,
 }
 
 /// One track in a [`Snapshot`].
@@ -150,8 +161,12 @@ pub struct TrackSnapshot {
     pub track: TrackId,
     /// Who publishes it.
     pub peer: PeerId,
+    /// In which of its media sections.
+    pub mid: Mid,
     /// Sound or pictures.
     pub kind: MediaKind,
+    /// What it shows.
+    pub source: TrackSource,
     /// Whether it is muted by the server.
     pub muted: bool,
     /// Whether each subscription keeps the encoding it began with, or went on with after a pause, because keyframes are hidden.

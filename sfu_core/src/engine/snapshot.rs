@@ -1,7 +1,7 @@
 //! The state of everything, for a reader that missed events or was restarted.
 
 use super::Engine;
-use super::event::{DataSnapshot, PeerSnapshot, PeerState, RosterSnapshot, Snapshot, TrackSnapshot};
+use super::event::{DataSnapshot, PeerSnapshot, PeerState, PlayingSnapshot, RosterSnapshot, Snapshot, TrackSnapshot};
 use crate::gate::Flow;
 use crate::peer::Peer;
 use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
@@ -22,6 +22,7 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 room: member.room,
                 participant: member.participant,
                 state: member.state,
+                playing: playing(member),
             })
             .collect(),
         tracks: engine
@@ -30,7 +31,9 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
             .map(|(id, track)| TrackSnapshot {
                 track: id,
                 peer: track.publisher,
+                mid: track.mid,
                 kind: track.kind,
+                source: track.source,
                 muted: track.muted,
                 holds_encodings: track.holds_encodings(),
                 allowed: engine.gate.subscribers(Flow::Track(id)),
@@ -44,6 +47,11 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
             .collect(),
         data: engine.gate.data_edges().map(|(publisher, subscriber)| DataSnapshot { publisher, subscriber }).collect(),
     }
+}
+
+fn playing(member: &Member) -> Vec<PlayingSnapshot> {
+    let sections = member.outbound.send.iter();
+    sections.filter_map(|send| send.track.map(|track| PlayingSnapshot { mid: send.mid, track })).collect()
 }
 
 /// The figures of the whole engine.

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from fake_core import FakeCore
 
-from pysfu import _bridge
+from pysfu import _compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,5 +28,5 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> list[FakeCore]:
         made.append(FakeCore(config))
         return made[-1]
 
-    monkeypatch.setattr(_bridge._core, "Core", make)
+    monkeypatch.setattr(_compiled._core, "Core", make)
     return made

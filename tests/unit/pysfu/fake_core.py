@@ -92,7 +92,9 @@ class FakeCore:
                 for peer in [peer for (at, peer), state in self.peers.items() if (at, state.room) == (worker, room)]:
                     self.remove_peer(worker, peer)
             case messages.CreatePeer(room=room, participant=participant):
-                state = messages.PeerState(peer=number, room=room, participant=participant, state="connecting")
+                state = messages.PeerState(
+                    peer=number, room=room, participant=participant, state="connecting", playing=[]
+                )
                 self.peers[worker, number] = state
                 return messages.PeerReply(peer=number, local=LOCAL)
             case messages.Connect(peer=peer) if (worker, peer) not in self.peers:

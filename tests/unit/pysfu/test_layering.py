@@ -22,4 +22,4 @@ def imports_core(source: str) -> bool:
 def test_only_the_bridge_imports_the_compiled_module() -> None:
     folder = Path(pysfu.__file__).parent
     found = {path.name for path in folder.glob("*.py") if imports_core(path.read_text())}
-    assert found == {"_bridge.py"}
+    assert found == {"_compiled.py"}

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from pysfu import Config, messages
-from pysfu._bridge import _core
+from pysfu._compiled import _core
 
 SOURCE = Path(__file__).parents[3] / "sfu_core" / "src"
 

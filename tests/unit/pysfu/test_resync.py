@@ -40,7 +40,7 @@ async def test_a_resync_takes_a_snapshot_and_then_tells(
         key = (0, transport.number)
         before = cores[0].peers[key]
         cores[0].peers[key] = messages.PeerState(
-            peer=before.peer, room=before.room, participant=before.participant, state=state
+            peer=before.peer, room=before.room, participant=before.participant, state=state, playing=[]
         )
         with sfu.subscription() as queue:
             cores[0].tell(messages.Resync(version=9))

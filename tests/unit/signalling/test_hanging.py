@@ -15,7 +15,7 @@ from conftest import Bench, settings
 from fake_core import FakeCore
 from offers import fragment
 
-from pysfu import _bridge
+from pysfu import _compiled
 from signalling import endings, media
 from signalling.media import PeerGone, RoomGone
 
@@ -232,7 +232,7 @@ async def test_an_ending_is_logged_once_however_often_it_is_tried(logged: io.Str
 async def test_a_room_that_is_not_made_in_time_is_answered_like_anything_else_that_is_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_bridge._core, "Core", FakeCore)
+    monkeypatch.setattr(_compiled._core, "Core", FakeCore)
     monkeypatch.setattr(media, "CREATE_TIMEOUT", timedelta(0))
     async with media.PysfuEngine(host="127.0.0.1", port=7882, workers=2, announced_addresses=[]) as engine:
         bench = Bench(settings(), engine=engine)

@@ -1,0 +1,284 @@
+"""The engine in a process of its own, over its control socket (`driver/process.rs`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections import Counter
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+
+from pysfu import messages
+from pysfu.errors import StartError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pysfu._compiled import BotRing
+
+logger = logging.getLogger("pysfu")
+
+PROTOCOL = 1
+"""What both sides must speak: `PROTOCOL` of `driver/process.rs`."""
+
+MAX_UNANSWERED = 4_096
+"""Most requests of one worker without an answer, revocations excepted: as many as its own lane takes."""
+
+MAX_UNANSWERED_REVOCATIONS = 28_672
+"""The same of revocations."""
+
+HELLO_TIMEOUT_S = 10.0
+"""How long a media process may take to say that it runs; it takes milliseconds."""
+
+_MAX_READ = 1 << 18  # bytes in one turn of the loop
+_HEADER = struct.Struct(">IBxH")
+_HELLO, _REQUEST, _NOTE, _STOP, _WELCOME, _OUTGOING, _COUNTERS, _FAULT, _REPLACED = range(1, 10)
+_CLOSE_TIMEOUT_S = 4.0  # its workers get two seconds
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_welcome = msgspec.msgpack.Decoder(messages.Welcome).decode
+_decode_note = msgspec.msgpack.Decoder(messages.Note).decode
+_decode_fault = msgspec.msgpack.Decoder(messages.Fault).decode
+_decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
+_decode_asked = msgspec.msgpack.Decoder(messages.AskedFor).decode
+_decode_answered = msgspec.msgpack.Decoder(messages.AnsweredFor).decode
+
+
+class EngineLostError(Exception):
+    """The connection to the media process has ended."""
+
+
+class ReplacedError(EngineLostError):
+    """Another process has taken control of it."""
+
+
+class ProtocolError(Exception):
+    """The media process speaks another version."""
+
+
+class _Frames:
+    """The frames in what was read."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._bytes += data
+
+    def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
+        begin = 0
+        try:
+            while len(self._bytes) - begin >= _HEADER.size:
+                length, kind, worker = _HEADER.unpack_from(self._bytes, begin)
+                end = begin + _HEADER.size + length
+                if len(self._bytes) < end:
+                    return
+                payload = bytes(memoryview(self._bytes)[begin + _HEADER.size : end])
+                begin = end
+                yield kind, worker, payload
+        finally:
+            del self._bytes[:begin]
+
+
+class RemoteCore:
+    """A media process that is controlled from here, once it has said welcome."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        welcome: messages.Welcome,
+        notes: list[tuple[int, messages.Note]],
+        frames: _Frames,
+    ) -> None:
+        self._socket = connection
+        self._loop = asyncio.get_running_loop()
+        self._notes = notes
+        self._frames = frames
+        self._unsent = bytearray()
+        self._unanswered: Counter[tuple[int, bool]] = Counter()
+        self._revocations: set[int] = set()
+        self._last_counters: list[messages.Counters] = []
+        self.instance = welcome.instance
+        self.first_request = welcome.first_request
+        self.resumed = welcome.resumed
+        self.as_configured = welcome.as_configured
+        self.dropped = welcome.dropped
+        self.addresses = welcome.addresses
+        self.workers = len(welcome.addresses)
+        self.warnings = tuple(welcome.warnings)
+        self.event_fd = connection.fileno()
+        self.when_closed: Callable[[list[int]], list[int]] = lambda hanging: hanging
+
+    def submit(self, worker: int, request: bytes) -> bool:
+        """Hands a request to a worker; False when too many wait for an answer."""
+        asked = _decode_asked(request)
+        is_revocation = asked.command.is_revocation
+        most = MAX_UNANSWERED_REVOCATIONS if is_revocation else MAX_UNANSWERED
+        if self._unanswered[worker, is_revocation] >= most:
+            return False
+        self._unanswered[worker, is_revocation] += 1
+        if is_revocation:
+            self._revocations.add(asked.id)
+        self._send(_REQUEST, worker, request)
+        return True
+
+    def note(self, worker: int, note: messages.Note) -> None:
+        """Leaves something for whoever controls the engine next."""
+        self._send(_NOTE, worker, _encode(note))
+
+    def notes(self) -> list[tuple[int, messages.Note]]:
+        """Returns what was left by whoever controlled it before, each with its worker."""
+        return self._notes
+
+    def drain(self) -> list[tuple[int, bytes]]:
+        """Takes out replies and events, each with its worker.
+
+        Raises:
+            EngineLostError: the process has ended, or is controlled by another one.
+        """
+        try:
+            data = self._socket.recv(_MAX_READ)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError as error:
+            raise EngineLostError(f"its socket failed: {error.strerror}") from error
+        if not data:
+            raise EngineLostError("it has ended")
+        self._frames.feed(data)
+        heard = (self._hear(kind, worker, payload) for kind, worker, payload in self._frames)
+        return [outgoing for outgoing in heard if outgoing is not None]
+
+    def counters(self) -> list[messages.Counters]:
+        """Returns what each worker's rim counted a quarter of a second ago at most, while the process goes round."""
+        return self._last_counters
+
+    def bot(self, worker: int, peer: int) -> BotRing:
+        """There is none: a bot lives in the process of its engine.
+
+        Raises:
+            UnavailableError: always.
+        """
+        raise UnavailableError("bots live in the process of their engine; this engine has one of its own")
+
+    def close(self) -> list[int]:
+        """Ends the process and waits for that; returns its workers if it does not end."""
+        self._loop.remove_writer(self._socket)
+        hanging = list(range(self.workers))
+        with self._socket, contextlib.suppress(OSError):
+            self._socket.settimeout(_CLOSE_TIMEOUT_S)
+            self._socket.sendall(self._unsent + _HEADER.pack(0, _STOP, 0))
+            while self._socket.recv(_MAX_READ):
+                pass
+            hanging = []
+        return self.when_closed(hanging)
+
+    def detach(self) -> list[int]:
+        """Leaves the process as it is, for whoever comes; hands over what it can of what was asked for."""
+        self._loop.remove_writer(self._socket)
+        with contextlib.suppress(OSError, TimeoutError):
+            self._socket.settimeout(_CLOSE_TIMEOUT_S)
+            self._socket.sendall(self._unsent)
+        self._socket.close()
+        return []
+
+    def _send(self, kind: int, worker: int, payload: bytes) -> None:
+        was_empty = not self._unsent
+        self._unsent += _HEADER.pack(len(payload), kind, worker)
+        self._unsent += payload
+        if was_empty:
+            self._flush()
+            if self._unsent:
+                self._loop.add_writer(self._socket, self._flush)
+
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            sent = len(self._unsent)  # whoever reads is told that it has ended
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+    def _hear(self, kind: int, worker: int, payload: bytes) -> tuple[int, bytes] | None:
+        """Takes a frame in, and returns it if a worker says it."""
+        if kind == _COUNTERS:
+            self._last_counters = _decode_counters(payload)
+            return None
+        if kind == _REPLACED:
+            raise ReplacedError("another process has taken control of it")
+        if kind == _FAULT:
+            fault = _decode_fault(payload)
+            logger.error("the media process refused a message (%s): %s", fault.kind, fault.text)
+            if fault.request is None:
+                return None
+            payload = _encode(messages.Refused(id=fault.request, refusal="unavailable"))
+        elif kind != _OUTGOING:
+            return None
+        self._note_answer(worker, payload)
+        return worker, payload
+
+    def _note_answer(self, worker: int, payload: bytes) -> None:
+        number = _decode_answered(payload).id
+        if number is not None:
+            is_revocation = number in self._revocations
+            self._revocations.discard(number)
+            self._unanswered[worker, is_revocation] -= 1
+
+
+async def connect(connection: socket.socket, config: messages.DriverConfig) -> RemoteCore:
+    """Takes control of the media process at the other end.
+
+    Args:
+        connection: connected, and not blocking; closed when this fails.
+        config: how the engine runs, if it does not run yet.
+
+    Raises:
+        ProtocolError: it is of another version.
+        StartError: it does not start with this configuration, or does not answer.
+    """
+    try:
+        async with asyncio.timeout(HELLO_TIMEOUT_S):
+            return await _say_hello(connection, config)
+    except TimeoutError as error:
+        connection.close()
+        raise StartError("the media process does not answer") from error
+    except OSError as error:
+        connection.close()
+        raise StartError(f"the media process hung up: {error.strerror}") from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def _say_hello(connection: socket.socket, config: messages.DriverConfig) -> RemoteCore:
+    loop = asyncio.get_running_loop()
+    hello = _encode(messages.Hello(protocol=PROTOCOL, config=config))
+    await loop.sock_sendall(connection, _HEADER.pack(len(hello), _HELLO, 0) + hello)
+    frames, welcome = _Frames(), None
+    notes: list[tuple[int, messages.Note]] = []
+    while welcome is None or len(notes) < welcome.notes:
+        data = await loop.sock_recv(connection, _MAX_READ)
+        if not data:
+            raise StartError("the media process ended at once; what it wrote to stderr says why")
+        frames.feed(data)
+        for kind, worker, payload in frames:
+            if kind == _FAULT:
+                _refuse(_decode_fault(payload))
+            elif kind == _WELCOME:
+                welcome = _decode_welcome(payload)
+            elif kind == _NOTE:
+                notes.append((worker, _decode_note(payload)))
+            # What workers say meanwhile is older than the snapshot that is taken next.
+    return RemoteCore(connection, welcome, notes, frames)
+
+
+def _refuse(fault: messages.Fault) -> NoReturn:
+    if fault.kind == "protocol":
+        raise ProtocolError(fault.text)
+    raise StartError(fault.text)

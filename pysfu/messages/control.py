@@ -1,0 +1,93 @@
+"""What crosses the control socket beside requests and what workers say (`driver/process.rs`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pysfu.messages.base import Message, Record
+from pysfu.messages.warnings import AnyWarning
+from pysfu.messages.wire import DriverConfig
+
+_REVOCATIONS = frozenset({"revoke", "revoke_data", "remove_peer", "remove_room", "unpublish", "unsubscribe"})
+
+
+class Hello(Record, frozen=True, kw_only=True):
+    """The first word of a controller."""
+
+    protocol: int
+    config: DriverConfig
+
+
+class Dropped(Record, frozen=True, kw_only=True):
+    """What the media process has given up."""
+
+    user: bool
+    files: bool
+
+
+class Welcome(Record, frozen=True, kw_only=True):
+    """The answer to a hello."""
+
+    resumed: bool
+    as_configured: bool
+    instance: int
+    first_request: int
+    addresses: list[list[str]]
+    warnings: list[AnyWarning]
+    dropped: Dropped
+    notes: int
+
+
+class RoomSubject(Message, frozen=True, kw_only=True, tag="room"):
+    """A note is about a room."""
+
+    room: int
+
+
+class PeerSubject(Message, frozen=True, kw_only=True, tag="peer"):
+    """A note is about a peer."""
+
+    peer: int
+
+
+AnySubject = RoomSubject | PeerSubject
+
+
+class Note(Record, frozen=True, kw_only=True):
+    """What is to be known about something by whoever controls next; None forgets."""
+
+    subject: AnySubject
+    note: bytes | None
+
+
+class Fault(Record, frozen=True, kw_only=True):
+    """Something was not accepted, and nothing was done."""
+
+    kind: Literal["start", "protocol", "malformed", "request", "note"]
+    text: str
+    request: int | None
+
+
+class AskedCommand(Record, frozen=True, kw_only=True):
+    """What of a command tells whether it takes a right away."""
+
+    type: str
+    muted: bool = False
+
+    @property
+    def is_revocation(self) -> bool:
+        """Whether it has a lane of its own (`Command::is_revocation`)."""
+        return self.type in _REVOCATIONS or (self.type == "mute" and self.muted)
+
+
+class AskedFor(Record, frozen=True, kw_only=True):
+    """What of a request tells in which lane it goes."""
+
+    id: int
+    command: AskedCommand
+
+
+class AnsweredFor(Record, frozen=True, kw_only=True):
+    """What of a worker's word tells whom it answers."""
+
+    id: int | None = None

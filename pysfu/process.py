@@ -1,0 +1,219 @@
+"""The media process: where it is reached, and how it is started when it does not run."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import pwd
+import signal
+import socket
+import stat
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pysfu import _remote, worker
+from pysfu._compiled import LocalCore
+from pysfu.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pysfu import messages
+    from pysfu._remote import RemoteCore
+    from pysfu.config import Config
+
+logger = logging.getLogger("pysfu")
+
+_BACKLOG = 8
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "RUST_BACKTRACE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaProcess:
+    """A media process of its own: it outlives this one, and whoever comes after finds the calls that go on.
+
+    Args:
+        socket: where it is controlled. Whoever can write there controls all calls: only this user may, and root.
+        spawn: whether to start one where none runs; otherwise another supervisor does, such as systemd.
+        orphan_limit: how long calls go on while nobody controls them.
+        user: whose rights it keeps, when this process is root's.
+    """
+
+    socket: Path
+    spawn: bool = True
+    orphan_limit: timedelta = timedelta(minutes=5)
+    user: str = "nobody"
+
+    def ids(self) -> tuple[int, int] | None:
+        """Returns the numbers of the user and group whose rights it keeps; None for those of this process.
+
+        Raises:
+            StartError: there is no such user.
+        """
+        if os.geteuid() != 0:
+            return None
+        try:
+            entry = pwd.getpwnam(self.user)
+        except KeyError as error:
+            raise StartError(f"there is no user {self.user} whose rights the media process could keep") from error
+        return entry.pw_uid, entry.pw_gid
+
+
+class Supervisor:
+    """Finds the media process or starts it, and knows the one that it has started."""
+
+    def __init__(self, process: MediaProcess, config: messages.DriverConfig) -> None:
+        self._process = process
+        self._config = config
+        self._pid: int | None = None
+
+    async def open(self) -> RemoteCore:
+        """Takes control of the process that runs, or starts one.
+
+        Raises:
+            StartError: there is none, or it does not start.
+        """
+        self._reap()
+        path = self._process.socket
+        connection = _connected(path)
+        if connection is None:
+            if not self._process.spawn:
+                raise StartError(f"no media process listens at {path}: start it, or see why it does not run")
+            connection = self._start()
+        try:
+            core = await _remote.connect(connection, self._config)
+        except _remote.ProtocolError as error:
+            if not self._process.spawn:
+                raise StartError(str(error)) from error
+            # Of the version before an upgrade, whose calls end now: nobody could control them.
+            logger.warning("the media process is of another version, and is started anew")
+            path.unlink(missing_ok=True)
+            core = await _remote.connect(self._start(), self._config)
+        core.when_closed = self._closed
+        if not core.as_configured:
+            logger.warning("the media process runs with other settings: they change when it is started anew")
+        return core
+
+    def _closed(self, hanging: list[int]) -> list[int]:
+        """Sees to its end: by force if it hangs and was started here. Returns the workers that hang on."""
+        if hanging and self._pid is not None:
+            logger.error("the media process hangs, and is ended by force")
+            os.kill(self._pid, signal.SIGKILL)
+            hanging = []
+        if not hanging:
+            self._reap(patiently=True)
+        return hanging
+
+    def _start(self) -> socket.socket:
+        """Starts a process and connects to it, before it listens: the kernel keeps the connection for it."""
+        listening, connection = _listen(self._process.socket)
+        with listening:
+            listening.set_inheritable(True)
+            limit = self._process.orphan_limit
+            line = worker.command(listening.fileno(), orphan_limit=limit, user=self._process.ids())
+            nothing = "/dev/null"
+            try:
+                self._pid = os.posix_spawn(
+                    line[0],
+                    line,
+                    {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+                    file_actions=[
+                        (os.POSIX_SPAWN_OPEN, 0, nothing, os.O_RDONLY, 0),
+                        (os.POSIX_SPAWN_OPEN, 1, nothing, os.O_WRONLY, 0),
+                    ],
+                    setsid=True,  # what ends this process and its group must not end calls
+                )
+            except OSError as error:
+                connection.close()
+                raise StartError(f"the media process cannot be started: {error.strerror}") from error
+        return connection
+
+    def _reap(self, *, patiently: bool = False) -> None:
+        """Takes note of how the process ended that was started here."""
+        if self._pid is None:
+            return
+        pid, status = os.waitpid(self._pid, 0 if patiently else os.WNOHANG)
+        if pid:
+            self._pid = None
+            code = os.waitstatus_to_exitcode(status)
+            if code:
+                how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+                logger.error("the media process %s", how)
+
+
+def opener(config: Config, process: MediaProcess | None) -> Callable[[], Awaitable[LocalCore | RemoteCore]]:
+    """Returns what starts the engine, in this process unless told otherwise."""
+    if process is not None:
+        return Supervisor(process, config.to_message()).open
+
+    async def in_this_process() -> LocalCore:
+        return LocalCore(config.to_message())
+
+    return in_this_process
+
+
+def _connected(path: Path) -> socket.socket | None:
+    """Connects to the process that listens there, if one does."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except OSError as error:
+        connection.close()
+        raise StartError(f"{path}: {error.strerror}") from error
+    connection.setblocking(False)
+    return connection
+
+
+def _listen(path: Path) -> tuple[socket.socket, socket.socket]:
+    """Makes the socket of a new process, with a connection to it; it takes the place of one that nobody listens at."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_folder(path.parent)
+        with contextlib.suppress(FileNotFoundError):
+            made.unlink()
+        listening.bind(str(made))
+        made.chmod(0o600)
+        listening.listen(_BACKLOG)
+        connection.connect(str(made))
+        made.rename(path)
+    except OSError as error:
+        listening.close()
+        connection.close()
+        reason = "is too long for a socket" if error.errno is None else error.strerror or errno.errorcode[error.errno]
+        raise StartError(f"{path}: {reason}") from error
+    connection.setblocking(False)
+    return listening, connection
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder in which others could put a socket of theirs in place of ours.
+
+    Raises:
+        StartError: it is such a folder.
+    """
+    found = folder.stat()
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StartError(f"{folder}: others may write here, so it is no place for a control socket")
+
+
+def default_socket(port: int) -> Path:
+    """Returns where the media process of a server with that first UDP port is controlled, unless told otherwise."""
+    if "RUNTIME_DIRECTORY" in os.environ:
+        folder = Path(os.environ["RUNTIME_DIRECTORY"].partition(":")[0])
+    elif os.geteuid() == 0:
+        folder = Path("/run/pysfu")
+    elif "XDG_RUNTIME_DIR" in os.environ:
+        folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "pysfu"
+    else:
+        folder = Path(f"/tmp/pysfu-{os.geteuid()}")  # noqa: S108 - ours alone, which is checked
+    return folder / f"media-{port}.sock"

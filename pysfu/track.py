@@ -1,0 +1,78 @@
+"""One track: what a participant publishes in one media section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pysfu import messages
+from pysfu._asked import all_done
+from pysfu.errors import UnknownTrackError
+
+if TYPE_CHECKING:
+    from pysfu.messages import MediaKind, TrackSource
+    from pysfu.participant import Participant
+    from pysfu.transport import Transport
+
+
+class Track:
+    """What a participant publishes in one media section. Nobody receives it before `Participant.allow`."""
+
+    def __init__(self, transport: Transport, number: int, *, mid: str, kind: MediaKind, source: TrackSource) -> None:
+        self.transport = transport
+        self.mid = mid
+        self.kind: MediaKind = kind
+        self.source: TrackSource = source
+        self.played_by: set[Transport] = set()
+        self._number = number
+
+    @property
+    def id(self) -> str:
+        """A name that no other track of this Sfu ever has."""
+        return f"track-{self.transport.participant.room.sfu.prefix}{self.transport.worker}-{self._number:x}"
+
+    @property
+    def number(self) -> int:
+        """The engine's number for it."""
+        return self._number
+
+    @property
+    def publisher(self) -> Participant:
+        """Whose it is."""
+        return self.transport.participant
+
+    async def mute(self) -> None:
+        """Stops it for everyone; done when this returns."""
+        await all_done([self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))], gone=())
+        for transport in tuple(self.played_by):
+            transport.discard(self)
+
+    async def unmute(self) -> None:
+        """Lets it flow again."""
+        await self.transport.done(messages.Mute(track=self._number, muted=False))
+
+    async def limit(self, participant: Participant, *, encoding: int = 255, temporal: int = 255) -> None:
+        """Limits what a participant gets of it.
+
+        Args:
+            participant: who.
+            encoding: best encoding it may get, 0 is the lowest quality.
+            temporal: highest temporal layer it may get.
+
+        Raises:
+            OtherRoomError: the participant is in another room.
+        """
+        self.publisher.check_same_room(participant)
+        limit = messages.LayerLimit(encoding=encoding, temporal=temporal)
+        for transport in tuple(participant.transports):
+            command = messages.LimitLayer(track=self._number, subscriber=transport.number, limit=limit)
+            await self.transport.done(command)
+
+    async def request_keyframe(self) -> None:
+        """Asks the publisher for a keyframe."""
+        await self.transport.done(messages.RequestKeyframe(track=self._number))
+
+    async def unpublish(self) -> None:
+        """Ends it."""
+        ended = self.transport.ask_revocation(messages.Unpublish(track=self._number))
+        self.transport.forget(self)
+        await all_done([ended], gone=(UnknownTrackError,))

@@ -1,0 +1,57 @@
+"""The entry of the media process. Run as a script, it needs but the compiled module beside it and starts at once.
+
+It holds no database, no key and no secret: all it is given is the socket on which it is controlled.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+_SYSTEMD_FIRST_FD = 3  # SD_LISTEN_FDS_START
+
+
+def command(fd: int, *, orphan_limit: timedelta, user: tuple[int, int] | None) -> list[str]:
+    """Returns the command line that runs this for a socket that it inherits.
+
+    Args:
+        fd: the socket, which listens.
+        orphan_limit: how long calls go on while nobody controls them.
+        user: the numbers of the user and group whose rights are kept; None for those of whoever starts it.
+    """
+    # No environment, no site: nothing but the standard library and this file can have a say.
+    line = [sys.executable, "-I", "-S", __file__, str(fd), str(orphan_limit.total_seconds())]
+    return line + ([str(number) for number in user] if user is not None else [])
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the media process; without a socket among the arguments, on the one that systemd has opened."""
+    os.chdir("/")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for whoever controls this, who says what to do
+    os.chdir("/")
+    fd, orphan_limit_s = _SYSTEMD_FIRST_FD, 300.0
+    if arguments:
+        fd, orphan_limit_s = int(arguments[0]), float(arguments[1])
+    elif os.environ.get("LISTEN_PID") != str(os.getpid()):
+        sys.stderr.write("pysfu media: no socket: it is started by pysfu serve, or by systemd through a socket unit\n")
+        return 2
+    user = (int(arguments[2]), int(arguments[3])) if len(arguments) > 3 else None
+    core = os.path.join(os.path.dirname(__file__), "_core.abi3.so")  # noqa: PTH118, PTH120
+    loader = ExtensionFileLoader("_core", core)
+    spec = spec_from_loader("_core", loader)
+    assert spec is not None, "a loader has a spec"
+    module = module_from_spec(spec)
+    ended = module.serve_media(fd, orphan_limit_s, user)
+    sys.stderr.write(f"pysfu media: {ended}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
