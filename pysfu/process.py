@@ -69,7 +69,7 @@ class Supervisor:
     def __init__(self, process: MediaProcess, config: messages.DriverConfig) -> None:
         self._process = process
         self._config = config
-        self._pid: int | None = None
+        self._pids: list[int] = []  # those that have not been seen to end, the latest last
 
     async def open(self) -> RemoteCore:
         """Takes control of the process that runs, or starts one.
@@ -94,15 +94,16 @@ class Supervisor:
             path.unlink(missing_ok=True)
             core = await _remote.connect(self._start(), self._config)
         core.when_closed = self._closed
+        self._reap()
         if not core.as_configured:
             logger.warning("the media process runs with other settings: they change when it is started anew")
         return core
 
     def _closed(self, hanging: list[int]) -> list[int]:
         """Sees to its end: by force if it hangs and was started here. Returns the workers that hang on."""
-        if hanging and self._pid is not None:
+        if hanging and self._pids:
             logger.error("the media process hangs, and is ended by force")
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pids[-1], signal.SIGKILL)
             hanging = []
         if not hanging:
             self._reap(patiently=True)
@@ -117,7 +118,7 @@ class Supervisor:
             line = worker.command(listening.fileno(), orphan_limit=limit, user=self._process.ids())
             nothing = "/dev/null"
             try:
-                self._pid = os.posix_spawn(
+                pid = os.posix_spawn(
                     line[0],
                     line,
                     {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
@@ -130,15 +131,16 @@ class Supervisor:
             except OSError as error:
                 connection.close()
                 raise StartError(f"the media process cannot be started: {error.strerror}") from error
+        self._pids.append(pid)
         return connection
 
     def _reap(self, *, patiently: bool = False) -> None:
-        """Takes note of how the process ended that was started here."""
-        if self._pid is None:
-            return
-        pid, status = os.waitpid(self._pid, 0 if patiently else os.WNOHANG)
-        if pid:
-            self._pid = None
+        """Takes note of how those ended that were started here."""
+        for started in tuple(self._pids):
+            pid, status = os.waitpid(started, 0 if patiently else os.WNOHANG)
+            if not pid:
+                continue
+            self._pids.remove(pid)
             code = os.waitstatus_to_exitcode(status)
             if code:
                 how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"

@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
     spec = spec_from_loader("_core", loader)
     assert spec is not None, "a loader has a spec"
     module = module_from_spec(spec)
+    loader.exec_module(module)
     ended = module.serve_media(fd, orphan_limit_s, user)
     sys.stderr.write(f"pysfu media: {ended}\n")
     return 0
