@@ -26,7 +26,8 @@ from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
-from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, MediaEvent, PysfuEngine
+from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, PysfuEngine
+from signalling.media_events import MediaEvent
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -307,7 +308,9 @@ def _report(parts: Parts, event: MediaEvent) -> None:
         case MediaWarning():
             log.warning("media engine", code=event.code, worker=event.worker, remedy=event.remedy, **event.figures)
         case WorkerFailed():
-            log.error("media worker failed: its rooms end; restart the server to have it back", worker=event.worker)
+            log.error(
+                "media worker failed: its rooms move to others; restart the server to have it back", worker=event.worker
+            )
 
 
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from signalling.domain.grants import Grant, Purpose, refusal_in_room
 from signalling.domain.ids import RoomId
 from signalling.domain.room import Room, refusal_to_see
+from signalling.faults import RefusedError
 from signalling.http.errors import RequestError
 from signalling.http.parts import parts_of
-from signalling.rooms import RefusedError
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 

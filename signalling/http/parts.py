@@ -39,9 +39,11 @@ class Parts:
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
 
     def __post_init__(self) -> None:
-        self.metrics.participants.set_function(self.rooms.people)
+        self.metrics.participants.set_function(self.rooms.census.people)
+        self.metrics.rooms_quarantined.set_function(self.rooms.census.resting)
+        self.metrics.rooms_waiting.set_function(self.rooms.census.waiting)
         for kind in ("audio", "video"):
-            self.metrics.tracks.labels(kind).set_function(partial(self.rooms.tracks, kind))
+            self.metrics.tracks.labels(kind).set_function(partial(self.rooms.census.tracks, kind))
 
     def enter(self, state: State) -> None:
         """Moves to another state."""

@@ -28,6 +28,7 @@ from signalling.whip.fragment import (
 from signalling.whip.sdp import Direction, Offer, check_offer
 
 SDP = "application/sdp"
+_OUR_FAULTS = frozenset({"internal", "engine_unavailable", "engine_late", "room_failed", "room_quarantined"})
 
 router = APIRouter(tags=["whip"])
 
@@ -100,7 +101,7 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
         opened = await opening
     except Exception as error:
         code, _ = code_of(error)
-        metrics.on_join("error" if code in ("internal", "engine_unavailable", "engine_late") else "denied")
+        metrics.on_join("error" if code in _OUR_FAULTS else "denied")
         raise
     metrics.on_join("ok")
     metrics.room_participants.observe(len(rooms.roster(opened.room)))

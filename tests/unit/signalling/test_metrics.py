@@ -15,7 +15,7 @@ from signalling import engine_metrics, metrics
 from signalling.domain.heartbeat import STALLED_AFTER, Beat, Heartbeat, WorkerFault
 from signalling.figures import COUNTERS, DROPS, HISTOGRAMS, RIM, RIM_HISTOGRAMS, MediaWarning
 from signalling.http.parts import State
-from signalling.media import PeerConnected, PeerGone, PeerReconnected
+from signalling.media_events import PeerConnected, PeerGone, PeerReconnected
 from signalling.metrics import FORBIDDEN_LABELS
 
 MAX_SERIES = 2_000

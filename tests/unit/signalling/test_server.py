@@ -34,7 +34,8 @@ from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import Beat, WorkerFault
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
-from signalling.media import EngineStartError, MediaEvent, PeerGone, Resynced, RoomGone
+from signalling.media import EngineStartError
+from signalling.media_events import MediaEvent, PeerGone, Resynced, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -270,10 +271,15 @@ async def test_a_failing_part_ends_the_server_although_what_an_event_ends_hangs(
     )
     await started.wait()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        await http.post("/rooms", headers=BEARER)
-    engine.happened.put_nowait(RoomGone(media_room=engine.rooms[0].id))
+        room = (await http.post("/rooms", headers=BEARER)).json()["room"]
+        token = (await http.post(f"/rooms/{room}/tokens", headers=BEARER)).json()["token"]
+        bearer = {"Authorization": f"Bearer {token}", **SDP}
+        assert (await http.post(f"/whip/{room}", content=offer(), headers=bearer)).status_code == 201
+    (peer,) = engine.peers()
+    peer.held = asyncio.Event()
+    engine.happened.put_nowait(PeerGone(peer=peer.id, reason="ice"))
     async with asyncio.timeout(10):
-        while not engine.rooms[0].closed:  # what the event ends has begun to end then  # noqa: ASYNC110
+        while not peer.leaving:  # what the event ends has begun to end then  # noqa: ASYNC110
             await asyncio.sleep(0)
     engine.failing.set()
     await asyncio.wait([serving], timeout=3)
