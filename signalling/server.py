@@ -21,13 +21,13 @@ from starlette.types import ASGIApp
 from signalling.addresses import family_of, is_family_missing, to_bind
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
-from signalling.domain.heartbeat import Heartbeat
+from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, PysfuEngine
-from signalling.media_events import MediaEvent
+from signalling.media_events import EngineRestarted, MediaEvent
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -35,7 +35,7 @@ from signalling.tokens import Tokens
 log = structlog.get_logger(__name__)
 
 CLOSE_LIMIT_S = 2.0  # Rooms end within milliseconds, or a worker hangs.
-BEAT_INTERVAL_S = 1.0  # Some looks within the time after which a worker counts as stalled.
+BEAT_INTERVAL_S = LOOK_EVERY.total_seconds()
 LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
 
 
@@ -308,9 +308,10 @@ def _report(parts: Parts, event: MediaEvent) -> None:
         case MediaWarning():
             log.warning("media engine", code=event.code, worker=event.worker, remedy=event.remedy, **event.figures)
         case WorkerFailed():
-            log.error(
-                "media worker failed: its rooms move to others; restart the server to have it back", worker=event.worker
-            )
+            log.error("media worker failed: its rooms move; restart the server to have it back", worker=event.worker)
+        case EngineRestarted():
+            parts.heartbeat.begin_anew()
+            log.error("media process started anew: all rooms get other media", count=len(parts.rooms.all()))
 
 
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
