@@ -157,7 +157,7 @@ async def serve(
     *,
     on_start: Callable[[Started], object] = lambda _: None,
 ) -> None:
-    """Runs the server until SIGTERM or SIGINT.
+    """Runs the server until SIGTERM, SIGINT or the end of a drain.
 
     Raises:
         ConfigError: it cannot start with these settings.
@@ -238,8 +238,8 @@ async def _run(
             started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
             log.info("server started", listen=started.listen, media=started.media)
             on_start(started)
-            await _wait_for_end(stop, background, serving)
-            await _drain(parts, stop)
+            await _wait_for_end(parts, stop, [serving, *background])
+            parts.rooms.draining = True
             parts.enter(State.STOPPING)
             http.should_exit = True
             await serving
@@ -266,22 +266,20 @@ def _endpoint(settings: Settings) -> str:
     return f"[{host}]:{settings.http.port}" if host.version == 6 else f"{host}:{settings.http.port}"
 
 
-async def _wait_for_end(stop: asyncio.Event, background: list[asyncio.Task[None]], serving: asyncio.Task[None]) -> None:
-    """Returns when a signal comes, or when a part has ended that never should."""
-    waiting = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([waiting, serving, *background], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-
-
-async def _drain(parts: Parts, stop: asyncio.Event) -> None:
-    """Lets calls go on for a while without taking anybody in; a second signal ends that."""
-    parts.rooms.draining = True
-    parts.enter(State.DRAINING)
-    if parts.settings.shutdown.drain_s > 0:
-        log.info("draining", seconds=parts.settings.shutdown.drain_s)
-        stop.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), parts.settings.shutdown.drain_s)
+async def _wait_for_end(parts: Parts, stop: asyncio.Event, parts_of_us: list[asyncio.Task[None]]) -> None:
+    """Returns when a drain is over, or a part has ended that never should. A signal begins a drain or cuts it short."""
+    over = asyncio.ensure_future(parts.draining.over())
+    signalled = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
+        if not over.done() and signalled.done():
+            stop.clear()
+            parts.draining.begin(timedelta(seconds=parts.settings.shutdown.drain_s), final=True)
+            signalled = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        over.cancel()
+        signalled.cancel()
 
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from signalling.domain.refusals import Refusal
+from signalling.draining import FinalDrainError
 from signalling.faults import ClosingError, NotFoundError, QuarantinedError, RefusedError, RoomFailedError
 from signalling.media import (
     EngineFullError,
@@ -76,6 +77,7 @@ PROBLEMS: dict[str, Problem] = {
     "room_failed": Problem(503, "The room lost its media by a fault of the server, and has other media in a moment"),
     "room_quarantined": Problem(503, "The room lost its media again and again by a fault of the server, and rests"),
     "closing": Problem(503, "The server is about to stop"),
+    "drain_final": Problem(409, "The server is about to stop, which cannot be called off any more"),
     "too_many_connections_now": Problem(503, "The server has too many connections"),
     "internal": Problem(500, "Something went wrong on our side"),
     # A rule says no.
@@ -139,6 +141,7 @@ def problem(code: str, detail: str | None = None, *, retry_s: int | None = None,
 _PLAIN: dict[type[Exception], str] = {
     ClosingError: "closing",
     RoomFailedError: "room_failed",
+    FinalDrainError: "drain_final",
     EngineFullError: "engine_full",
     EngineUnavailableError: "engine_unavailable",
 }
@@ -184,6 +187,7 @@ def install(app: FastAPI) -> None:
         InvalidTokenError,
         NotFoundError,
         ClosingError,
+        FinalDrainError,
         RoomFailedError,
         QuarantinedError,
         MediaError,
