@@ -66,18 +66,18 @@ def drain(
 ) -> None:
     """Has the server on this machine let nobody in, and stop when the last call has ended or the deadline comes."""
     running = Administrator(_load(config_path))
+    method, wanted = ("DELETE", None) if cancel else ("POST", {"deadline_s": deadline_s})
+    answer: dict[str, Any] = {}
     try:
-        answer = (
-            running.ask("DELETE", "/drain") if cancel else running.ask("POST", "/drain", {"deadline_s": deadline_s})
-        )
+        answer = running.ask(method, "/drain", wanted)
         typer.echo(_drain_line(answer))
-        while wait and not cancel and answer["draining"]:
+        while wait and answer["draining"]:
             time.sleep(DRAIN_LOOK_S)
             before, answer = answer["calls_left"], running.ask("GET", "/drain")
             if answer["calls_left"] != before or not answer["draining"]:
                 typer.echo(_drain_line(answer))
     except UnansweredError as error:
-        if wait and error.gone and not cancel:
+        if answer and error.gone:
             typer.echo("The server has stopped.")
             return
         typer.echo(f"pysfu: {error}", err=True)
