@@ -66,10 +66,10 @@ def drain(
 ) -> None:
     """Has the server on this machine let nobody in, and stop when the last call has ended or the deadline comes."""
     running = Administrator(_load(config_path))
-    method, wanted = ("DELETE", None) if cancel else ("POST", {"deadline_s": deadline_s})
+    wanted: dict[str, object] = {"deadline_s": deadline_s}
     answer: dict[str, Any] = {}
     try:
-        answer = running.ask(method, "/drain", wanted)
+        answer = running.ask("DELETE", "/drain") if cancel else running.ask("POST", "/drain", wanted)
         typer.echo(_drain_line(answer))
         while wait and answer["draining"]:
             time.sleep(DRAIN_LOOK_S)

@@ -22,6 +22,7 @@ from signalling.addresses import family_of, is_family_missing, to_bind
 from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
+from signalling.domain.notices import Notice, Reason
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
@@ -241,6 +242,8 @@ async def _run(
             await _wait_for_end(parts, stop, [serving, *background])
             parts.rooms.draining = True
             parts.enter(State.STOPPING)
+            # Before the requests are waited for: those who wait to hear of this would hold them up.
+            parts.rooms.tell_all(Notice(reason=Reason.STOPPING, welcome=parts.settings.shutdown.reconnect))
             http.should_exit = True
             await serving
             closing = asyncio.ensure_future(parts.rooms.close_all())

@@ -77,6 +77,7 @@ PROBLEMS: dict[str, Problem] = {
     "room_failed": Problem(503, "The room lost its media by a fault of the server, and has other media in a moment"),
     "room_quarantined": Problem(503, "The room lost its media again and again by a fault of the server, and rests"),
     "closing": Problem(503, "The server is about to stop"),
+    "too_many_streams": Problem(503, "Too many wait for events already"),
     "drain_final": Problem(409, "The server is about to stop, which cannot be called off any more"),
     "too_many_connections_now": Problem(503, "The server has too many connections"),
     "internal": Problem(500, "Something went wrong on our side"),

@@ -39,6 +39,7 @@ class Parts:
     state: State = State.STARTING
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     draining: Draining = field(init=False)
+    streams: int = 0
 
     def __post_init__(self) -> None:
         self.draining = Draining(

@@ -18,7 +18,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-import conftest
 import httpx
 import pytest
 from conftest import ADMIN, SDP, Bench
@@ -26,6 +25,7 @@ from cryptography import x509
 from fake_engine import FakeEngine
 from offers import offer
 from ports import free_port
+from running import running, settings
 
 from signalling import certificate as certificates
 from signalling import endings, server
@@ -38,26 +38,6 @@ from signalling.media import EngineStartError
 from signalling.media_events import MediaEvent, PeerGone, Resynced, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
-
-
-def settings(**sections: dict[str, object]) -> Settings:
-    media = {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)}
-    return conftest.settings(**{"media": media, **sections})
-
-
-@contextlib.asynccontextmanager
-async def running(settings: Settings, engine: FakeEngine) -> AsyncIterator[asyncio.Task[None]]:
-    started = asyncio.Event()
-    serving = asyncio.ensure_future(server.serve(settings, lambda _: engine, on_start=lambda _: started.set()))
-    waiting = asyncio.ensure_future(started.wait())
-    await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    try:
-        yield serving
-    finally:
-        if not serving.done():
-            os.kill(os.getpid(), signal.SIGTERM)
-        await serving
 
 
 async def serial(port: int) -> int:
