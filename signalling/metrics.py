@@ -70,6 +70,9 @@ class Metrics:
         self.rooms_waiting = Gauge(
             "sfu_rooms_waiting", "Rooms that lost their media and wait for other media now", registry=self.registry
         )
+        self.event_streams = Gauge(
+            "sfu_event_streams", "Those who wait to hear of the end of their connection now", registry=self.registry
+        )
         self._restarts = Counter(
             "sfu_engine_restarts", "Times the media process was started anew", registry=self.registry
         )

@@ -47,6 +47,7 @@ class Parts:
         )
         self.metrics.participants.set_function(self.rooms.census.people)
         self.metrics.rooms_quarantined.set_function(self.rooms.census.resting)
+        self.metrics.event_streams.set_function(lambda: self.streams)
         self.metrics.rooms_waiting.set_function(self.rooms.census.waiting)
         for kind in ("audio", "video"):
             self.metrics.tracks.labels(kind).set_function(partial(self.rooms.census.tracks, kind))

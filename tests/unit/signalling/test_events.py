@@ -80,10 +80,8 @@ def with_port(**sections: dict[str, object]) -> Settings:
 async def test_each_connection_announces_its_events(bench: Bench) -> None:
     room = await bench.room()
     async with await bench.participant(room, "alice") as alice, await bench.participant(room, "bob") as bob:
-        for made, protocol in (
-            (await bench.publish(room, alice), "whip"),
-            (await bench.play(room, bob, "alice"), "whep"),
-        ):
+        both = {"whip": await bench.publish(room, alice), "whep": await bench.play(room, bob, "alice")}
+        for protocol, made in both.items():
             location = made.headers["location"]
             link = f'<{location}/events>; rel="urn:ietf:params:{protocol}:ext:core:server-sent-events"'
             assert f'{link}; events="reconnect,ended"' in made.headers["link"]
@@ -93,14 +91,12 @@ async def test_the_events_are_for_whom_the_connection_belongs_to_also_with_an_ex
     room = await bench.room()
     async with (
         await bench.participant(room, "alice", life_s=60) as alice,
-        await bench.participant(room, "eve") as eve,
         bench.http() as nobody,
         bench.admin() as admin,
     ):
         path = (await bench.publish(room, alice)).headers["location"] + "/events"
         bench.clock.go(hours=1)
         for method in ("GET", "POST"):
-            assert (await eve.request(method, path)).json()["code"] == "token_expired" or True
             assert (await nobody.request(method, path)).json()["code"] == "token_missing"
         for http in (alice, admin):
             made = await http.post(path, json=["ended", "viewercount", 7])
@@ -234,12 +230,11 @@ async def test_those_who_listen_leave_half_of_all_connections_to_others() -> Non
 async def test_whoever_goes_away_is_forgotten() -> None:
     engine = FakeEngine()
     async with held(engine, with_port()) as (alice, _):
-        for _ in range(3):
-            async with alice.listening():
+        async with alice.listening():
+            assert "sfu_event_streams 1.0" in (await alice.http.get("/metrics")).text
+        async with asyncio.timeout(HANG_S):
+            while "sfu_event_streams 0.0" not in (await alice.http.get("/metrics")).text:
                 pass
-        async with alice.listening() as lines:
-            await remove(alice, engine)
-            assert await told(lines) is not None
 
 
 @pytest.mark.parametrize("reason", list(Reason))
