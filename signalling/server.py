@@ -19,7 +19,7 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp
 
 from signalling.addresses import family_of, is_family_missing, to_bind
-from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
+from signalling.certificate import CertificateError, LiveCertificate, follow
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
 from signalling.domain.notices import Notice, Reason
@@ -226,11 +226,12 @@ async def _run(
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
         ]
+        stop, reread = asyncio.Event(), asyncio.Event()
         if certificate is not None:
-            parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
-            background.append(tasks.create_task(_follow_certificate(parts, certificate), name="certificate"))
-        stop = asyncio.Event()
-        with _signals(stop, http):
+            expiry = parts.metrics.certificate_expiry.labels("http")
+            following = follow(certificate, asked=reread, on_expiry=lambda at: expiry.set(at.timestamp()))
+            background.append(tasks.create_task(following, name="certificate"))
+        with _signals(stop, reread, http):
             listening.listen()  # before anyone is told where
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
@@ -324,13 +325,6 @@ async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
         await asyncio.sleep(BEAT_INTERVAL_S)
 
 
-async def _follow_certificate(parts: Parts, certificate: LiveCertificate) -> None:
-    while True:
-        await asyncio.sleep(RELOAD_INTERVAL_S)
-        if certificate.reload_if_changed():
-            parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
-
-
 async def _measure_lag(metrics: Metrics) -> None:
     clock = asyncio.get_running_loop().time
     while True:
@@ -368,8 +362,8 @@ def _uvicorn_config(settings: Settings, app: ASGIApp, certificate: LiveCertifica
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
-    """Turns signals into a stop; the second one no longer waits for requests in progress."""
+def _signals(stop: asyncio.Event, reread: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
+    """Turns signals into a stop, of which the second no longer waits for requests in progress, or into another look."""
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -377,15 +371,15 @@ def _signals(stop: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
             http.force_exit = True
         stop.set()
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    actions = {signal.SIGTERM: on_signal, signal.SIGINT: on_signal, signal.SIGHUP: reread.set}
     try:
-        for number in numbers:
-            loop.add_signal_handler(number, on_signal)
+        for number, action in actions.items():
+            loop.add_signal_handler(number, action)
     except (NotImplementedError, RuntimeError, ValueError):  # not the main thread: whoever runs us cancels the task
         yield
         return
     try:
         yield
     finally:
-        for number in numbers:
+        for number in actions:
             loop.remove_signal_handler(number)
