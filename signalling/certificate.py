@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -16,9 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from signalling.domain.expiry import reminder
+
 log = structlog.get_logger(__name__)
 
 RELOAD_INTERVAL_S = 5.0  # Certificates change every few weeks; nobody waits for this.
+LAST_DAY = timedelta(days=1)
 TRIAL_LIFE = timedelta(days=30)
 
 
@@ -98,30 +103,34 @@ class LiveCertificate:
         self._key = key
         self._seen = self._stamp()
         self.context = tls_context(certificate, key)
-
-    @property
-    def expires_at(self) -> datetime:
-        """When the certificate in the file ends."""
-        return read_certificate(self._certificate).not_after
+        self.in_use = read_certificate(certificate)
 
     def reload_if_changed(self) -> bool:
-        """Reads the files again when they have changed; keeps the old certificate when the new one is bad.
+        """Reads the files again when they have changed.
 
         Returns:
             Whether a new certificate is in use.
         """
-        stamp = self._stamp()
-        if stamp == self._seen:
-            return False
+        return self._stamp() != self._seen and self.reload()
+
+    def reload(self) -> bool:
+        """Reads the files again; keeps the old certificate when the new one is bad.
+
+        Returns:
+            Whether what is in the files is in use.
+        """
+        # Looked at before they are read: what is written meanwhile is a change.
+        self._seen = self._stamp()
         try:
             # Tried on a context of its own first: a mismatched key would leave the live one without any.
             tls_context(self._certificate, self._key)
+            read = read_certificate(self._certificate)
             self.context.load_cert_chain(self._certificate, self._key, password=_no_password)
         except (CertificateError, OSError) as error:
-            log.warning("certificate not reloaded", exc_info=error)
+            log.error("certificate not reloaded: the one before stays in use", exc_info=error)
             return False
-        self._seen = stamp
-        log.info("certificate reloaded")
+        self.in_use = read
+        log.info("certificate reloaded", days_left=(read.not_after - datetime.now(UTC)).days)
         return True
 
     def _stamp(self) -> tuple[tuple[int, int, int], ...]:
@@ -131,6 +140,40 @@ class LiveCertificate:
                 stat = path.stat()
                 stamps.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
         return tuple(stamps)
+
+
+async def follow(
+    certificate: LiveCertificate, *, asked: asyncio.Event, on_expiry: Callable[[datetime], object]
+) -> None:
+    """Takes a new certificate into use when its files change or somebody asks, and reminds of its end.
+
+    Args:
+        certificate: the one in use.
+        asked: set by whoever wants the files to be read now.
+        on_expiry: is told when the certificate in use ends.
+    """
+    reminded: timedelta | None = None
+    while True:
+        on_expiry(certificate.in_use.not_after)
+        reminded = _remind(certificate.in_use, reminded, now=datetime.now(UTC))
+        try:
+            await asyncio.wait_for(asked.wait(), RELOAD_INTERVAL_S)
+        except TimeoutError:
+            certificate.reload_if_changed()
+        else:
+            asked.clear()
+            certificate.reload()
+
+
+def _remind(certificate: Certificate, before: timedelta | None, *, now: datetime) -> timedelta | None:
+    """Says once for each reminder that is due that the certificate ends, and returns the last one."""
+    due = reminder(certificate.not_before, certificate.not_after, now=now)
+    if due is not None and due != before:
+        left = certificate.not_after - now
+        level = logging.WARNING if left > LAST_DAY else logging.ERROR
+        what = "certificate ends soon: renew it" if left > timedelta(0) else "certificate has ended: renew it"
+        log.log(level, what, days_left=left.days)
+    return due
 
 
 def make_trial_certificate(folder: Path, addresses: Iterable[IPv4Address | IPv6Address]) -> tuple[Path, Path]:

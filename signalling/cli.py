@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check-config, sample-config, doctor, token."""
+"""The command line: serve, drain, demo, check-config, sample-config, doctor, token."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import json
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
 
 from signalling import config, logs, server
 from signalling.addresses import outgoing_addresses
+from signalling.asking import Administrator, UnansweredError
 from signalling.certificate import make_trial_certificate, read_certificate
 from signalling.config import ConfigError, Settings
 from signalling.demo import PAGE_PREFIX, Demo, routes
@@ -31,9 +33,12 @@ from signalling.tokens import RefusedTokenError, TokenRequest, Tokens
 
 log = structlog.get_logger(__name__)
 
+EXIT_UNDONE = 1
 EXIT_HUNG = 1
 EXIT_CONFIG = 2
 EXIT_BROKEN = 3
+
+DRAIN_LOOK_S = 1.0
 
 app = typer.Typer(
     help="A self-hosted video server.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -50,6 +55,35 @@ def serve(config_path: ConfigPath = None) -> None:
     settings = _load(config_path)
     logs.configure(level=settings.log.level)
     _run(server.serve(settings, server.pysfu_engine, on_start=typer.echo))
+
+
+@app.command()
+def drain(
+    deadline_s: Annotated[float, typer.Option(min=0, max=86_400, help="Seconds after which calls are ended.")] = 3_600,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Call it off: everything as before.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the server has stopped; 1 if it goes on.")] = False,
+    config_path: ConfigPath = None,
+) -> None:
+    """Has the server on this machine let nobody in, and stop when the last call has ended or the deadline comes."""
+    running = Administrator(_load(config_path))
+    wanted: dict[str, object] = {"deadline_s": deadline_s}
+    answer: dict[str, Any] = {}
+    try:
+        answer = running.ask("DELETE", "/drain") if cancel else running.ask("POST", "/drain", wanted)
+        typer.echo(_drain_line(answer))
+        while wait and answer["draining"]:
+            time.sleep(DRAIN_LOOK_S)
+            before, answer = answer["calls_left"], running.ask("GET", "/drain")
+            if answer["calls_left"] != before or not answer["draining"]:
+                typer.echo(_drain_line(answer))
+    except UnansweredError as error:
+        if answer and error.gone:
+            typer.echo("The server has stopped.")
+            return
+        typer.echo(f"pysfu: {error}", err=True)
+        raise typer.Exit(EXIT_UNDONE) from None
+    if wait and not cancel:
+        raise typer.Exit(EXIT_UNDONE)
 
 
 @app.command()
@@ -137,6 +171,12 @@ def token(
         typer.echo(signer.mint(wish, now=datetime.now(UTC)))
     except RefusedTokenError as error:
         _fail(ConfigError([f"--life-s: {error.refusal.value}: at most {settings.tokens.max_life_s}"]))
+
+
+def _drain_line(answer: dict[str, Any]) -> str:
+    if not answer["draining"]:
+        return "The server takes calls."
+    return f"Nobody new comes in; calls left: {answer['calls_left']}, seconds left: {answer['seconds_left']:.0f}."
 
 
 def _load(path: Path | None) -> Settings:

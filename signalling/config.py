@@ -195,7 +195,10 @@ class ShutdownSettings(_Section):
     """How the server stops."""
 
     drain_s: float = Field(0.0, ge=0, le=86_400)
-    """Seconds in which nobody may join any more, but calls go on, before they are ended."""
+    """Seconds in which, after SIGTERM, nobody may join any more, but calls go on; cut short when the last has ended."""
+    reconnect: bool = False
+    """Whether those whose calls the stop ends are told to connect again, rather than that it is over: for where this
+    server or another one takes them in a moment."""
     grace_s: int = Field(5, ge=1, le=600)
     """Seconds that requests in progress get to finish."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from signalling.domain.ids import ResourceId, RoomId
+from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room
 from signalling.endings import Endings
 from signalling.media import MediaKind, MediaPeer, MediaRoom, MediaTrack, MediaTransport
+from signalling.notices import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,17 @@ class OpenConnection:
     ice_tag: str
     plays: tuple[str, ...] = ()
     ending: asyncio.Task[None] | None = None
+    watch: Watch = field(default_factory=Watch)
 
 
 class OpenRoom:
-    """A room with its half in the engine; it is there until its ending is done."""
+    """A room with its half in the engine, while that is there; the room is there until its ending is done."""
 
     def __init__(self, room: Room, media: MediaRoom) -> None:
         self.room = room
-        self.media = media
+        self.media: MediaRoom | None = media
+        self.standing = Standing()
+        self.moving: asyncio.Task[None] | None = None
         self.open: dict[ResourceId, OpenConnection] = {}
         self.changing = asyncio.Lock()
         self.ending: asyncio.Task[None] | None = None

@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from signalling.domain.grants import Purpose, refusal_in_room
 from signalling.domain.ids import RoomId
+from signalling.faults import RefusedError
 from signalling.http.access import Bearer
 from signalling.http.errors import RequestError
 from signalling.http.parts import Parts, parts_of
 from signalling.http.rooms import NewToken, mint_for
-from signalling.rooms import RefusedError
 
 PAGE_PREFIX = "/demo/"
 MAX_NAMES = 500  # Far more than the demo's room holds; the oldest are forgotten first.

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import structlog
 
-from signalling.media import EngineLateError, EngineUnavailableError
+from signalling.media import EngineLateError, EngineUnavailableError, MediaGoneError
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,8 @@ class Endings:
         while True:
             try:
                 return await end()
+            except MediaGoneError:
+                return None
             except EngineUnavailableError:
                 if self.stopping:
                     raise

@@ -28,7 +28,7 @@ COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
         "Packets that should not have passed: must be 0",
         {},
     ),
-    "panics": ("sfu_panics", "Rooms ended by a bug of ours", {}),
+    "panics": ("sfu_panics", "Times a room lost its media by a bug of ours", {}),
     "layer_switches": ("sfu_layer_switches", "Switches of encoding", {}),
     "publisher_limits": (
         "sfu_publisher_limits",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any, Literal, Protocol, Self
 from signalling.addresses import to_bind
 from signalling.domain.heartbeat import Beat
 from signalling.figures import MediaFigures, MediaWarning, WorkerFailed, figures_of
+from signalling.media_events import MediaEvent, PeerConnected, PeerGone, PeerReconnected, Resynced, RoomGone
 
 MediaKind = Literal["audio", "video"]
 
@@ -56,48 +56,6 @@ class MediaGoneError(MediaError):
 
 class MediaRoomGoneError(MediaGoneError):
     """The room does not exist any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerGone:
-    """A participant's transport has failed or was closed by the other end; it will not come back."""
-
-    peer: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomGone:
-    """The engine ended a room because of a fault of its own."""
-
-    media_room: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerConnected:
-    """A participant's transport carries media."""
-
-    peer: str
-    srtp_profile: str
-    dtls_version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerReconnected:
-    """A participant's transport, not heard for a while, is back."""
-
-    peer: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resynced:
-    """Events were lost; these rooms and participants still exist, all others are gone."""
-
-    media_rooms: frozenset[str]
-    peers: frozenset[str]
-
-
-MediaEvent = PeerConnected | PeerReconnected | PeerGone | RoomGone | Resynced | WorkerFailed | MediaWarning
 
 
 class MediaTrack(Protocol):
@@ -145,6 +103,8 @@ class MediaRoom(Protocol):
 
     @property
     def id(self) -> str: ...  # noqa: D102
+    @property
+    def worker(self) -> int: ...  # noqa: D102
 
     async def add_participant(self) -> MediaPeer:
         """Makes a participant, without transport and without any right to receive."""
@@ -277,6 +237,7 @@ class _PysfuRoom:
     def __init__(self, room: Any) -> None:
         self._room = room
         self.id = str(room.id)
+        self.worker = int(room.worker)
 
     async def add_participant(self) -> MediaPeer:
         with _translated():

@@ -14,9 +14,9 @@ from prometheus_client.process_collector import ProcessCollector
 from signalling.domain.heartbeat import WorkerFault
 from signalling.engine_metrics import EngineCollector
 from signalling.figures import MediaWarning
-from signalling.media import (
-    MediaEngine,
-    MediaError,
+from signalling.media import MediaEngine, MediaError
+from signalling.media_events import (
+    EngineRestarted,
     MediaEvent,
     PeerConnected,
     PeerGone,
@@ -64,6 +64,18 @@ class Metrics:
         started.set(time.time())
         self.participants = Gauge("sfu_participants", "People in rooms now", registry=self.registry)
         self.tracks = Gauge("sfu_tracks", "Published tracks now", ["kind"], registry=self.registry)
+        self.rooms_quarantined = Gauge(
+            "sfu_rooms_quarantined", "Rooms that rest after repeated failures now", registry=self.registry
+        )
+        self.rooms_waiting = Gauge(
+            "sfu_rooms_waiting", "Rooms that lost their media and wait for other media now", registry=self.registry
+        )
+        self.event_streams = Gauge(
+            "sfu_event_streams", "Those who wait to hear of the end of their connection now", registry=self.registry
+        )
+        self._restarts = Counter(
+            "sfu_engine_restarts", "Times the media process was started anew", registry=self.registry
+        )
         self.room_participants = Histogram(
             "sfu_room_participants", "People in a room after each join", registry=self.registry, buckets=_SIZE_BUCKETS
         )
@@ -149,6 +161,8 @@ class Metrics:
                 self._ended.labels("lost").inc()
             case RoomGone():
                 self._ended.labels("room").inc()
+            case EngineRestarted():
+                self._restarts.inc()
 
     def on_reconnect(self, kind: str) -> None:
         """Counts a transport that came back: `resume`, or `ice_restart` when asked for."""

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from datetime import UTC, datetime
-from functools import partial
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from signalling.census import Census
+from signalling.closing import Closing
 from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
 from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
+from signalling.domain.notices import Notice, Reason, notice_of
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import (
     Connection,
@@ -27,40 +29,13 @@ from signalling.domain.room import (
     roster,
 )
 from signalling.endings import Endings, ended, in_time
-from signalling.media import (
-    MediaEngine,
-    MediaEvent,
-    MediaGoneError,
-    MediaKind,
-    MediaRoomGoneError,
-    MediaTrack,
-    PeerConnected,
-    PeerGone,
-    Resynced,
-    RoomGone,
-)
+from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
+from signalling.figures import WorkerFailed
+from signalling.homes import Homes
+from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
+from signalling.media_events import EngineRestarted, MediaEvent, PeerConnected, PeerGone, Resynced, RoomGone
 
 log = structlog.get_logger(__name__)
-
-
-class NotFoundError(Exception):
-    """What was named does not exist."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
-
-
-class RefusedError(Exception):
-    """A rule says no."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.value)
-        self.refusal = refusal
-
-
-class ClosingError(Exception):
-    """The server takes nobody in any more."""
 
 
 class Rooms:
@@ -73,16 +48,18 @@ class Rooms:
         max_rooms: int,
         max_participants: int,
         clock: Callable[[], datetime] | None = None,
+        steady: Callable[[], timedelta] | None = None,
         hanging: Callable[[], Collection[int]] = tuple,
     ) -> None:
-        self._engine = engine
         self._max_rooms = max_rooms
         self._max_participants = max_participants
         self._now = clock or (lambda: datetime.now(UTC))
         self._rooms: dict[RoomId, OpenRoom] = {}
-        self._hanging = hanging
         self._creating = 0
         self._endings = Endings()
+        self._homes = Homes(engine, self._endings, hanging=hanging, steady=steady)
+        self._closing = Closing(self._rooms, self._endings)
+        self.census = Census(self._rooms, self._homes)
         self.draining = False
 
     async def create(self, *, name: str | None = None, max_participants: int | None = None) -> Room:
@@ -101,7 +78,7 @@ class Rooms:
             raise RefusedError(Refusal.TOO_MANY_ROOMS)
         self._creating += 1
         try:
-            media = await self._engine.create_room(avoid=self._hanging())
+            media = await self._homes.make()
         finally:
             self._creating -= 1
         if self.draining:
@@ -129,16 +106,6 @@ class Rooms:
         """Lists everyone who sends or receives anything in the room."""
         return roster(self._open_room(room).connections())
 
-    def people(self) -> int:
-        """Counts everyone in every room."""
-        return sum(len({c.participant for c in opened.connections()}) for opened in self._rooms.values())
-
-    def tracks(self, kind: str) -> int:
-        """Counts what is published in every room, of one kind."""
-        connections = (connection for opened in self._rooms.values() for connection in opened.connections())
-        published = (connection.publication for connection in connections if connection.publication is not None)
-        return sum(track.kind == kind for publication in published for track in publication.tracks)
-
     def connection(self, room: RoomId, resource: ResourceId) -> OpenConnection:
         """Returns the connection of that address.
 
@@ -157,7 +124,7 @@ class Rooms:
             NotFoundError: there is none of that id.
             EngineLateError: it is still ending.
         """
-        await ended([self._begin_to_end(self._open_room(room))])
+        await ended([self._closing.begin_to_end(self._open_room(room))])
 
     async def publish(
         self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[MediaKind] = ("audio", "video")
@@ -173,21 +140,23 @@ class Rooms:
         Raises:
             NotFoundError: there is no such room.
             RefusedError: the grant or the room's policy does not allow it.
+            QuarantinedError, RoomFailedError: the room has no media, for a while or at this moment.
             EngineLateError: the room's worker has not answered in time.
         """
         opened = self._admit(room, grant, Purpose.PUBLISH)
         if (refusal := refusal_of_media(grant, kinds)) is not None:
             raise RefusedError(refusal)
         async with in_time(), opened.changing:
+            media = await self._homes.of(opened)
             self._check_place(opened, grant)
-            with _gone_means("room"):
-                made = await open_transport(opened.media, offer, publish=kinds, play=(), endings=self._endings)
+            with self._joining(opened, media, "room"):
+                made = await open_transport(media, offer, publish=kinds, play=(), endings=self._endings)
             publication = Publication(
                 publication=PublicationId("pub_" + secrets.token_hex(10)),
                 tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind) for t in made.transport.tracks),
             )
             connection = Connection(participant=grant.participant, opened_at=self._now(), publication=publication)
-            return self._keep(opened, connection, made)
+            return self._keep(opened, media, connection, made)
 
     async def play(self, room: RoomId, grant: Grant, source: str, offer: str) -> OpenConnection:
         """Sends a participant what another one, or one publication of it, publishes now.
@@ -195,24 +164,26 @@ class Rooms:
         Raises:
             NotFoundError: there is no such room, or `source` publishes nothing there.
             RefusedError: the grant or the room's policy does not allow it.
+            QuarantinedError, RoomFailedError: the room has no media, for a while or at this moment.
             EngineLateError: the room's worker has not answered in time.
         """
         opened = self._admit(room, grant, Purpose.SUBSCRIBE)
         async with in_time(), opened.changing:
+            media = await self._homes.of(opened)
             self._check_place(opened, grant)
             sources = opened.sources(source)
             if not sources:
                 raise NotFoundError("publication")
             tracks = [track for c in sources for track in c.transport.tracks]
-            with _gone_means("publication"):
-                made = await open_transport(opened.media, offer, publish=(), play=tracks, endings=self._endings)
+            with self._joining(opened, media, "publication"):
+                made = await open_transport(media, offer, publish=(), play=tracks, endings=self._endings)
             connection = Connection(
                 participant=grant.participant,
                 opened_at=self._now(),
                 source=sources[0].connection.participant,
             )
-            kept = self._keep(opened, connection, made, plays=tuple(c.peer.id for c in sources))
-            await self._allow(opened, kept, tracks)
+            kept = self._keep(opened, media, connection, made, plays=tuple(c.peer.id for c in sources))
+            await self._allow(opened, media, kept, tracks)
             return kept
 
     async def restart(self, opened: OpenConnection, offer: str) -> str:
@@ -223,8 +194,10 @@ class Rooms:
             EngineLateError: its worker has not answered in time; it goes on as before.
         """
         async with in_time():
-            with _gone_means("connection"):
+            try:
                 answer = await opened.transport.restart(offer)
+            except MediaGoneError as error:
+                raise NotFoundError("connection") from error
         opened.offer, opened.ice_tag = offer, new_tag()
         return answer
 
@@ -236,7 +209,7 @@ class Rooms:
             EngineLateError: it is still ending.
         """
         closing = self.connection(room, resource)
-        await ended(self._begin_to_close(self._open_room(room), closing, reason="left"))
+        await ended(self._closing.begin_to_close(self._open_room(room), closing, Reason.LEFT))
 
     async def remove(self, room: RoomId, participant: ParticipantId) -> None:
         """Ends all connections of a participant, who cannot come back into this room with the same id.
@@ -249,16 +222,24 @@ class Rooms:
         opened.room.removed.add(participant)
         theirs = [c for c in opened.open.values() if c.connection.participant == participant]
         # All begin before anything waits, so that no cancellation comes in between.
-        await ended([ending for c in theirs for ending in self._begin_to_close(opened, c, reason="removed")])
+        await ended([ending for c in theirs for ending in self._closing.begin_to_close(opened, c, Reason.REMOVED)])
         log.info("participant removed", room=room, count=len(theirs))
 
     async def close_all(self) -> None:
         """Ends every room; nobody can join or make a room any more."""
         self.draining = self._endings.stopping = True
-        await ended([self._begin_to_end(opened) for opened in self._rooms.values()])
+        self._homes.stop()
+        await ended([self._closing.begin_to_end(opened) for opened in self._rooms.values()])
+
+    def tell_all(self, notice: Notice | None) -> None:
+        """Tells whoever waits to hear of the end of a connection; without a notice, to wait no longer."""
+        for opened in self._rooms.values():
+            for connection in opened.open.values():
+                connection.watch.end(notice)
 
     def give_up(self) -> None:
         """Waits for no ending any more: the engine has stopped."""
+        self._homes.stop()
         self._endings.give_up()
 
     def on_event(self, event: MediaEvent) -> Awaitable[None]:
@@ -267,35 +248,48 @@ class Rooms:
             case PeerConnected():
                 log.info("participant connected", profile=event.srtp_profile, dtls=event.dtls_version)
             case PeerGone():
-                return self._end_those(peer_gone=lambda peer: peer == event.peer, reason=event.reason)
+                return self._end_those(lambda peer: peer == event.peer, reason=event.reason)
             case Resynced():
                 log.warning("events lost", component="media")
-                return self._end_those(
-                    room_gone=lambda room: room not in event.media_rooms,
-                    peer_gone=lambda peer: peer not in event.peers,
-                    reason="lost",
-                )
+                self._lose_those(lambda media: media.id not in event.media_rooms, Reason.ROOM_FAILED)
+                return self._end_those(lambda peer: peer not in event.peers, reason="lost")
             case RoomGone():
-                return self._end_those(room_gone=lambda room: room == event.media_room, reason="room")
+                self._lose_those(lambda media: media.id == event.media_room, Reason.ROOM_FAILED)
+            case WorkerFailed():
+                self._homes.on_worker_failed(event.worker)
+                self._lose_those(lambda media: media.worker == event.worker, Reason.WORKER_FAILED, counts=False)
+            case EngineRestarted():
+                self._homes.on_restart()
+                self._lose_those(lambda _: True, Reason.ENGINE_RESTARTED, counts=False)
         return ended([])
 
-    def _end_those(
-        self,
-        *,
-        room_gone: Callable[[str], bool] = lambda _: False,
-        peer_gone: Callable[[str], bool] = lambda _: False,
-        reason: str,
-    ) -> Awaitable[None]:
-        """Finds what the engine has ended, at once: what is opened while that is being cleared away is not meant."""
-        endings: list[asyncio.Task[None]] = []
+    def _end_those(self, gone: Callable[[str], bool], *, reason: str) -> Awaitable[None]:
+        """Ends the connections of peers that have gone, at once: what is opened meanwhile is not meant."""
+        why, endings = Reason.LEFT if reason == "closed" else Reason.TRANSPORT_LOST, list[asyncio.Task[None]]()
         for opened in self._rooms.values():
-            if room_gone(opened.media.id):
-                log.error("room failed", room=opened.room.room)
-                endings.append(self._begin_to_end(opened))
-                continue
-            for connection in [c for c in opened.open.values() if peer_gone(c.peer.id)]:
-                endings += self._begin_to_close(opened, connection, reason=reason)
+            for connection in [c for c in opened.open.values() if gone(c.peer.id)]:
+                endings += self._closing.begin_to_close(opened, connection, why, detail=reason)
         return ended(endings)
+
+    def _lose_those(self, gone: Callable[[MediaRoom], bool], reason: Reason, *, counts: bool = True) -> None:
+        """Finds the rooms whose half in the engine has ended, of which nothing is left there."""
+        for opened in self._rooms.values():
+            if opened.media is not None and gone(opened.media):
+                self._lose(opened, reason, counts=counts)
+
+    def _lose(self, opened: OpenRoom, reason: Reason, *, counts: bool) -> None:
+        """Forgets what was open in a room whose half in the engine has ended: the room itself goes on."""
+        log.error("room lost its media", room=opened.room.room, reason=reason.value, count=len(opened.open))
+        self._homes.lose(opened, counts=counts)
+        if opened.ending is not None:
+            return  # That is told when it has ended.
+        rest = self._homes.rest_of(opened) or None
+        notice = notice_of(Reason.ROOM_QUARANTINED if rest else reason, after=rest)
+        lost = list(opened.open.values())
+        opened.open.clear()
+        for connection in lost:
+            is_removed = connection.connection.participant in opened.room.removed
+            connection.watch.end(notice_of(Reason.REMOVED) if is_removed else notice)
 
     def _open_room(self, room: RoomId) -> OpenRoom:
         opened = self._rooms.get(room)
@@ -312,9 +306,25 @@ class Rooms:
         self._check_lasts(opened)
         return opened
 
-    def _check_lasts(self, opened: OpenRoom) -> None:
+    def _check_lasts(self, opened: OpenRoom, media: MediaRoom | None = None) -> None:
         if opened.ending is not None or self._rooms.get(opened.room.room) is not opened:
             raise NotFoundError("room")
+        if media is not None and opened.media is not media:
+            raise RoomFailedError
+
+    @contextlib.contextmanager
+    def _joining(self, opened: OpenRoom, media: MediaRoom, what: str) -> Iterator[None]:
+        """Tells what there is no more; the engine's word that a room has ended may come before the event of it."""
+        try:
+            yield
+        except MediaRoomGoneError as error:
+            if opened.media is media:
+                self._lose(opened, Reason.ROOM_FAILED, counts=True)
+            self._check_lasts(opened)
+            raise RoomFailedError from error
+        except MediaGoneError as error:
+            self._check_lasts(opened, media)
+            raise NotFoundError(what) from error
 
     def _check_place(self, opened: OpenRoom, grant: Grant) -> None:
         refusal = refusal_to_connect(opened.room, participant=grant.participant, connections=opened.connections())
@@ -322,14 +332,14 @@ class Rooms:
             raise RefusedError(refusal)
 
     def _keep(
-        self, opened: OpenRoom, connection: Connection, made: Opened, plays: tuple[str, ...] = ()
+        self, opened: OpenRoom, media: MediaRoom, connection: Connection, made: Opened, plays: tuple[str, ...] = ()
     ) -> OpenConnection:
         """Notes a connection, unless its room or its right to be there went while it was being made."""
         try:
-            self._check_lasts(opened)
+            self._check_lasts(opened, media)
             if connection.participant in opened.room.removed:
                 raise RefusedError(Refusal.PARTICIPANT_REMOVED)
-        except (NotFoundError, RefusedError):
+        except (NotFoundError, RoomFailedError, RefusedError):
             self._endings.begin(made.peer.remove)
             raise
         kept = OpenConnection(
@@ -346,53 +356,17 @@ class Rooms:
         log.info("connection opened", room=kept.room, publishes=connection.publication is not None)
         return kept
 
-    async def _allow(self, opened: OpenRoom, kept: OpenConnection, tracks: list[MediaTrack]) -> None:
+    async def _allow(self, opened: OpenRoom, media: MediaRoom, kept: OpenConnection, tracks: list[MediaTrack]) -> None:
         """Makes the edges, now that the roster shows who will receive."""
         try:
-            with _gone_means("publication"):
+            with self._joining(opened, media, "publication"):
                 for track in tracks:
                     await kept.peer.allow(track)
-            self._check_lasts(opened)
+            self._check_lasts(opened, media)
         except BaseException:
-            self._begin_to_close(opened, kept, reason="not_allowed")
+            self._closing.begin_to_close(opened, kept, Reason.SERVER_FAULT)
             raise
         if kept in opened.left_alone():
-            self._begin_to_close(opened, kept, reason="source_left")
+            self._closing.begin_to_close(opened, kept, Reason.SOURCE_LEFT)
         if kept.ending is not None:
             raise NotFoundError("publication")
-
-    def _begin_to_end(self, opened: OpenRoom) -> asyncio.Task[None]:
-        """Begins to end a room, unless that is under way; it is forgotten once the engine has done it."""
-        if opened.ending is None or opened.ending.done():
-            opened.ending = self._endings.begin(partial(self._end, opened))
-        return opened.ending
-
-    async def _end(self, opened: OpenRoom) -> None:
-        await opened.media.close()
-        self._rooms.pop(opened.room.room, None)
-        log.info("room deleted", room=opened.room.room, count=len(opened.open))
-
-    def _begin_to_close(self, opened: OpenRoom, closing: OpenConnection, *, reason: str) -> list[asyncio.Task[None]]:
-        """Begins likewise to end a connection, and those that it leaves alone."""
-        if closing.ending is None or closing.ending.done():
-            closing.ending = self._endings.begin(partial(self._close, opened, closing, reason))
-        endings = [closing.ending]
-        for left in opened.left_alone():
-            endings += self._begin_to_close(opened, left, reason="source_left")
-        return endings
-
-    async def _close(self, opened: OpenRoom, closing: OpenConnection, reason: str) -> None:
-        await closing.peer.remove()
-        opened.open.pop(closing.resource, None)
-        log.info("connection closed", room=closing.room, reason=reason)
-
-
-@contextlib.contextmanager
-def _gone_means(what: str) -> Iterator[None]:
-    """Tells what there is no more, where the engine knows only that something is gone."""
-    try:
-        yield
-    except MediaRoomGoneError as error:
-        raise NotFoundError("room") from error
-    except MediaGoneError as error:
-        raise NotFoundError(what) from error

@@ -19,14 +19,16 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp
 
 from signalling.addresses import family_of, is_family_missing, to_bind
-from signalling.certificate import RELOAD_INTERVAL_S, CertificateError, LiveCertificate
+from signalling.certificate import CertificateError, LiveCertificate, follow
 from signalling.config import ConfigError, Settings
-from signalling.domain.heartbeat import Heartbeat
+from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
+from signalling.domain.notices import Notice, Reason
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
-from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, MediaEvent, PysfuEngine
+from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, PysfuEngine
+from signalling.media_events import EngineRestarted, MediaEvent
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -34,7 +36,7 @@ from signalling.tokens import Tokens
 log = structlog.get_logger(__name__)
 
 CLOSE_LIMIT_S = 2.0  # Rooms end within milliseconds, or a worker hangs.
-BEAT_INTERVAL_S = 1.0  # Some looks within the time after which a worker counts as stalled.
+BEAT_INTERVAL_S = LOOK_EVERY.total_seconds()
 LAG_INTERVAL_S = 0.5  # Often enough to catch a stall of a tenth of a second now and then, at no cost.
 
 
@@ -156,7 +158,7 @@ async def serve(
     *,
     on_start: Callable[[Started], object] = lambda _: None,
 ) -> None:
-    """Runs the server until SIGTERM or SIGINT.
+    """Runs the server until SIGTERM, SIGINT or the end of a drain.
 
     Raises:
         ConfigError: it cannot start with these settings.
@@ -224,11 +226,12 @@ async def _run(
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
         ]
+        stop, reread = asyncio.Event(), asyncio.Event()
         if certificate is not None:
-            parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
-            background.append(tasks.create_task(_follow_certificate(parts, certificate), name="certificate"))
-        stop = asyncio.Event()
-        with _signals(stop, http):
+            expiry = parts.metrics.certificate_expiry.labels("http")
+            following = follow(certificate, asked=reread, on_expiry=lambda at: expiry.set(at.timestamp()))
+            background.append(tasks.create_task(following, name="certificate"))
+        with _signals(stop, reread, http):
             listening.listen()  # before anyone is told where
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
@@ -237,9 +240,11 @@ async def _run(
             started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
             log.info("server started", listen=started.listen, media=started.media)
             on_start(started)
-            await _wait_for_end(stop, background, serving)
-            await _drain(parts, stop)
+            await _wait_for_end(parts, stop, [serving, *background])
+            parts.rooms.draining = True
             parts.enter(State.STOPPING)
+            # Before the requests are waited for: those who wait to hear of this would hold them up.
+            parts.rooms.tell_all(Notice(reason=Reason.STOPPING, welcome=parts.settings.shutdown.reconnect))
             http.should_exit = True
             await serving
             closing = asyncio.ensure_future(parts.rooms.close_all())
@@ -265,22 +270,20 @@ def _endpoint(settings: Settings) -> str:
     return f"[{host}]:{settings.http.port}" if host.version == 6 else f"{host}:{settings.http.port}"
 
 
-async def _wait_for_end(stop: asyncio.Event, background: list[asyncio.Task[None]], serving: asyncio.Task[None]) -> None:
-    """Returns when a signal comes, or when a part has ended that never should."""
-    waiting = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([waiting, serving, *background], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-
-
-async def _drain(parts: Parts, stop: asyncio.Event) -> None:
-    """Lets calls go on for a while without taking anybody in; a second signal ends that."""
-    parts.rooms.draining = True
-    parts.enter(State.DRAINING)
-    if parts.settings.shutdown.drain_s > 0:
-        log.info("draining", seconds=parts.settings.shutdown.drain_s)
-        stop.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), parts.settings.shutdown.drain_s)
+async def _wait_for_end(parts: Parts, stop: asyncio.Event, parts_of_us: list[asyncio.Task[None]]) -> None:
+    """Returns when a drain is over, or a part has ended that never should. A signal begins a drain or cuts it short."""
+    over = asyncio.ensure_future(parts.draining.over())
+    signalled = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
+        if not over.done() and signalled.done():
+            stop.clear()
+            parts.draining.begin(timedelta(seconds=parts.settings.shutdown.drain_s), final=True)
+            signalled = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        over.cancel()
+        signalled.cancel()
 
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
@@ -307,7 +310,10 @@ def _report(parts: Parts, event: MediaEvent) -> None:
         case MediaWarning():
             log.warning("media engine", code=event.code, worker=event.worker, remedy=event.remedy, **event.figures)
         case WorkerFailed():
-            log.error("media worker failed: its rooms end; restart the server to have it back", worker=event.worker)
+            log.error("media worker failed: its rooms move; restart the server to have it back", worker=event.worker)
+        case EngineRestarted():
+            parts.heartbeat.begin_anew()
+            log.error("media process started anew: all rooms get other media", count=len(parts.rooms.all()))
 
 
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
@@ -317,13 +323,6 @@ async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
             log.error("media worker does not go round", worker=worker, state=fault.value)
         parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.faults)
         await asyncio.sleep(BEAT_INTERVAL_S)
-
-
-async def _follow_certificate(parts: Parts, certificate: LiveCertificate) -> None:
-    while True:
-        await asyncio.sleep(RELOAD_INTERVAL_S)
-        if certificate.reload_if_changed():
-            parts.metrics.certificate_expiry.labels("http").set(certificate.expires_at.timestamp())
 
 
 async def _measure_lag(metrics: Metrics) -> None:
@@ -363,8 +362,8 @@ def _uvicorn_config(settings: Settings, app: ASGIApp, certificate: LiveCertifica
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
-    """Turns signals into a stop; the second one no longer waits for requests in progress."""
+def _signals(stop: asyncio.Event, reread: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
+    """Turns signals into a stop, of which the second no longer waits for requests in progress, or into another look."""
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -372,15 +371,15 @@ def _signals(stop: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
             http.force_exit = True
         stop.set()
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    actions = {signal.SIGTERM: on_signal, signal.SIGINT: on_signal, signal.SIGHUP: reread.set}
     try:
-        for number in numbers:
-            loop.add_signal_handler(number, on_signal)
+        for number, action in actions.items():
+            loop.add_signal_handler(number, action)
     except (NotImplementedError, RuntimeError, ValueError):  # not the main thread: whoever runs us cancels the task
         yield
         return
     try:
         yield
     finally:
-        for number in numbers:
+        for number in actions:
             loop.remove_signal_handler(number)

@@ -9,12 +9,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import SecretStr
 
+from signalling.connections import OpenConnection
 from signalling.domain.grants import Grant, Purpose, refusal_in_room
-from signalling.domain.ids import RoomId
+from signalling.domain.ids import ResourceId, RoomId
 from signalling.domain.room import Room, refusal_to_see
+from signalling.faults import RefusedError
 from signalling.http.errors import RequestError
 from signalling.http.parts import parts_of
-from signalling.rooms import RefusedError
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -82,6 +83,19 @@ def owner(request: Request, room: RoomId) -> Grant | None:
     theirs = parts.tokens.read(_token(request), now=parts.now(), even_expired=True)
     room_seen_by(request, theirs, room)
     return theirs
+
+
+def owned(request: Request, room: str, resource: str, theirs: Grant | None) -> OpenConnection:
+    """Finds a connection, for whom it belongs to and for administrators, None; all others are told nothing of it.
+
+    Raises:
+        NotFoundError: there is none.
+        RequestError: it is somebody else's.
+    """
+    opened = parts_of(request).rooms.connection(RoomId(room), ResourceId(resource))
+    if theirs is not None and theirs.participant != opened.connection.participant:
+        raise RequestError("not_yours")
+    return opened
 
 
 def metrics_reader(request: Request) -> None:

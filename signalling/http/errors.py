@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 
 import structlog
@@ -13,6 +15,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from signalling.domain.refusals import Refusal
+from signalling.draining import FinalDrainError
+from signalling.faults import ClosingError, NotFoundError, QuarantinedError, RefusedError, RoomFailedError
 from signalling.media import (
     EngineFullError,
     EngineLateError,
@@ -20,7 +24,6 @@ from signalling.media import (
     InvalidOfferError,
     MediaError,
 )
-from signalling.rooms import ClosingError, NotFoundError, RefusedError
 from signalling.tokens import InvalidTokenError, RefusedTokenError
 from signalling.whip.fragment import FragmentFaultError
 from signalling.whip.sdp import OfferFaultError
@@ -71,7 +74,11 @@ PROBLEMS: dict[str, Problem] = {
     "engine_full": Problem(503, "The server is full"),
     "engine_unavailable": Problem(503, "The media engine takes no requests now"),
     "engine_late": Problem(503, "The media engine has not answered in time"),
+    "room_failed": Problem(503, "The room lost its media by a fault of the server, and has other media in a moment"),
+    "room_quarantined": Problem(503, "The room lost its media again and again by a fault of the server, and rests"),
     "closing": Problem(503, "The server is about to stop"),
+    "too_many_streams": Problem(503, "Too many wait for events already"),
+    "drain_final": Problem(409, "The server is about to stop, which cannot be called off any more"),
     "too_many_connections_now": Problem(503, "The server has too many connections"),
     "internal": Problem(500, "Something went wrong on our side"),
     # A rule says no.
@@ -108,7 +115,11 @@ class RequestError(Exception):
         self.detail = detail
 
 
-def problem(code: str, detail: str | None = None, **more: object) -> JSONResponse:
+RETRY_S = 5  # Whoever is told to come again when no better time is known.
+_RETRY_S = {"room_failed": 1}
+
+
+def problem(code: str, detail: str | None = None, *, retry_s: int | None = None, **more: object) -> JSONResponse:
     """Makes the response for a code of the table."""
     row = PROBLEMS[code]
     body: dict[str, object] = {
@@ -124,12 +135,14 @@ def problem(code: str, detail: str | None = None, **more: object) -> JSONRespons
         kind = "" if code == "token_missing" else ' error="invalid_token"'
         response.headers["WWW-Authenticate"] = f"Bearer{kind}"
     if row.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = "5"
+        response.headers["Retry-After"] = str(retry_s or _RETRY_S.get(code, RETRY_S))
     return response
 
 
 _PLAIN: dict[type[Exception], str] = {
     ClosingError: "closing",
+    RoomFailedError: "room_failed",
+    FinalDrainError: "drain_final",
     EngineFullError: "engine_full",
     EngineUnavailableError: "engine_unavailable",
 }
@@ -155,7 +168,15 @@ def code_of(error: Exception) -> tuple[str, str | None]:
             code, detail = "sdp_unusable", str(error)
         case NotFoundError():
             code = f"{error.what}_unknown"
+        case QuarantinedError():
+            code = "room_quarantined"
+            detail = f"try again in {seconds_of(error.left)} seconds, or meet in another room; tell your operator"
     return code, detail
+
+
+def seconds_of(left: timedelta) -> int:
+    """Returns the whole seconds after which that time has passed."""
+    return math.ceil(left.total_seconds())
 
 
 def install(app: FastAPI) -> None:
@@ -167,6 +188,9 @@ def install(app: FastAPI) -> None:
         InvalidTokenError,
         NotFoundError,
         ClosingError,
+        FinalDrainError,
+        RoomFailedError,
+        QuarantinedError,
         MediaError,
         OfferFaultError,
         FragmentFaultError,
@@ -187,7 +211,8 @@ async def explain(code: str) -> JSONResponse:
 
 async def _on_known(_: Request, error: Exception) -> JSONResponse:
     code, detail = code_of(error)
-    return unexpected(error) if code == "internal" else problem(code, detail)
+    retry_s = seconds_of(error.left) if isinstance(error, QuarantinedError) else None
+    return unexpected(error) if code == "internal" else problem(code, detail, retry_s=retry_s)
 
 
 async def _on_http(_: Request, error: Exception) -> JSONResponse:

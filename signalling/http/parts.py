@@ -12,6 +12,7 @@ from fastapi import Request
 
 from signalling.config import Settings
 from signalling.domain.heartbeat import Heartbeat
+from signalling.draining import Draining
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -37,11 +38,19 @@ class Parts:
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     state: State = State.STARTING
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    draining: Draining = field(init=False)
+    streams: int = 0
 
     def __post_init__(self) -> None:
-        self.metrics.participants.set_function(self.rooms.people)
+        self.draining = Draining(
+            self.rooms, on_change=lambda drains: self.enter(State.DRAINING if drains else State.SERVING)
+        )
+        self.metrics.participants.set_function(self.rooms.census.people)
+        self.metrics.rooms_quarantined.set_function(self.rooms.census.resting)
+        self.metrics.event_streams.set_function(lambda: self.streams)
+        self.metrics.rooms_waiting.set_function(self.rooms.census.waiting)
         for kind in ("audio", "video"):
-            self.metrics.tracks.labels(kind).set_function(partial(self.rooms.tracks, kind))
+            self.metrics.tracks.labels(kind).set_function(partial(self.rooms.census.tracks, kind))
 
     def enter(self, state: State) -> None:
         """Moves to another state."""

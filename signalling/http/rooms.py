@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
 from signalling.domain.room import Room, Seat, refusal_of_name
+from signalling.faults import RefusedError
 from signalling.http.access import AdminOnly, grant, is_admin, room_seen_by
 from signalling.http.errors import RequestError
 from signalling.http.parts import Parts, parts_of
-from signalling.rooms import RefusedError
 from signalling.tokens import TokenRequest
 
 router = APIRouter(tags=["rooms"])

@@ -9,9 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from signalling.connections import OpenConnection
-from signalling.domain.grants import Grant
-from signalling.domain.ids import MAX_ID_LENGTH, ResourceId, RoomId
-from signalling.http.access import Bearer, owner
+from signalling.domain.ids import MAX_ID_LENGTH, RoomId
+from signalling.http import events
+from signalling.http.access import Bearer, owned, owner
 from signalling.http.errors import RequestError, code_of
 from signalling.http.parts import parts_of
 from signalling.http.rooms import RoomPath
@@ -28,6 +28,7 @@ from signalling.whip.fragment import (
 from signalling.whip.sdp import Direction, Offer, check_offer
 
 SDP = "application/sdp"
+_OUR_FAULTS = frozenset({"internal", "engine_unavailable", "engine_late", "room_failed", "room_quarantined"})
 
 router = APIRouter(tags=["whip"])
 
@@ -62,7 +63,7 @@ async def tell_methods(response: Response) -> None:
 @router.delete("/whep/{room}/resources/{resource}", status_code=200)
 async def end(request: Request, room: RoomPath, resource: SourcePath) -> None:
     """Ends the connection."""
-    opened = _owned(request, room, resource, owner(request, RoomId(room)))
+    opened = owned(request, room, resource, owner(request, RoomId(room)))
     await parts_of(request).rooms.close(opened.room, opened.resource)
 
 
@@ -76,7 +77,7 @@ async def patch(request: Request, room: RoomPath, resource: SourcePath) -> Respo
     theirs = owner(request, RoomId(room))
     if theirs is None:
         raise RequestError("token_invalid")
-    opened = _owned(request, room, resource, theirs)
+    opened = owned(request, room, resource, theirs)
     _check_content_type(request, FRAGMENT)
     fragment = parse_fragment(await request.body())
     current = (fragment.ufrag, fragment.password) == credentials_of(opened.offer)
@@ -100,26 +101,19 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
         opened = await opening
     except Exception as error:
         code, _ = code_of(error)
-        metrics.on_join("error" if code in ("internal", "engine_unavailable", "engine_late") else "denied")
+        metrics.on_join("error" if code in _OUR_FAULTS else "denied")
         raise
     metrics.on_join("ok")
     metrics.room_participants.observe(len(rooms.roster(opened.room)))
     return opened
 
 
-def _owned(request: Request, room: str, resource: str, theirs: Grant | None) -> OpenConnection:
-    """Finds the connection, for whom it belongs to and for administrators, None; all others are told nothing of it."""
-    opened = parts_of(request).rooms.connection(RoomId(room), ResourceId(resource))
-    if theirs is not None and theirs.participant != opened.connection.participant:
-        raise RequestError("not_yours")
-    return opened
-
-
 def _created(request: Request, opened: OpenConnection, location: str) -> Response:
     root = str(request.scope.get("root_path", ""))
-    headers = {"Location": root + location, "ETag": opened.ice_tag, "Accept-Patch": FRAGMENT}
+    links = [events.link(root + location)]
     if opened.connection.publication is not None:
-        headers["Link"] = f'<{root}/whep/{opened.room}/{opened.connection.publication.publication}>; rel="alternate"'
+        links.insert(0, f'<{root}/whep/{opened.room}/{opened.connection.publication.publication}>; rel="alternate"')
+    headers = {"Location": root + location, "ETag": opened.ice_tag, "Accept-Patch": FRAGMENT, "Link": ", ".join(links)}
     return Response(opened.transport.sdp, status_code=HTTPStatus.CREATED, media_type=SDP, headers=headers)
 
 

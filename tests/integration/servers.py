@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -22,6 +23,11 @@ ADMIN = "admin-bearer-of-these-tests"
 FROM_SOURCE = (sys.executable, "-m", "signalling.cli")
 
 
+# Certificates of tests are made on the spot.
+TRUSTING = ssl.create_default_context()
+TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
+
+
 @dataclass(frozen=True)
 class Server:
     """A `pysfu serve` process."""
@@ -29,6 +35,7 @@ class Server:
     base_url: str
     admin_bearer: str
     log: Path
+    pid: int
 
 
 @contextlib.contextmanager
@@ -38,13 +45,24 @@ def serving(
     *,
     cwd: Path = ROOT,
     environment: Mapping[str, str] = os.environ,
+    certificate: tuple[Path, Path] | None = None,
 ) -> Iterator[Server]:
-    """Runs the server with a configuration in a folder, and wants it to end well."""
+    """Runs the server with a configuration in a folder, and wants it to end well.
+
+    Args:
+        folder: where its configuration and its log are.
+        program: what to run.
+        cwd: where it runs.
+        environment: its own.
+        certificate: a certificate and its key, for HTTPS.
+    """
+    tls = f'certificate = "{certificate[0]}"\n        key = "{certificate[1]}"' if certificate is not None else ""
     http, media = free_port(), free_port(socket.SOCK_DGRAM)
     (folder / "pysfu.toml").write_text(
         f"""
         [http]
         port = {http}
+        {tls}
         [media]
         port = {media}
         [admin]
@@ -56,7 +74,8 @@ def serving(
     log = folder / "serve.log"
     command = [*program, "serve", "--config", str(folder / "pysfu.toml")]
     with log.open("wb") as stderr, subprocess.Popen(command, cwd=cwd, env=environment, stderr=stderr) as process:
-        running = Server(f"http://127.0.0.1:{http}", ADMIN, log)
+        scheme = "http" if certificate is None else "https"
+        running = Server(f"{scheme}://127.0.0.1:{http}", ADMIN, log, process.pid)
         try:
             _wait_until_ready(running, process)
             yield running
@@ -70,7 +89,7 @@ def _wait_until_ready(running: Server, process: subprocess.Popen[bytes]) -> None
     deadline = time.monotonic() + HANG_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{running.base_url}/ready").status_code == 200:
+            if httpx.get(f"{running.base_url}/ready", verify=TRUSTING).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.05)  # it listens as soon as it can, and tells nobody but who asks

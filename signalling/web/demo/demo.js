@@ -1,9 +1,16 @@
 // The demo: sends camera and microphone by WHIP, plays everyone else by WHEP, shows who is here.
 import { TEXTS } from "./texts.js";
-import { Connection, Refused, request } from "./whip.js";
+import { Connection, Refused, pause, request } from "./whip.js";
 
 const POLL_MS = 1500;
-const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const HURRY_MS = { poll: 300, for: 5000 }; // while all come back after an interruption
+// After these the same place may be had in a moment; after those the server knows neither the room nor whoever is in it.
+const PASSING = [
+  "unreachable", "closing", "engine_unavailable", "engine_late", "engine_full", "room_failed", "room_quarantined",
+  "internal", "other",
+];
+const FORGOTTEN = ["room_unknown", "token_invalid"];
+const ENDED = { removed: "participant_removed", room_deleted: "meeting_ended", stopping: "stopping" };
 
 const $ = (id) => document.getElementById(id);
 const supported = (navigator.languages ?? []).map((tag) => tag.slice(0, 2)).find((tag) => tag in TEXTS);
@@ -54,21 +61,27 @@ class Meeting {
     this.poll();
   }
 
-  /** Publishes, again and again until it works or is refused. */
-  async send(attempt = 0) {
+  /** Publishes, and listens for the end of that: what ends a whole room ends it, too. */
+  async send() {
     const { room, token } = this.place;
-    this.sending = await Connection.publish(room, token, this.media, (state) => this.onSending(state));
-    this.attempt = attempt;
+    const sending = await Connection.publish(room, token, this.media, (state, which) => this.onSending(state, which));
+    if (!this.running) return await sending.close();
+    this.sending = sending;
+    sending.listen((event, data) => this.onEnd(event, data));
   }
 
-  onSending(state) {
-    if (!this.running) return;
-    if (state === "connected") {
-      this.attempt = 0;
-      this.welcome();
-    }
+  onSending(state, connection) {
+    if (!this.running || (this.sending && connection !== this.sending)) return;
+    if (state === "connected") this.welcome();
     if (state === "interrupted") say(words.reconnecting);
-    if (state === "lost") this.resend(this.attempt ?? 0);
+    if (state === "lost") this.reconnect();
+  }
+
+  onEnd(event, data) {
+    if (!this.running) return;
+    this.sending.forget(); // the server has ended it
+    if (event === "reconnect") this.reconnect(data.after_s);
+    else if (data.reason !== "left") this.leave(ENDED[data.reason] ?? "other");
   }
 
   /** Says how one takes part. */
@@ -79,20 +92,40 @@ class Meeting {
     say(`${alone ? words.alone : words.connected} ${lacking}`.trim());
   }
 
-  resend(attempt) {
-    say(words.reconnecting);
-    setTimeout(async () => {
-      if (!this.running) return;
-      await this.sending.close();
-      await this.send(attempt + 1).catch((error) => this.onFault(error, () => this.resend(attempt + 1)));
-    }, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]);
+  /** Publishes anew, again and again with longer pauses, until it works or is refused for good. */
+  async reconnect(afterS = 0) {
+    if (this.reconnecting) return;
+    this.reconnecting = true;
+    say(afterS ? words.resting : words.reconnecting);
+    this.sending.close();
+    for (let attempt = 0; this.running; attempt += 1) {
+      await pause(attempt, afterS);
+      if (!this.running) break;
+      try {
+        await this.send();
+        this.hurryUntil = Date.now() + HURRY_MS.for;
+        this.wake?.();
+        break;
+      } catch (error) {
+        const code = error instanceof Refused ? error.code : "other";
+        if (FORGOTTEN.includes(code)) await this.comeInAgain();
+        else if (!PASSING.includes(code)) this.leave(code);
+        if (code === "room_quarantined" && this.running) say(words.resting);
+        afterS = code === "room_quarantined" ? error.afterS : 0; // for all else, the pauses are short enough
+      }
+    }
+    this.reconnecting = false;
   }
 
-  onFault(error, again) {
-    if (!this.running) return;
-    const passing = ["unreachable", "closing", "engine_unavailable", "internal", "other"];
-    if (!(error instanceof Refused) || passing.includes(error.code)) again();
-    else this.leave(error.code);
+  /** Asks for another place with the link: the server was started anew and has forgotten this one. */
+  async comeInAgain() {
+    try {
+      const place = await join(this.called);
+      for (const publication of [...this.played.keys()]) this.stop(publication, { ended: true });
+      this.place = place;
+    } catch (error) {
+      if (this.running && !PASSING.includes(error.code)) this.leave(error.code);
+    }
   }
 
   async poll() {
@@ -101,9 +134,11 @@ class Meeting {
         const response = await request("people", { token: this.place.token });
         if (this.running) await this.follow(await response.json());
       } catch (error) {
-        if (["token_expired", "room_unknown"].includes(error.code)) this.leave("token_expired");
+        if (error.code === "token_expired") this.leave(error.code);
+        else if (this.running && FORGOTTEN.includes(error.code)) this.reconnect();
       }
-      await new Promise((wake) => setTimeout(wake, POLL_MS));
+      const pauseMs = Date.now() < (this.hurryUntil ?? 0) ? HURRY_MS.poll : POLL_MS;
+      await new Promise((wake) => { this.wake = wake; setTimeout(wake, pauseMs); });
     }
   }
 
@@ -221,6 +256,14 @@ function show(part) {
   else $("called").focus();
 }
 
+/** Asks for a place with the key of the link. */
+async function join(called) {
+  const key = new URLSearchParams(location.hash.slice(1)).get("k") ?? "";
+  const headers = { "Content-Type": "application/json" };
+  const response = await request("join", { method: "POST", headers, body: JSON.stringify({ key, called }) });
+  return response.json();
+}
+
 async function enter(event) {
   event.preventDefault();
   const button = event.submitter ?? event.target.querySelector("button");
@@ -232,10 +275,7 @@ async function enter(event) {
     say(words.asking);
     media = await capture();
     say(words.connecting);
-    const key = new URLSearchParams(location.hash.slice(1)).get("k") ?? "";
-    const headers = { "Content-Type": "application/json" };
-    const response = await request("join", { method: "POST", headers, body: JSON.stringify({ key, called }) });
-    meeting = new Meeting(await response.json(), called, media);
+    meeting = new Meeting(await join(called), called, media);
     show("meeting");
     await meeting.start();
     meeting.render();

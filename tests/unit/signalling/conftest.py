@@ -54,7 +54,11 @@ class Bench:
         self.parts = Parts(
             settings=self.settings,
             rooms=Rooms(
-                self.engine, max_rooms=limits.max_rooms, max_participants=limits.max_participants, clock=self.clock
+                self.engine,
+                max_rooms=limits.max_rooms,
+                max_participants=limits.max_participants,
+                clock=self.clock,
+                steady=lambda: self.clock.at - NOW,
             ),
             tokens=Tokens({"k1": SECRET.encode()}, max_life=timedelta(seconds=self.settings.tokens.max_life_s)),
             metrics=Metrics(self.engine, version="0"),

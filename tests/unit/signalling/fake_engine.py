@@ -15,12 +15,12 @@ from signalling.media import (
     EngineFullError,
     EngineUnavailableError,
     InvalidOfferError,
-    MediaEvent,
     MediaGoneError,
     MediaKind,
     MediaRoomGoneError,
     MediaTrack,
 )
+from signalling.media_events import MediaEvent, RoomGone
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
@@ -81,6 +81,7 @@ class FakePeer:
     edges: list[str] = field(default_factory=list)
     removed: bool = False
     held: asyncio.Event | None = None
+    leaving: bool = False
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:
         await self.engine.pause()
@@ -97,6 +98,7 @@ class FakePeer:
         self.edges.append(track.id)
 
     async def remove(self) -> None:
+        self.leaving = True
         await asyncio.sleep(0)
         for held in filter(None, (self.held, self.engine.held)):
             await held.wait()
@@ -111,6 +113,7 @@ class FakePeer:
 class FakeRoom:
     id: str
     engine: FakeEngine
+    worker: int = 0
     peers: list[FakePeer] = field(default_factory=list)
     closed: bool = False
 
@@ -167,9 +170,18 @@ class FakeEngine:
             raise EngineUnavailableError
         if self.creating is not None:
             await self.creating.wait()
-        room = FakeRoom(f"media{next(self.numbers)}", self)
+        worker = next((number for number in range(len(self.workers)) if number not in avoid), 0)
+        room = FakeRoom(f"media{next(self.numbers)}", self, worker)
         self.rooms.append(room)
         return room
+
+    def break_room(self, room: FakeRoom) -> RoomGone:
+        """Ends a room as a fault of the engine does, and returns what it tells then."""
+        room.closed = True
+        for peer in room.peers:
+            peer.removed = True
+            peer.tracks.clear()
+        return RoomGone(media_room=room.id)
 
     async def events(self) -> AsyncIterator[MediaEvent]:
         while True:

@@ -136,6 +136,7 @@ class Room:
     id: str
     participants: list[Participant] = field(default_factory=list)
     full: bool = False
+    worker: int = 0
 
     async def add_participant(self) -> Participant:
         if self.full:

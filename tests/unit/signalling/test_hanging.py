@@ -17,7 +17,7 @@ from offers import fragment
 
 from pysfu import _compiled
 from signalling import endings, media
-from signalling.media import PeerGone, RoomGone
+from signalling.media_events import PeerGone, RoomGone
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
 HANG_S = 10.0  # Only catches hangs.
@@ -173,10 +173,10 @@ async def test_what_is_there_no_more_is_told_by_its_own_name(bench: Bench) -> No
         assert (await bench.play(room, bob, "alice")).json()["code"] == "publication_unknown"
         bench.engine.rooms[0].closed = True
         played = await bench.play(room, bob, "alice")
-        assert (played.status_code, played.json()["code"]) == (404, "room_unknown")
+        assert (played.status_code, played.json()["code"]) == (503, "room_failed")
 
 
-async def test_a_join_whose_room_ends_meanwhile_did_not_succeed(bench: Bench) -> None:
+async def test_a_join_whose_room_loses_its_media_meanwhile_did_not_succeed(bench: Bench) -> None:
     room, following, pauses = await bench.room(), list[asyncio.Future[None]](), itertools.count(1)
 
     def fail() -> None:
@@ -190,8 +190,8 @@ async def test_a_join_whose_room_ends_meanwhile_did_not_succeed(bench: Bench) ->
         played = await bench.play(room, bob, "alice")
     await asyncio.gather(*following)
     assert len(following) == 1
-    assert (played.status_code, played.json()["code"]) == (404, "room_unknown")
-    assert [joins(bench, outcome) for outcome in ("ok", "denied")] == [1, 1]
+    assert (played.status_code, played.json()["code"]) == (503, "room_failed")
+    assert [joins(bench, outcome) for outcome in ("ok", "error")] == [1, 1]
 
 
 async def test_an_ending_that_fails_for_another_reason_can_be_asked_for_again(

@@ -11,18 +11,8 @@ import pytest
 
 from signalling.domain.heartbeat import Beat
 from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed
-from signalling.media import (
-    EngineFullError,
-    EngineUnavailableError,
-    InvalidOfferError,
-    MediaError,
-    PeerConnected,
-    PeerGone,
-    PeerReconnected,
-    PysfuEngine,
-    Resynced,
-    RoomGone,
-)
+from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError, PysfuEngine
+from signalling.media_events import PeerConnected, PeerGone, PeerReconnected, Resynced, RoomGone
 
 
 @pytest.fixture

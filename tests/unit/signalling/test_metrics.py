@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import httpx
 import pytest
@@ -12,14 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pysfu import messages
 from signalling import engine_metrics, metrics
-from signalling.domain.heartbeat import STALLED_AFTER, Beat, Heartbeat, WorkerFault
+from signalling.domain.heartbeat import WorkerFault
 from signalling.figures import COUNTERS, DROPS, HISTOGRAMS, RIM, RIM_HISTOGRAMS, MediaWarning
 from signalling.http.parts import State
-from signalling.media import PeerConnected, PeerGone, PeerReconnected
+from signalling.media_events import PeerConnected, PeerGone, PeerReconnected
 from signalling.metrics import FORBIDDEN_LABELS
 
 MAX_SERIES = 2_000
-BEGAN = timedelta(days=3)
 
 
 async def scrape(bench: Bench) -> str:
@@ -139,27 +137,6 @@ async def test_metrics_come_in_bounded_time_although_the_engine_hangs(
     monkeypatch.setattr(metrics, "RENDER_TIMEOUT_S", 0)
     bench.engine.hung = True
     assert "sfu_engine_up 0.0" in await scrape(bench)
-
-
-def test_a_worker_counts_as_stalled_only_after_it_has_not_gone_round_for_long() -> None:
-    heartbeat = Heartbeat()
-    assert heartbeat.observe([Beat(turns=4), Beat(turns=9)], now=BEGAN) == {}
-    late = BEGAN + STALLED_AFTER
-    assert heartbeat.observe([Beat(turns=4), Beat(turns=10)], now=late - timedelta(microseconds=1)) == {}
-    assert heartbeat.observe([Beat(turns=4), Beat(turns=11)], now=late) == {0: WorkerFault.STALLED}
-    assert heartbeat.observe([Beat(turns=4), Beat(turns=12)], now=late) == {}, "it is told once"
-    assert heartbeat.refusal() is None, "the other one takes rooms"
-    heartbeat.observe([Beat(turns=4), Beat(turns=12, failed=True)], now=late)
-    assert heartbeat.refusal() == "media worker 0 has stalled, media worker 1 has failed: restart the server"
-    heartbeat.observe([Beat(turns=5), Beat(turns=12, failed=True)], now=late)
-    assert heartbeat.refusal() is None
-
-
-def test_a_worker_that_failed_is_told_at_once_and_stays_failed() -> None:
-    heartbeat = Heartbeat()
-    assert heartbeat.observe([Beat(turns=1, failed=True)], now=BEGAN) == {0: WorkerFault.FAILED}
-    heartbeat.observe([Beat(turns=1, failed=True)], now=BEGAN + 2 * STALLED_AFTER)
-    assert heartbeat.faults == {0: WorkerFault.FAILED}
 
 
 @pytest.mark.parametrize("fault", list(WorkerFault))

@@ -18,7 +18,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-import conftest
 import httpx
 import pytest
 from conftest import ADMIN, SDP, Bench
@@ -26,6 +25,7 @@ from cryptography import x509
 from fake_engine import FakeEngine
 from offers import offer
 from ports import free_port
+from running import running, settings
 
 from signalling import certificate as certificates
 from signalling import endings, server
@@ -34,29 +34,10 @@ from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import Beat, WorkerFault
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
-from signalling.media import EngineStartError, MediaEvent, PeerGone, Resynced, RoomGone
+from signalling.media import EngineStartError
+from signalling.media_events import MediaEvent, PeerGone, Resynced, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
-
-
-def settings(**sections: dict[str, object]) -> Settings:
-    media = {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)}
-    return conftest.settings(**{"media": media, **sections})
-
-
-@contextlib.asynccontextmanager
-async def running(settings: Settings, engine: FakeEngine) -> AsyncIterator[asyncio.Task[None]]:
-    started = asyncio.Event()
-    serving = asyncio.ensure_future(server.serve(settings, lambda _: engine, on_start=lambda _: started.set()))
-    waiting = asyncio.ensure_future(started.wait())
-    await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    try:
-        yield serving
-    finally:
-        if not serving.done():
-            os.kill(os.getpid(), signal.SIGTERM)
-        await serving
 
 
 async def serial(port: int) -> int:
@@ -205,20 +186,61 @@ async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(l
     assert not any("dropped_fields" in line for line in lines.values())
 
 
+async def call(http: httpx.AsyncClient) -> None:
+    """Makes a room in which somebody is."""
+    room = (await http.post("/rooms", headers=BEARER)).json()["room"]
+    token = (await http.post(f"/rooms/{room}/tokens", headers=BEARER)).json()["token"]
+    bearer = {"Authorization": f"Bearer {token}", **SDP}
+    assert (await http.post(f"/whip/{room}", content=offer(), headers=bearer)).status_code == 201
+
+
 async def test_before_it_stops_the_server_drains_until_a_second_signal() -> None:
     engine, port = FakeEngine(), free_port()
     async with running(settings(http={"port": port}, shutdown={"drain_s": 60}), engine) as serving:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-            await http.post("/rooms", headers=BEARER)
+            await call(http)
             os.kill(os.getpid(), signal.SIGTERM)
             while (ready := await http.get("/ready")).status_code == 200:
                 pass
             assert ready.json()["detail"] == "the state is draining"
             assert (await http.post("/rooms", headers=BEARER)).json()["code"] == "closing"
+            called_off = await http.delete("/drain", headers=BEARER)
+            assert (called_off.status_code, called_off.json()["code"]) == (409, "drain_final")
             assert not engine.rooms[0].closed
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(serving, 5)
     assert engine.rooms[0].closed
+
+
+async def test_a_drain_that_a_signal_began_is_over_when_the_last_call_has_ended() -> None:
+    engine, port = FakeEngine(), free_port()
+    async with running(settings(http={"port": port}, shutdown={"drain_s": 60}), engine) as serving:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            await call(http)
+            os.kill(os.getpid(), signal.SIGTERM)
+            while (await http.get("/ready")).status_code == 200:
+                pass
+            await engine.happened.put(PeerGone(peer=engine.peers()[0].id, reason="closed"))
+        await asyncio.wait_for(serving, 5)
+    assert engine.closed
+
+
+async def test_a_signal_shortens_a_drain_that_was_asked_for_and_does_not_lengthen_it() -> None:
+    engine, port = FakeEngine(), free_port()
+    async with running(settings(http={"port": port}, shutdown={"drain_s": 60}), engine) as serving:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            await call(http)
+            for seconds, left in ((600, 600), (300, 300), (900, 900)):
+                asked = await http.post("/drain", json={"deadline_s": seconds}, headers=BEARER)
+                assert asked.json() == {"draining": True, "seconds_left": left, "calls_left": 1}
+            os.kill(os.getpid(), signal.SIGTERM)
+            while (state := (await http.get("/drain", headers=BEARER)).json())["seconds_left"] > 60:
+                pass
+            assert state["draining"]
+            asked = await http.post("/drain", json={"deadline_s": 900}, headers=BEARER)
+            assert asked.json()["seconds_left"] <= 60
+            await http.post("/drain", json={"deadline_s": 0}, headers=BEARER)
+        await asyncio.wait_for(serving, 5)
 
 
 async def test_a_worker_that_hangs_does_not_keep_the_server_from_stopping_and_is_named(
@@ -270,10 +292,15 @@ async def test_a_failing_part_ends_the_server_although_what_an_event_ends_hangs(
     )
     await started.wait()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        await http.post("/rooms", headers=BEARER)
-    engine.happened.put_nowait(RoomGone(media_room=engine.rooms[0].id))
+        room = (await http.post("/rooms", headers=BEARER)).json()["room"]
+        token = (await http.post(f"/rooms/{room}/tokens", headers=BEARER)).json()["token"]
+        bearer = {"Authorization": f"Bearer {token}", **SDP}
+        assert (await http.post(f"/whip/{room}", content=offer(), headers=bearer)).status_code == 201
+    (peer,) = engine.peers()
+    peer.held = asyncio.Event()
+    engine.happened.put_nowait(PeerGone(peer=peer.id, reason="ice"))
     async with asyncio.timeout(10):
-        while not engine.rooms[0].closed:  # what the event ends has begun to end then  # noqa: ASYNC110
+        while not peer.leaving:  # what the event ends has begun to end then  # noqa: ASYNC110
             await asyncio.sleep(0)
     engine.failing.set()
     await asyncio.wait([serving], timeout=3)

@@ -1,0 +1,84 @@
+"""Draining this server: begun with a deadline, looked at, called off, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from signalling.domain.drain import Drain, begun
+from signalling.rooms import Rooms
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 0.2  # Nobody notices that the server is there for so much longer than its last call.
+
+
+class FinalDrainError(Exception):
+    """The drain cannot be called off: a signal began it, and whoever sent that waits for the end; or it is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainState:
+    """How a drain is going; `left` is None while there is none."""
+
+    left: timedelta | None
+    calls: int
+
+
+class Draining:
+    """The drain of this server, while there is one."""
+
+    def __init__(self, rooms: Rooms, *, on_change: Callable[[bool], None]) -> None:
+        self._rooms = rooms
+        self._on_change = on_change
+        self._drain: Drain | None = None
+        self._begun = asyncio.Event()
+
+    def begin(self, deadline: timedelta, *, final: bool = False) -> DrainState:
+        """Lets nobody in any more, and begins to wait for the end of the calls."""
+        self._drain = begun(deadline, final=final, under_way=self._drain, now=_steady())
+        self._rooms.draining = True
+        self._on_change(True)
+        self._begun.set()
+        state = self.state()
+        log.info("draining", seconds=round(self._drain.left(_steady()).total_seconds(), 1), count=state.calls)
+        return state
+
+    def call_off(self) -> DrainState:
+        """Has everything as before.
+
+        Raises:
+            FinalDrainError: it is too late for that.
+        """
+        if self._drain is not None:
+            if self._drain.final:
+                raise FinalDrainError
+            self._drain = None
+            self._rooms.draining = False
+            self._on_change(False)
+            self._begun.clear()
+            log.info("drain called off")
+        return self.state()
+
+    def state(self) -> DrainState:
+        """Returns how it is going."""
+        left = None if self._drain is None else self._drain.left(_steady())
+        return DrainState(left=left, calls=self._rooms.census.calls())
+
+    async def over(self) -> None:
+        """Waits until a drain is over: from then on it cannot be called off."""
+        while (drain := self._drain) is None or not drain.is_over(_steady(), calls=self._rooms.census.calls()):
+            if drain is None:
+                await self._begun.wait()
+            else:
+                await asyncio.sleep(LOOK_S)
+        self._drain = Drain(until=drain.until, final=True)
+        log.info("drained", count=self._rooms.census.calls())
+
+
+def _steady() -> timedelta:
+    return timedelta(seconds=asyncio.get_running_loop().time())

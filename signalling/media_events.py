@@ -1,0 +1,56 @@
+"""What the media engine tells, as values; of itself also what is in `figures.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from signalling.figures import MediaWarning, WorkerFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerGone:
+    """A participant's transport has failed or was closed by the other end; it will not come back."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomGone:
+    """The engine ended a room because of a fault of its own."""
+
+    media_room: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerConnected:
+    """A participant's transport carries media."""
+
+    peer: str
+    srtp_profile: str
+    dtls_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReconnected:
+    """A participant's transport, not heard for a while, is back."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resynced:
+    """Events were lost; these rooms and participants still exist, all others are gone."""
+
+    media_rooms: frozenset[str]
+    peers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRestarted:
+    """The media process was started anew: all rooms and participants it had are gone, and workers take rooms again."""
+
+
+MediaEvent = (
+    PeerConnected | PeerReconnected | PeerGone | RoomGone | Resynced | WorkerFailed | EngineRestarted | MediaWarning
+)
