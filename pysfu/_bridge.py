@@ -31,7 +31,7 @@ logger = logging.getLogger("pysfu")
 MAX_BACKLOG = 65_536
 """Most commands of one worker that wait to be tried again: twice as many as the worker itself keeps revocations."""
 
-MAX_REOPEN_WAIT_S = 5.0
+REOPEN_WAIT_S = 5.0
 """Longest wait between two attempts to start a media process that does not start."""
 
 _LOST = "the media process has ended and is being started anew"
@@ -344,7 +344,7 @@ class Bridge:
                 core = await self._open_core()
             except StartError as error:
                 logger.error("the media process does not start: %s", error)
-                wait_s = min(max(0.1, wait_s * 2), MAX_REOPEN_WAIT_S)
+                wait_s = min(max(0.1, wait_s * 2), REOPEN_WAIT_S)
                 continue
             self._failed.clear()
             self._take_up(core)

@@ -11,7 +11,7 @@ from pysfu import messages
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_OWN_NOTE_BYTES = 16_384
+MAX_OWN_NOTE_BYTES = 98_304
 """Longest note of whoever uses this package, on a room or a participant."""
 
 

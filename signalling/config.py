@@ -98,6 +98,16 @@ class MediaSettings(_Section):
     announced_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses under which browsers reach us, if they differ from our own: behind 1:1 NAT or in a container."""
 
+    process: Literal["own", "external", "inside"] = "own"
+    """Where the media runs. "own": in a process that this server starts, and ends when it is stopped; it outlives a
+    crash of this server. "external": in one that systemd starts (pysfu-media.socket); calls go on while this server
+    is restarted. "inside": in this server's process, for trials."""
+    control_socket: Path | None = None
+    """Where that process is controlled; the usual place if not set. Nobody else may write to its folder."""
+    orphan_limit_s: float = Field(300.0, ge=1, le=86_400)
+    """Seconds that calls go on while no server is there to control them; only with "own"."""
+    user: str = "nobody"
+    """Whose rights the media process keeps when this server runs as root; only with "own"."""
     max_dtls_version: Literal["1.2", "1.3"] = "1.2"
     """Highest version of DTLS. With "1.3" browsers choose how media is encrypted, and Chromium's first choice takes
     four times the work."""

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from signalling import notes
 from signalling.domain.ids import ResourceId, RoomId
 from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room
@@ -39,18 +40,30 @@ class OpenConnection:
     ending: asyncio.Task[None] | None = None
     watch: Watch = field(default_factory=Watch)
 
+    def leave_note(self) -> None:
+        """Leaves what a server after this one must know of it."""
+        note = notes.of_connection(
+            self.resource, self.connection, plays=self.plays, offer=self.offer, ice_tag=self.ice_tag
+        )
+        self.peer.keep(note)
+
 
 class OpenRoom:
     """A room with its half in the engine, while that is there; the room is there until its ending is done."""
 
-    def __init__(self, room: Room, media: MediaRoom) -> None:
+    def __init__(self, room: Room, media: MediaRoom | None) -> None:
         self.room = room
-        self.media: MediaRoom | None = media
+        self.media = media
         self.standing = Standing()
         self.moving: asyncio.Task[None] | None = None
         self.open: dict[ResourceId, OpenConnection] = {}
         self.changing = asyncio.Lock()
         self.ending: asyncio.Task[None] | None = None
+
+    def leave_note(self) -> None:
+        """Leaves what a server after this one must know of it."""
+        if self.media is not None:
+            self.media.keep(notes.of_room(self.room))
 
     def connections(self) -> list[Connection]:
         """Lists what is open, as the domain sees it."""

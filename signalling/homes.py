@@ -135,6 +135,7 @@ class Homes:
                 self._endings.begin(media.close)
                 return
             opened.media = media
+            opened.leave_note()
             took_ms = round((self._steady() - began).total_seconds() * 1000, 1)
             log.info("room has media again", room=opened.room.room, count=tries + 1, duration_ms=took_ms)
             return

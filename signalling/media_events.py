@@ -51,6 +51,19 @@ class EngineRestarted:
     """The media process was started anew: all rooms and participants it had are gone, and workers take rooms again."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTakenOver:
+    """Another server controls the media process now: this one can do nothing any more."""
+
+
 MediaEvent = (
-    PeerConnected | PeerReconnected | PeerGone | RoomGone | Resynced | WorkerFailed | EngineRestarted | MediaWarning
+    PeerConnected
+    | PeerReconnected
+    | PeerGone
+    | RoomGone
+    | Resynced
+    | WorkerFailed
+    | EngineRestarted
+    | EngineTakenOver
+    | MediaWarning
 )

@@ -34,6 +34,7 @@ from signalling.figures import WorkerFailed
 from signalling.homes import Homes
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
 from signalling.media_events import EngineRestarted, MediaEvent, PeerConnected, PeerGone, Resynced, RoomGone
+from signalling.resuming import resume
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Rooms:
         steady: Callable[[], timedelta] | None = None,
         hanging: Callable[[], Collection[int]] = tuple,
     ) -> None:
+        self._engine = engine
         self._max_rooms = max_rooms
         self._max_participants = max_participants
         self._now = clock or (lambda: datetime.now(UTC))
@@ -87,8 +89,21 @@ class Rooms:
         policy = RoomPolicy(max_participants=min(max_participants or self._max_participants, self._max_participants))
         room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
         self._rooms[room.room] = OpenRoom(room, media)
+        self._rooms[room.room].leave_note()
         log.info("room created", room=room.room)
         return room
+
+    def resume(self) -> Awaitable[None]:
+        """Takes up what goes on in an engine that was another server's before; what is returned waits for what ends."""
+        found = resume(self._engine, self._endings)
+        for opened in (*found.rooms, *found.lost):
+            self._rooms[opened.room.room] = opened
+        for opened in found.lost:
+            self._homes.lose(opened, counts=False)
+        endings = list[asyncio.Task[None]]()
+        for opened, connection in found.gone:
+            endings += self._closing.begin_to_close(opened, connection, Reason.TRANSPORT_LOST)
+        return ended(endings)
 
     def all(self) -> list[Room]:
         """Lists the rooms, oldest first."""
@@ -199,6 +214,7 @@ class Rooms:
             except MediaGoneError as error:
                 raise NotFoundError("connection") from error
         opened.offer, opened.ice_tag = offer, new_tag()
+        opened.leave_note()
         return answer
 
     async def close(self, room: RoomId, resource: ResourceId) -> None:
@@ -220,6 +236,7 @@ class Rooms:
         """
         opened = self._open_room(room)
         opened.room.removed.add(participant)
+        opened.leave_note()
         theirs = [c for c in opened.open.values() if c.connection.participant == participant]
         # All begin before anything waits, so that no cancellation comes in between.
         await ended([ending for c in theirs for ending in self._closing.begin_to_close(opened, c, Reason.REMOVED)])
@@ -353,6 +370,7 @@ class Rooms:
             plays=plays,
         )
         opened.open[kept.resource] = kept
+        kept.leave_note()
         log.info("connection opened", room=kept.room, publishes=connection.publication is not None)
         return kept
 

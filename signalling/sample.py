@@ -20,6 +20,7 @@ _HEAD = """\
 _EXAMPLES = {
     "http.certificate": '"/etc/pysfu/fullchain.pem"',
     "http.key": '"/etc/pysfu/privkey.pem"',
+    "media.control_socket": '"/run/pysfu/media.sock"',
     "admin.bearer": '"…"           # for example from: openssl rand -hex 32',
     "metrics.bearer": '"…"           # for example from: openssl rand -hex 32',
 }

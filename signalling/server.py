@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address
 
 import structlog
 import uvicorn
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
-from signalling.addresses import family_of, is_family_missing, to_bind
 from signalling.certificate import CertificateError, LiveCertificate, follow
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
@@ -27,9 +24,11 @@ from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
-from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, PysfuEngine
-from signalling.media_events import EngineRestarted, MediaEvent
+from signalling.listening import bind, check_media_ports
+from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError
+from signalling.media_events import EngineRestarted, EngineTakenOver, MediaEvent
 from signalling.metrics import Metrics
+from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
 
@@ -77,55 +76,15 @@ def pysfu_engine(settings: Settings) -> MediaEngine:
         announced_addresses=[str(address) for address in media.announced_addresses],
         max_dtls_version=media.max_dtls_version,
         aead_only=media.aead_only,
+        process=ProcessSettings(
+            control_socket=media.control_socket,
+            spawn=media.process == "own",
+            orphan_limit=timedelta(seconds=media.orphan_limit_s),
+            user=media.user,
+        )
+        if media.process != "inside"
+        else None,
     )
-
-
-def bind(settings: Settings) -> socket.socket:
-    """Opens the TCP socket.
-
-    Raises:
-        ConfigError: the port is taken, or the address is not ours.
-    """
-    http = settings.http
-    # One socket of IPv6 takes calls over IPv4 too, where this machine has IPv6 at all.
-    for address in reversed(to_bind(http.host)):
-        listening = None
-        try:
-            listening = socket.socket(family_of(address), socket.SOCK_STREAM)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if address.version == 6 and address.is_unspecified:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            listening.bind((str(address), http.port))
-            listening.setblocking(False)
-        except OSError as error:
-            if listening is not None:
-                listening.close()
-            if address == IPv6Address("::") and is_family_missing(error):
-                continue
-            fault = f"http.port: cannot listen on {http.host} port {http.port}: {error.strerror}"
-            raise ConfigError([fault]) from error
-        return listening
-    raise AssertionError("the last address is the only one that may not be passed over")
-
-
-def check_media_ports(settings: Settings) -> None:
-    """Tries the UDP ports that the engine will open, to tell early and clearly when it cannot.
-
-    Raises:
-        ConfigError: a port is taken, or the address is not ours.
-    """
-    media = settings.media
-    for port, address in itertools.product(range(media.port, media.port + media.workers), to_bind(media.host)):
-        try:
-            with contextlib.closing(socket.socket(family_of(address), socket.SOCK_DGRAM)) as probe:
-                if address.version == 6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind((str(address), port))
-        except OSError as error:
-            if address.is_unspecified and is_family_missing(error):
-                continue
-            fault = f"media.port: cannot listen on {address} port {port} (UDP): {error.strerror}"
-            raise ConfigError([fault]) from error
 
 
 def tls(settings: Settings) -> LiveCertificate | None:
@@ -167,8 +126,7 @@ async def serve(
     extension = extension or Extension()
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
-        check_media_ports(settings)
-        async with _started(make_engine(settings)) as engine:
+        async with _started(make_engine(settings), settings) as engine:
             parts = _parts(settings, engine)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = _Uvicorn(_uvicorn_config(settings, app, certificate))
@@ -185,12 +143,13 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _started(engine: MediaEngine) -> AsyncIterator[MediaEngine]:
+async def _started(engine: MediaEngine, settings: Settings) -> AsyncIterator[MediaEngine]:
     """Starts the engine, and stops it at the end."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             started = await stack.enter_async_context(engine)
         except EngineStartError as error:
+            check_media_ports(settings)  # names the setting, where it is that
             raise ConfigError([f"media: {error}"]) from error
         yield started
 
@@ -226,6 +185,8 @@ async def _run(
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
         ]
+        await asyncio.sleep(0)  # From here on nothing that happens is missed.
+        tasks.create_task(_take_up(parts), name="resume")
         stop, reread = asyncio.Event(), asyncio.Event()
         if certificate is not None:
             expiry = parts.metrics.certificate_expiry.labels("http")
@@ -247,11 +208,24 @@ async def _run(
             parts.rooms.tell_all(Notice(reason=Reason.STOPPING, welcome=parts.settings.shutdown.reconnect))
             http.should_exit = True
             await serving
-            closing = asyncio.ensure_future(parts.rooms.close_all())
+            closing = asyncio.ensure_future(_end(parts, engine))
             await asyncio.wait([closing], timeout=CLOSE_LIMIT_S)
             for task in background:
                 task.cancel()
             await _stop_engine(engine, closing)
+
+
+async def _take_up(parts: Parts) -> None:
+    """Goes on with what a server before this one has left in the media process."""
+    await _follow(parts.rooms.resume())
+
+
+async def _end(parts: Parts, engine: MediaEngine) -> None:
+    """Ends all rooms, unless they go on without us."""
+    if engine.leave():
+        log.info("rooms go on without this server", count=len(parts.rooms.all()))
+    else:
+        await parts.rooms.close_all()
 
 
 async def _stop_engine(engine: MediaEngine, closing: asyncio.Future[None]) -> None:
@@ -311,6 +285,9 @@ def _report(parts: Parts, event: MediaEvent) -> None:
             log.warning("media engine", code=event.code, worker=event.worker, remedy=event.remedy, **event.figures)
         case WorkerFailed():
             log.error("media worker failed: its rooms move; restart the server to have it back", worker=event.worker)
+        case EngineTakenOver():
+            log.critical("another server has taken control of the media process: this one can do nothing and stops")
+            parts.draining.begin(timedelta(0), final=True)
         case EngineRestarted():
             parts.heartbeat.begin_anew()
             log.error("media process started anew: all rooms get other media", count=len(parts.rooms.all()))

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from signalling import config, logs, server
 from signalling.config import Settings
 from signalling.demo import PAGE_PREFIX, Demo, routes
-from signalling.media import MediaEngine, PysfuEngine
+from signalling.media import MediaEngine
 from signalling.media_events import MediaEvent, RoomGone
+from signalling.pysfu_engine import PysfuEngine
 
 
 class Breaking(PysfuEngine):

@@ -19,6 +19,7 @@ from signalling.media import (
     MediaKind,
     MediaRoomGoneError,
     MediaTrack,
+    ResumedRoom,
 )
 from signalling.media_events import MediaEvent, RoomGone
 
@@ -82,6 +83,7 @@ class FakePeer:
     removed: bool = False
     held: asyncio.Event | None = None
     leaving: bool = False
+    note: bytes = b""
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:
         await self.engine.pause()
@@ -96,6 +98,9 @@ class FakePeer:
         if self.removed or track.id not in self.engine.live_tracks():
             raise MediaGoneError("there is no such track")
         self.edges.append(track.id)
+
+    def keep(self, note: bytes) -> None:
+        self.note = note
 
     async def remove(self) -> None:
         self.leaving = True
@@ -116,6 +121,7 @@ class FakeRoom:
     worker: int = 0
     peers: list[FakePeer] = field(default_factory=list)
     closed: bool = False
+    note: bytes = b""
 
     async def add_participant(self) -> FakePeer:
         if self.closed:
@@ -125,6 +131,9 @@ class FakeRoom:
         peer = FakePeer(f"peer{next(self.engine.numbers)}", self.engine)
         self.peers.append(peer)
         return peer
+
+    def keep(self, note: bytes) -> None:
+        self.note = note
 
     async def close(self) -> None:
         if self.engine.unavailable:
@@ -154,6 +163,9 @@ class FakeEngine:
         self.stopped = asyncio.Event()
         self.workers = [Beat(turns=0)]
         self.warned: list[MediaWarning] = []
+        self.found: list[ResumedRoom] = []
+        self.lost: list[bytes] = []
+        self.stays = False
         self.at_pause: Callable[[], None] | None = None
 
     async def pause(self) -> None:
@@ -190,6 +202,15 @@ class FakeEngine:
     @property
     def left_behind(self) -> list[int]:
         return self.hangs if self.closed else []
+
+    def resumed_rooms(self) -> list[ResumedRoom]:
+        return self.found
+
+    def ended_rooms(self) -> list[bytes]:
+        return self.lost
+
+    def leave(self) -> bool:
+        return self.stays
 
     def beats(self) -> list[Beat]:
         return self.workers

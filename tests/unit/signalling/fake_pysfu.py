@@ -1,10 +1,11 @@
-"""pysfu's public names, in memory, with the shapes that `signalling/media.py` relies on."""
+"""pysfu's public names, in memory, with the shapes that `signalling/pysfu_engine.py` relies on."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, Self
 
@@ -27,6 +28,14 @@ class Config:
     announce: tuple[str, ...]
     max_dtls_version: str
     aead_only: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaProcess:
+    socket: Path
+    spawn: bool
+    orphan_limit: timedelta
+    user: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,19 @@ class Resynced:
     pass
 
 
+@dataclass(frozen=True)
+class EngineRestarted:
+    pass
+
+
+@dataclass(frozen=True)
+class EngineTakenOver:
+    pass
+
+
 events = SimpleNamespace(
+    EngineRestarted=EngineRestarted,
+    EngineTakenOver=EngineTakenOver,
     TransportConnected=TransportConnected,
     TransportReconnected=TransportReconnected,
     TransportFailed=TransportFailed,
@@ -151,8 +172,9 @@ class Room:
 class Sfu:
     made: ClassVar[list[Sfu]] = []
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, process: MediaProcess | None = None) -> None:
         self.config = config
+        self.process = process
         self.rooms: list[Room] = []
         self.open = False
         self.made.append(self)
@@ -185,6 +207,8 @@ class Sfu:
             WorkerFailed(1),
             Warned(SimpleNamespace(code="receive_failed", remedy=None, worker=1, figures={"errno": 5})),
             Resynced(),
+            EngineRestarted(),
+            EngineTakenOver(),
         ):
             yield event
 

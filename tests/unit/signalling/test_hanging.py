@@ -16,8 +16,9 @@ from fake_core import FakeCore
 from offers import fragment
 
 from pysfu import _compiled
-from signalling import endings, media
+from signalling import endings, media, pysfu_engine
 from signalling.media_events import PeerGone, RoomGone
+from signalling.pysfu_engine import PysfuEngine
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
 HANG_S = 10.0  # Only catches hangs.
@@ -233,15 +234,15 @@ async def test_a_room_that_is_not_made_in_time_is_answered_like_anything_else_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_compiled._core, "Core", FakeCore)
-    monkeypatch.setattr(media, "CREATE_TIMEOUT", timedelta(0))
-    async with media.PysfuEngine(host="127.0.0.1", port=7882, workers=2, announced_addresses=[]) as engine:
+    monkeypatch.setattr(pysfu_engine, "CREATE_TIMEOUT", timedelta(0))
+    async with PysfuEngine(host="127.0.0.1", port=7882, workers=2, announced_addresses=[]) as engine:
         bench = Bench(settings(), engine=engine)
-        core = engine._sfu._bridge.core
+        core = engine._sfu._bridge.core._core
         core.held = True
         async with bench.admin() as http:
             assert told_late(await http.post("/rooms"))
             core.release()
-            monkeypatch.setattr(media, "CREATE_TIMEOUT", timedelta(seconds=HANG_S))
+            monkeypatch.setattr(pysfu_engine, "CREATE_TIMEOUT", timedelta(seconds=HANG_S))
             assert (await http.post("/rooms")).status_code == 201
         await bench.settle()
         assert len(bench.parts.rooms.all()) == len(core.rooms) == 1, "the late one is ended"

@@ -11,8 +11,17 @@ import pytest
 
 from signalling.domain.heartbeat import Beat
 from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed
-from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError, PysfuEngine
-from signalling.media_events import PeerConnected, PeerGone, PeerReconnected, Resynced, RoomGone
+from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError
+from signalling.media_events import (
+    EngineRestarted,
+    EngineTakenOver,
+    PeerConnected,
+    PeerGone,
+    PeerReconnected,
+    Resynced,
+    RoomGone,
+)
+from signalling.pysfu_engine import PysfuEngine
 
 
 @pytest.fixture
@@ -83,6 +92,8 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
         Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-5"})),
+        EngineRestarted(),
+        EngineTakenOver(),
     ]
 
 

@@ -11,8 +11,8 @@ use crate::ids::{PeerId, RoomId};
 
 /// Most notes of one worker: one for each room and peer.
 pub const MAX_NOTES: usize = MAX_ROOMS + MAX_PEERS;
-/// Longest note: a negotiated session with its description is a third of that for the largest offer of a browser.
-pub const MAX_NOTE_BYTES: usize = 128 << 10;
+/// Longest note: what was negotiated, its description, and an offer of 64 KiB.
+pub const MAX_NOTE_BYTES: usize = 256 << 10;
 
 /// What a note is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

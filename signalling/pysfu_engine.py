@@ -1,0 +1,362 @@
+"""The real media engine, through pysfu's Python API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import structlog
+
+from signalling.addresses import to_bind
+from signalling.domain.heartbeat import Beat
+from signalling.figures import MediaFigures, MediaWarning, WorkerFailed, figures_of
+from signalling.media import (
+    CREATE_TIMEOUT,
+    FIGURES_TIMEOUT,
+    START_BITRATE_BPS,
+    EngineFullError,
+    EngineLateError,
+    EngineStartError,
+    EngineUnavailableError,
+    InvalidOfferError,
+    MediaError,
+    MediaGoneError,
+    MediaKind,
+    MediaPeer,
+    MediaRoom,
+    MediaRoomGoneError,
+    MediaTrack,
+    MediaTransport,
+    ResumedPeer,
+    ResumedRoom,
+)
+from signalling.media_events import (
+    EngineRestarted,
+    EngineTakenOver,
+    MediaEvent,
+    PeerConnected,
+    PeerGone,
+    PeerReconnected,
+    Resynced,
+    RoomGone,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """How the media runs in a process of its own.
+
+    Attributes:
+        control_socket: where it is controlled; None for the usual place.
+        spawn: whether it is ours to start and to end; otherwise it is systemd's.
+        orphan_limit: how long calls go on while no server controls it.
+        user: whose rights it keeps when we are root.
+    """
+
+    control_socket: Path | None
+    spawn: bool
+    orphan_limit: timedelta
+    user: str
+
+
+class PysfuEngine:
+    """The real engine, through pysfu's Python API."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        workers: int,
+        announced_addresses: Sequence[str],
+        pin_workers: bool = False,
+        max_dtls_version: Literal["1.2", "1.3"] = "1.2",
+        aead_only: bool = False,
+        process: ProcessSettings | None = None,
+    ) -> None:
+        self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
+        self._port = port
+        self._workers = workers
+        self._pin_workers = pin_workers
+        self._announce = tuple(announced_addresses)
+        self._max_dtls_version = max_dtls_version
+        self._aead_only = aead_only
+        self._process = process
+        self._sfu: Any = None
+        self._known: dict[int, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        """Starts the engine."""
+        import pysfu
+
+        with _translated():
+            config = pysfu.Config(
+                bind=self._bind,
+                port=self._port,
+                workers=self._workers,
+                pin=self._pin_workers,
+                announce=self._announce,
+                max_dtls_version=self._max_dtls_version,
+                aead_only=self._aead_only,
+            )
+            self._sfu = await pysfu.Sfu(config, process=self._media_process()).__aenter__()
+        return self
+
+    def _media_process(self) -> Any:
+        import pysfu
+        from pysfu.process import default_socket
+
+        process = self._process
+        if process is None:
+            return None
+        return pysfu.MediaProcess(
+            socket=process.control_socket or default_socket(self._port),
+            spawn=process.spawn,
+            orphan_limit=process.orphan_limit,
+            user=process.user,
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops the engine and all in it."""
+        await self._sfu.__aexit__(kind, error, trace)
+
+    async def create_room(self, *, avoid: Collection[int]) -> MediaRoom:
+        """Makes an empty room, on none of the workers to avoid."""
+        with _translated():
+            return _PysfuRoom(await self._sfu.create_room(avoid=avoid, timeout=CREATE_TIMEOUT))
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        """Yields what concerns rooms and participants; the rest is for others."""
+        async for event in self._sfu.events():
+            known = _event(event, self._sfu)
+            if known is not None:
+                yield known
+
+    async def figures(self) -> MediaFigures:
+        """Returns counters and states, within a second or so."""
+        with _translated():
+            stats = await self._sfu.stats(timeout=FIGURES_TIMEOUT)
+        return figures_of(stats.workers, self._known)
+
+    def resumed_rooms(self) -> Sequence[ResumedRoom]:
+        """Returns the rooms that a media process had when this server came."""
+        return [
+            ResumedRoom(room=_PysfuRoom(room), note=room.note, peers=tuple(_resumed_peers(room)))
+            for room in self._sfu.rooms
+        ]
+
+    def ended_rooms(self) -> Sequence[bytes]:
+        """Returns the notes on those that it had when the server before ended, and has no more."""
+        return tuple(self._sfu.ended_rooms)
+
+    def leave(self) -> bool:
+        """Has rooms go on when this stops, where the media process is not ours to end; says whether they do."""
+        if self._process is None or self._process.spawn:
+            return False
+        self._sfu.detach()
+        return True
+
+    def beats(self) -> Sequence[Beat]:
+        """Returns, at once, what tells whether the workers go round."""
+        with _translated():
+            return [Beat(turns=rim.turns, failed=rim.failed != 0) for rim in self._sfu.counters()]
+
+    @property
+    def warnings(self) -> Sequence[MediaWarning]:
+        """What the system did not grant; once started."""
+        return [_warning(warning) for warning in self._sfu.warnings]
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where clients are told to send media, as `host:port`; once started."""
+        return [address for worker in self._sfu.addresses for address in worker]
+
+    @property
+    def left_behind(self) -> Sequence[int]:
+        """Workers that hung when the engine was stopped; once stopped."""
+        return tuple(self._sfu.left_behind)
+
+
+class _PysfuRoom:
+    def __init__(self, room: Any) -> None:
+        self._room = room
+        self.id = str(room.id)
+        self.worker = int(room.worker)
+
+    async def add_participant(self) -> MediaPeer:
+        with _translated():
+            return _PysfuPeer(await self._room.add_participant())
+
+    def keep(self, note: bytes) -> None:
+        with _kept():
+            self._room.keep(note)
+
+    async def close(self) -> None:
+        with _translated():
+            await self._room.close()
+
+
+class _PysfuPeer:
+    def __init__(self, participant: Any) -> None:
+        self._participant = participant
+        self.id = str(participant.id)
+
+    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
+        theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
+        start = START_BITRATE_BPS if publish else None
+        with _translated():
+            return _PysfuTransport(
+                await self._participant.answer(offer, publish=publish, play=theirs, start_bitrate_bps=start)
+            )
+
+    async def allow(self, track: MediaTrack) -> None:
+        assert isinstance(track, _PysfuTrack)  # noqa: S101 - there is no other kind here
+        with _translated():
+            await self._participant.allow(track.inner)
+
+    def keep(self, note: bytes) -> None:
+        with _kept():
+            self._participant.keep(note)
+
+    async def remove(self) -> None:
+        with _translated():
+            await self._participant.remove()
+
+
+class _PysfuTransport:
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.tracks: Sequence[MediaTrack] = [_PysfuTrack(track) for track in transport.tracks]
+
+    @property
+    def sdp(self) -> str:
+        return str(self._transport.sdp)
+
+    async def restart(self, offer: str) -> str:
+        with _translated():
+            return str(await self._transport.restart(offer))
+
+
+class _PysfuTrack:
+    def __init__(self, track: Any) -> None:
+        self.inner = track
+        self.id = str(track.id)
+        self.kind: MediaKind = "audio" if str(track.kind) == "audio" else "video"
+
+
+def _resumed_peers(room: Any) -> Iterator[ResumedPeer]:
+    """Yields the participants of a room; each has one transport here."""
+    for participant in room.participants:
+        for transport in participant.transports:
+            yield ResumedPeer(
+                peer=_PysfuPeer(participant),
+                transport=_PysfuTransport(transport),
+                note=participant.note,
+                has_ended=str(transport.state) in ("failed", "closed"),
+            )
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    """Goes on without a note that is too long: what it is about ends with this server, then."""
+    try:
+        yield
+    except ValueError as error:
+        log.warning("does not outlive this server", component="media", error=str(error))
+
+
+# Code of pysfu → what it means to this server. Codes that are not listed are faults of ours.
+_MEANINGS: dict[str, type[MediaError]] = {
+    "invalid_sdp": InvalidOfferError,
+    "no_common_codec": InvalidOfferError,
+    "bad_session": InvalidOfferError,
+    "unknown_mid": InvalidOfferError,
+    "no_free_section": InvalidOfferError,
+    "start": EngineStartError,
+    "full": EngineFullError,
+    "unavailable": EngineUnavailableError,
+    "late": EngineLateError,
+    "closed": EngineUnavailableError,
+    "unknown_room": MediaRoomGoneError,
+    "unknown_peer": MediaGoneError,
+    "unknown_track": MediaGoneError,
+    "transport_failed": MediaGoneError,
+    "room_failed": MediaRoomGoneError,
+}
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turns pysfu's errors into this server's."""
+    import pysfu
+
+    try:
+        yield
+    except pysfu.PysfuError as error:
+        raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
+
+
+def _event(event: Any, sfu: Any) -> MediaEvent | None:
+    from pysfu import events
+
+    match event:
+        case events.TransportConnected() | events.TransportReconnected():
+            return _on_transport(event)
+        case events.TransportFailed():
+            return PeerGone(peer=event.transport.participant.id, reason=event.reason)
+        case events.TransportClosed():
+            return PeerGone(peer=event.transport.participant.id, reason="closed")
+        case events.RoomFailed():
+            return RoomGone(media_room=event.room.id)
+        case events.Resynced():
+            return Resynced(media_rooms=frozenset(room.id for room in sfu.rooms), peers=frozenset(_living(sfu)))
+        case _:
+            return _on_engine(event)
+
+
+def _on_transport(event: Any) -> MediaEvent:
+    from pysfu import events
+
+    peer = event.transport.participant.id
+    if isinstance(event, events.TransportReconnected):
+        return PeerReconnected(peer=peer)
+    return PeerConnected(peer=peer, srtp_profile=event.srtp_profile, dtls_version=event.dtls_version)
+
+
+def _on_engine(event: Any) -> MediaEvent | None:
+    """Translates what concerns more than one room."""
+    from pysfu import events
+
+    match event:
+        case events.EngineRestarted():
+            return EngineRestarted()
+        case events.EngineTakenOver():
+            return EngineTakenOver()
+        case events.WorkerFailed():
+            return WorkerFailed(worker=event.worker)
+        case events.Warned():
+            return _warning(event.warning)
+        case _:
+            return None
+
+
+def _living(sfu: Any) -> Iterator[str]:
+    """Yields the participants whose transport has not ended."""
+    for room in sfu.rooms:
+        for participant in room.participants:
+            if any(str(transport.state) not in ("failed", "closed") for transport in participant.transports):
+                yield participant.id
+
+
+def _warning(warning: Any) -> MediaWarning:
+    return MediaWarning(code=warning.code, remedy=warning.remedy, worker=warning.worker, figures=dict(warning.figures))
