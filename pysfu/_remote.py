@@ -36,7 +36,7 @@ HELLO_TIMEOUT_S = 10.0
 
 _MAX_READ = 1 << 18  # bytes in one turn of the loop
 _HEADER = struct.Struct(">IBxH")
-_HELLO, _REQUEST, _NOTE, _STOP, _WELCOME, _OUTGOING, _COUNTERS, _FAULT, _REPLACED = range(1, 10)
+_HELLO, _REQUEST, _NOTE, _STOP, _WELCOME, _OUTGOING, _COUNTERS, _FAULT, _REPLACED, _STOPPED = range(1, 11)
 _CLOSE_TIMEOUT_S = 4.0  # its workers get two seconds
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -44,6 +44,7 @@ _decode_welcome = msgspec.msgpack.Decoder(messages.Welcome).decode
 _decode_note = msgspec.msgpack.Decoder(messages.Note).decode
 _decode_fault = msgspec.msgpack.Decoder(messages.Fault).decode
 _decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
+_decode_hanging = msgspec.msgpack.Decoder(list[int]).decode
 _decode_asked = msgspec.msgpack.Decoder(messages.AskedFor).decode
 _decode_answered = msgspec.msgpack.Decoder(messages.AnsweredFor).decode
 
@@ -101,7 +102,7 @@ class RemoteCore:
         self._unsent = bytearray()
         self._unanswered: Counter[tuple[int, bool]] = Counter()
         self._revocations: set[int] = set()
-        self._last_counters: list[messages.Counters] = []
+        self._last_counters = welcome.counters
         self.instance = welcome.instance
         self.first_request = welcome.first_request
         self.resumed = welcome.resumed
@@ -111,7 +112,7 @@ class RemoteCore:
         self.workers = len(welcome.addresses)
         self.warnings = tuple(welcome.warnings)
         self.event_fd = connection.fileno()
-        self.when_closed: Callable[[list[int]], list[int]] = lambda hanging: hanging
+        self.when_closed: Callable[[bool], None] = lambda has_ended: None
 
     def submit(self, worker: int, request: bytes) -> bool:
         """Hands a request to a worker; False when too many wait for an answer."""
@@ -165,16 +166,19 @@ class RemoteCore:
         raise UnavailableError("bots live in the process of their engine; this engine has one of its own")
 
     def close(self) -> list[int]:
-        """Ends the process and waits for that; returns its workers if it does not end."""
+        """Ends the process and waits for that; returns the workers that hang."""
         self._loop.remove_writer(self._socket)
-        hanging = list(range(self.workers))
+        hanging, has_ended = list(range(self.workers)), False
         with self._socket, contextlib.suppress(OSError):
             self._socket.settimeout(_CLOSE_TIMEOUT_S)
             self._socket.sendall(self._unsent + _HEADER.pack(0, _STOP, 0))
-            while self._socket.recv(_MAX_READ):
-                pass
-            hanging = []
-        return self.when_closed(hanging)
+            while data := self._socket.recv(_MAX_READ):
+                self._frames.feed(data)
+                for kind, _, payload in self._frames:
+                    hanging = _decode_hanging(payload) if kind == _STOPPED else hanging
+            has_ended = True
+        self.when_closed(has_ended)
+        return hanging
 
     def detach(self) -> list[int]:
         """Leaves the process as it is, for whoever comes; hands over what it can of what was asked for."""

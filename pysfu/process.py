@@ -99,15 +99,14 @@ class Supervisor:
             logger.warning("the media process runs with other settings: they change when it is started anew")
         return core
 
-    def _closed(self, hanging: list[int]) -> list[int]:
-        """Sees to its end: by force if it hangs and was started here. Returns the workers that hang on."""
-        if hanging and self._pids:
+    def _closed(self, has_ended: bool) -> None:
+        """Sees to the end of what was started here, by force if it does not end."""
+        if not has_ended and self._pids:
             logger.error("the media process hangs, and is ended by force")
             os.kill(self._pids[-1], signal.SIGKILL)
-            hanging = []
-        if not hanging:
+        if self._pids:
+            self._process.socket.unlink(missing_ok=True)
             self._reap(patiently=True)
-        return hanging
 
     def _start(self) -> socket.socket:
         """Starts a process and connects to it, before it listens: the kernel keeps the connection for it."""

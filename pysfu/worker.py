@@ -50,7 +50,9 @@ def main(arguments: list[str]) -> int:
     module = module_from_spec(spec)
     loader.exec_module(module)
     ended = module.serve_media(fd, orphan_limit_s, user)
-    sys.stderr.write(f"pysfu media: {ended}\n")
+    if ended != "stopped":
+        # As the log of the server, which reads on the same lines; no time: nobody who could say it is imported.
+        sys.stderr.write(f'{{"level": "error", "event": "media process {ended}", "component": "media"}}\n')
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pysfu.messages.base import Message, Record
+from pysfu.messages.figures import Counters
 from pysfu.messages.warnings import AnyWarning
 from pysfu.messages.wire import DriverConfig
 
@@ -35,6 +36,7 @@ class Welcome(Record, frozen=True, kw_only=True):
     addresses: list[list[str]]
     warnings: list[AnyWarning]
     dropped: Dropped
+    counters: list[Counters]
     notes: int
 
 

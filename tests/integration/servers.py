@@ -65,6 +65,7 @@ def serving(
         {tls}
         [media]
         port = {media}
+        orphan_limit_s = 10
         [admin]
         bearer = "{ADMIN}"
         [tokens.keys]

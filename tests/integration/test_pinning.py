@@ -24,7 +24,7 @@ async def test_media_threads_stay_on_their_processors_when_configured_so(pin: bo
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    media = {"host": "127.0.0.1", "port": port, "workers": 2, "pin_workers": pin}
+    media = {"host": "127.0.0.1", "port": port, "workers": 2, "pin_workers": pin, "process": "inside"}
     async with server.pysfu_engine(config.build({"media": media})) as engine:
         for _ in range(2):
             await engine.create_room(avoid=())  # each has begun to work then

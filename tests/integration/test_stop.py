@@ -32,7 +32,9 @@ SLACK_S = 1.0  # of a machine at full load, for one request
 def serving(folder: Path, *, workers: int = 1) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Runs a server, and kills it in the end if it is still there."""
     http, media = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
-    config = f'[http]\nport = {http}\n[media]\nport = {media}\nworkers = {workers}\n[admin]\nbearer = "{ADMIN}"\n'
+    # A thread of another process is not ours to stop.
+    config = f'[http]\nport = {http}\n[media]\nport = {media}\nprocess = "inside"\nworkers = {workers}\n'
+    config += f'[admin]\nbearer = "{ADMIN}"\n'
     (folder / "pysfu.toml").write_text(f"{config}[shutdown]\ngrace_s = {GRACE_S}\n")
     command = [sys.executable, "-m", "signalling.cli", "serve", "--config", str(folder / "pysfu.toml")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

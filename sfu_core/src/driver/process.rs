@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::connection::Connection;
 use self::frame::{Frame, Kind};
 use self::notes::{Note, Notes};
+use super::counters::CounterValues;
 use super::privileges::{Dropped, User, drop_privileges};
 use super::warning::Warning;
 use super::wire::{Outgoing, decode, encode};
@@ -83,6 +84,8 @@ pub struct Welcome {
     pub warnings: Vec<Warning>,
     /// What this process has given up.
     pub dropped: Dropped,
+    /// What the rims of all workers have counted.
+    pub counters: Vec<CounterValues>,
     /// How many notes follow.
     pub notes: u64,
 }
@@ -225,8 +228,10 @@ impl Process {
     }
 
     fn end(&mut self, ended: Ended) -> Option<Ended> {
-        if let Some(running) = self.running.take() {
-            running.driver.close(CLOSE_PATIENCE);
+        let hanging = self.running.take().map_or_else(Vec::new, |running| running.driver.close(CLOSE_PATIENCE));
+        if let Some(controller) = &mut self.controller {
+            controller.push(Kind::Stopped, 0, &encode(&hanging));
+            controller.flush();
         }
         Some(ended)
     }
@@ -283,12 +288,13 @@ impl Process {
             addresses: running.driver.addresses().into_iter().map(text).collect(),
             warnings: running.driver.warnings().to_vec(),
             dropped: running.dropped,
+            counters: running.driver.counters(),
             notes: self.notes.len() as u64,
         };
         stranger.push(Kind::Welcome, 0, &encode(&welcome));
         stranger.tell_notes_from_the_first();
         self.controller = Some(stranger);
-        self.counters_told = now.checked_sub(COUNTERS_EVERY).unwrap_or(now);
+        self.counters_told = now;
     }
 
     /// Starts the engine unless it runs; says whether it did.

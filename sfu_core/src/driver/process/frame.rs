@@ -33,12 +33,14 @@ pub enum Kind {
     Fault = 8,
     /// Another controller has taken over; the connection ends.
     Replaced = 9,
+    /// The engine has stopped as asked, but for the workers named: they hang. The process ends.
+    Stopped = 10,
 }
 
 impl Kind {
     /// The kind of that number.
     fn of(number: u8) -> Option<Self> {
-        const ALL: [Kind; 9] = [
+        const ALL: [Kind; 10] = [
             Kind::Hello,
             Kind::Request,
             Kind::Note,
@@ -48,6 +50,7 @@ impl Kind {
             Kind::Counters,
             Kind::Fault,
             Kind::Replaced,
+            Kind::Stopped,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == number)
     }

@@ -57,7 +57,7 @@ fn a_kind_that_there_is_not_is_passed_over() {
 #[test]
 fn every_kind_has_a_number_of_its_own() {
     let kinds: Vec<Kind> = (0..=u8::MAX).filter_map(Kind::of).collect();
-    assert_eq!(kinds.len(), 9);
+    assert_eq!(kinds.len(), 10);
     assert!(kinds.iter().all(|kind| Kind::of(*kind as u8) == Some(*kind)));
 }
 

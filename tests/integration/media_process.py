@@ -1,0 +1,119 @@
+"""`pysfu serve` that can be killed and started again, and the media process that it leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+from callers import HANG_S
+from ports import free_port
+
+ROOT = Path(__file__).parents[2]
+ADMIN = "admin-bearer-of-these-tests"
+SECRET = "k" * 32
+
+
+def children_of(pid: int) -> list[int]:
+    """Returns the processes that were started by one."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has ended meanwhile
+            if int(fields[1]) == pid:
+                found.append(int(folder.name))
+    return found
+
+
+@dataclass
+class Restartable:
+    """A server with a configuration that stays. Open from entry to exit, and nothing of it runs on then."""
+
+    folder: Path
+    orphan_limit_s: int = 30
+    base_url: str = ""
+    media_pids: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        http, media = free_port(), free_port(socket.SOCK_DGRAM)
+        self.base_url = f"http://127.0.0.1:{http}"
+        (self.folder / "pysfu.toml").write_text(
+            f"[http]\nport = {http}\n[media]\nport = {media}\norphan_limit_s = {self.orphan_limit_s}\n"
+            f'[admin]\nbearer = "{ADMIN}"\n[tokens.keys]\ntests = "{SECRET}"\n'
+        )
+        self._log = (self.folder / "serve.log").open("ab")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        code = self.process.wait(HANG_S)
+        self._log.close()
+        assert code == 0, self.log()
+        self.wait_for_the_end_of_media()
+
+    @property
+    def media_pid(self) -> int:
+        """The media process that the running server has started."""
+        assert self.process is not None
+        (pid,) = children_of(self.process.pid)
+        self.media_pids.add(pid)
+        return pid
+
+    def start(self) -> None:
+        """Starts it, and waits until it serves."""
+        command = [sys.executable, "-m", "signalling.cli", "serve", "--config", str(self.folder / "pysfu.toml")]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            env=os.environ | {"PYSFU_LOG__LEVEL": "info"},
+        )
+        deadline = time.monotonic() + HANG_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if httpx.get(f"{self.base_url}/ready").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.02)
+        raise AssertionError(f"the server did not start: {self.log()}")
+
+    def kill(self) -> None:
+        """Kills it, as the kernel does when memory is short."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(HANG_S)
+
+    def log(self) -> str:
+        """Returns what was logged."""
+        return (self.folder / "serve.log").read_text()
+
+    def wait_for_the_end_of_media(self) -> None:
+        """Waits until no media process of it runs any more."""
+        deadline = time.monotonic() + HANG_S
+        while any(_runs(pid) for pid in self.media_pids):
+            assert time.monotonic() < deadline, "a media process runs on"
+            time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

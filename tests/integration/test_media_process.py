@@ -1,0 +1,185 @@
+"""The media has a process of its own: calls outlive the server, the server outlives its media (X2, X22)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from callers import HANG_S, Caller, Meeting, gaps, meeting, until
+from footage import Camera, Tone
+from media_process import ADMIN, SECRET, Restartable
+from relay import Relay
+
+BEARER = {"Authorization": f"Bearer {ADMIN}"}
+A_WHILE = 45  # pictures: one and a half seconds of them
+PUBLISHED = ("video", "audio")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Restartable]:
+    with Restartable(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def room(server: Restartable) -> AsyncIterator[Meeting]:
+    async with meeting(server.base_url, ADMIN) as made:
+        yield made
+
+
+async def in_background(blocking: object) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, blocking)  # type: ignore[arg-type]
+
+
+async def more(caller: Caller, pictures: int = A_WHILE) -> None:
+    """Waits until so many more pictures came."""
+    already = len(caller.pictures)
+    await until(lambda: len(caller.pictures) >= already + pictures, "more pictures")
+
+
+async def test_a_call_goes_on_while_the_server_is_killed_and_the_next_one_has_it_in_hand_again(
+    server: Restartable, room: Meeting
+) -> None:
+    with Relay() as relay:
+        async with Caller() as anna, Caller(relay=relay) as bela:
+            await room.publish(anna.send(Camera(1, frame_rate=30), Tone(440)), "anna")
+            resource = await room.play(bela.take(*PUBLISHED), "anna", "bela")
+            await bela.watched(A_WHILE)
+            media = server.media_pid
+            at = len(bela.pictures) - 1
+            await in_background(server.kill)
+            await more(bela)
+            await in_background(server.start)
+            await more(bela)
+            assert gaps([frame for _, frame in bela.pictures[at:]]) == [], "the same call, with nothing missing"
+            os.kill(media, 0)  # the same process
+            assert await room.roster() == {"anna": [], "bela": ["anna"]}
+            # What the server before has begun goes on with this one: its resources, rights and refusals.
+            await room.remove("bela")
+            done_ns = time.time_ns()
+            await asyncio.sleep(1.0)
+            assert relay.rtp_to_clients(done_ns) == 0, "no packet after it said so"
+            assert await room.roster() == {"anna": []}
+            again = await room.http.post(
+                f"/whep/{room.room}/anna",
+                headers={"Content-Type": "application/sdp", "Authorization": f"Bearer {await room.token('bela')}"},
+                content=await Caller().take("video").offer(),
+            )
+            assert again.status_code == 403, "who was removed stays removed"
+            assert (await room.http.delete(resource, headers=BEARER)).status_code == 404
+
+
+async def test_who_was_removed_before_the_server_was_killed_stays_removed(server: Restartable, room: Meeting) -> None:
+    await room.remove("carl")
+    await in_background(server.kill)
+    await in_background(server.start)
+    token = await room.token("carl")
+    refused = await room.http.post(
+        f"/whip/{room.room}",
+        headers={"Content-Type": "application/sdp", "Authorization": f"Bearer {token}"},
+        content=await Caller().send(Camera(1)).offer(),
+    )
+    assert refused.status_code == 403, refused.text
+
+
+async def test_a_connection_of_the_server_before_restarts_ice_and_leaves_with_the_next_one(
+    server: Restartable, room: Meeting
+) -> None:
+    async with Caller() as anna:
+        resource = await room.publish(anna.send(Tone(440)), "anna")
+        await anna.connected()
+        await in_background(server.kill)
+        await in_background(server.start)
+        await room.leave(resource, "anna")
+        assert await room.roster() == {}
+
+
+async def test_what_ended_while_there_was_no_server_has_ended_for_the_next_one(
+    server: Restartable, room: Meeting
+) -> None:
+    async with Caller() as anna:
+        await room.publish(anna.send(Tone(440)), "anna")
+        await anna.connected()
+        await in_background(server.kill)
+    # aiortc has closed its transport by now, and said so.
+    await in_background(server.start)
+    async with asyncio.timeout(HANG_S):
+        while await room.roster() != {}:  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.05)
+
+
+async def test_a_server_that_stands_still_slows_no_packet(server: Restartable, room: Meeting) -> None:
+    async with Caller() as anna, Caller() as bela:
+        await room.publish(anna.send(Camera(1, frame_rate=30)), "anna")
+        await room.play(bela.take("video"), "anna", "bela")
+        await bela.watched(A_WHILE)
+        assert server.process is not None
+        at = len(bela.pictures) - 1
+        server.process.send_signal(signal.SIGSTOP)
+        await more(bela, 3 * A_WHILE)
+        server.process.send_signal(signal.SIGCONT)
+        await more(bela)
+        assert gaps([frame for _, frame in bela.pictures[at:]]) == []
+        assert await room.roster() == {"anna": [], "bela": ["anna"]}
+
+
+async def test_rooms_outlive_the_media_process_and_everyone_can_come_back(server: Restartable, room: Meeting) -> None:
+    async with Caller() as anna, Caller() as bela:
+        await room.publish(anna.send(Camera(1)), "anna")
+        await room.play(bela.take("video"), "anna", "bela")
+        await bela.watched(A_WHILE)
+        os.kill(server.media_pid, signal.SIGKILL)
+        async with asyncio.timeout(HANG_S):
+            while await room.roster() != {}:  # noqa: ASYNC110 - nothing tells us
+                await asyncio.sleep(0.01)
+    async with Caller() as anna, Caller() as bela:
+        await room.publish(anna.send(Camera(2)), "anna")
+        await room.play(bela.take("video"), "anna", "bela")
+        await bela.watched(A_WHILE)
+    assert "was ended by signal 9" in server.log()
+    server.media_pid  # noqa: B018 - the new one must end with the server, too
+
+
+async def test_a_media_process_that_stands_still_is_noticed_and_ended_by_force(tmp_path: Path) -> None:
+    server = Restartable(tmp_path)
+    server.start()
+    assert server.process is not None
+    os.kill(server.media_pid, signal.SIGSTOP)
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=HANG_S) as http, asyncio.timeout(HANG_S):
+        while (await http.get("/ready")).status_code == 200:  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.05)
+    server.process.terminate()
+    assert await asyncio.to_thread(server.process.wait, HANG_S) == 1, "it says that something hung"
+    server.wait_for_the_end_of_media()
+
+
+def test_the_media_process_has_no_secret_no_rights_and_no_file(server: Restartable) -> None:
+    media = Path("/proc") / str(server.media_pid)
+    status = dict(line.split(":\t", 1) for line in (media / "status").read_text().splitlines() if ":\t" in line)
+    assert status["NoNewPrivs"] == "1"
+    assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == 0
+    if os.geteuid() == 0:
+        assert "0" not in status["Uid"].split(), "not root's"
+        environment = (media / "environ").read_bytes()
+        assert SECRET.encode() not in environment
+        assert b"PYSFU" not in environment
+        opened = {str(entry.readlink()) for entry in (media / "fd").iterdir()}
+        assert all(name.startswith(("socket:", "anon_inode:", "/dev/null", str(server.folder))) for name in opened), (
+            opened
+        )
+        assert not [name for name in opened if name.endswith((".toml", ".db", ".sqlite"))]
+
+
+def test_a_media_process_that_nobody_controls_ends_after_a_while(tmp_path: Path) -> None:
+    server = Restartable(tmp_path, orphan_limit_s=1)
+    server.start()
+    assert server.media_pid
+    server.kill()
+    server.wait_for_the_end_of_media()
+    assert "nobody was in control" in server.log()
