@@ -30,6 +30,7 @@ class LocalCore:
     instance = 0
     first_request = 1
     resumed = False
+    predecessor: str | None = None
 
     def __init__(self, config: messages.DriverConfig) -> None:
         try:

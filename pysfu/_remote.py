@@ -111,6 +111,7 @@ class RemoteCore:
         self.addresses = welcome.addresses
         self.workers = len(welcome.addresses)
         self.warnings = tuple(welcome.warnings)
+        self.predecessor: str | None = None
         self.event_fd = connection.fileno()
         self.when_closed: Callable[[bool], None] = lambda has_ended: None
 

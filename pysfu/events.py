@@ -139,7 +139,13 @@ class EngineLost:
 
 @dataclass(frozen=True, slots=True)
 class EngineRestarted:
-    """A new media process runs: rooms can be made again."""
+    """A new media process runs: rooms can be made again.
+
+    Attributes:
+        cause: how the one before ended, where that is known.
+    """
+
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Supervisor:
     def __init__(self, process: MediaProcess, config: messages.DriverConfig) -> None:
         self._process = process
         self._config = config
+        self._how_it_ended: str | None = None
         self._pids: list[int] = []  # those that have not been seen to end, the latest last
 
     async def open(self) -> RemoteCore:
@@ -95,6 +96,7 @@ class Supervisor:
             core = await _remote.connect(self._start(), self._config)
         core.when_closed = self._closed
         self._reap()
+        core.predecessor, self._how_it_ended = self._how_it_ended, None
         if not core.as_configured:
             logger.warning("the media process runs with other settings: they change when it is started anew")
         return core
@@ -144,6 +146,7 @@ class Supervisor:
             if code:
                 how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
                 logger.error("the media process %s", how)
+                self._how_it_ended = how
 
 
 def opener(config: Config, process: MediaProcess | None) -> Callable[[], Awaitable[LocalCore | RemoteCore]]:

@@ -315,7 +315,7 @@ class Sfu:
             # It has not ended after all; nobody knows any more what is in it.
             for worker in range(self._bridge.workers):
                 self._bridge.ask(worker, messages.Snapshot(), on_reply=partial(end_all, self._bridge, worker))
-        self._emit(EngineRestarted())
+        self._emit(EngineRestarted(self._bridge.core.predecessor))
 
     # --- after a loss of events ---
 

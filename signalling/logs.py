@@ -28,6 +28,8 @@ ALLOWED_FIELDS = frozenset(
         "reason",
         "reference",
         "count",
+        "lost",
+        "gone",
         "publishes",
         "profile",
         "dtls",

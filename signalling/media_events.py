@@ -50,6 +50,8 @@ class Resynced:
 class EngineRestarted:
     """The media process was started anew: all rooms and participants it had are gone, and workers take rooms again."""
 
+    cause: str | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineTakenOver:

@@ -339,7 +339,7 @@ def _on_engine(event: Any) -> MediaEvent | None:
 
     match event:
         case events.EngineRestarted():
-            return EngineRestarted()
+            return EngineRestarted(cause=event.cause)
         case events.EngineTakenOver():
             return EngineTakenOver()
         case events.WorkerFailed():

@@ -290,7 +290,9 @@ def _report(parts: Parts, event: MediaEvent) -> None:
             parts.draining.begin(timedelta(0), final=True)
         case EngineRestarted():
             parts.heartbeat.begin_anew()
-            log.error("media process started anew: all rooms get other media", count=len(parts.rooms.all()))
+            log.error(
+                "media process started anew: all rooms get other media", count=len(parts.rooms.all()), cause=event.cause
+            )
 
 
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -51,7 +50,6 @@ class Restartable:
             f"[http]\nport = {http}\n[media]\nport = {media}\norphan_limit_s = {self.orphan_limit_s}\n"
             f'[admin]\nbearer = "{ADMIN}"\n[tokens.keys]\ntests = "{SECRET}"\n'
         )
-        self._log = (self.folder / "serve.log").open("ab")
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -63,7 +61,6 @@ class Restartable:
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
         code = self.process.wait(HANG_S)
-        self._log.close()
         assert code == 0, self.log()
         self.wait_for_the_end_of_media()
 
@@ -78,13 +75,8 @@ class Restartable:
     def start(self) -> None:
         """Starts it, and waits until it serves."""
         command = [sys.executable, "-m", "signalling.cli", "serve", "--config", str(self.folder / "pysfu.toml")]
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=self._log,
-            env=os.environ | {"PYSFU_LOG__LEVEL": "info"},
-        )
+        with (self.folder / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
         deadline = time.monotonic() + HANG_S
         while time.monotonic() < deadline and self.process.poll() is None:
             try:

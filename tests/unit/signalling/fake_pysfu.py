@@ -83,7 +83,7 @@ class Resynced:
 
 @dataclass(frozen=True)
 class EngineRestarted:
-    pass
+    cause: str | None = "was ended by signal 9"
 
 
 @dataclass(frozen=True)

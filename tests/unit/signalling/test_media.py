@@ -92,7 +92,7 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
         Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-5"})),
-        EngineRestarted(),
+        EngineRestarted(cause="was ended by signal 9"),
         EngineTakenOver(),
     ]
 
