@@ -39,6 +39,7 @@ EXIT_CONFIG = 2
 EXIT_BROKEN = 3
 
 DRAIN_LOOK_S = 1.0
+DRAIN_LOOKS = 30  # A server that hangs is gone long before, as README.md says.
 
 app = typer.Typer(
     help="A self-hosted video server.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -78,6 +79,7 @@ def drain(
                 typer.echo(_drain_line(answer))
     except UnansweredError as error:
         if answer and error.gone:
+            _wait_until_ports_are_free(running.settings)
             typer.echo("The server has stopped.")
             return
         typer.echo(f"pysfu: {error}", err=True)
@@ -171,6 +173,17 @@ def token(
         typer.echo(signer.mint(wish, now=datetime.now(UTC)))
     except RefusedTokenError as error:
         _fail(ConfigError([f"--life-s: {error.refusal.value}: at most {settings.tokens.max_life_s}"]))
+
+
+def _wait_until_ports_are_free(settings: Settings) -> None:
+    """Waits until another server can start: this one hears no requests any more, but may still end its rooms."""
+    for _ in range(DRAIN_LOOKS):
+        try:
+            server.check_media_ports(settings)
+        except ConfigError:
+            time.sleep(DRAIN_LOOK_S)
+        else:
+            return
 
 
 def _drain_line(answer: dict[str, Any]) -> str:

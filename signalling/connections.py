@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from signalling import notes
-from signalling.domain.ids import ResourceId, RoomId
+from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room
 from signalling.endings import Endings
@@ -56,6 +56,8 @@ class OpenRoom:
         self.media = media
         self.standing = Standing()
         self.moving: asyncio.Task[None] | None = None
+        self.staying: frozenset[ParticipantId] = frozenset()
+        """Who was in it when the server began to drain, and may connect again."""
         self.open: dict[ResourceId, OpenConnection] = {}
         self.changing = asyncio.Lock()
         self.ending: asyncio.Task[None] | None = None

@@ -6,6 +6,7 @@ is forgotten when they leave.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Demo:
     key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     room: RoomId | None = None
     names: dict[str, str] = field(default_factory=dict)
+    _making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def join(self, parts: Parts, joining: Joining) -> Joined:
         """Lets someone in who has the link.
@@ -74,8 +76,10 @@ class Demo:
         """
         if not hmac.compare_digest(joining.key.encode(), self.key.encode()):
             raise RequestError("demo_key_wrong")
-        if self.room is None or self.room not in {room.room for room in parts.rooms.all()}:
-            self.room = (await parts.rooms.create(name="demo")).room
+        # After a restart all come at once: they are to meet in one room.
+        async with self._making:
+            if self.room is None or self.room not in {room.room for room in parts.rooms.all()}:
+                self.room = (await parts.rooms.create(name="demo")).room
         token = mint_for(parts, self.room, NewToken(life_s=parts.settings.tokens.max_life_s))
         self._forget(parts)
         self.names[token.participant] = joining.called

@@ -37,11 +37,12 @@ class Draining:
         self._on_change = on_change
         self._drain: Drain | None = None
         self._begun = asyncio.Event()
+        self._last_call: timedelta | None = None
 
     def begin(self, deadline: timedelta, *, final: bool = False) -> DrainState:
         """Lets nobody in any more, and begins to wait for the end of the calls."""
         self._drain = begun(deadline, final=final, under_way=self._drain, now=_steady())
-        self._rooms.draining = True
+        self._rooms.drain()
         self._on_change(True)
         self._begun.set()
         state = self.state()
@@ -58,7 +59,8 @@ class Draining:
             if self._drain.final:
                 raise FinalDrainError
             self._drain = None
-            self._rooms.draining = False
+            self._rooms.call_off_drain()
+            self._last_call = None
             self._on_change(False)
             self._begun.clear()
             log.info("drain called off")
@@ -71,11 +73,15 @@ class Draining:
 
     async def over(self) -> None:
         """Waits until a drain is over: from then on it cannot be called off."""
-        while (drain := self._drain) is None or not drain.is_over(_steady(), calls=self._rooms.census.calls()):
-            if drain is None:
-                await self._begun.wait()
-            else:
-                await asyncio.sleep(LOOK_S)
+        while True:
+            await self._begun.wait()
+            if (drain := self._drain) is None:
+                continue
+            if self._rooms.census.calls() > 0:
+                self._last_call = _steady()
+            if drain.is_over(_steady(), last_call=self._last_call):
+                break
+            await asyncio.sleep(LOOK_S)
         self._drain = Drain(until=drain.until, final=True)
         log.info("drained", count=self._rooms.census.calls())
 

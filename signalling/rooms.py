@@ -242,6 +242,17 @@ class Rooms:
         await ended([ending for c in theirs for ending in self._closing.begin_to_close(opened, c, Reason.REMOVED)])
         log.info("participant removed", room=room, count=len(theirs))
 
+    def drain(self) -> None:
+        """Lets nobody in any more but those who are in a room now, and makes no room."""
+        if not self.draining:
+            for opened in self._rooms.values():
+                opened.staying = frozenset(connection.participant for connection in opened.connections())
+        self.draining = True
+
+    def call_off_drain(self) -> None:
+        """Lets everybody in again."""
+        self.draining = False
+
     async def close_all(self) -> None:
         """Ends every room; nobody can join or make a room any more."""
         self.draining = self._endings.stopping = True
@@ -317,7 +328,8 @@ class Rooms:
     def _admit(self, room: RoomId, grant: Grant, purpose: Purpose) -> OpenRoom:
         if (refusal := refusal_in_room(grant, room=room, purpose=purpose)) is not None:
             raise RefusedError(refusal)
-        if self.draining:
+        opened = self._rooms.get(room)
+        if self._endings.stopping or (self.draining and (opened is None or grant.participant not in opened.staying)):
             raise ClosingError
         opened = self._open_room(room)
         self._check_lasts(opened)

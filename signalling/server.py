@@ -202,7 +202,7 @@ async def _run(
             log.info("server started", listen=started.listen, media=started.media)
             on_start(started)
             await _wait_for_end(parts, stop, [serving, *background])
-            parts.rooms.draining = True
+            parts.rooms.drain()
             parts.enter(State.STOPPING)
             # Before the requests are waited for: those who wait to hear of this would hold them up.
             parts.rooms.tell_all(Notice(reason=Reason.STOPPING, welcome=parts.settings.shutdown.reconnect))
@@ -291,7 +291,9 @@ def _report(parts: Parts, event: MediaEvent) -> None:
         case EngineRestarted():
             parts.heartbeat.begin_anew()
             log.error(
-                "media process started anew: all rooms get other media", count=len(parts.rooms.all()), cause=event.cause
+                "media process started anew: all rooms get other media",
+                count=len(parts.rooms.all()),
+                reason=event.cause,
             )
 
 

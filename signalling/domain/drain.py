@@ -1,9 +1,12 @@
-"""A drain: nobody new comes in, calls go on, and when the last one has ended, or the deadline has come, it is over."""
+"""A drain: nobody new comes in, calls go on; it is over when the last one has ended, or when the deadline has come."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+
+LINGER = timedelta(seconds=5)
+"""How long a call that has lost all its people is still waited for: they may be about to connect again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +25,14 @@ class Drain:
         """Returns the time up to the deadline."""
         return max(timedelta(0), self.until - now)
 
-    def is_over(self, now: timedelta, *, calls: int) -> bool:
-        """Whether nothing is left to wait for."""
-        return calls == 0 or now >= self.until
+    def is_over(self, now: timedelta, *, last_call: timedelta | None) -> bool:
+        """Whether nothing is left to wait for.
+
+        Args:
+            now: the time.
+            last_call: when there was a call, last; None when there was none all the time.
+        """
+        return last_call is None or now - last_call >= LINGER or now >= self.until
 
 
 def begun(deadline: timedelta, *, final: bool, under_way: Drain | None, now: timedelta) -> Drain:

@@ -96,7 +96,7 @@ class Front:
         headers = {"Vary": "Origin"}
         if origin in allowed or "*" in allowed:
             headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = "location, etag, link, accept-post"
+            headers["Access-Control-Expose-Headers"] = "location, etag, link, accept-post, retry-after"
             if method == "OPTIONS":
                 headers |= _CORS_ALLOW
         return headers

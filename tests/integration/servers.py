@@ -35,7 +35,7 @@ class Server:
     base_url: str
     admin_bearer: str
     log: Path
-    pid: int
+    process: subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def serving(
     command = [*program, "serve", "--config", str(folder / "pysfu.toml")]
     with log.open("wb") as stderr, subprocess.Popen(command, cwd=cwd, env=environment, stderr=stderr) as process:
         scheme = "http" if certificate is None else "https"
-        running = Server(f"{scheme}://127.0.0.1:{http}", ADMIN, log, process.pid)
+        running = Server(f"{scheme}://127.0.0.1:{http}", ADMIN, log, process)
         try:
             _wait_until_ready(running, process)
             yield running

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import ssl
 import time
@@ -80,12 +79,12 @@ def refused(server: Server) -> list[dict[str, object]]:
 async def change(server: Server, folder: Path) -> None:
     """Renews the certificate, well and badly, told and untold."""
     certificate, key = make_trial_certificate(folder / "tls", ADDRESSES)
-    os.kill(server.pid, signal.SIGHUP)
+    server.process.send_signal(signal.SIGHUP)
     good = await until_shown(server, certificate)
     # Half of another pair: the one before stays.
     other = make_trial_certificate(folder / "other", ADDRESSES)
     certificate.write_bytes(other[0].read_bytes())
-    os.kill(server.pid, signal.SIGHUP)
+    server.process.send_signal(signal.SIGHUP)
     await until(lambda: refused(server) != [], "a line of the log")
     assert await shown(server) == good
     # The other half: found without being told.
@@ -94,7 +93,7 @@ async def change(server: Server, folder: Path) -> None:
     # And again and again, as quickly as can be.
     for _ in range(20):
         make_trial_certificate(folder / "tls", ADDRESSES)
-        os.kill(server.pid, signal.SIGHUP)
+        server.process.send_signal(signal.SIGHUP)
         await shown(server)
 
 

@@ -47,6 +47,7 @@ async def test_a_drain_is_called_off_and_another_one_stops_the_server_with_the_l
             await room.leave(resource, "anna")
             code, said, told = await end_of(waiting)
             assert (code, said.splitlines()[-1], told) == (0, "The server has stopped.", "")
+            await asyncio.to_thread(running.process.wait, HANG_S)
     code, _, told = await drain(tmp_path)
     assert (code, told.startswith("pysfu: no server answers at 127.0.0.1:")) == (1, True), told
 
@@ -68,3 +69,4 @@ async def test_at_its_deadline_a_drain_ends_the_calls_and_the_server_stops(tmp_p
             await room.publish(anna.send(Tone(440)), "anna")
             code, said, told = await drain(tmp_path, "--deadline-s", "2", "--wait")
             assert (code, said.splitlines()[-1], told) == (0, "The server has stopped.", "")
+            await asyncio.to_thread(running.process.wait, HANG_S)

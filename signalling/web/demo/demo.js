@@ -144,7 +144,8 @@ class Meeting {
 
   async follow(people) {
     const others = people.filter((person) => person.participant !== this.place.participant);
-    this.tell(others);
+    // Whoever is missing while all come back has not left, and what is said of the interruption stays.
+    if (!this.reconnecting && Date.now() >= (this.hurryUntil ?? 0)) this.tell(others);
     this.people = people;
     const wanted = new Map(others.flatMap((p) => p.publications.map((publication) => [publication, p])));
     for (const publication of [...this.played.keys()]) if (!wanted.has(publication)) this.stop(publication, { ended: true });

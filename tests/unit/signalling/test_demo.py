@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from conftest import Bench, settings
 from offers import offer
 
 from signalling import demo as demo_module
-from signalling.demo import MAX_NAMES, PAGE_PREFIX, Demo, routes
+from signalling.demo import MAX_NAMES, PAGE_PREFIX, Demo, Joining, routes
 from signalling.http.app import build
 
 WEB = Path(demo_module.__file__).parent / "web" / "demo"
@@ -42,6 +43,15 @@ async def test_two_people_with_the_link_meet_and_see_who_is_there(trial: Bench, 
         assert (await http.post(path, content=offer("recvonly"), headers=bearers[1])).status_code == 201
         people = (await http.get("/demo/people", headers=bearers[0])).json()
         assert next(person for person in people if person["called"] == "Bo")["receives_from"] == [other["participant"]]
+
+
+async def test_people_who_come_at_the_same_time_come_into_the_same_room(trial: Bench, demo: Demo) -> None:
+    trial.engine.creating = made = asyncio.Event()
+    joining = [asyncio.ensure_future(demo.join(trial.parts, Joining(key=demo.key, called=c))) for c in ("Åsa", "Bo")]
+    await trial.settle()
+    made.set()
+    assert len({(await joined).room for joined in joining}) == 1
+    assert len(trial.parts.rooms.all()) == 1
 
 
 async def test_nobody_comes_in_without_the_whole_link(trial: Bench) -> None:

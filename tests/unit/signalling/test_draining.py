@@ -11,21 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalling import draining
-from signalling.domain.drain import Drain, begun
+from signalling.domain import drain
+from signalling.domain.drain import LINGER, Drain, begun
 from signalling.http.parts import State
+from signalling.media_events import PeerGone
 
 NOW, NONE = timedelta(days=3), timedelta(0)
 spans = st.timedeltas(min_value=NONE, max_value=timedelta(days=1))
 HANG_S = 10.0
 
 
-@given(deadline=spans, later=spans, calls=st.integers(min_value=0, max_value=3))
-def test_a_drain_is_over_with_the_last_call_or_at_its_deadline_and_not_before(
-    deadline: timedelta, later: timedelta, calls: int
+@given(deadline=spans, later=spans, empty=st.none() | st.timedeltas(min_value=NONE, max_value=2 * LINGER))
+def test_a_drain_is_over_a_moment_after_the_last_call_or_at_its_deadline_and_not_before(
+    deadline: timedelta, later: timedelta, empty: timedelta | None
 ) -> None:
-    drain = begun(deadline, final=False, under_way=None, now=NOW)
-    assert drain.is_over(NOW + later, calls=calls) is (calls == 0 or later >= deadline)
-    assert drain.left(NOW + later) == max(NONE, deadline - later)
+    begun_then, now = begun(deadline, final=False, under_way=None, now=NOW), NOW + later
+    last_call = None if empty is None else now - empty
+    assert begun_then.is_over(now, last_call=last_call) is (empty is None or empty >= LINGER or later >= deadline)
+    assert begun_then.left(NOW + later) == max(NONE, deadline - later)
 
 
 @given(first=spans, second=spans, later=spans, finals=st.tuples(st.booleans(), st.booleans()))
@@ -39,17 +42,25 @@ def test_a_new_deadline_counts_unless_a_signal_began_the_drain_which_nobody_make
 
 
 async def test_a_drain_is_begun_looked_at_and_called_off_by_an_administrator(bench: Bench) -> None:
-    room = await bench.room()
+    room, other = await bench.room(), await bench.room()
     async with await bench.participant(room, "alice") as alice, bench.admin() as http:
         await bench.publish(room, alice)
+        tokens = [await bench.token(room, participant="bob"), await bench.token(other, participant="alice")]
         assert (await http.get("/drain")).json() == {"draining": False, "seconds_left": None, "calls_left": 1}
         assert (await http.post("/drain", json={"deadline_s": 600})).json()["draining"] is True
         shown = (await http.get("/drain")).json()
         assert 590 < shown["seconds_left"] <= 600
         assert (await http.get("/ready")).json()["detail"] == "the state is draining"
         assert (await http.get("/live")).status_code == 200
-        assert (await bench.publish(room, alice)).json()["code"] == "closing"
+        async with bench.http(Authorization=f"Bearer {tokens[0]}") as bob:
+            assert (await bench.publish(room, bob)).json()["code"] == "closing"
+        async with bench.http(Authorization=f"Bearer {tokens[1]}") as alice_elsewhere:
+            assert (await bench.publish(other, alice_elsewhere)).json()["code"] == "closing"
+        assert (await bench.publish("nowhere", alice)).json()["code"] == "token_for_other_room"
         assert (await http.post("/rooms")).json()["code"] == "closing"
+        await bench.parts.rooms.on_event(PeerGone(peer=bench.engine.peers()[0].id, reason="ice"))
+        assert await bench.roster(room) == []
+        assert (await bench.publish(room, alice)).status_code == 201, "who was in it comes back"
         assert len(await bench.roster(room)) == 1, "calls go on"
         for _ in range(2):
             assert (await http.delete("/drain")).json() == {"draining": False, "seconds_left": None, "calls_left": 1}
@@ -77,6 +88,7 @@ async def test_a_drain_waits_for_the_last_call_and_is_then_over_for_good(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(draining, "LOOK_S", 0)
+    monkeypatch.setattr(drain, "LINGER", timedelta(milliseconds=50))
     room = await bench.room()
     over = asyncio.ensure_future(bench.parts.draining.over())
     async with await bench.participant(room, "alice") as alice, bench.admin() as http:
@@ -84,7 +96,7 @@ async def test_a_drain_waits_for_the_last_call_and_is_then_over_for_good(
         await http.post("/drain", json={"deadline_s": 600})
         await http.delete("/drain")
         await http.post("/drain", json={"deadline_s": 600})
-        await bench.settle()
+        await asyncio.sleep(0.1)
         assert not over.done()
         assert (await alice.delete(location)).status_code == 200
         await asyncio.wait_for(over, HANG_S)

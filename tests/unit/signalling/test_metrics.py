@@ -183,7 +183,7 @@ async def test_a_draining_node_is_alive_but_takes_no_calls(bench: Bench) -> None
     async with bench.http() as http:
         assert (await http.get("/ready")).status_code == 200
         bench.parts.enter(State.DRAINING)
-        bench.parts.rooms.draining = True
+        bench.parts.rooms.drain()
         assert (await http.get("/live")).status_code == 200
         assert (await http.get("/ready")).status_code == 503
     async with bench.admin() as http:

@@ -221,7 +221,7 @@ async def test_a_drain_that_a_signal_began_is_over_when_the_last_call_has_ended(
             while (await http.get("/ready")).status_code == 200:
                 pass
             await engine.happened.put(PeerGone(peer=engine.peers()[0].id, reason="closed"))
-        await asyncio.wait_for(serving, 5)
+        await asyncio.wait_for(serving, 15)
     assert engine.closed
 
 
