@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 
 use sfu_core::peer::dtls::{DtlsVersions, Identity};
 
-use crate::clock::{Clock, Now, sleep_exactly, wall_ns};
+use crate::clock::{Clock, Now, go_first, wall_ns};
 use crate::connection::Connection;
 use crate::report;
 use crate::settings::Settings;
@@ -54,7 +54,6 @@ pub(crate) struct World {
 
 /// Makes the calls and tells of them on standard output.
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
-    sleep_exactly();
     let clock = Clock::start();
     let identity = Identity::generate(DtlsVersions::Only12)?;
     let mut world = World::new(settings.clone())?;
@@ -63,6 +62,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     std::thread::scope(|scope| {
         let identity = &identity;
         scope.spawn(move || signalling::run(settings, identity, &sender, &told, clock));
+        go_first();
         let outcome = world.run(identity, &news, &go_on, clock);
         // What ends the signalling thread.
         drop(go_on);

@@ -6,6 +6,7 @@
 mod arrivals;
 mod clock;
 mod connection;
+mod floor;
 mod histogram;
 mod load;
 mod packet;
@@ -14,6 +15,7 @@ mod report;
 mod settings;
 mod shape;
 mod signalling;
+mod sink;
 mod socket;
 mod tally;
 mod timetable;
@@ -26,6 +28,8 @@ use crate::signalling::Failure;
 fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1).as_deref() {
         Some("load") => read().and_then(|settings| load::run(&settings)),
+        Some("floor") => read().and_then(|settings| floor::run(&settings)),
+        Some("sink") => read().and_then(|settings| sink::run(&settings)),
         _ => Err("bench_load load|floor|sink|flood < SETTINGS.json".into()),
     };
     match outcome {
