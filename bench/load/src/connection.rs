@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// Takes in a datagram.
-    pub(crate) fn take(&mut self, arrived: Arrived<'_>, now: Instant, tally: &mut Tally) {
+    pub(crate) fn take(&mut self, arrived: &mut Arrived<'_>, now: Instant, tally: &mut Tally) {
         match classify(arrived.bytes) {
             DatagramKind::Rtp => {
                 if self.take_rtp(arrived.bytes, arrived.at_ns, tally).is_none() {
@@ -195,7 +195,9 @@ impl Connection {
                 }
                 RtcpPacket::Pli(_) | RtcpPacket::Fir(_) => {
                     tally.keyframes_wanted += 1;
-                    tracks.iter_mut().for_each(|track| track.keyframe_wanted = true);
+                    for track in tracks.iter_mut() {
+                        track.keyframe_wanted = true;
+                    }
                 }
                 RtcpPacket::Nack(nack) => tally.repeats_wanted += nack.lost().count() as u64,
                 _ => {}
@@ -251,7 +253,7 @@ impl Connection {
         }
         let mut out = [0; MAX_RTCP];
         for at in 0..self.receptions.len() {
-            let lost = self.receptions[at].to_ask(wall_ns);
+            let lost = self.receptions[at].take_askable(wall_ns);
             self.misses |= self.receptions[at].is_missing_something();
             let media = self.receptions[at].ssrc;
             if let Some(len) = nack::write(self.sender, media, &lost, &mut out[..MAX_RTCP - MAX_SRTCP_OVERHEAD]) {
@@ -263,8 +265,8 @@ impl Connection {
 
     fn report(&mut self, wall_ns: u64, socket: &mut Socket, tally: &mut Tally) {
         let blocks: ReportBlocks = self.receptions.iter_mut().take(31).map(|one| one.report(wall_ns)).collect();
-        let ntp =
-            NtpTime(((wall_ns / 1_000_000_000 + NTP_OFFSET) << 32) | ((wall_ns % 1_000_000_000) << 32) / 1_000_000_000);
+        let (seconds, rest) = (wall_ns / 1_000_000_000, wall_ns % 1_000_000_000);
+        let ntp = NtpTime((seconds + NTP_OFFSET) << 32 | (rest << 32).div_euclid(1_000_000_000));
         let mut packets: Vec<RtcpPacket<'_>> = self
             .tracks
             .iter()

@@ -202,7 +202,6 @@ mod tests {
             shape: ROOM,
             addresses: Ipv4Addr::LOCALHOST,
             port: 9,
-            offload: false,
             warm_up_ms: 0,
             steady_ms: 0,
             direct: false,

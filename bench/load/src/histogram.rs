@@ -49,7 +49,7 @@ impl Histogram {
 }
 
 fn bucket(ns: u64) -> usize {
-    let top = 63 - (ns | 1).leading_zeros();
+    let top = (ns | 1).ilog2();
     let index = match top.checked_sub(STEP_BITS) {
         None => ns as usize,
         Some(shift) => (((shift as usize) + 1) << STEP_BITS) + (ns >> shift) as usize - (1 << STEP_BITS),

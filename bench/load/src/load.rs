@@ -115,7 +115,7 @@ impl World {
         loop {
             match news.try_recv() {
                 Ok(News::Opened(opened)) => {
-                    self.open(Connection::new(*opened, identity, self.settings.port, now.instant))
+                    self.open(Connection::new(*opened, identity, self.settings.port, now.instant));
                 }
                 Ok(News::AllJoined) => self.stage = Stage::Joining { all_opened: true },
                 Ok(News::AllLate) => self.all_late = true,
@@ -143,13 +143,13 @@ impl World {
         let first = self.settings.addresses.to_bits() + 1;
         let (connections, tally) = (&mut self.connections, &mut self.tally);
         let mut spoken: Vec<usize> = Vec::new();
-        while self.socket.receive(|arrived| {
+        while self.socket.receive(|mut arrived| {
             let place = arrived.to.to_bits().wrapping_sub(first) as usize;
             let Some(Some(connection)) = connections.get_mut(place) else {
                 tally.unreadable += 1;
                 return;
             };
-            connection.take(arrived, now.instant, tally);
+            connection.take(&mut arrived, now.instant, tally);
             if connection.speaks() {
                 spoken.push(place);
             }

@@ -6,6 +6,7 @@
 mod arrivals;
 mod clock;
 mod connection;
+mod flood;
 mod floor;
 mod histogram;
 mod load;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some("load") => read().and_then(|settings| load::run(&settings)),
         Some("floor") => read().and_then(|settings| floor::run(&settings)),
         Some("sink") => read().and_then(|settings| sink::run(&settings)),
+        Some("flood") => read().and_then(|settings| flood::run(&settings)),
         _ => Err("bench_load load|floor|sink|flood < SETTINGS.json".into()),
     };
     match outcome {

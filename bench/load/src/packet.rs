@@ -202,7 +202,7 @@ impl TransportSequence {
 /// 24 bits, of which 18 are a fraction of a second.
 fn abs_send_time(ns: u64) -> u32 {
     let (seconds, rest) = (ns / 1_000_000_000, ns % 1_000_000_000);
-    ((seconds & 0x3f) << 18 | (rest << 18) / 1_000_000_000) as u32
+    ((seconds & 0x3f) << 18 | (rest << 18).div_euclid(1_000_000_000)) as u32
 }
 
 #[cfg(test)]

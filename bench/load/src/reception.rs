@@ -166,7 +166,7 @@ impl Reception {
     }
 
     /// What is missing and to be asked for now, in order. Sound is not asked for.
-    pub(crate) fn to_ask(&mut self, now_ns: u64) -> Vec<u16> {
+    pub(crate) fn take_askable(&mut self, now_ns: u64) -> Vec<u16> {
         if self.kind == MediaKind::Audio || self.missing.is_empty() {
             return Vec::new();
         }
@@ -247,17 +247,17 @@ mod tests {
     #[test]
     fn a_gap_is_lost_and_asked_for_until_it_is_filled() {
         let mut reception = stream(MediaKind::Video, &[10, 11, 14]);
-        assert_eq!(reception.to_ask(40 * MS), [12, 13]);
-        assert_eq!(reception.to_ask(50 * MS), [] as [u16; 0]);
+        assert_eq!(reception.take_askable(40 * MS), [12, 13]);
+        assert_eq!(reception.take_askable(50 * MS), [] as [u16; 0]);
         assert_eq!(reception.take(13, 0, 60 * MS), Taken::New);
-        assert_eq!(reception.to_ask(140 * MS), [12]);
+        assert_eq!(reception.take_askable(140 * MS), [12]);
         let counted = reception.counted(60 * MS);
         assert_eq!((counted.received, counted.lost, counted.recovered), (4, 1, 1));
     }
 
     #[test]
     fn nobody_asks_for_lost_sound() {
-        assert!(stream(MediaKind::Audio, &[10, 13]).to_ask(1_000 * MS).is_empty());
+        assert!(stream(MediaKind::Audio, &[10, 13]).take_askable(1_000 * MS).is_empty());
     }
 
     #[test]

@@ -85,6 +85,7 @@ pub(crate) fn tell(world: &World) {
             if world.settings.per_stream {
                 streams.push(json!({
                     "room": connection.opened.room,
+                    "seat": connection.opened.seat.number,
                     "participant": connection.opened.participant,
                     "heard": connection.opened.heard,
                     "late": connection.opened.late,

@@ -13,7 +13,7 @@ use crate::shape::Shape;
 pub(crate) enum Server {
     /// WHIP and WHEP.
     Pysfu,
-    /// The plugin VideoRoom over WebSocket.
+    /// The plugin `VideoRoom` over WebSocket.
     Janus,
 }
 
@@ -73,8 +73,6 @@ pub(crate) struct FloorSettings {
     /// The address before that of the first receiver.
     pub(crate) addresses: Ipv4Addr,
     pub(crate) port: u16,
-    #[serde(default)]
-    pub(crate) offload: bool,
     pub(crate) warm_up_ms: u64,
     pub(crate) steady_ms: u64,
     /// Whether to stamp and send each packet by itself, in the clear: to measure the way.

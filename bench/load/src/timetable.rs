@@ -92,7 +92,7 @@ fn of_track(source: u32, kind: MediaKind) -> impl Iterator<Item = Due> {
     })
 }
 
-/// When in its cycle a track begins: anywhere, and in every run at the same moment (SplitMix64).
+/// When in its cycle a track begins: anywhere, and in every run at the same moment (`SplitMix64`).
 fn phase_ns(source: u32, kind: MediaKind) -> u64 {
     let mut bits = (u64::from(source) << 1 | u64::from(kind == MediaKind::Video)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! Janus' plugin VideoRoom over its WebSocket: a connection for each participant that publishes, and one for each that
+//! Janus' plugin `VideoRoom` over its WebSocket: a connection for each participant that publishes, and one for each that
 //! receives, with all it receives.
 
 use std::collections::BTreeMap;
