@@ -43,7 +43,9 @@ def events(rig: Rig, namespace: str, what: str, settings: Mapping[str, Any], *, 
 def start(rig: Rig, namespace: str, what: str, settings: Mapping[str, Any], *, limit_s: int) -> subprocess.Popen[str]:
     """Starts one program of the load in a namespace."""
     command = rig.inside(namespace, ["timeout", "--kill-after=5", str(limit_s), PROGRAM, what])
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdin is not None
     process.stdin.write(json.dumps(settings))
     process.stdin.close()

@@ -1,4 +1,4 @@
-"""The network: a namespace for the server, one for the load and one for strangers, joined by veth pairs.
+"""The network: a namespace each for the server, the load and strangers, joined by veth pairs.
 
 Each participant has an address of its own, so that servers which know callers by their address can tell them apart: whole
 networks of addresses are local in the namespaces of load and strangers (`ip route add local`).
@@ -92,7 +92,13 @@ def _make(made: Rig) -> None:
         _run("ip", "-n", namespace, "link", "set", "lo", "up")
     _join(made.server, "to-load", SERVER_ADDRESS, made.load, "to-server", LOAD_ADDRESS, LOAD_ADDRESSES)
     _join(
-        made.server, "to-strangers", STRANGERS_GATEWAY, made.strangers, "to-server", STRANGERS_ADDRESS, STRANGERS_ADDRESSES
+        made.server,
+        "to-strangers",
+        STRANGERS_GATEWAY,
+        made.strangers,
+        "to-server",
+        STRANGERS_ADDRESS,
+        STRANGERS_ADDRESSES,
     )
     _run("ip", "-n", made.strangers, "route", "add", SERVER_ADDRESS, "via", STRANGERS_GATEWAY)
     for namespace in (made.server, made.load, made.strangers):

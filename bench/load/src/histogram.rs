@@ -26,6 +26,13 @@ impl Histogram {
         self.longest_ns = self.longest_ns.max(ns);
     }
 
+    /// Both together.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let counts = self.counts.iter().zip(&other.counts).map(|(own, other)| own + other).collect();
+        let (total, longest_ns) = (self.total + other.total, self.longest_ns.max(other.longest_ns));
+        Self { counts, total, longest_ns }
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.total
     }

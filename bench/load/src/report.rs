@@ -108,6 +108,7 @@ pub(crate) fn tell(world: &World) {
         "lost": lost,
         "longest_gap_audio_ms": longest[0] as f64 / 1e6,
         "longest_gap_video_ms": longest[1] as f64 / 1e6,
+        "delay_us": quantiles(&tally.delay_audio.with(&tally.delay_video)),
         "delay_audio_us": quantiles(&tally.delay_audio),
         "delay_video_us": quantiles(&tally.delay_video),
         "sent_late_us": quantiles(&tally.late),
