@@ -82,6 +82,7 @@ class Run:
         idle_kib: resident set before anybody called.
         begin: read at the beginning of the span.
         end: read at its end.
+        all_late: whether all latecomers had joined by then.
     """
 
     joined: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Run:
     idle_kib: int = 0
     begin: Taken = field(default_factory=Taken)
     end: Taken = field(default_factory=Taken)
+    all_late: bool = False
 
     @property
     def packets(self) -> int:
@@ -180,6 +182,7 @@ def run_server(
                     at_begin(run.joined)
                 case "end":
                     run.end = Taken.now(rig)
+                    run.all_late = bool(event["all_late"])
                 case "report":
                     run.report = event
     return run

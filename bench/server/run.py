@@ -147,6 +147,8 @@ class Bench:
             run = measure.run_server(self._rig, server, settings)
             self._keep(row, run)
             self._check(row, run, offload=False)
+            if not run.all_late:
+                raise loads.LoadError("200 could not join in 10 s")
             gap = max(run.report["longest_gap_audio_ms"], run.report["longest_gap_video_ms"])
             self.report.add(row, gap, "ms")
 
