@@ -80,7 +80,21 @@ def pysfu(rig: Rig, folder: Path) -> Iterator[Server]:
         "namespace": rig.path(rig.server),
     }
     with _running(rig, command, folder / "pysfu.log", port=8443, environment=environment):
-        yield Server("pysfu", target, rig)
+        running = Server("pysfu", target, rig)
+        _check_release(running.pids())
+        yield running
+
+
+def _check_release(pids: Sequence[int]) -> None:
+    """Sees to it that the module is that of the wheel: the one beside the sources is built for tests.
+
+    Raises:
+        RuntimeError: it is not.
+    """
+    mapped = "\n".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
+    modules = {line.split(maxsplit=5)[5] for line in mapped.splitlines() if line.endswith("_core.abi3.so")}
+    if modules != {str(SITE / "pysfu" / "_core.abi3.so")}:
+        raise RuntimeError(f"the server runs another build: {modules}")
 
 
 @contextlib.contextmanager
@@ -129,7 +143,13 @@ def _running(
 ) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            rig.inside(rig.server, command), stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment
+            rig.inside(rig.server, command),
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            # Python would find the sources first in the folder that it is started in.
+            cwd=log.parent,
+            env=environment,
         )
         try:
             _wait_until_listening(rig, process, port, log)
