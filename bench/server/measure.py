@@ -24,6 +24,9 @@ LIMIT_S = 120
 MIN_DELIVERED = 0.99
 """A server that delivers less is overloaded, and what it takes per packet is no cost."""
 
+_ONLY_WHILE_IT_RUNS = ("event", "someone", "publishing", "first_packet_ms")
+"""What the load tells that is not kept."""
+
 Starter = Callable[[Rig, Path], AbstractContextManager[servers.Server]]
 STARTERS: Mapping[str, Starter] = {"pysfu": servers.pysfu, "janus": servers.janus}
 
@@ -122,9 +125,7 @@ class Run:
             "wire_packets_received": self.end.wire.received - self.begin.wire.received,
             "rss_kib": self.end.rss_kib,
         }
-        joined = {
-            key: value for key, value in self.joined.items() if key not in ("someone", "first_packet_ms", "event")
-        }
+        joined = {key: value for key, value in self.joined.items() if key not in _ONLY_WHILE_IT_RUNS}
         return kept | joined | {key: value for key, value in self.report.items() if key != "event"}
 
 

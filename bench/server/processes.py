@@ -83,12 +83,20 @@ def _widen(pid: int, size: int) -> int:
             if descriptor >= 0:
                 with socket.socket(fileno=descriptor) as borrowed:
                     if borrowed.family in (socket.AF_INET, socket.AF_INET6) and borrowed.type == socket.SOCK_DGRAM:
-                        borrowed.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
-                        borrowed.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, size)
+                        _set(borrowed, _SO_RCVBUFFORCE, socket.SO_RCVBUF, size)
+                        _set(borrowed, _SO_SNDBUFFORCE, socket.SO_SNDBUF, size)
                         count += 1
     finally:
         os.close(process)
     return count
+
+
+def _set(udp: socket.socket, force: int, name: int, size: int) -> None:
+    """Sets a size as `sfu_core` does: by force where that is allowed, else up to what the machine grants everybody."""
+    try:
+        udp.setsockopt(socket.SOL_SOCKET, force, size)
+    except PermissionError:
+        udp.setsockopt(socket.SOL_SOCKET, name, size)
 
 
 def _borrow(process: int, descriptor: int) -> int:

@@ -1,7 +1,7 @@
 """The network: a namespace each for the server, the load and strangers, joined by veth pairs.
 
-Each participant has an address of its own, so that servers which know callers by their address can tell them apart: whole
-networks of addresses are local in the namespaces of load and strangers (`ip route add local`).
+Each connection has an address of its own, so that servers which know callers by their address can tell them apart:
+whole networks of addresses are local in the namespaces of load and strangers (`ip route add local`).
 """
 
 from __future__ import annotations

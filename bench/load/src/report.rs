@@ -35,8 +35,15 @@ pub(crate) fn joined(world: &World, since_start_ns: u64) {
         "srtp_profile": profile,
         "dtls": dtls,
         "someone": someone,
+        "publishing": publishing(&connections),
         "first_packet_ms": first_packets(&connections),
     }));
+}
+
+/// Who publishes, as the server calls them.
+fn publishing(connections: &[&Connection]) -> Vec<Value> {
+    let publishing = connections.iter().filter(|connection| connection.opened.source.is_some());
+    publishing.map(|one| json!({"room": one.opened.room, "participant": one.opened.participant})).collect()
 }
 
 /// From the offer to the first packet, of those that receive, in the order in which they joined.
