@@ -62,6 +62,7 @@ class Taken:
     """What was read at the beginning and the end of the span."""
 
     cpu_ns: int = 0
+    load_cpu_ns: int = 0
     rss_kib: int = 0
     wire: Counters = field(default_factory=lambda: Counters(0, 0))
     switches: int = 0
@@ -70,9 +71,10 @@ class Taken:
     @classmethod
     def now(cls, rig: Rig) -> Taken:
         """Reads everything. What takes longest is read first, so that processor time is that of the instant."""
-        pids = rig.processes()
+        pids, load = rig.processes(rig.server), rig.processes(rig.load)
         rss, switches = processes.rss_kib(pids), processes.switches(pids)
-        return cls(processes.cpu_ns(pids), rss, rig.counters(), switches, _busy_ticks())
+        wire, busy = rig.counters(), _busy_ticks()
+        return cls(processes.cpu_ns(pids), processes.cpu_ns(load), rss, wire, switches, busy)
 
 
 @dataclass(slots=True)
@@ -119,6 +121,7 @@ class Run:
         kept = {
             "us_per_packet": round(self.us_per_packet, 3),
             "cpu_percent": round((self.end.cpu_ns - self.begin.cpu_ns) / took_s / 1e7, 2),
+            "load_cpu_percent": round((self.end.load_cpu_ns - self.begin.load_cpu_ns) / took_s / 1e7, 2),
             "busy_percent_of_machine": round((self.end.busy_ticks - self.begin.busy_ticks) / took_s, 1),
             "switches_per_packet": round((self.end.switches - self.begin.switches) / max(1, self.packets), 4),
             "wire_packets_sent": self.end.wire.sent - self.begin.wire.sent,

@@ -53,9 +53,9 @@ class Rig:
         """Returns the file that stands for a namespace."""
         return f"/run/netns/{namespace}"
 
-    def processes(self) -> list[int]:
-        """Returns the processes in the server's namespace."""
-        return [int(line) for line in _run("ip", "netns", "pids", self.server).split()]
+    def processes(self, namespace: str) -> list[int]:
+        """Returns the processes in a namespace."""
+        return [int(line) for line in _run("ip", "netns", "pids", namespace).split()]
 
     def set_offload(self, *, on: bool) -> None:
         """Lets the wire carry groups of datagrams in one piece, or has the kernel cut them before it."""

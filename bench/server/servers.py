@@ -42,7 +42,7 @@ class Server:
 
     def pids(self) -> list[int]:
         """Returns all its processes: it has the namespace to itself."""
-        return self.rig.processes()
+        return self.rig.processes(self.rig.server)
 
     def prepare(self) -> None:
         """Does what is to be done once all have joined."""
@@ -178,6 +178,6 @@ def _end(rig: Rig, process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for pid in rig.processes():
+    for pid in rig.processes(rig.server):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
