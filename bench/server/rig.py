@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,15 @@ LOAD_ADDRESSES = "10.91.0.0"
 STRANGERS_GATEWAY = "10.92.0.1"
 STRANGERS_ADDRESS = "10.92.0.2"
 STRANGERS_ADDRESSES = "10.93.0.0"
+
+_GROUP = 10
+_SEND_GROUP = f"""
+import socket
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.setsockopt(17, 103, 1000)  # UDP_SEGMENT
+udp.sendto(bytes({_GROUP} * 1000), ("{LOAD_ADDRESS}", 9))
+"""
+"""A program that sends ten datagrams in one piece."""
 
 OFFLOADS = ("gso", "gro", "tso", "tx-udp-segmentation")
 """What a veth pair does for groups of datagrams, and most virtual network cards do not."""
@@ -63,6 +73,20 @@ class Rig:
         settings = [part for feature in OFFLOADS for part in (feature, word)]
         for namespace, end in ((self.server, "to-load"), (self.load, "to-server")):
             _run(*self.inside(namespace, ["ethtool", "-K", end, *settings]))
+
+    def check_offload(self, *, on: bool) -> None:
+        """Sees to it that groups of datagrams are cut before the wire, or are not.
+
+        Raises:
+            RuntimeError: the wire does otherwise.
+        """
+        self.set_offload(on=on)
+        before = self.counters().sent
+        _run(*self.inside(self.server, [sys.executable, "-c", _SEND_GROUP]))
+        packets = self.counters().sent - before
+        # There may be an ARP request or two as well.
+        if (packets < _GROUP) != on:
+            raise RuntimeError(f"with offload {on} the wire carries {_GROUP} datagrams of a group in {packets} packets")
 
     def counters(self) -> Counters:
         """Returns what the wire between server and load has carried."""

@@ -67,6 +67,8 @@ class Bench:
 
     def measure(self) -> None:
         """Takes one sample of every row wanted in turn, again and again."""
+        for on in (True, False):
+            self._rig.check_offload(on=on)
         direct = measure.run_floor(self._rig, COSTS[ROOMS_40], steady_ms=2_000, offload=False, direct=True)
         # To the server and from it.
         self._way_us = 2 * direct.report["delay_us"]["p50"]
