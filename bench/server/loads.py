@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ def events(rig: Rig, namespace: str, what: str, settings: Mapping[str, Any], *, 
         assert process.stdout is not None
         for line in process.stdout:
             yield json.loads(line)
+        assert process.stderr is not None
+        said = process.stderr.read()
         if process.wait() != 0:
-            assert process.stderr is not None
-            raise LoadError(f"bench_load {what}: {process.stderr.read().strip()}")
+            raise LoadError(f"bench_load {what}: {said.strip()}")
+        sys.stderr.write(said)
     finally:
         process.kill()
         process.wait()
@@ -42,7 +45,7 @@ def events(rig: Rig, namespace: str, what: str, settings: Mapping[str, Any], *, 
 
 def start(rig: Rig, namespace: str, what: str, settings: Mapping[str, Any], *, limit_s: int) -> subprocess.Popen[str]:
     """Starts one program of the load in a namespace."""
-    command = rig.inside(namespace, ["timeout", "--kill-after=5", str(limit_s), PROGRAM, what])
+    command = ["setpriv", "--pdeathsig", "KILL", *rig.inside(namespace, [PROGRAM, what, str(limit_s)])]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

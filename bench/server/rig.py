@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -96,9 +97,13 @@ class Rig:
         return Counters(int(sent), int(received))
 
 
+_NAME = re.compile(r"bench(\d+)[slx]")
+
+
 @contextlib.contextmanager
 def rig() -> Iterator[Rig]:
     """Makes the namespaces, and removes them with all that is left in them."""
+    _sweep()
     prefix = f"bench{os.getpid()}"
     made = Rig(f"{prefix}s", f"{prefix}l", f"{prefix}x")
     try:
@@ -108,6 +113,14 @@ def rig() -> Iterator[Rig]:
         for namespace in (made.server, made.load, made.strangers):
             # A namespace that was not made yet cannot be removed; that is no fault.
             subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
+
+
+def _sweep() -> None:
+    """Removes the namespaces of a program that was killed before it could."""
+    for line in _run("ip", "netns", "list").splitlines():
+        found = _NAME.fullmatch(line.split()[0])
+        if found is not None and not Path(f"/proc/{found[1]}").exists():
+            _run("ip", "netns", "del", found[0])
 
 
 def _make(made: Rig) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -235,6 +236,8 @@ def options(arguments: Sequence[str]) -> Options:
 def main(arguments: Sequence[str]) -> None:
     """Measures, prints, writes."""
     wanted = options(arguments)
+    # So that the networks are removed then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with rig.rig() as net:
         bench = Bench(wanted, net)
         try:

@@ -143,7 +143,8 @@ def _running(
 ) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            rig.inside(rig.server, command),
+            # Whatever becomes of this program, no server outlives it.
+            ["setpriv", "--pdeathsig", "KILL", *rig.inside(rig.server, command)],
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
