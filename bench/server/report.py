@@ -37,10 +37,17 @@ class Report:
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
         self.runs: list[dict[str, Any]] = []
+        self._rounds = 0
+
+    def begin_round(self) -> None:
+        """Samples are of another round from here on."""
+        self._rounds += 1
 
     def add(self, name: str, value: float | None, unit: str) -> None:
-        """Takes the sample of a round."""
-        self._rows.setdefault(name, Row(name, unit)).samples.append(value)
+        """Takes the sample of this round; a row without one has None in its place."""
+        samples = self._rows.setdefault(name, Row(name, unit)).samples
+        samples.extend([None] * (self._rounds - 1 - len(samples)))
+        samples.append(value)
 
     def rows(self) -> list[Row]:
         """Returns the rows that have samples, each followed by how it compares."""

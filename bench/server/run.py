@@ -77,6 +77,7 @@ class Bench:
         self._way_us = 2 * direct.report["delay_us"]["p50"]
         steps = list(self._steps())
         for number in range(self._options.runs):
+            self.report.begin_round()
             for step in steps:
                 _say(f"round {number + 1} of {self._options.runs}: {step.name}")
                 with _reported(step.name):
