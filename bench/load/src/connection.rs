@@ -218,6 +218,13 @@ impl Connection {
         true
     }
 
+    /// Goes on with ICE and DTLS; says whether they are done.
+    pub(crate) fn connect(&mut self, now: Instant, socket: &mut Socket) -> bool {
+        self.transport.handle_timeout(now);
+        self.pass_on(socket);
+        self.is_connected()
+    }
+
     /// Every 50 ms: what is due of ICE and DTLS, feedback, and once a second reports.
     pub(crate) fn service(&mut self, wall_ns: u64, now: Instant, socket: &mut Socket, tally: &mut Tally) {
         self.transport.handle_timeout(now);

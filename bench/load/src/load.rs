@@ -47,6 +47,8 @@ pub(crate) struct World {
     timetable: Timetable,
     socket: Socket,
     stage: Stage,
+    /// Those that are not connected yet: they are served in every tick, as a browser's timers would.
+    connecting: Vec<usize>,
     /// Services that are over, in ticks.
     serviced: u64,
     all_late: bool,
@@ -84,6 +86,7 @@ impl World {
             timetable: Timetable::new(&all),
             socket,
             stage: Stage::Joining { all_opened: false },
+            connecting: Vec::new(),
             serviced: 0,
             all_late: false,
             settings,
@@ -125,12 +128,12 @@ impl World {
         }
     }
 
-    fn open(&mut self, mut connection: Connection) {
+    fn open(&mut self, connection: Connection) {
         let Some(place) = self.place(connection.address()) else { return };
         if let Some(source) = connection.opened.source {
             self.publishing[source as usize] = Some(place);
         }
-        connection.pass_on(&mut self.socket);
+        self.connecting.push(place);
         self.connections.resize_with(self.connections.len().max(place + 1), || None);
         self.connections[place] = Some(connection);
     }
@@ -181,6 +184,10 @@ impl World {
 
     /// Serves the connections whose turn it is.
     fn service(&mut self, now: Now) {
+        let (connections, socket) = (&mut self.connections, &mut self.socket);
+        self.connecting.retain(|&place| {
+            connections[place].as_mut().is_some_and(|connection| !connection.connect(now.instant, socket))
+        });
         let tick = now.since_start_ns / TICK_NS;
         // After a long pause once is enough.
         self.serviced = self.serviced.max(tick.saturating_sub(TICKS_PER_SERVICE));
