@@ -11,7 +11,7 @@ PYTHON := $(VENV)/.synced
 MODULE := pysfu/_core.abi3.so
 NETWORKS := tests/integration/test_networks.py
 
-.PHONY: help demo test test-rust test-python test-all check check-rust check-python fmt bench-engine fuzz wheel clean setup
+.PHONY: help demo test test-rust test-python test-all check check-rust check-python fmt bench-engine bench-server fuzz wheel clean setup
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -73,6 +73,10 @@ fmt: ## Format everything
 
 bench-engine: $(STAMPS)/system ## Measure the engine; `name value unit` lines on standard output, JSON beside them
 	@cargo run --release --quiet -p bench_forwarding -- --json bench/forwarding/results.json
+
+bench-server: $(STAMPS)/system $(PYTHON) ## Measure the server beside Janus and the floor (40 minutes); ARGS="--runs 1 --only rooms" for less
+	@bench/server/prepare.sh
+	@tests/setup/namespaces.sh $(BIN)/python bench/server/run.py --json bench/server/results.json $(ARGS)
 
 fuzz: $(STAMPS)/system ## Run each fuzz target for a minute
 	@sfu_core/fuzz/run.sh 60

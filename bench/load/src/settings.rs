@@ -1,0 +1,121 @@
+//! What a run is asked to do: JSON on standard input.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::shape::Shape;
+
+/// Whose signalling to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Server {
+    /// WHIP and WHEP.
+    Pysfu,
+    /// The plugin `VideoRoom` over WebSocket.
+    Janus,
+}
+
+/// Where to call, and as whom.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    pub(crate) server: Server,
+    /// `http://…` or `ws://…`
+    pub(crate) url: String,
+    /// May make rooms.
+    #[serde(default)]
+    pub(crate) bearer: String,
+    /// The network namespace from which signalling calls, as a path; else that of the media.
+    #[serde(default)]
+    pub(crate) namespace: Option<PathBuf>,
+}
+
+/// Participants that join while others are measured.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Latecomers {
+    pub(crate) shape: Shape,
+    /// From the first to the last.
+    pub(crate) over_ms: u64,
+}
+
+/// One run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) target: Target,
+    pub(crate) shape: Shape,
+    #[serde(default)]
+    pub(crate) latecomers: Option<Latecomers>,
+    /// The address before that of the first connection; all must be ours.
+    pub(crate) addresses: Ipv4Addr,
+    pub(crate) port: u16,
+    /// Whether the kernel may join datagrams on their way in.
+    #[serde(default)]
+    pub(crate) offload: bool,
+    /// Pause between two participants that join.
+    #[serde(default)]
+    pub(crate) pace_ms: u64,
+    pub(crate) warm_up_ms: u64,
+    pub(crate) steady_ms: u64,
+    /// Whether to tell of each stream.
+    #[serde(default)]
+    pub(crate) per_stream: bool,
+}
+
+/// The same packets without a server, see `floor.rs`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FloorSettings {
+    pub(crate) shape: Shape,
+    /// The address before that of the first receiver.
+    pub(crate) addresses: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) warm_up_ms: u64,
+    pub(crate) steady_ms: u64,
+    /// Whether to stamp and send each packet by itself, in the clear: to measure the way.
+    #[serde(default)]
+    pub(crate) direct: bool,
+}
+
+/// Where the floor's packets end.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SinkSettings {
+    pub(crate) port: u16,
+    #[serde(default)]
+    pub(crate) offload: bool,
+    pub(crate) seconds: u64,
+}
+
+/// What strangers send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FloodKind {
+    /// Bytes that are no protocol, and some that only begin like one.
+    Junk,
+    /// Binding requests for a name that nobody has.
+    UnknownUfrag,
+    /// Binding requests for somebody's name, signed with another key.
+    WrongMac,
+    /// The first word of a handshake.
+    ClientHello,
+}
+
+/// A flood.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FloodSettings {
+    pub(crate) kind: FloodKind,
+    pub(crate) target: SocketAddr,
+    /// The address before the first from which it comes; 60 000 are used, and all must be ours.
+    pub(crate) addresses: Ipv4Addr,
+    /// Datagrams in a second.
+    pub(crate) rate: u64,
+    pub(crate) seconds: u64,
+    /// Somebody's name at the server.
+    #[serde(default)]
+    pub(crate) ufrag: String,
+}
