@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from callers import HANG_S, Caller, Meeting, meeting, until
+from callers import HANG_S, SDP, Caller, Meeting, meeting, until
 from footage import Camera, Tone
 from media_process import ADMIN, SECRET, Restartable
 from relay import Relay
@@ -43,8 +43,17 @@ async def more(caller: Caller, pictures: int = A_WHILE) -> None:
     await until(lambda: len(caller.pictures) >= already + pictures, "more pictures")
 
 
+async def bearer_of(room: Meeting, participant: str) -> dict[str, str]:
+    return SDP | {"Authorization": f"Bearer {await room.token(participant)}"}
+
+
+async def an_offer() -> str:
+    async with Caller() as caller:
+        return await caller.take("video").offer()
+
+
 def missing(relay: Relay, since_ns: int) -> list[tuple[int, int]]:
-    """Returns where the numbers of the packets that were sent since then are not gap-free, by stream (RFC 3550 §5.1)."""
+    """Returns where the numbers of packets sent since then are not gap-free, by stream (RFC 3550 §5.1)."""
     last: dict[bytes, int] = {}
     found = []
     for passed in relay.to_clients:
@@ -82,9 +91,7 @@ async def test_a_call_goes_on_while_the_server_is_killed_and_the_next_one_has_it
             assert relay.rtp_to_clients(done_ns) == 0, "no packet after it said so"
             assert await room.roster() == {"anna": []}
             again = await room.http.post(
-                f"/whep/{room.room}/anna",
-                headers={"Content-Type": "application/sdp", "Authorization": f"Bearer {await room.token('bela')}"},
-                content=await Caller().take("video").offer(),
+                f"/whep/{room.room}/anna", headers=await bearer_of(room, "bela"), content=await an_offer()
             )
             assert again.status_code == 403, "who was removed stays removed"
             assert (await room.http.delete(resource, headers=BEARER)).status_code == 404
@@ -94,11 +101,8 @@ async def test_who_was_removed_before_the_server_was_killed_stays_removed(server
     await room.remove("carl")
     await in_background(server.kill)
     await in_background(server.start)
-    token = await room.token("carl")
     refused = await room.http.post(
-        f"/whip/{room.room}",
-        headers={"Content-Type": "application/sdp", "Authorization": f"Bearer {token}"},
-        content=await Caller().send(Camera(1)).offer(),
+        f"/whip/{room.room}", headers=await bearer_of(room, "carl"), content=await an_offer()
     )
     assert refused.status_code == 403, refused.text
 
