@@ -102,7 +102,7 @@ async def test_who_was_removed_before_the_server_was_killed_stays_removed(server
     await in_background(server.kill)
     await in_background(server.start)
     refused = await room.http.post(
-        f"/whip/{room.room}", headers=await bearer_of(room, "carl"), content=await an_offer()
+        f"/whep/{room.room}/anna", headers=await bearer_of(room, "carl"), content=await an_offer()
     )
     assert refused.status_code == 403, refused.text
 
