@@ -25,7 +25,9 @@ pub(crate) struct Remote {
     profile: SrtpProfile,
     /// What it seals with.
     own: SrtpHalf,
-    rtcp: SrtpOutbound,
+    outbound: SrtpOutbound,
+    /// The last number of each source.
+    sealed: BTreeMap<Ssrc, u64>,
     inbound: SrtpInbound,
     numbers: BTreeMap<Ssrc, SequenceUnwrapper>,
     /// Of the last picture it received.
@@ -48,7 +50,8 @@ impl Remote {
             address,
             profile: keys.profile,
             own: keys.client.clone(),
-            rtcp: SrtpOutbound::new(keys.profile, &keys.client.key, &keys.client.salt),
+            outbound: SrtpOutbound::new(keys.profile, &keys.client.key, &keys.client.salt),
+            sealed: BTreeMap::new(),
             inbound: SrtpInbound::new(keys.profile, &keys.server.key, &keys.server.salt),
             numbers: BTreeMap::new(),
             last_number: 0,
@@ -62,9 +65,12 @@ impl Remote {
         let number = self.numbers.entry(header.ssrc).or_default().unwrap(header.sequence_number);
         let index = number.checked_sub(FIRST_CYCLE).unwrap_or(u64::from(header.sequence_number));
         bytes.resize(packet.len() + MAX_SRTP_OVERHEAD, 0);
-        // A sender that repeats itself, as only a hostile one does: new for each packet, because ours refuses to.
-        let outbound = SrtpOutbound::new(self.profile, &self.own.key, &self.own.salt);
-        let len = outbound.seal_rtp(&mut bytes, header_len, packet.len() - header_len, index);
+        // Ours refuses to seal a number twice, or one long gone by, as only a hostile sender does: that one is made anew.
+        let last = self.sealed.get(&header.ssrc).copied();
+        let is_next = last.is_none_or(|last| last < index);
+        self.sealed.insert(header.ssrc, last.max(Some(index)).unwrap_or(index));
+        let anew = (!is_next).then(|| SrtpOutbound::new(self.profile, &self.own.key, &self.own.salt));
+        let len = anew.as_ref().unwrap_or(&self.outbound).seal_rtp(&mut bytes, header_len, packet.len() - header_len, index);
         bytes.truncate(len);
         bytes
     }
@@ -76,7 +82,7 @@ impl Remote {
             return bytes;
         }
         bytes.resize(packet.len() + MAX_SRTCP_OVERHEAD, 0);
-        let len = self.rtcp.seal_rtcp(&mut bytes, packet.len());
+        let len = self.outbound.seal_rtcp(&mut bytes, packet.len());
         bytes.truncate(len);
         bytes
     }
