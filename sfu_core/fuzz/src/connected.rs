@@ -26,7 +26,6 @@ use sfu_core::stats::EngineStats;
 use self::bounds::Bounds;
 use self::honest::{INTERVAL, Pair};
 use self::hostile::{Hostile, Layer};
-use self::link::is_stun;
 use self::orders::Rights;
 use self::room::Options;
 use self::treatment::Treatment;
@@ -80,6 +79,8 @@ struct World {
     /// From where STUN has come, and from where a check was answered.
     spoken: BTreeSet<SocketAddr>,
     answered: BTreeSet<SocketAddr>,
+    /// RTP that has come, each as it came and once.
+    distinct: BTreeSet<Vec<u8>>,
     /// How many datagrams to a hostile one are lost.
     deaf: [u8; 2],
     wire: Wire,
@@ -259,9 +260,20 @@ impl World {
         self.arriving.extend(self.held.extract_if(.., |(turns, _)| *turns == 0).map(|(_, arriving)| arriving));
     }
 
+    /// All that arrives in this turn, in one batch.
     fn take_in(&mut self) {
         let mut batch: Vec<Arriving> = self.arriving.drain(..).collect();
-        self.spoken.extend(batch.iter().filter(|arriving| is_stun(&arriving.bytes)).map(|arriving| arriving.from));
+        for Arriving { from, bytes } in &batch {
+            match classify(bytes) {
+                DatagramKind::Stun => {
+                    self.spoken.insert(*from);
+                }
+                DatagramKind::Rtp => {
+                    self.distinct.insert(bytes.clone());
+                }
+                _ => {}
+            }
+        }
         let mut parts: Vec<_> = batch.iter_mut().map(|arriving| (arriving.from, &mut arriving.bytes)).collect();
         let (engine, now) = (&mut self.engine, self.now);
         self.bounds.step(|| hand_in(engine, &mut parts, now));
@@ -336,6 +348,7 @@ impl World {
         self.pairs.iter().for_each(|pair| pair.check(true));
         let Some(Reply::Stats { stats }) = self.carry_out(Command::Stats) else { panic!("no figures") };
         assert_eq!((stats.panics, stats.unauthorized_forwards), (0, 0), "{stats:?}");
+        assert!(stats.rtp_packets_in <= self.distinct.len() as u64, "something was taken in twice");
         for room in self.rooms {
             self.carry_out(Command::RemoveRoom { room }).expect("it is there");
         }
@@ -343,8 +356,8 @@ impl World {
         let heard = self.pairs.iter().map(Pair::heard).sum();
         let home = |address: &&SocketAddr| self.hostile.iter().any(|hostile| hostile.media.address == **address);
         let (messages, proved) = (self.messages, self.answered.iter().filter(|address| !home(address)).count());
-        let Self { mut engine, bounds, now, hostile, pairs, past, held, wire, rights, bases, .. } = self;
-        drop((hostile, pairs, past, held, wire, rights, bases));
+        let Self { mut engine, bounds, now, hostile, pairs, past, held, wire, rights, bases, distinct, .. } = self;
+        drop((hostile, pairs, past, held, wire, rights, bases, distinct));
         engine.tick(now);
         bounds.check_kept();
         Outcome { stats: *stats, longest: bounds.longest, heard, messages, proved }

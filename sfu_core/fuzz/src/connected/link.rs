@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sfu_core::demux::{DatagramKind, classify, stun_username};
+use sfu_core::demux::stun_username;
 use sfu_core::gate::Gate;
 use sfu_core::peer::dtls::{Dtls, DtlsEvent, Identity};
 use sfu_core::peer::sctp::outbox::MessageSender;
@@ -185,9 +185,4 @@ pub(super) fn credentials(number: u8, generation: u8) -> (String, String) {
 /// The fingerprint of a remote.
 pub(super) fn fingerprints(identity: &Identity) -> Vec<Fingerprint> {
     vec![identity.fingerprint()]
-}
-
-/// Whether the datagram is a check or an answer.
-pub(super) const fn is_stun(datagram: &[u8]) -> bool {
-    matches!(classify(datagram), DatagramKind::Stun)
 }

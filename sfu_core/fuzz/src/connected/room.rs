@@ -99,6 +99,7 @@ impl World {
             past: [VecDeque::new(), VecDeque::new()],
             spoken,
             answered: BTreeSet::new(),
+            distinct: BTreeSet::new(),
             deaf: [0; 2],
             wire: Wire::default(),
             messages: 0,

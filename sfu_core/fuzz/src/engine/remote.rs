@@ -70,7 +70,8 @@ impl Remote {
         let is_next = last.is_none_or(|last| last < index);
         self.sealed.insert(header.ssrc, last.max(Some(index)).unwrap_or(index));
         let anew = (!is_next).then(|| SrtpOutbound::new(self.profile, &self.own.key, &self.own.salt));
-        let len = anew.as_ref().unwrap_or(&self.outbound).seal_rtp(&mut bytes, header_len, packet.len() - header_len, index);
+        let len =
+            anew.as_ref().unwrap_or(&self.outbound).seal_rtp(&mut bytes, header_len, packet.len() - header_len, index);
         bytes.truncate(len);
         bytes
     }
