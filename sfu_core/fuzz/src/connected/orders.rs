@@ -13,6 +13,9 @@ use super::room::{self, IDENTITIES};
 use crate::bytes::Choices;
 use crate::engine::setup::{mid, section};
 
+/// The order comes behind what has arrived in this turn, and before that leaves.
+const BEHIND: u8 = 1 << 4;
+
 /// Who may hear whom.
 #[derive(Debug, Default)]
 pub(super) struct Rights {
@@ -69,6 +72,9 @@ impl World {
     /// One command; a refusal is fine and changes nothing.
     pub(super) fn order(&mut self, who: usize, choices: &mut Choices<'_>) {
         let (kind, choice) = (choices.byte(), choices.byte());
+        if kind & BEHIND != 0 {
+            self.take_in();
+        }
         let which = usize::from(choice & 1);
         let track = self.hostile[who].tracks[which];
         let (peer, other) = (self.hostile[who].media.id, self.hostile[1 - who].media.id);

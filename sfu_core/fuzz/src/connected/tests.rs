@@ -33,6 +33,10 @@ fn the_seeds_reach_what_they_are_named_after() {
     assert!(seed("from_elsewhere").stats.drops.unauthenticated > 0, "in the honest one's name");
     assert!(seed("silence").stats.drops.no_route > 0, "consent has expired");
     assert!(seed("removed").stats.drops.unknown_source > 5);
+    for name in ["revoked_while_it_waits", "muted_while_it_waits"] {
+        let stats = seed(name).stats;
+        assert!(stats.drops.revoked > 0, "{name}: {stats:?}");
+    }
     assert!(seed("out_of_order").stats.rtx_packets_out > 0);
 }
 

@@ -44,6 +44,9 @@ const ORDER: u8 = 31;
 /// The other participant does it.
 const OTHER: u8 = 0x80;
 
+/// An order that comes behind what has arrived (`connected/orders.rs`).
+const BEHIND: u8 = 1 << 4;
+
 /// Addresses (`elsewhere`): its own second one, the other hostile one's, the honest publisher's, a stranger's.
 const SECOND: u8 = 0;
 const OTHERS: u8 = 5;
@@ -153,6 +156,7 @@ fn changed() -> Vec<(&'static str, Vec<u8>)> {
             treated(OTHER | NACK, &set, &[0b1111]),
             treated(OTHER | ARRIVALS, &set, &[]),
             treated(OTHER | FEEDBACK, &set, &[0b1110]),
+            treated(OTHER | FEEDBACK, &set, &[0xff]),
         ]
         .concat()
     });
@@ -221,6 +225,13 @@ fn moved() -> Vec<(&'static str, Vec<u8>)> {
 /// Signalling in between.
 fn ordered() -> Vec<(&'static str, Vec<u8>)> {
     let revoked = [order(0, 1, 1), order(0, 1, 3), talk(), order(0, 2, 1), order(0, 2, 3), talk()].concat();
+    // The downlink of the one is said to be narrow, so that pictures wait when the order comes.
+    let narrow = plain(OTHER | FEEDBACK, &[0b1110]);
+    let waiting = |orders: &[(u8, u8)]| {
+        let pictures = treated(KEYFRAME, &[BEFORE | STAYS, 0, 6 | 31 << 3, 0, 200, 1], &[1]).repeat(12);
+        let orders: Vec<u8> = orders.iter().flat_map(|&(kind, choice)| order(0, kind | BEHIND, choice)).collect();
+        [narrow.clone(), plain(KEYFRAME, &[1]), pictures, orders, vec![WAIT, 9]].concat()
+    };
     let muted = [order(0, 0, 1), talk(), order(0, 0, 5), talk()].concat();
     let unwired = [order(0, 3, 1), talk(), order(0, 4, 1), talk(), order(0, 11, 1), order(0, 4, 1), talk()].concat();
     let restarted =
@@ -230,6 +241,9 @@ fn ordered() -> Vec<(&'static str, Vec<u8>)> {
     let messages = [order(0, 12, 2), channels(), order(0, 12, 0), channels(), order(0x80, 13, 0x90)].concat();
     vec![
         ("revoked", with(KEYED, &[talk(), revoked])),
+        ("revoked_while_it_waits", with(KEYED, &[talk(), waiting(&[(1, 1)]), order(0, 2, 1), talk()])),
+        ("muted_while_it_waits", with(KEYED, &[talk(), waiting(&[(0, 1)]), order(0, 0, 5), talk()])),
+        ("unwired_while_it_waits", with(KEYED, &[talk(), waiting(&[(3, 1)]), order(0, 4, 1), talk()])),
         ("muted", with(KEYED, &[talk(), muted])),
         ("unwired", with(KEYED, &[talk(), unwired])),
         ("ice_restarted", with(FOR_REAL, &[talk(), restarted, talk()])),
