@@ -105,7 +105,7 @@ impl Hostile {
     pub(super) fn hear(&mut self, received: &Received, now: Instant) {
         self.arrivals.note(received.transport_cc, now);
         let place = received.ssrc.0.wrapping_sub(self.ssrc_base);
-        if place % 2 == 0
+        if place.is_multiple_of(2)
             && let Some(came) = self.came.get_mut(place as usize / 2)
         {
             *came = received.header.sequence_number;
@@ -195,7 +195,7 @@ impl Hostile {
             push(if line == 3 { ExtensionKind::RepairedRid } else { ExtensionKind::Rid }, rid.as_bytes());
         }
         if line == 0 {
-            push(ExtensionKind::AudioLevel, &[0x80 | 20]);
+            push(ExtensionKind::AudioLevel, &[0x94]);
         }
         push(ExtensionKind::TransportCc, &transport_cc.to_be_bytes());
         let len = writer.finish();

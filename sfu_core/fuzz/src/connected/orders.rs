@@ -122,8 +122,8 @@ impl World {
         };
         let (engine, now) = (&mut self.engine, self.now);
         let asked = command.clone();
-        let reply = self.bounds.step(|| engine.command(asked, now)).ok()?;
-        self.rights.note(&command, ssrc);
+        let reply = self.bounds.step(|| engine.command(command, now)).ok()?;
+        self.rights.note(&asked, ssrc);
         Some(reply)
     }
 
