@@ -133,7 +133,9 @@ fn what_the_remote_says_right_behind_its_handshake_is_not_lost() {
             spoken = theirs.send_application_data(b"at once").is_ok();
             packets.extend(drain(&mut theirs));
         }
-        packets.iter().for_each(|packet| ours.on_datagram(packet, now));
+        for packet in &packets {
+            ours.on_datagram(packet, now);
+        }
         while ours.advance(now) {}
         while let Some(packet) = ours.poll_transmit() {
             theirs.handle_packet(&packet).expect("no failure");
