@@ -11,7 +11,8 @@ PYTHON := $(VENV)/.synced
 MODULE := pysfu/_core.abi3.so
 NETWORKS := tests/integration/test_networks.py
 
-.PHONY: help demo test test-rust test-python test-all check check-rust check-python fmt bench-engine bench-server fuzz wheel clean setup
+.PHONY: help demo test test-rust test-python test-all check check-rust check-python fmt bench-engine bench-server fuzz asan wheel
+.PHONY: clean setup
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
@@ -80,6 +81,9 @@ bench-server: $(STAMPS)/system $(PYTHON) ## Measure the server beside Janus and 
 
 fuzz: $(STAMPS)/system ## Run each fuzz target for a minute
 	@sfu_core/fuzz/run.sh 60
+
+asan: $(STAMPS)/system ## Run the Rust tests under AddressSanitizer
+	@tests/setup/asan.sh
 
 wheel: $(PYTHON) ## Build the wheel
 	@$(BIN)/maturin build --release --out dist

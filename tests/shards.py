@@ -79,6 +79,7 @@ NETWORKS = "tests/integration/test_networks.py"
 
 SHARDS = {
     "rust": Shard(["cargo", "test", "--workspace"], of_cargo),
+    "asan": Shard(["make", "--no-print-directory", "asan"], of_cargo),
     "python": pytest("python", "-m", "not long", f"--ignore={NETWORKS}", "tests"),
     "long": pytest("long", "-m", "long", f"--ignore={NETWORKS}", "tests"),
     "networks": pytest("networks", NETWORKS, within=["tests/setup/namespaces.sh"]),

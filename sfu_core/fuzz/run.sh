@@ -22,9 +22,11 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg fuzzing $coverage -Zsanitizer=address -Cdebug
 
 mkdir -p artifacts
 one() {
-    local target=$1 seconds=$2 binaries=$3 found
+    local target=$1 seconds=$2 binaries=$3 found options=()
     found=$(mktemp -d)
-    if "$binaries/$target" -max_total_time="$seconds" -artifact_prefix="artifacts/$target-" -print_final_stats=1 \
+    # What is rare is no guide where a handshake draws other numbers each time, and keeping account of it takes most of the time.
+    if [[ $target == connected ]]; then options+=(-entropic=0); fi
+    if "$binaries/$target" "${options[@]}" -max_total_time="$seconds" -artifact_prefix="artifacts/$target-" -print_final_stats=1 \
         "$found" "corpus/$target" >"$found.log" 2>&1; then
         sed -n 's/^stat::number_of_executed_units: */  runs: /p' "$found.log"
         echo "fuzz $target: passed"

@@ -3,8 +3,8 @@
 
 mod bounds;
 mod offered;
-mod remote;
-mod setup;
+pub(crate) mod remote;
+pub(crate) mod setup;
 
 use std::time::{Duration, Instant};
 

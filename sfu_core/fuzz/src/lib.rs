@@ -6,6 +6,7 @@
 
 mod bytes;
 mod command;
+mod connected;
 mod dcep;
 mod demux;
 mod engine;
@@ -16,12 +17,14 @@ mod sctp;
 mod sdp;
 pub mod seeds;
 mod srtp;
+mod stun;
 mod stun_peer;
 
 use std::sync::LazyLock;
 use std::time::Instant;
 
 pub use command::command;
+pub use connected::{connected, longest_call};
 pub use dcep::dcep;
 pub use demux::demux;
 pub use engine::{engine, sdp_session};
@@ -39,6 +42,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("av1", av1),
     ("command", command),
+    ("connected", connected),
     ("dcep", dcep),
     ("demux", demux),
     ("engine", engine),

@@ -249,7 +249,7 @@ fn act(end: &mut End, choices: &mut Choices<'_>) {
 }
 
 /// The datagram with its checksum set right, which is CRC-32C (RFC 9260 appendix A).
-fn with_checksum(mut datagram: Vec<u8>) -> Vec<u8> {
+pub(crate) fn with_checksum(mut datagram: Vec<u8>) -> Vec<u8> {
     if let Some(place) = datagram.get_mut(TAG_END..HEADER) {
         place.fill(0);
         let step = |sum: u32, _| (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());

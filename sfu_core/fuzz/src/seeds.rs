@@ -1,6 +1,7 @@
 //! The part of the corpus that is made by hand: vectors of the RFCs, packets and descriptions as browsers send them, and for
 //! targets that read choices, choices that lead somewhere. What libFuzzer found lies beside it.
 
+mod connected;
 mod network;
 mod rtcp;
 mod rtp;
@@ -20,7 +21,7 @@ pub struct Seed {
 
 /// All of them, the same each time.
 pub fn all() -> Vec<Seed> {
-    [rtp::all(), rtcp::all(), network::all(), sctp::all(), signalling::all()].concat()
+    [rtp::all(), rtcp::all(), network::all(), connected::all(), sctp::all(), signalling::all()].concat()
 }
 
 /// Seeds of one target.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use sfu_core::demux::{DatagramKind, classify};
 use sfu_core::peer::dtls::{DtlsVersions, Identity, MAX_PENDING_HANDSHAKE};
-use sfu_core::peer::ice::AwsHmac;
 use sfu_core::peer::{Peer, PeerEvent, TransportConfig};
 use sfu_core::session::{DataMedia, DtlsRole, Fingerprint, RemoteTransport};
 
 use crate::bytes::Choices;
 use crate::start;
+use crate::stun::{self, sealed};
 
 /// Our credentials and the remote's, which the seeds need too.
 pub(crate) const LOCAL: (&str, &str) = ("AAAAAAAAAAAAAAAAAAAA", "our password of 22 chars");
@@ -24,8 +24,6 @@ const MAX_DATAGRAM: usize = 1_500;
 const MAX_SENT_PER_STEP: usize = 64;
 /// Most events of one step: each address heard, proved or lost, and what follows from that.
 const MAX_EVENTS_PER_STEP: usize = 64;
-const STUN_HEADER: usize = 20;
-const FINGERPRINT_MASK: u32 = 0x5354_554e;
 
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate(DtlsVersions::UpTo13).expect("an identity"));
 
@@ -95,7 +93,7 @@ impl Bench {
             5 => {
                 let Some((to, check)) = &self.check else { return };
                 let attributes = choices.chunk(MAX_DATAGRAM);
-                let head = [&[1, 1, 0, 0], &check[4..STUN_HEADER], attributes].concat();
+                let head = [&[1, 1, 0, 0], &check[4..stun::HEADER], attributes].concat();
                 let from = if kind & 8 == 0 { *to } else { from };
                 self.peer.on_stun(from, ours, &sealed(&head, REMOTE.1), now);
             }
@@ -117,7 +115,7 @@ impl Bench {
             assert!(self.authentic, "something was sent to {to} although nobody proved to know the password");
             assert!(out.len() <= MAX_DATAGRAM && sent <= MAX_SENT_PER_STEP);
             self.records += usize::from(classify(&out) == DatagramKind::Dtls);
-            if out.starts_with(&[0, 1]) && out.len() >= STUN_HEADER {
+            if out.starts_with(&[0, 1]) && out.len() >= stun::HEADER {
                 self.check = Some((to, out.clone()));
             }
         }
@@ -142,33 +140,6 @@ fn server() -> SocketAddr {
 /// Where a datagram comes from.
 fn source(number: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, number], 40_000))
-}
-
-/// The message with its length set right, MESSAGE-INTEGRITY and FINGERPRINT (RFC 8489 §14.5 and §14.7).
-fn sealed(message: &[u8], password: &str) -> Vec<u8> {
-    let mut bytes = message.to_vec();
-    bytes.resize(message.len().max(STUN_HEADER).next_multiple_of(4), 0);
-    set_len(&mut bytes, 24);
-    let code = AwsHmac::sign(password.as_bytes(), &[&bytes]);
-    bytes.extend_from_slice(&[0, 8, 0, 20]);
-    bytes.extend_from_slice(&code);
-    set_len(&mut bytes, 8);
-    let sum = crc32(&bytes) ^ FINGERPRINT_MASK;
-    bytes.extend_from_slice(&[0x80, 0x28, 0, 4]);
-    bytes.extend_from_slice(&sum.to_be_bytes());
-    bytes
-}
-
-/// Writes the length the message will have with `more` bytes behind it.
-fn set_len(bytes: &mut [u8], more: usize) {
-    let len = (bytes.len() - STUN_HEADER + more) as u16;
-    bytes[2..4].copy_from_slice(&len.to_be_bytes());
-}
-
-/// The check sum of ISO/IEC 13239, bit by bit.
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |sum: u32, _| if sum & 1 == 0 { sum >> 1 } else { sum >> 1 ^ 0xedb8_8320 };
-    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
 }
 
 #[cfg(test)]

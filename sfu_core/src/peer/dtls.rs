@@ -402,7 +402,8 @@ impl Dtls {
                     }
                     let version = endpoint.version();
                     self.progress = Progress::Connected;
-                    self.pending.clear();
+                    // What is left of the handshake is of no use. In DTLS 1.3 the first words of SCTP may stand behind it.
+                    self.pending.retain(|datagram| is_application(datagram));
                     self.events.push_back(DtlsEvent::Connected { profile, keys, version });
                 }
                 DtlsOutput::Application(payload) => {

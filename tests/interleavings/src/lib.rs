@@ -1,14 +1,22 @@
-//! The sources of the rim's protocols between threads, as they are, on loom's atomics: `bell` (who is told to wake up) and
-//! `places` (who waits for room in a ring). Loom runs each test once for every order in which the threads can meet, and for every
-//! value that the memory model lets a load return. What is around them is the kernel's (`eventfd`), the standard library's
-//! (`Mutex`) and rtrb's (the rings).
+//! The sources of the rim's protocols between threads, as they are, on loom's atomics: `bell` (who is told to wake up), `places`
+//! (who waits for room in a ring) and `ring` (what both make of it). Loom runs each test once for every order in which the threads
+//! can meet, and for every value that the memory model lets a load return. What is around them is the kernel's (`eventfd`), the
+//! standard library's (`Mutex`) and rtrb's (the rings), in whose places stand here a counter and `queue`.
 
 #![cfg(test)]
 
 #[path = "../../../sfu_core/src/driver/bell.rs"]
 mod bell;
+mod engine;
 #[path = "../../../sfu_core/src/driver/places.rs"]
 mod places;
+mod queue;
+mod ring;
+mod wake;
+
+/// What `ring` takes from rtrb.
+extern crate self as rtrb;
+pub use self::queue::{Consumer, Producer, RingBuffer};
 
 /// What `sfu_core::driver` takes from the standard library.
 mod atomic {

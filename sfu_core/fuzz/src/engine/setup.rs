@@ -43,16 +43,16 @@ pub(crate) const RIDS: [&str; 2] = ["l", "h"];
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate(DtlsVersions::Only12).expect("an identity"));
 
 /// The address of the `number`-th participant; the server is 0.
-pub(super) fn address(number: u8) -> SocketAddr {
+pub(crate) fn address(number: u8) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, number], 5_000))
 }
 
-pub(super) fn mid(name: &str) -> Mid {
+pub(crate) fn mid(name: &str) -> Mid {
     Mid::new(name).expect("a name")
 }
 
 /// Where sound or pictures are sent, and what they show.
-pub(super) fn section(kind: MediaKind) -> (Mid, TrackSource) {
+pub(crate) fn section(kind: MediaKind) -> (Mid, TrackSource) {
     match kind {
         MediaKind::Audio => (mid(MIDS[0]), TrackSource::Microphone),
         MediaKind::Video => (mid(MIDS[1]), TrackSource::Camera),
@@ -143,7 +143,7 @@ pub(super) fn negotiated_anew(choice: u8) -> NegotiatedSession {
     session
 }
 
-fn join(engine: &mut Engine, room: RoomId, number: u8, session: &NegotiatedSession) -> Remote {
+pub(crate) fn join(engine: &mut Engine, room: RoomId, number: u8, session: &NegotiatedSession) -> Remote {
     let profile = SrtpProfile::ALL[usize::from(number) % SrtpProfile::ALL.len()];
     let material: Vec<u8> = (0..2 * (profile.key_len() + profile.salt_len())).map(|n| n as u8 ^ number << 6).collect();
     let keys = SrtpKeys::new(profile, &material).expect("as many as the profile asks for");
@@ -160,7 +160,7 @@ fn wire(engine: &mut Engine, remote: &Remote, section: &str, track: TrackId) {
     engine.command(Command::Allow { track, subscriber: remote.id, echo: false }, now).expect("one room");
 }
 
-fn named(rid: &str) -> RemoteEncoding {
+pub(crate) fn named(rid: &str) -> RemoteEncoding {
     RemoteEncoding { rid: Rid::new(rid), ..RemoteEncoding::default() }
 }
 
@@ -175,16 +175,22 @@ fn payload_types(kind: MediaKind) -> Vec<PayloadType> {
     codecs.iter().map(of).collect()
 }
 
-fn kind_of(section: &str) -> MediaKind {
+pub(crate) fn kind_of(section: &str) -> MediaKind {
     if section.ends_with('a') { MediaKind::Audio } else { MediaKind::Video }
 }
 
-/// What a participant sends (nothing where there are no encodings), and in which sections it receives.
-fn session(encodings: [Vec<RemoteEncoding>; 2], sections: &[&str], ssrc_base: u32) -> NegotiatedSession {
+/// Every extension, by the same numbers for everyone.
+pub(crate) fn extensions() -> ExtensionMap {
     let mut extensions = ExtensionMap::default();
     for kind in ExtensionKind::ALL {
         extensions.set(kind, kind as u8 + 1);
     }
+    extensions
+}
+
+/// What a participant sends (nothing where there are no encodings), and in which sections it receives.
+pub(crate) fn session(encodings: [Vec<RemoteEncoding>; 2], sections: &[&str], ssrc_base: u32) -> NegotiatedSession {
+    let extensions = extensions();
     let receive = MIDS.iter().zip(encodings).filter(|(_, encodings)| !encodings.is_empty()).map(|(name, encodings)| {
         let kind = kind_of(name);
         let payload_types = payload_types(kind);

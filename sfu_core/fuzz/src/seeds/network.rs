@@ -9,29 +9,11 @@ use super::{Seed, owned, rtcp, rtp};
 use crate::bytes::chunk;
 use crate::demux::KEY;
 use crate::engine::{AV1, H264, MIDS, OPUS, PUBLISHED, RECEIVED, RED, RIDS, VP8};
+use crate::stun::{ICE_CONTROLLING, PRIORITY, USE_CANDIDATE, USERNAME, XOR_MAPPED_ADDRESS, attribute, message as stun};
 use crate::stun_peer::{LOCAL, REMOTE};
-
-/// Attributes of STUN (RFC 8489 §18.3, RFC 8445 §16.1).
-const USERNAME: u16 = 0x0006;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-const PRIORITY: u16 = 0x0024;
-const USE_CANDIDATE: u16 = 0x0025;
-const ICE_CONTROLLING: u16 = 0x802a;
 
 pub(super) fn all() -> Vec<Seed> {
     [datagrams(), sealed(), channels(), transports(), rooms(), encrypted_rooms()].concat()
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = [&kind.to_be_bytes()[..], &(value.len() as u16).to_be_bytes(), value].concat();
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn stun(kind: u16, transaction: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
-    let attributes = attributes.concat();
-    let len = (attributes.len() as u16).to_be_bytes();
-    [&kind.to_be_bytes()[..], &len, &[0x21, 0x12, 0xa4, 0x42], &[transaction; 12], &attributes].concat()
 }
 
 /// A check as a browser sends it.
@@ -39,7 +21,7 @@ fn check(transaction: u8, username: &str, nominates: bool) -> Vec<u8> {
     let nomination = if nominates { attribute(USE_CANDIDATE, &[]) } else { Vec::new() };
     stun(
         1,
-        transaction,
+        [transaction; 12],
         &[
             attribute(USERNAME, username.as_bytes()),
             attribute(ICE_CONTROLLING, &[1; 8]),
@@ -59,10 +41,10 @@ fn datagrams() -> Vec<Seed> {
         [
             ("request_for_a_peer", check(1, &format!("{ufrag}:remote"), false)),
             ("request_for_nobody", check(1, &format!("{forged}:remote"), true)),
-            ("request_without_name", stun(1, 1, &[attribute(PRIORITY, &[0; 4])])),
-            ("response", stun(0x101, 1, &[attribute(XOR_MAPPED_ADDRESS, &[0, 1, 2, 3, 4, 5, 6, 7])])),
-            ("indication", stun(0x11, 1, &[])),
-            ("name_beyond_the_end", [&stun(1, 1, &[])[..], &[0, 6, 0, 200, b'x']].concat()),
+            ("request_without_name", stun(1, [1; 12], &[attribute(PRIORITY, &[0; 4])])),
+            ("response", stun(0x101, [1; 12], &[attribute(XOR_MAPPED_ADDRESS, &[0, 1, 2, 3, 4, 5, 6, 7])])),
+            ("indication", stun(0x11, [1; 12], &[])),
+            ("name_beyond_the_end", [&stun(1, [1; 12], &[])[..], &[0, 6, 0, 200, b'x']].concat()),
             ("fragment", ufrag.into_bytes()),
             ("client_hello", client_hello()),
             ("rtp", rtp::packet(OPUS, 1, 1, &[], &[1, 2, 3])),

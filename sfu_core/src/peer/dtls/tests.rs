@@ -115,12 +115,51 @@ fn both_versions_connect_by_configuration() {
     }
 }
 
+#[test]
+fn what_the_remote_says_right_behind_its_handshake_is_not_lost() {
+    let now = start();
+    let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
+    let fingerprint = Fingerprint { algorithm: "sha-256".to_owned(), value: certificate.fingerprint() };
+    let mut ours = ours(DtlsVersions::UpTo13, vec![fingerprint]);
+    let config = Arc::new(dimpl::Config::builder().build().expect("a config"));
+    let mut theirs = dimpl::Dtls::new_auto(config, certificate, now);
+    theirs.set_active(true);
+    DtlsEndpoint::handle_timeout(&mut theirs, now).expect("no failure");
+    let (mut heard, mut spoken) = (None, false);
+    for _ in 0..5 {
+        let (mut packets, has_keys) = drain_to_keys(&mut theirs);
+        if has_keys && !spoken {
+            // In DTLS 1.3 the client has its keys when it sends its last flight, and need not wait (RFC 9147 §5.7).
+            spoken = theirs.send_application_data(b"at once").is_ok();
+            packets.extend(drain(&mut theirs));
+        }
+        for packet in &packets {
+            ours.on_datagram(packet, now);
+        }
+        while ours.advance(now) {}
+        while let Some(packet) = ours.poll_transmit() {
+            theirs.handle_packet(&packet).expect("no failure");
+        }
+        while let Some(event) = ours.poll_event() {
+            heard = heard.or(if let DtlsEvent::Application(bytes) = event { Some(bytes) } else { None });
+        }
+    }
+    assert!(spoken);
+    assert_eq!(heard.as_deref(), Some(&b"at once"[..]));
+}
+
 fn drain(endpoint: &mut dimpl::Dtls) -> Vec<Vec<u8>> {
-    let (mut packets, mut buffer) = (vec![], [0; 2048]);
+    drain_to_keys(endpoint).0
+}
+
+/// What it sends, and whether it has keys from here on.
+fn drain_to_keys(endpoint: &mut dimpl::Dtls) -> (Vec<Vec<u8>>, bool) {
+    let (mut packets, mut has_keys, mut buffer) = (vec![], false, [0; 2048]);
     loop {
         match endpoint.poll(&mut buffer) {
             DtlsOutput::Packet(packet) => packets.push(packet.to_vec()),
-            DtlsOutput::Idle(_) => return packets,
+            DtlsOutput::Keys(..) => has_keys = true,
+            DtlsOutput::Idle(_) => return (packets, has_keys),
             _ => {}
         }
     }
