@@ -123,6 +123,12 @@ struct Numbered {
     id: u64,
 }
 
+/// What a hello of every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    protocol: u32,
+}
+
 /// The engine, once it runs.
 struct Running {
     driver: Driver,
@@ -217,23 +223,23 @@ impl Process {
             self.part();
         }
         if self.stop {
-            return self.end(Ended::Stopped);
+            return Some(self.end(Ended::Stopped));
         }
         if self.controller.is_some() {
             self.alone_since = None;
             return None;
         }
         let alone = now.saturating_duration_since(*self.alone_since.get_or_insert(now));
-        if alone >= self.options.orphan_limit { self.end(Ended::Orphaned) } else { None }
+        (alone >= self.options.orphan_limit).then(|| self.end(Ended::Orphaned))
     }
 
-    fn end(&mut self, ended: Ended) -> Option<Ended> {
+    fn end(&mut self, ended: Ended) -> Ended {
         let hanging = self.running.take().map_or_else(Vec::new, |running| running.driver.close(CLOSE_PATIENCE));
         if let Some(controller) = &mut self.controller {
             controller.push(Kind::Stopped, 0, &encode(&hanging));
             controller.flush();
         }
-        Some(ended)
+        ended
     }
 
     fn accept(&mut self) {
@@ -289,7 +295,7 @@ impl Process {
             warnings: running.driver.warnings().to_vec(),
             dropped: running.dropped,
             counters: running.driver.counters(),
-            notes: self.notes.len() as u64,
+            notes: self.notes.count() as u64,
         };
         stranger.push(Kind::Welcome, 0, &encode(&welcome));
         stranger.tell_notes_from_the_first();
@@ -415,11 +421,6 @@ fn read_hello(frame: Result<Frame<'_>, frame::FrameError>) -> Result<Hello, Faul
     let frame = frame.map_err(|error| fault(FaultKind::Malformed, error, None))?;
     if frame.kind != Kind::Hello {
         return Err(fault(FaultKind::Malformed, "the first frame is no hello", None));
-    }
-    /// What every version of it has.
-    #[derive(Deserialize)]
-    struct Versioned {
-        protocol: u32,
     }
     let Versioned { protocol } = decode(frame.payload).map_err(|_| unreadable(frame.payload))?;
     if protocol != PROTOCOL {

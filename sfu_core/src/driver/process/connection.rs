@@ -45,7 +45,7 @@ impl Connection {
         let mut taken = 0;
         for reads in 0..=MAX_READS {
             while taken < most
-                && let Some(frame) = self.reader.next()
+                && let Some(frame) = self.reader.take()
             {
                 taken += 1;
                 take(frame);

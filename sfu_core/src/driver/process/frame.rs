@@ -128,7 +128,7 @@ impl FrameReader {
     }
 
     /// Takes out the next frame, if all of it is here.
-    pub fn next(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
+    pub fn take(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
         let rest = &self.bytes[self.taken..];
         let (&[a, b, c, d, number, _, high, low], rest) = rest.split_first_chunk::<HEADER>()?;
         let length = u32::from_be_bytes([a, b, c, d]);

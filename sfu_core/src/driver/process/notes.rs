@@ -84,7 +84,7 @@ impl Notes {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.notes.len()
     }
 
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(notes.after(None).expect("one").1.len(), 2);
         notes.apply(0, note(1, None)).expect("forgotten");
         notes.apply(0, note(1, None)).expect("forgotten already");
-        assert_eq!((notes.len(), all(&notes)), (1, vec![(1, note(1, None).subject)]));
+        assert_eq!((notes.count(), all(&notes)), (1, vec![(1, note(1, None).subject)]));
     }
 
     #[test]

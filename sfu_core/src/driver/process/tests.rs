@@ -173,6 +173,13 @@ fn an_engine_that_runs_is_not_changed_by_another_configuration() {
     assert_eq!(again.addresses, welcome.addresses);
 }
 
+/// A request of nothing that there is.
+#[derive(Serialize)]
+struct Odd<'a> {
+    id: u64,
+    command: &'a str,
+}
+
 #[test]
 fn what_cannot_be_read_is_refused_and_the_process_lives_on() {
     let lab = Lab::new(HANG);
@@ -184,11 +191,6 @@ fn what_cannot_be_read_is_refused_and_the_process_lives_on() {
     };
     // Malformed, with a number and without.
     let numbered = request();
-    #[derive(Serialize)]
-    struct Odd<'a> {
-        id: u64,
-        command: &'a str,
-    }
     controller.send(Kind::Request, 0, &encode(&Odd { id: numbered, command: "dance" }));
     let fault = controller.fault();
     assert_eq!((fault.kind, fault.request), (FaultKind::Malformed, Some(numbered)));

@@ -27,7 +27,7 @@ fn read_all(bytes: &[u8], step: usize) -> (Vec<Seen>, usize) {
     let (mut seen, mut most) = (Vec::new(), 0);
     while reader.fill(&mut stream).expect("memory does not fail") != Filled::End {
         most = most.max(reader.bytes.len());
-        while let Some(frame) = reader.next() {
+        while let Some(frame) = reader.take() {
             seen.push(frame.map(|frame| (frame.kind, frame.worker, frame.payload.to_vec())));
         }
     }
