@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ParticipantId, PeerId, RoomId, TrackId};
+use crate::ids::{ParticipantId, PeerId, RelayId, RoomId, TrackId};
 pub use crate::session::FailReason;
 use crate::session::{Codec, MediaKind};
 
@@ -47,7 +47,7 @@ pub enum Event {
         /// Why.
         reason: FailReason,
     },
-    /// The remote closed its transport.
+    /// The remote closed its transport. Of an end of a relay: the other end is gone, or the track is no longer what it was.
     PeerClosed {
         /// Who.
         peer: PeerId,
@@ -141,6 +141,8 @@ pub struct PeerSnapshot {
     pub participant: ParticipantId,
     /// How its transport is.
     pub state: PeerState,
+    /// The relay of which it is an end: the far one if it publishes, else the near one.
+    pub relay: Option<RelayId>,
 }
 
 /// One track in a [`Snapshot`].
