@@ -94,15 +94,16 @@ impl Encoding {
 
     /// The publisher began anew under another SSRC: nothing known of the old one holds.
     pub fn restart(&mut self, kind: MediaKind, ssrc: Ssrc) {
-        self.forget(kind);
+        *self = Self::new(kind, self.rid);
         self.ssrc = Some(ssrc);
     }
 
-    /// Nothing that came may leave any more; what comes is a new beginning.
+    /// Nothing that came may leave any more, and nothing is missing between that and what comes next.
     pub fn forget(&mut self, kind: MediaKind) {
-        let ssrc = self.ssrc;
-        *self = Self::new(kind, self.rid);
-        self.ssrc = ssrc;
+        self.ring = PacketRing::new(kind);
+        self.recovery = Recovery::default();
+        self.keyframes = KeyframeRequester::default();
+        self.reception.begin_anew();
     }
 }
 

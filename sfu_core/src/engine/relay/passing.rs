@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::forward::PacketFacts;
+use crate::forward::keyframe::KeyframeRequester;
 use crate::forward::resend::{MAX_KEEP, Stored};
 use crate::forward::router::{Encoding, Track};
 use crate::gate::{Allowed, EdgeRef};
@@ -194,6 +195,8 @@ pub(super) fn on_rtp(engine: &mut Engine, peer: PeerId, packet: &[u8], now: Inst
     if std::mem::take(&mut relay.begins_anew)
         && let Some(track) = engine.tracks.find_mut(relay.track)
     {
+        // What was asked for while the near end had no right was not passed on.
+        track.encodings.iter_mut().for_each(|encoding| encoding.keyframes = KeyframeRequester::default());
         subscribe::want_keyframes(track, now);
         control::schedule_feedback(engine, peer, now);
     }
