@@ -12,6 +12,7 @@ pub mod echo_call;
 pub mod lanes;
 mod overtaking;
 mod places;
+mod relays;
 pub mod ring;
 pub mod udp;
 pub mod wake;
@@ -174,9 +175,9 @@ impl Driver {
         let bell = Arc::new(Wake::new()?);
         let mut warnings = Vec::new();
         let mut driver = Self { workers: Vec::new(), bell, warnings: Vec::new() };
-        for index in 0..config.workers {
+        for (index, relays) in (0..config.workers).zip(relays::mesh(config.workers.into())?) {
             let ports = bind(config, index, &mut warnings)?;
-            driver.workers.push(start_worker(config, index, ports, &driver.bell, &identity, &make)?);
+            driver.workers.push(start_worker(config, index, (ports, relays), &driver.bell, &identity, &make)?);
         }
         warnings.sort_unstable();
         warnings.dedup();
@@ -341,7 +342,7 @@ fn engine_config(
 fn start_worker<E: Drive>(
     config: &DriverConfig,
     index: u16,
-    ports: Vec<UdpPort>,
+    (ports, relays): (Vec<UdpPort>, relays::Relays),
     bell: &Arc<Wake>,
     identity: &Identity,
     make: &impl Fn(EngineConfig, Instant) -> E,
@@ -349,7 +350,7 @@ fn start_worker<E: Drive>(
     let addresses = candidates(config, &ports)?;
     let (engine_config, now) = engine_config(config, identity, addresses.clone())?;
     let engine = make(engine_config, now);
-    let wake = Arc::new(Wake::new()?);
+    let wake = relays.wake();
     let counters = Arc::new(Counters::default());
     let bots = BotRegistry::default();
     let stop = Arc::new(AtomicBool::new(false));
@@ -361,6 +362,7 @@ fn start_worker<E: Drive>(
         commands,
         sender,
         bots: bots::Bots::new(Arc::clone(&bots), Arc::clone(&wake)),
+        relays,
         wake: Arc::clone(&wake),
         counters: Arc::clone(&counters),
         stop: Arc::clone(&stop),
