@@ -136,12 +136,12 @@ impl Pair {
             self.carried += u64::from(matches!(said, Said::Rtp(_)));
             self.lost += u64::from(is_lost);
             if !is_lost {
-                self.second.world.server.engine.ingest_relay(relay, said.frame(), now);
+                self.second.world.server.ingest_relay(relay, &said, now);
             }
         }
         let now = self.first.now();
         for (relay, said) in std::mem::take(&mut self.second.world.server.relayed) {
-            self.first.world.server.engine.ingest_relay(relay, said.frame(), now);
+            self.first.world.server.ingest_relay(relay, &said, now);
         }
         self.first.world.step_server();
         self.second.world.step_server();

@@ -148,6 +148,13 @@ impl EngineServer {
         peer
     }
 
+    /// Takes what another end of a relay said.
+    pub fn ingest_relay(&mut self, relay: RelayId, said: &Said, now: Instant) {
+        enter(&mut self.meter);
+        self.engine.ingest_relay(relay, said.frame(), now);
+        leave(&mut self.meter);
+    }
+
     /// What happened, and what the other ends of relays are to be told before anything that follows.
     fn drain(&mut self) {
         self.engine.drain_events(&mut self.events);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sfu_core::engine::command::Command;
 use sfu_core::engine::event::Event;
-use sfu_core::units::NtpTime;
+use sfu_core::units::{Bitrate, NtpTime};
+use sim::link::LinkConfig;
 use sim::media::VideoConfig;
 use sim::meeting::Published;
 use sim::oracle::Reception;
@@ -295,6 +296,38 @@ fn a_relay_ends_at_the_near_end_with_its_far_end_and_the_publisher_goes_on() {
         }
         assert_eq!(room.pair.first.stats().peers, 2);
     }
+}
+
+#[test]
+fn a_picture_of_one_encoding_comes_down_to_what_a_downlink_at_the_far_end_carries() {
+    let mut pair = Pair::new(8);
+    let video = VideoConfig { bitrate: Bitrate::kbps(2_000), ..VideoConfig::default() };
+    let alice = Person::keyed(&mut pair.first, 1, 0, video, Path::round_trip(40 * MS));
+    let narrow = |kbps| LinkConfig::constant(Bitrate::kbps(kbps), 20 * MS, 1_000 * MS);
+    let path = Path { up: LinkConfig::delayed(20 * MS), down: narrow(10_000) };
+    let carol = Person::keyed(&mut pair.second, 2, 1, VideoConfig::default(), path);
+    let camera = pair.relay(alice.camera);
+    pair.second.watch(carol.id, camera.published);
+    pair.run_for(5_000 * MS);
+    let sent = |pair: &mut Pair| pair.first.world.keyed(alice.id).sent_packets(alice.camera.source);
+    let rate = |pair: &mut Pair, seconds: u32| {
+        let before = sent(pair);
+        pair.run_for(1_000 * MS * seconds);
+        (sent(pair) - before) / u64::from(seconds)
+    };
+    let free = rate(&mut pair, 3);
+    assert_eq!(pair.first.stats().publisher_limits, 0);
+    let (_, down) = pair.second.world.network.links_of(carol.id);
+    let now = pair.second.now();
+    pair.second.world.network.reconfigure(down, narrow(1_000), now);
+    pair.run_for(15_000 * MS);
+    let limited = rate(&mut pair, 5);
+    assert!(pair.first.stats().publisher_limits > 0);
+    assert!(limited < free * 6 / 10, "{limited} of {free} packets a second");
+    // Who watches no more limits nobody.
+    pair.first.command(Command::RemovePeer { peer: camera.near });
+    pair.run_for(15_000 * MS);
+    assert!(rate(&mut pair, 3) > free * 8 / 10);
 }
 
 /// Which packets of a track came of what was captured between these moments, as their publisher numbered them.

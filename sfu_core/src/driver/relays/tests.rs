@@ -1,5 +1,7 @@
 //! Workers with real threads and rings between them: bots in one, listeners through a relay in the other.
 
+mod order;
+
 use std::time::Duration;
 
 use super::super::bots::BotLink;
@@ -305,49 +307,6 @@ fn a_revocation_that_meets_a_failure_is_answered() {
         let revoke = Command::Revoke { track: call.track, subscriber: call.near };
         assert_eq!(call.ask(0, revoke), Ok(Reply::Done));
     }
-}
-
-/// Whole frames fit or are left out, and what is read is what was written.
-#[test]
-fn only_whole_frames_are_handed_over() {
-    let mut relays = mesh(2).expect("a descriptor");
-    let (first, second) = relays.split_at_mut(1);
-    assert!(first[0].open(RELAY, RelayEnd::Near));
-    first[0].send(RELAY, Frame::Rtp(&[1; 9]));
-    assert!(first[0].to[1].staged.is_empty(), "nobody is there to miss it");
-    assert!(second[0].open(RELAY, RelayEnd::Far));
-    for size in [3, 0, 700] {
-        first[0].send(RELAY, Frame::Rtp(&vec![7; size]));
-    }
-    first[0].send(RelayId(1), Frame::Rtp(&[1; 9]));
-    first[0].send(RELAY, Frame::Feedback(&[1; 9]));
-    let staged = &first[0].to[1].staged;
-    let lens: Vec<usize> = frames(staged)
-        .map(|(relay, cuts, frame)| {
-            assert_eq!((relay, cuts), (RELAY, 0));
-            let Frame::Rtp(bytes) = frame else { panic!("another frame") };
-            bytes.len()
-        })
-        .collect();
-    assert_eq!(lens, [3, 0, 700]);
-    for (room, expected) in [(usize::MAX, (751, 0)), (751, (751, 0)), (750, (35, 1)), (34, (19, 2)), (0, (0, 3))] {
-        assert_eq!(fitting(staged, room), expected);
-    }
-}
-
-#[test]
-fn what_does_not_fit_is_counted() {
-    let mut relays = mesh(2).expect("a descriptor");
-    assert!(relays[0].open(RELAY, RelayEnd::Near) && relays[1].open(RELAY, RelayEnd::Far));
-    let fits = MAX_RELAY_BYTES / (HEADER_LEN + 1_200);
-    for _ in 0..2 {
-        (0..fits).for_each(|_| relays[0].send(RELAY, Frame::Rtp(&[0; 1_200])));
-        relays[0].publish();
-    }
-    assert_eq!(relays[0].take_dropped(), fits as u64, "nobody takes them");
-    (0..=fits).for_each(|_| relays[0].send(RELAY, Frame::Rtp(&[0; 1_200])));
-    assert_eq!(relays[0].take_dropped(), 1);
-    assert!(relays[0].to[1].staged.capacity() <= 2 * MAX_RELAY_BYTES);
 }
 
 /// An engine around which there is a bug: it guards itself against those within.
