@@ -231,7 +231,9 @@ fn ends(act: impl FnOnce(&mut Room)) -> Room {
     room.pair.tell();
     let departures = room.pair.second.world.network.departures();
     let sources = [room.camera, room.microphone].map(|track| track.published.source);
-    sources.into_iter().for_each(|source| room.pair.second.permissions.revoke_all(source, departures));
+    for source in sources {
+        room.pair.second.permissions.revoke_all(source, departures);
+    }
     let before = room.pair.second.world.network.departures();
     room.run_for(1_500);
     assert!(room.pair.second.world.network.departures() - before < 100, "but for reports nothing leaves");
@@ -353,8 +355,8 @@ proptest! {
         for limit in limits {
             room.limit(limit);
             room.run_for(2_500);
-            let end = room.pair.first.now() - room.pair.first.world.start();
-            let span = end - 1_000 * MS..end - 300 * MS;
+            let (first, start) = (&room.pair.first, room.pair.first.world.start());
+            let span = first.ago(1_000 * MS) - start..first.ago(300 * MS) - start;
             for track in [room.camera, room.microphone] {
                 let here = packets(&room.pair.first, room.bob.id, track.original, span.clone());
                 let there = packets(&room.pair.second, room.carol.id, track.published, span.clone());

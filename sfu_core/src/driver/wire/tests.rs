@@ -26,7 +26,7 @@ fn session() -> NegotiatedSession {
     }
 }
 
-fn description() -> Box<RelayDescription> {
+fn description() -> RelayDescription {
     let media = ReceiveMedia {
         mid: Mid::new("0").expect("a label"),
         kind: MediaKind::Video,
@@ -38,7 +38,7 @@ fn description() -> Box<RelayDescription> {
         remb: true,
     };
     let extensions = crate::rtp::ext::ExtensionMap::default();
-    Box::new(RelayDescription { source: TrackSource::Screen, encrypted: true, extensions, media })
+    RelayDescription { source: TrackSource::Screen, encrypted: true, extensions, media }
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn commands_are_read_as_they_were_written() {
             room: RoomId::new(1, 2),
             participant: ParticipantId(3),
             relay: RelayId(4),
-            description: description(),
+            description: Box::new(description()),
         },
         Command::SendData { peer, label: "chat".to_owned(), payload: vec![0, 0xff, 7], binary: true },
     ] {
@@ -79,7 +79,10 @@ fn answers_are_read_as_they_were_written() {
         Outgoing::Reply { id: 1, reply: Reply::Done },
         Outgoing::Reply { id: 2, reply: Reply::Peer { peer: PeerId::new(1, 1), local } },
         Outgoing::Reply { id: 3, reply: Reply::Stats { stats: Box::default() } },
-        Outgoing::Reply { id: 3, reply: Reply::Relay { peer: PeerId::new(1, 1), description: description() } },
+        Outgoing::Reply {
+            id: 3,
+            reply: Reply::Relay { peer: PeerId::new(1, 1), description: Box::new(description()) },
+        },
         Outgoing::Reply { id: 3, reply: Reply::Relayed { peer: PeerId::new(1, 1), track: TrackId::new(2, 2) } },
         Outgoing::Refused { id: 4, refusal: Refusal::Full(Cap::PeersPerRoom) },
         Outgoing::Refused { id: 5, refusal: Refusal::UnknownRoom },

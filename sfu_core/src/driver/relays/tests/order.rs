@@ -150,7 +150,9 @@ fn a_revocation_is_answered_when_the_other_worker_has_taken_a_turn() {
     let (track, peer) = (TrackId::new(0, 0), PeerId::new(0, 0));
     let mut answers = |worker: &mut Worker<Cuts>, command: Option<Command>| {
         let request = command.map(|command| Request { id: 1, command });
-        request.into_iter().for_each(|request| submit.submit(request).expect("not busy"));
+        if let Some(request) = request {
+            submit.submit(request).expect("not busy");
+        }
         worker.turn(crate::units::start());
         let mut answers = 0;
         receiver.pop(usize::MAX, |_, _| answers += 1);
