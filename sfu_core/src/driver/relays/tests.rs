@@ -140,11 +140,10 @@ impl Call {
         sound.map(number).collect()
     }
 
+    /// One packet: more than an encoding's ring holds would not all leave.
     fn says_until_heard(&mut self) {
-        until(|| {
-            self.say();
-            !self.heard().is_empty()
-        });
+        self.say();
+        until(|| !self.heard().is_empty());
     }
 
     fn waits_until_closed(&mut self, worker: usize, peer: PeerId) {
