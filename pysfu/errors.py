@@ -11,6 +11,7 @@ PysfuError
 └── RefusedError              the engine did not carry out a command; nothing changed
     ├── UnknownRoomError, UnknownPeerError, UnknownTrackError, UnknownMidError, UnknownChannelError
     ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError, EncodingHeldError
+    ├── RelayInUseError, OnlyRelaysError
     ├── FullError             `cap` says which cap was reached
     ├── RoomFailedError
     └── UnavailableError
@@ -142,6 +143,18 @@ class EncodingHeldError(RefusedError):
     code = "encoding_held"
 
 
+class RelayInUseError(RefusedError):
+    """Some worker has such an end of the relay already."""
+
+    code = "relay_in_use"
+
+
+class OnlyRelaysError(RefusedError):
+    """The transport is an end of a relay: it carries one track one way, and takes part in nothing else."""
+
+    code = "only_relays"
+
+
 class FullError(RefusedError):
     """The engine holds as many as it may."""
 
@@ -184,6 +197,8 @@ _REFUSALS: dict[str, type[RefusedError]] = {
         NoCommonCodecError,
         BadSessionError,
         EncodingHeldError,
+        RelayInUseError,
+        OnlyRelaysError,
         RoomFailedError,
         UnavailableError,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pysfu.messages.base import Message, Record, TrackSource
-from pysfu.messages.session import NegotiatedSession
+from pysfu.messages.session import NegotiatedSession, RelayDescription
 
 
 class LayerLimit(Record, frozen=True, kw_only=True):
@@ -125,6 +125,22 @@ class SendData(Message, frozen=True, kw_only=True):
     binary: bool
 
 
+class RelayOut(Message, frozen=True, kw_only=True):
+    """Makes the near end of a relay: a peer that the track is granted to, for another worker."""
+
+    track: int
+    relay: int
+
+
+class RelayIn(Message, frozen=True, kw_only=True):
+    """Makes the far end of a relay: a peer that publishes the track in another worker."""
+
+    room: int
+    participant: int
+    relay: int
+    description: RelayDescription
+
+
 class Mute(Message, frozen=True, kw_only=True):
     """Stops or restarts a track for everyone."""
 
@@ -177,6 +193,8 @@ Command = (
     | AllowData
     | RevokeData
     | SendData
+    | RelayOut
+    | RelayIn
     | Mute
     | LimitLayer
     | RequestKeyframe

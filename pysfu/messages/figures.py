@@ -66,6 +66,7 @@ class EngineFigures(Record, frozen=True, kw_only=True):
     rtp_packets_out: int = 0
     rtp_bytes_out: int = 0
     rtx_packets_out: int = 0
+    relay_packets_out: int = 0
     lost_packets_in: int = 0
     lost_packets_out: int = 0
     nacked_packets_in: int = 0
@@ -130,6 +131,7 @@ class PeerState(Record, frozen=True, kw_only=True):
     participant: int
     state: Literal["connecting", "connected", "disconnected", "failed", "closed"]
     playing: list[PlayingState]
+    relay: int | None = None
 
 
 class TrackState(Record, frozen=True, kw_only=True):
@@ -195,5 +197,6 @@ class Counters(Record, frozen=True, kw_only=True):
     events_lost: int
     messages_lost: int
     bot_drops: int
+    relay_drops: int
     failed: int
     forward_s: Histogram = NOTHING

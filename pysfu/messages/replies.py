@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pysfu.messages.base import Message
 from pysfu.messages.figures import EngineFigures, PeerFigures, State
-from pysfu.messages.session import LocalTransport
+from pysfu.messages.session import LocalTransport, RelayDescription
 
 
 class DoneReply(Message, frozen=True, kw_only=True, tag="done"):
@@ -36,6 +36,20 @@ class TrackReply(Message, frozen=True, kw_only=True, tag="track"):
     track: int
 
 
+class RelayReply(Message, frozen=True, kw_only=True, tag="relay"):
+    """The near end of a relay."""
+
+    peer: int
+    description: RelayDescription
+
+
+class RelayedReply(Message, frozen=True, kw_only=True, tag="relayed"):
+    """The far end of a relay, and the track it publishes."""
+
+    peer: int
+    track: int
+
+
 class PeerStatsReply(Message, frozen=True, kw_only=True, tag="peer_stats"):
     """One peer's figures."""
 
@@ -54,4 +68,15 @@ class SnapshotReply(Message, frozen=True, kw_only=True, tag="snapshot"):
     snapshot: State
 
 
-AnyReply = DoneReply | RoomReply | PeerReply | BotReply | TrackReply | PeerStatsReply | StatsReply | SnapshotReply
+AnyReply = (
+    DoneReply
+    | RoomReply
+    | PeerReply
+    | BotReply
+    | TrackReply
+    | RelayReply
+    | RelayedReply
+    | PeerStatsReply
+    | StatsReply
+    | SnapshotReply
+)

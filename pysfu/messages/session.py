@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from pysfu.messages.base import Codec, MediaKind, Record
+from pysfu.messages.base import Codec, MediaKind, Record, TrackSource
 
 
 class Fingerprint(Record, frozen=True, kw_only=True):
@@ -45,6 +45,15 @@ class ReceiveMedia(Record, frozen=True, kw_only=True):
     pli: bool = False
     fir: bool = False
     remb: bool = False
+
+
+class RelayDescription(Record, frozen=True, kw_only=True):
+    """What the far end of a relay must know of a track; handed from one worker to the other as it is."""
+
+    source: TrackSource
+    encrypted: bool
+    extensions: list[int]
+    media: ReceiveMedia
 
 
 class SendMedia(Record, frozen=True, kw_only=True):

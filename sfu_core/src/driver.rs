@@ -14,6 +14,7 @@ mod overtaking;
 mod places;
 pub mod privileges;
 pub mod process;
+mod relays;
 pub mod ring;
 pub mod udp;
 pub mod wake;
@@ -188,8 +189,9 @@ impl Driver {
         let ports =
             (0..config.workers).map(|index| bind(config, index, &mut warnings)).collect::<Result<Vec<_>, _>>()?;
         bound()?;
-        for (index, ports) in (0..).zip(ports) {
-            driver.workers.push(start_worker(config, index, ports, &driver.bell, &identity, &make)?);
+        let rings = relays::mesh(config.workers.into())?;
+        for (index, parts) in (0..).zip(ports.into_iter().zip(rings)) {
+            driver.workers.push(start_worker(config, index, parts, &driver.bell, &identity, &make)?);
         }
         warnings.sort_unstable();
         warnings.dedup();
@@ -354,7 +356,7 @@ fn engine_config(
 fn start_worker<E: Drive>(
     config: &DriverConfig,
     index: u16,
-    ports: Vec<UdpPort>,
+    (ports, relays): (Vec<UdpPort>, relays::Relays),
     bell: &Arc<Wake>,
     identity: &Identity,
     make: &impl Fn(EngineConfig, Instant) -> E,
@@ -362,7 +364,7 @@ fn start_worker<E: Drive>(
     let addresses = candidates(config, &ports)?;
     let (engine_config, now) = engine_config(config, identity, addresses.clone())?;
     let engine = make(engine_config, now);
-    let wake = Arc::new(Wake::new()?);
+    let wake = relays.wake();
     let counters = Arc::new(Counters::default());
     let bots = BotRegistry::default();
     let stop = Arc::new(AtomicBool::new(false));
@@ -374,6 +376,7 @@ fn start_worker<E: Drive>(
         commands,
         sender,
         bots: bots::Bots::new(Arc::clone(&bots), Arc::clone(&wake)),
+        relays,
         wake: Arc::clone(&wake),
         counters: Arc::clone(&counters),
         stop: Arc::clone(&stop),

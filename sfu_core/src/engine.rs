@@ -31,6 +31,7 @@ mod outbound;
 mod path;
 mod pending;
 mod probe;
+pub mod relay;
 mod report;
 mod room;
 mod rtcp_queue;
@@ -109,6 +110,7 @@ pub struct Engine {
     tracks: Slots<TrackId, Track>,
     /// How many of the peers are bots.
     bots: usize,
+    relays: relay::Relays,
     gate: Gate,
     witness: Witness,
     data_witness: DataWitness,
@@ -174,6 +176,7 @@ impl Engine {
             peers: Slots::with_cap(MAX_PEERS),
             tracks: Slots::with_cap(MAX_TRACKS),
             bots: 0,
+            relays: relay::Relays::default(),
             gate: Gate::default(),
             witness: Witness::default(),
             data_witness: DataWitness::default(),

@@ -131,6 +131,7 @@ pub struct Tl0PicIdx {
     /// Its offset in the payload.
     pub offset: u8,
 }
+pub mod outlet;
 pub mod reception;
 pub mod recovery;
 pub mod redundancy;

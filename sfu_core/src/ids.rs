@@ -88,6 +88,12 @@ impl ParticipantId {
     }
 }
 
+/// A relay: one track on its way from the engine that has its publisher to another. The caller chooses the number, the same
+/// for both ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RelayId(pub u64);
+
 /// A synchronisation source (RFC 3550 §3).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

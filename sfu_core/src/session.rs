@@ -133,6 +133,29 @@ pub struct ReceiveMedia {
     pub remb: bool,
 }
 
+/// What the far end of a relay must know of a track to publish it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayDescription {
+    /// What it shows.
+    pub source: TrackSource,
+    /// Whether the payload is end-to-end encrypted.
+    pub encrypted: bool,
+    /// Header extension numbers in what is relayed.
+    pub extensions: ExtensionMap,
+    /// Its payload types and encodings, as if a remote had agreed to send them.
+    pub media: ReceiveMedia,
+}
+
+impl RelayDescription {
+    /// Whether it can be published: nothing in it is longer than it may be, and all is of one kind.
+    pub fn is_sound(&self) -> bool {
+        let payload_types = &self.media.payload_types;
+        (1..=MAX_PAYLOAD_TYPES).contains(&payload_types.len())
+            && self.media.encodings.len() <= MAX_ENCODINGS
+            && payload_types.iter().all(|payload| payload.codec.kind() == self.media.kind)
+    }
+}
+
 /// A media section in which we send to the remote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendMedia {

@@ -150,6 +150,8 @@ pub struct EngineStats {
     pub rtp_bytes_out: u64,
     /// Of those, retransmissions.
     pub rtx_packets_out: u64,
+    /// RTP packets handed to relays, for subscribers of other engines.
+    pub relay_packets_out: u64,
     /// Packets of publishers that had not come when it was time to report.
     pub lost_packets_in: u64,
     /// Packets to subscribers that they reported lost.

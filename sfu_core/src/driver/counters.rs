@@ -131,6 +131,8 @@ counters! {
     messages_lost,
     /// Packets of or for bots dropped because they were not taken in time.
     bot_drops,
+    /// Frames of relays dropped because the other worker did not take them in time.
+    relay_drops,
     /// 1 when the worker has failed.
     failed,
 }

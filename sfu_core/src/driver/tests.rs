@@ -73,7 +73,8 @@ fn bench(max_events: usize) -> Bench {
 
 fn bench_with(max_events: usize, registry: BotRegistry, prepare: impl FnOnce(&mut bots::Bots)) -> Bench {
     let bell = || Arc::new(Wake::new().expect("a descriptor"));
-    let (wake, counters) = (bell(), Arc::<Counters>::default());
+    let relays = relays::mesh(1).expect("a descriptor").remove(0);
+    let (wake, counters) = (relays.wake(), Arc::<Counters>::default());
     let (submit, commands) = lanes::lanes(Arc::clone(&wake));
     let (sender, receiver) = ring::ring(max_events, bell(), Arc::clone(&wake), Arc::clone(&counters));
     let engine = Stand::default();
@@ -82,7 +83,7 @@ fn bench_with(max_events: usize, registry: BotRegistry, prepare: impl FnOnce(&mu
     prepare(&mut bots);
     let stop = Arc::<AtomicBool>::default();
     let ports = Vec::new();
-    let parts = Parts { engine, ports, commands, sender, bots, wake, counters, stop: Arc::clone(&stop) };
+    let parts = Parts { engine, ports, commands, sender, bots, relays, wake, counters, stop: Arc::clone(&stop) };
     Bench { worker: Worker::new(parts), submit, receiver, commands: noted, stop }
 }
 

@@ -10,6 +10,7 @@ use super::bots::Bots;
 use super::counters::Counters;
 use super::lanes::{Commands, QueuedRequest};
 use super::overtaking::Overtaking;
+use super::relays::{Relays, Wait};
 use super::ring::{Class, EventSender};
 use super::udp::UdpPort;
 use super::udp::receive::ReceiveArena;
@@ -20,8 +21,8 @@ use super::wire::Outgoing;
 use crate::engine::Engine;
 use crate::engine::command::{Command, Refusal, Reply, Request};
 use crate::engine::event::Event;
-use crate::engine::transmit::{Datagram, Sink, TransmitBatch};
-use crate::ids::PeerId;
+use crate::engine::transmit::{Datagram, Frame, RelayEnd, RelayNotice, Sink, TransmitBatch};
+use crate::ids::{PeerId, RelayId};
 
 /// Receive calls per port and turn: a flood must not keep commands and timers waiting.
 const MAX_RECEIVE_CALLS: usize = 4;
@@ -38,6 +39,10 @@ pub(super) trait Drive: Send + 'static {
     fn flush(&mut self, sink: &mut dyn Sink, now: Instant);
     fn command(&mut self, command: Command, now: Instant) -> Result<Reply, Refusal>;
     fn drain_events(&mut self, into: &mut Vec<Event>);
+    fn ingest_relay(&mut self, _relay: RelayId, _frame: Frame<'_>, _now: Instant) {}
+    fn cut_relay(&mut self, _relay: RelayId) {}
+    fn close_relay(&mut self, _relay: RelayId, _end: RelayEnd) {}
+    fn drain_relay_notices(&mut self, _into: &mut Vec<RelayNotice>) {}
 }
 
 impl Drive for Engine {
@@ -59,6 +64,18 @@ impl Drive for Engine {
     fn drain_events(&mut self, into: &mut Vec<Event>) {
         self.drain_events(into);
     }
+    fn ingest_relay(&mut self, relay: RelayId, frame: Frame<'_>, now: Instant) {
+        self.ingest_relay(relay, frame, now);
+    }
+    fn cut_relay(&mut self, relay: RelayId) {
+        self.cut_relay(relay);
+    }
+    fn close_relay(&mut self, relay: RelayId, end: RelayEnd) {
+        self.close_relay(relay, end);
+    }
+    fn drain_relay_notices(&mut self, into: &mut Vec<RelayNotice>) {
+        self.drain_relay_notices(into);
+    }
 }
 
 /// What a worker is made of.
@@ -68,16 +85,18 @@ pub(super) struct Parts<E> {
     pub(super) commands: Commands,
     pub(super) sender: EventSender,
     pub(super) bots: Bots,
+    pub(super) relays: Relays,
     pub(super) wake: Arc<Wake>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
-/// Where a flush goes: the ports and the bots.
+/// Where a flush goes: the ports, the bots and the other workers.
 struct Rim {
     ports: Vec<UdpPort>,
     arena: SendArena,
     bots: Bots,
+    relays: Relays,
     counters: Arc<Counters>,
     /// When this turn began, if it took datagrams in.
     taken_in: Option<Instant>,
@@ -94,21 +113,24 @@ pub(super) struct Worker<E> {
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
     events: Vec<Event>,
+    /// Answers to revocations that are true once other workers have done their part.
+    held: Vec<(Vec<Wait>, Outgoing)>,
     /// The bell, then the ports.
     watched: Vec<libc::pollfd>,
 }
 
 impl<E: Drive> Worker<E> {
     pub(super) fn new(parts: Parts<E>) -> Self {
-        let Parts { engine, ports, commands, sender, bots, wake, counters, stop } = parts;
-        let (arena, events) = (ReceiveArena::default(), Vec::new());
+        let Parts { engine, ports, commands, sender, bots, relays, wake, counters, stop } = parts;
+        let (arena, events, held) = (ReceiveArena::default(), Vec::new(), Vec::new());
         let overtaking = Overtaking::default();
         // Ready until told otherwise, so that the first turn looks everywhere.
         let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: libc::POLLIN };
         let fds = std::iter::once(wake.as_raw_fd()).chain(ports.iter().map(AsRawFd::as_raw_fd));
         let watched = fds.map(watch).collect();
-        let rim = Rim { ports, arena: SendArena::default(), bots, counters: Arc::clone(&counters), taken_in: None };
-        Self { engine, rim, arena, commands, overtaking, sender, wake, counters, stop, events, watched }
+        let counted = Arc::clone(&counters);
+        let rim = Rim { ports, arena: SendArena::default(), bots, relays, counters: counted, taken_in: None };
+        Self { engine, rim, arena, commands, overtaking, sender, wake, counters, stop, events, held, watched }
     }
 
     /// Runs until told to stop. After a panic the engine is never touched again; commands are refused.
@@ -121,12 +143,17 @@ impl<E: Drive> Worker<E> {
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             self.counters.failed.set(1);
             self.sender.fail(text.unwrap_or("no message").to_owned());
+            self.rim.relays.fail();
             // The ports would be ready for ever.
             self.watched.truncate(1);
             while !self.stopped() {
+                self.answer_held();
                 self.refuse_all();
                 self.sleep(MAX_SLEEP);
             }
+        }
+        for (_, outgoing) in self.held.drain(..) {
+            self.sender.reply(Class::Revocation, outgoing);
         }
         self.refuse_all();
     }
@@ -152,6 +179,10 @@ impl<E: Drive> Worker<E> {
 
     /// One turn. Returns when the next is due; `None`: at once, because something was left undone.
     pub(super) fn turn(&mut self, now: Instant) -> Option<Instant> {
+        if self.rim.relays.heed(&mut self.engine) {
+            self.rim.bots.drop_held_back();
+        }
+        self.answer_held();
         self.revoke(now);
         let before = self.counters.datagrams_in.load();
         let mut again = self.receive(now);
@@ -171,10 +202,14 @@ impl<E: Drive> Worker<E> {
         }
         let engine = &mut self.engine;
         self.rim.bots.receive(|bot, packet| engine.ingest_bot(bot, packet, now));
+        self.rim.relays.receive(engine, now);
         let deadline = self.engine.tick(now);
         self.engine.flush(&mut self.rim, now);
         again |= self.rim.bots.publish();
         self.counters.bot_drops.add(self.rim.bots.take_dropped());
+        self.rim.relays.tell(&mut self.engine); // a room may have failed
+        self.rim.relays.publish();
+        self.counters.relay_drops.add(self.rim.relays.take_dropped());
         self.tell();
         again |= !self.commands.is_empty();
         (!again).then_some(deadline)
@@ -230,8 +265,18 @@ impl<E: Drive> Worker<E> {
         let bot_room = if let Command::CreateBot { room, .. } = &command { Some(*room) } else { None };
         let gone_peer = if let Command::RemovePeer { peer } = &command { Some(*peer) } else { None };
         let gone_room = if let Command::RemoveRoom { room } = &command { Some(*room) } else { None };
-        let mut result = self.engine.command(command, now);
+        let relay_end = match &command {
+            Command::RelayOut { relay, .. } => Some((*relay, RelayEnd::Near)),
+            Command::RelayIn { relay, .. } => Some((*relay, RelayEnd::Far)),
+            _ => None,
+        };
+        let is_free = relay_end.is_none_or(|(relay, end)| self.rim.relays.open(relay, end));
+        let mut result = if is_free { self.engine.command(command, now) } else { Err(Refusal::RelayInUse) };
         self.counters.commands.add(1);
+        if let Some((relay, end)) = relay_end.filter(|_| is_free && result.is_err()) {
+            self.rim.relays.forget(relay, end);
+        }
+        let waits = self.rim.relays.tell(&mut self.engine);
         if let (Ok(Reply::Bot { peer }), Some(room)) = (&result, bot_room) {
             let peer = *peer;
             if self.rim.bots.insert(peer, room).is_err() {
@@ -253,7 +298,23 @@ impl<E: Drive> Worker<E> {
             Ok(reply) => Outgoing::Reply { id, reply },
             Err(refusal) => Outgoing::Refused { id, refusal },
         };
+        if class == Class::Revocation && !waits.is_empty() {
+            return self.held.push((waits, outgoing));
+        }
         self.sender.reply(class, outgoing);
+    }
+
+    /// Answers the revocations whose part in other workers is done.
+    fn answer_held(&mut self) {
+        let (relays, sender) = (&self.rim.relays, &mut self.sender);
+        self.held.retain_mut(|(waits, outgoing)| {
+            waits.retain(|wait| !relays.is_over(*wait));
+            if waits.is_empty() {
+                let nothing = Outgoing::Reply { id: 0, reply: Reply::Done };
+                sender.reply(Class::Revocation, std::mem::replace(outgoing, nothing));
+            }
+            !waits.is_empty()
+        });
     }
 
     fn tell(&mut self) {
@@ -339,6 +400,10 @@ impl Sink for Rim {
 
     fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
         self.bots.deliver(bot, packet);
+    }
+
+    fn relay(&mut self, relay: RelayId, frame: Frame<'_>) {
+        self.relays.send(relay, frame);
     }
 }
 

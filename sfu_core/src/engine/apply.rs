@@ -13,7 +13,7 @@ use super::event::Event;
 use super::member::{Link, Member};
 use super::outbound::FirstNumbers;
 use super::room::Room;
-use super::{Engine, MAX_BOTS, MAX_PEERS_PER_ROOM, Served, control, data, snapshot, subscribe};
+use super::{Engine, MAX_BOTS, MAX_PEERS_PER_ROOM, Served, control, data, relay, snapshot, subscribe};
 use crate::forward::router::Track;
 
 /// The room that a command concerns, if it is about one: it ends should we break while we carry the command out.
@@ -51,6 +51,10 @@ pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Resu
         Command::Mute { track, muted } => mute(engine, track, muted, now),
         Command::LimitLayer { track, subscriber, limit } => subscribe::limit(engine, track, subscriber, limit, now),
         Command::RequestKeyframe { track } => request_keyframe(engine, track, now),
+        Command::RelayOut { track, relay } => relay::make_near(engine, track, relay, now),
+        Command::RelayIn { room, participant, relay, description } => {
+            relay::make_far(engine, (room, participant), relay, *description, now)
+        }
         Command::PeerStats { peer } => {
             let member = engine.peers.find(peer).ok_or(Refusal::UnknownPeer)?;
             Ok(Reply::PeerStats { stats: Box::new(snapshot::peer_stats(engine, member, now)) })
@@ -77,14 +81,17 @@ fn remove_room(engine: &mut Engine, room: RoomId, now: Instant) -> Result<Reply,
 
 /// Checks that one more peer may enter `room`.
 pub(super) fn admit_peer(engine: &Engine, room: RoomId) -> Result<(), Refusal> {
-    let state = engine.rooms.find(room).ok_or(Refusal::UnknownRoom)?;
-    if state.failed {
-        return Err(Refusal::RoomFailed);
-    }
-    if state.peers.len() >= MAX_PEERS_PER_ROOM {
+    let state = open_room(engine, room)?;
+    if state.peers.len() - state.relays >= MAX_PEERS_PER_ROOM {
         return Err(Refusal::Full(Cap::PeersPerRoom));
     }
     Ok(())
+}
+
+/// The room, unless it has failed.
+pub(super) fn open_room(engine: &Engine, room: RoomId) -> Result<&Room, Refusal> {
+    let state = engine.rooms.find(room).ok_or(Refusal::UnknownRoom)?;
+    if state.failed { Err(Refusal::RoomFailed) } else { Ok(state) }
 }
 
 fn create_peer(engine: &mut Engine, room: RoomId, participant: ParticipantId, now: Instant) -> Result<Reply, Refusal> {
@@ -161,6 +168,9 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
     let initial = engine.initial_bitrate;
     let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
     let base = member.ssrc_base;
+    if member.relay().is_some() {
+        return Err(Refusal::OnlyRelays);
+    }
     if !session.is_within_caps() {
         return Err(Refusal::BadSession);
     }
@@ -184,9 +194,12 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
 /// Closes a peer: what it publishes ends, what it receives is revoked, its addresses and queue are forgotten.
 pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Refusal> {
     let member = engine.peers.find(peer).ok_or(Refusal::UnknownPeer)?;
-    let (room, participant) = (member.room, member.participant);
+    let (room, participant, is_relay) = (member.room, member.participant, member.relay().is_some());
     let tracks: Vec<TrackId> = member.inbound.tracks.iter().map(|(_, track)| *track).collect();
     let received: Vec<TrackId> = member.outbound.send.iter().filter_map(|section| section.track).collect();
+    if is_relay {
+        relay::leave(engine, peer);
+    }
     for track in tracks {
         unpublish(engine, track)?;
     }
@@ -194,7 +207,7 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
         data::revoke(engine, peer, subscriber)?;
     }
     let inbound = engine.gate.revoke_subscriber(peer);
-    for _ in 0..inbound {
+    for _ in 0..if is_relay { 0 } else { inbound } {
         engine.listener_lost(room, participant);
     }
     for id in received {
@@ -204,22 +217,26 @@ pub(super) fn remove_peer(engine: &mut Engine, peer: PeerId) -> Result<Reply, Re
     }
     engine.demux.remove_peer(peer);
     drop_member(engine, peer);
-    if let Some(room) = engine.rooms.find_mut(room) {
-        room.peers.remove(&peer);
+    if let Some(room) = engine.rooms.find_mut(room)
+        && room.peers.remove(&peer)
+    {
+        room.relays -= usize::from(is_relay);
     }
     Ok(Reply::Done)
 }
 
 /// Takes a peer out of the table.
-fn drop_member(engine: &mut Engine, peer: PeerId) {
+pub(super) fn drop_member(engine: &mut Engine, peer: PeerId) {
     let Some(member) = engine.peers.remove(peer) else { return };
     engine.pending.forget(&member);
-    if matches!(member.link, Link::Bot) {
-        engine.bots = engine.bots.saturating_sub(1);
+    match &member.link {
+        Link::Bot => engine.bots = engine.bots.saturating_sub(1),
+        Link::Relay(relay) => engine.relays.forget(relay, peer),
+        Link::Network(_) => {}
     }
 }
 
-fn publish(
+pub(super) fn publish(
     engine: &mut Engine,
     peer: PeerId,
     mid: Mid,
@@ -263,6 +280,7 @@ fn unpublish(engine: &mut Engine, track: TrackId) -> Result<Reply, Refusal> {
     if let Some(room) = engine.tracks.find(track).map(|track| track.room) {
         engine.silence(room, track);
     }
+    relay::track_ended(engine, track);
     if let Some(member) = engine.peers.find_mut(publisher) {
         member.inbound.unpublish(track);
     }
@@ -282,6 +300,8 @@ fn mute(engine: &mut Engine, track: TrackId, muted: bool, now: Instant) -> Resul
     if !muted {
         subscribe::want_keyframes(track, now);
     }
+    let id = track.id;
+    relay::track_muted(engine, id, muted);
     Ok(Reply::Done)
 }
 

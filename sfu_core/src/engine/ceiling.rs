@@ -51,6 +51,29 @@ pub(super) struct Wanted {
     pub(super) paused: bool,
 }
 
+/// What a far engine says that the weakest subscriber of a track there can take of it: asked for as if it were one of ours.
+pub(super) fn limit_relayed(engine: &mut Engine, track: TrackId, relay: PeerId, most: Bitrate, now: Instant) {
+    let Some(state) = engine.tracks.find(track) else { return };
+    let (publisher, may_ask) = (state.publisher, state.ceiling.may_ask(now));
+    let mut asked = [Wanted { id: track, publisher, share: None, heeded: may_ask, paused: false }];
+    ask_only_for_one_picture(engine, &mut asked, now);
+    let Some(state) = engine.tracks.find_mut(track) else { return };
+    let before = state.lowest_share();
+    let lowest = state.lowest_ceiling();
+    let Some(outlet) = state.outlets.iter_mut().find(|outlet| outlet.peer == relay) else { return };
+    outlet.share = (asked[0].heeded && most < MAX_RATE && outlet.edge.is_some()).then(|| most.max(lowest));
+    let after = state.lowest_share();
+    if before.is_none() {
+        state.ceiling.begin();
+    }
+    let rate = state.encodings.first().map_or(Bitrate::ZERO, |encoding| encoding.reception.bitrate(now));
+    state.ceiling.is_followed(rate, after, now);
+    if !state.ceiling.may_ask(now) {
+        return state.forget_shares();
+    }
+    ask_for_less(engine, publisher, (before, after), now);
+}
+
 /// A publisher is asked only while it sends one picture. There is one limit for everything it sends, which it divides as it
 /// likes: what one picture is asked to give up would be taken from the other, time after time.
 fn ask_only_for_one_picture(engine: &Engine, wanted: &mut [Wanted], now: Instant) {
@@ -121,18 +144,27 @@ fn hold_down_one(
         track.ceiling.give_up(now);
     }
     if !track.ceiling.may_ask(now) {
-        track.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
+        track.forget_shares();
         (share, after) = (None, None);
     }
     if let (Some(share), Some(rate), true) = (share, &mut demand.rates[0], followed) {
         *rate = (*rate).min(share);
     }
-    engine.stats.publisher_limits += u64::from(before.is_none() && after.is_some());
-    if after.is_some_and(|after| before.is_none_or(|before| after < before * MUCH_LOWER)) {
-        engine.peers.find_mut(wanted.publisher)?.inbound.ceiling_untold = true;
-        control::schedule_feedback(engine, wanted.publisher, now);
-    }
+    ask_for_less(engine, wanted.publisher, (before, after), now);
     share
+}
+
+/// The ceiling of a picture was one and is another: a much lower one is told at once.
+fn ask_for_less(engine: &mut Engine, publisher: PeerId, ceilings: (Option<Bitrate>, Option<Bitrate>), now: Instant) {
+    let (before, after) = ceilings;
+    engine.stats.publisher_limits += u64::from(before.is_none() && after.is_some());
+    if after.is_some_and(|after| before.is_none_or(|before| after < before * MUCH_LOWER))
+        && let Some(publisher) = engine.peers.find_mut(publisher)
+    {
+        publisher.inbound.ceiling_untold = true;
+        let id = publisher.id;
+        control::schedule_feedback(engine, id, now);
+    }
 }
 
 /// Tells a publisher what it is to stay below with its picture and its sound; once nothing limits it any more, it is told that.

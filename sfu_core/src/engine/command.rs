@@ -6,9 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::event::Snapshot;
-use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
+use crate::ids::{Mid, ParticipantId, PeerId, RelayId, RoomId, TrackId};
 pub use crate::session::{LayerLimit, TrackSource};
-use crate::session::{LocalTransport, NegotiatedSession};
+use crate::session::{LocalTransport, NegotiatedSession, RelayDescription};
 use crate::stats::{EngineStats, PeerStats};
 
 /// One request.
@@ -130,6 +130,25 @@ pub enum Command {
         /// Whether it is binary rather than text.
         binary: bool,
     },
+    /// Makes the near end of a relay: a peer to which all packets of `track` go, for the engine where the far end is, once
+    /// [`Command::Allow`] grants it the track. It ends with the track. → [`Reply::Relay`]
+    RelayOut {
+        /// What.
+        track: TrackId,
+        /// The number of the relay.
+        relay: RelayId,
+    },
+    /// Makes the far end of a relay: a peer that publishes the track as it comes. → [`Reply::Relayed`]
+    RelayIn {
+        /// In which room.
+        room: RoomId,
+        /// Whose track it is.
+        participant: ParticipantId,
+        /// The number of the relay.
+        relay: RelayId,
+        /// What the near end said of the track.
+        description: Box<RelayDescription>,
+    },
     /// Stops or restarts the forwarding of a track to everyone.
     Mute {
         /// Which.
@@ -196,9 +215,10 @@ impl Command {
     pub const fn subject(&self) -> Subject {
         match *self {
             Self::CreateRoom | Self::Stats | Self::Snapshot => Subject::Engine,
-            Self::RemoveRoom { room } | Self::CreatePeer { room, .. } | Self::CreateBot { room, .. } => {
-                Subject::Room(room)
-            }
+            Self::RemoveRoom { room }
+            | Self::CreatePeer { room, .. }
+            | Self::CreateBot { room, .. }
+            | Self::RelayIn { room, .. } => Subject::Room(room),
             Self::Connect { peer, .. }
             | Self::RestartIce { peer }
             | Self::RemovePeer { peer }
@@ -212,6 +232,7 @@ impl Command {
             Self::Unpublish { track }
             | Self::Allow { track, .. }
             | Self::Revoke { track, .. }
+            | Self::RelayOut { track, .. }
             | Self::Mute { track, .. }
             | Self::LimitLayer { track, .. }
             | Self::RequestKeyframe { track } => Subject::Track(track),
@@ -255,6 +276,20 @@ pub enum Reply {
     /// The new track.
     Track {
         /// Its id.
+        track: TrackId,
+    },
+    /// The near end of a relay.
+    Relay {
+        /// Its id.
+        peer: PeerId,
+        /// What the far end is to be made of.
+        description: Box<RelayDescription>,
+    },
+    /// The far end of a relay.
+    Relayed {
+        /// Its id.
+        peer: PeerId,
+        /// The track that it publishes.
         track: TrackId,
     },
     /// One peer's figures.
@@ -316,6 +351,12 @@ pub enum Refusal {
     /// The peer has no data channel of that label.
     #[error("the peer has no open data channel of that label")]
     UnknownChannel,
+    /// Here is such an end of a relay of that number already.
+    #[error("the relay has such an end already")]
+    RelayInUse,
+    /// A relay carries one track one way, for as long as both ends are there, and takes part in nothing else.
+    #[error("a relay carries one track one way and nothing else")]
+    OnlyRelays,
     /// The room ended because of a bug of ours and cannot be used.
     #[error("the room has failed")]
     RoomFailed,
@@ -347,6 +388,8 @@ pub enum Cap {
     Edges,
     /// `MAX_BOTS`
     Bots,
+    /// `MAX_RELAYS`
+    Relays,
 }
 
 impl fmt::Display for Cap {
@@ -361,6 +404,7 @@ impl fmt::Display for Cap {
             Self::DataBuffer => "data buffered",
             Self::Edges => "edges",
             Self::Bots => "bots",
+            Self::Relays => "relays",
         })
     }
 }

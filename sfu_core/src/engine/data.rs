@@ -54,6 +54,9 @@ pub(super) fn allow(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) 
     if from.room != to.room {
         return Err(Refusal::OtherRoom);
     }
+    if from.relay().or(to.relay()).is_some() {
+        return Err(Refusal::OnlyRelays);
+    }
     if from.participant == to.participant {
         return Err(Refusal::EchoNotAsked);
     }

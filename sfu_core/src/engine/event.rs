@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
+use crate::ids::{Mid, ParticipantId, PeerId, RelayId, RoomId, TrackId};
 pub use crate::session::FailReason;
 use crate::session::{Codec, MediaKind, TrackSource};
 
@@ -47,7 +47,7 @@ pub enum Event {
         /// Why.
         reason: FailReason,
     },
-    /// The remote closed its transport.
+    /// The remote closed its transport. Of an end of a relay: the other end is gone, or the track is no longer what it was.
     PeerClosed {
         /// Who.
         peer: PeerId,
@@ -143,6 +143,8 @@ pub struct PeerSnapshot {
     pub state: PeerState,
     /// What its media sections carry to it.
     pub playing: Vec<PlayingSnapshot>,
+    /// The relay of which it is an end: the far one if it publishes, else the near one.
+    pub relay: Option<RelayId>,
 }
 
 /// What one media section carries, in a [`PeerSnapshot`].

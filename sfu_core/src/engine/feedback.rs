@@ -22,7 +22,7 @@ use crate::units::Bitrate;
 
 use super::outbound::{MAX_SUBSCRIPTIONS_PER_PEER, QueuedPacket};
 use super::path::HEADERS;
-use super::{Engine, allocate, control};
+use super::{Engine, allocate, control, relay};
 
 /// A full intra request with the same number so soon after asks for the same keyframe: a few round trips. Later it says that the
 /// keyframe did not arrive (RFC 5104 §3.5.1.1).
@@ -31,7 +31,7 @@ const FIR_REPEATED_WITHIN: Duration = Duration::from_millis(500);
 const ORIGINAL_NUMBER: u16 = 2;
 
 /// Packets one datagram may ask for again: more than anyone can use at once, and a bound on what a hostile one costs.
-const MAX_NACKED: usize = 200;
+pub(super) const MAX_NACKED: usize = 200;
 /// Keyframes one datagram may ask for: one for each section that a peer receives.
 const MAX_KEYFRAME_REQUESTS: usize = MAX_SUBSCRIPTIONS_PER_PEER;
 /// Estimates, and transport-wide feedbacks, in one datagram: browsers send one, and several when they have been silent.
@@ -150,6 +150,7 @@ fn on_sender_report(engine: &mut Engine, from: PeerId, report: &SenderReport, le
     let Some(track) = engine.tracks.find_mut(source.track) else { return };
     track.clocks.anchors[usize::from(source.encoding)] =
         Some(crate::forward::rewriter::ClockAnchor { ntp: report.ntp, timestamp: report.timestamp });
+    relay::tell_clock(track, report, &mut engine.peers, &mut engine.pending);
     let Some(encoding) = track.encodings.get_mut(usize::from(source.encoding)) else { return };
     let is_first = encoding.clock.is_none();
     encoding.on_sender_report(report.ntp, report.timestamp, now);

@@ -9,6 +9,7 @@ use super::member::{Link, Member};
 use super::path::{self, Exit, Moment};
 use super::pending::NEVER;
 use super::probe;
+use super::relay;
 use super::report;
 use super::transmit::Sink;
 use super::{Engine, Served};
@@ -62,6 +63,10 @@ fn flush_peer(engine: &mut Engine, id: PeerId, sink: &mut dyn Sink, at: Moment) 
         scratch: &mut engine.scratch,
         clock_untold: false,
     };
+    if member.relay().is_some() {
+        relay::flush(&mut exit, member, sink, at.instant);
+        return false;
+    }
     flush_member(&mut exit, member, &mut engine.writer, sink, at);
     if exit.clock_untold {
         report::tell_clocks(member, &engine.tracks, at.instant);

@@ -14,6 +14,7 @@ use crate::ids::{PeerId, RoomId, TrackId};
 pub(super) enum Heard {
     Nothing,
     Joins(RoomId),
+    Relays(TrackId),
     Publishes(PeerId),
     Unpublishes(TrackId),
     Leaves(PeerId),
@@ -27,7 +28,10 @@ pub(super) enum Heard {
 impl Heard {
     pub(super) const fn of(command: &Command) -> Self {
         match *command {
-            Command::CreatePeer { room, .. } | Command::CreateBot { room, .. } => Self::Joins(room),
+            Command::CreatePeer { room, .. } | Command::CreateBot { room, .. } | Command::RelayIn { room, .. } => {
+                Self::Joins(room)
+            }
+            Command::RelayOut { track, .. } => Self::Relays(track),
             Command::Publish { peer, .. } => Self::Publishes(peer),
             Command::Unpublish { track } => Self::Unpublishes(track),
             Command::RemovePeer { peer } => Self::Leaves(peer),
@@ -67,6 +71,16 @@ impl Hearing {
     ) {
         match (heard, answer) {
             (Heard::Joins(room), Ok(Reply::Peer { peer, .. } | Reply::Bot { peer })) => self.seat(*peer, room),
+            (Heard::Joins(room), Ok(Reply::Relayed { peer, track })) => {
+                self.seat(*peer, room);
+                self.publishes(*peer, *track);
+            }
+            (Heard::Relays(track), Ok(Reply::Relay { peer, .. })) => {
+                let publisher = self.publishers.get(&track).and_then(|publisher| self.seats.get(publisher));
+                if let Some(room) = publisher.map(|seat| seat.room) {
+                    self.seat(*peer, room);
+                }
+            }
             (Heard::Publishes(peer), Ok(Reply::Track { track })) => self.publishes(peer, *track),
             (Heard::Unpublishes(track), _) => {
                 tracks.ended(track);

@@ -73,6 +73,7 @@ pub(super) fn find_track<'t>(
                 encoding.restart(kind, header.ssrc);
                 // Its numbers begin anew, and with them what is counted since a right.
                 track.subscriptions.iter_mut().for_each(|subscription| subscription.begin_anew(None));
+                track.outlets.iter_mut().for_each(|outlet| outlet.restart(source.encoding));
             }
             _ => encoding.ssrc = Some(header.ssrc),
         }

@@ -13,6 +13,7 @@ use super::inbound::Inbound;
 use super::joining::Joining;
 use super::outbound::Outbound;
 use super::pending::NEVER;
+use super::relay::Relay;
 use super::rtcp_queue::RtcpQueue;
 
 /// How packets reach a peer.
@@ -21,6 +22,8 @@ pub(crate) enum Link {
     Network(Box<Peer>),
     /// Inside this process, in the clear.
     Bot,
+    /// In the clear to another engine: this is one end of a relay.
+    Relay(Box<Relay>),
 }
 
 /// In the order written: what every packet touches comes first and lies together, see `prefetch.rs`.
@@ -70,7 +73,8 @@ impl Member {
         initial: Bitrate,
         now: Instant,
     ) -> Self {
-        let state = if matches!(link, Link::Bot) { PeerState::Connected } else { PeerState::Connecting };
+        let is_network = matches!(link, Link::Network(_));
+        let state = if is_network { PeerState::Connecting } else { PeerState::Connected };
         Self {
             id,
             room,
@@ -98,7 +102,22 @@ impl Member {
     pub(crate) fn peer_mut(&mut self) -> Option<&mut Peer> {
         match &mut self.link {
             Link::Network(peer) => Some(peer),
-            Link::Bot => None,
+            Link::Bot | Link::Relay(_) => None,
+        }
+    }
+
+    /// The end of a relay that it is.
+    pub(crate) fn relay(&self) -> Option<&Relay> {
+        match &self.link {
+            Link::Relay(relay) => Some(relay),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn relay_mut(&mut self) -> Option<&mut Relay> {
+        match &mut self.link {
+            Link::Relay(relay) => Some(relay),
+            _ => None,
         }
     }
 
@@ -119,7 +138,7 @@ impl Member {
     pub(crate) fn is_reachable(&self) -> bool {
         match &self.link {
             Link::Network(peer) => self.route.is_some() && peer.srtp.is_some(),
-            Link::Bot => true,
+            Link::Bot | Link::Relay(_) => true,
         }
     }
 
@@ -137,7 +156,7 @@ impl Member {
     pub(crate) fn peer(&self) -> Option<&Peer> {
         match &self.link {
             Link::Network(peer) => Some(peer),
-            Link::Bot => None,
+            Link::Bot | Link::Relay(_) => None,
         }
     }
 

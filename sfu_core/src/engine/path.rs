@@ -30,6 +30,7 @@ use super::intake::{self, Incoming};
 use super::member::{Link, Member};
 use super::outbound::QueuedPacket;
 use super::pending::Pending;
+use super::relay;
 use super::seal::{self, Leaving, Outgoing};
 use super::transmit::Sink;
 
@@ -90,6 +91,17 @@ pub(super) fn on_rtp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Insta
         );
     } else {
         track.withhold(&incoming.facts, now);
+    }
+    if !track.outlets.is_empty() {
+        // All of it: others choose among what they get by themselves.
+        relay::pass_on(
+            track,
+            source.encoding,
+            &incoming.facts,
+            &mut engine.peers,
+            &mut engine.pending,
+            &mut engine.stats,
+        );
     }
 }
 
@@ -298,7 +310,7 @@ pub(super) fn leave(
             sink.deliver(subscriber.id, &exit.scratch[..len]);
             len
         }
-        (Link::Network(_), None) => return exit.stats.drops.no_route += 1,
+        (Link::Network(_), None) | (Link::Relay(_), _) => return exit.stats.drops.no_route += 1,
     };
     exit.witness.observe(stored.origin.track, subscriber.id);
     if stamped {

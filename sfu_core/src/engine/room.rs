@@ -18,6 +18,8 @@ const CHOOSE_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) peers: BTreeSet<PeerId>,
+    /// How many of the peers are ends of relays.
+    pub(crate) relays: usize,
     /// Inbound edges of each participant that has any: exactly those who can hear or see anything.
     pub(crate) listeners: BTreeMap<ParticipantId, u32>,
     pub(crate) speakers: ActiveSpeakers,
@@ -30,6 +32,7 @@ impl Room {
     pub(crate) fn new() -> Self {
         Self {
             peers: BTreeSet::new(),
+            relays: 0,
             listeners: BTreeMap::new(),
             speakers: ActiveSpeakers::new(MAX_FORWARDED_SPEAKERS),
             choose_at: None,

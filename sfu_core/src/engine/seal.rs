@@ -127,7 +127,7 @@ pub(crate) fn seal(
 
 fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out: &mut [u8]) -> usize {
     let ids = &stamp.ids;
-    let two_byte = stamp.two_byte || has_long_value(packet.stored.extensions, ids);
+    let two_byte = stamp.two_byte || has_long_value(packet.stored.extensions, |kind| ids.id(kind).is_some());
     let mut writer = ExtensionWriter::new(out, two_byte);
     if let Some(id) = ids.id(ExtensionKind::TransportCc) {
         writer.push_array(id, (leaving.transport_cc as u16).to_be_bytes());
@@ -160,9 +160,9 @@ fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
 /// Whether a value that the subscriber is to get is longer than the one-byte form can say (RFC 8285 §4.2): the dependency
 /// descriptor of a keyframe is. Who agreed on that one knows the longer form; nobody else is sent it.
 #[inline]
-fn has_long_value(mut extensions: &[u8], ids: &ExtensionMap) -> bool {
+pub(super) fn has_long_value(mut extensions: &[u8], gets: impl Fn(ExtensionKind) -> bool) -> bool {
     while let Some((&[kind, len], tail)) = extensions.split_first_chunk::<2>() {
-        if len > 16 && ExtensionKind::ALL.get(usize::from(kind)).is_some_and(|kind| ids.id(*kind).is_some()) {
+        if len > 16 && ExtensionKind::ALL.get(usize::from(kind)).is_some_and(|kind| gets(*kind)) {
             return true;
         }
         extensions = tail.get(usize::from(len)..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The state of everything, for a reader that missed events or was restarted.
 
-use super::Engine;
 use super::event::{DataSnapshot, PeerSnapshot, PeerState, PlayingSnapshot, RosterSnapshot, Snapshot, TrackSnapshot};
+use super::{Engine, relay};
 use crate::gate::Flow;
 use crate::peer::Peer;
 use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
@@ -23,6 +23,7 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 participant: member.participant,
                 state: member.state,
                 playing: playing(member),
+                relay: member.relay().map(relay::Relay::id),
             })
             .collect(),
         tracks: engine

@@ -13,7 +13,7 @@ use crate::ids::{Mid, PeerId, TrackId};
 use crate::session::MediaKind;
 
 use super::command::{Cap, LayerLimit, Refusal, Reply};
-use super::{Engine, allocate, control};
+use super::{Engine, allocate, control, relay};
 
 pub(super) fn subscribe(
     engine: &mut Engine,
@@ -70,11 +70,12 @@ pub(super) fn subscribe(
 /// made inactive or refused, until it is offered again.
 pub(super) fn renegotiated(engine: &mut Engine, peer: PeerId, now: Instant) {
     let Some(member) = engine.peers.find(peer) else { return };
-    let mut changed = Vec::new();
+    let (mut changed, mut described_otherwise) = (Vec::new(), Vec::new());
     for &(mid, id) in &member.inbound.tracks {
         let Some(track) = engine.tracks.find_mut(id) else { continue };
         if track.renegotiate(member.inbound.media(mid)) {
             changed.extend(track.subscriptions.iter().map(|subscription| (id, subscription.subscriber)));
+            described_otherwise.push(id);
         }
     }
     changed.extend(member.outbound.send.iter().filter_map(|section| Some((section.track?, peer))));
@@ -83,6 +84,9 @@ pub(super) fn renegotiated(engine: &mut Engine, peer: PeerId, now: Instant) {
     changed.dedup_by_key(|(_, subscriber)| *subscriber);
     for (_, subscriber) in changed {
         allocate::allocate(engine, subscriber, now);
+    }
+    for track in described_otherwise {
+        relay::track_ended(engine, track);
     }
 }
 
@@ -143,6 +147,9 @@ pub(super) fn allow(
     if state.room != member.room {
         return Err(Refusal::OtherRoom);
     }
+    if member.relay().is_some() {
+        return relay::allow(engine, track, subscriber);
+    }
     if state.participant == member.participant && !echo {
         return Err(Refusal::EchoNotAsked);
     }
@@ -167,6 +174,10 @@ pub(super) fn allow(
 pub(super) fn revoke(engine: &mut Engine, track: TrackId, subscriber: PeerId) -> Result<Reply, Refusal> {
     engine.tracks.find(track).ok_or(Refusal::UnknownTrack)?;
     let member = engine.peers.find(subscriber).ok_or(Refusal::UnknownPeer)?;
+    if member.relay().is_some() {
+        relay::revoke(engine, track, subscriber);
+        return Ok(Reply::Done);
+    }
     let (room, participant) = (member.room, member.participant);
     let was_live = engine.gate.revoke(Flow::Track(track), subscriber);
     if let Some(state) = engine.tracks.find_mut(track) {

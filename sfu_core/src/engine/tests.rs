@@ -20,6 +20,7 @@ mod joins;
 mod limits;
 mod pauses;
 mod redundancy;
+mod relays;
 mod renegotiation;
 mod requests;
 mod rig;

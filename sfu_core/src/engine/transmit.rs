@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use crate::ids::PeerId;
+use crate::ids::{PeerId, RelayId};
 
 /// One received datagram; the engine decrypts it in place.
 #[derive(Debug)]
@@ -46,4 +46,57 @@ pub trait Sink {
 
     /// Hands a clear RTP packet, or a compound of RTCP packets, to a peer that lives in this process.
     fn deliver(&mut self, bot: PeerId, packet: &[u8]);
+
+    /// Hands what one end of a relay says to the transport that leads to the other. A sink without one leaves it out.
+    fn relay(&mut self, _relay: RelayId, _frame: Frame<'_>) {}
+}
+
+/// What passes between the ends of a relay, in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// From the near end to the far one: an RTP packet.
+    Rtp(&'a [u8]),
+    /// From the near end to the far one: RTCP of the publisher, which tells its clock.
+    Rtcp(&'a [u8]),
+    /// From the far end to the near one: RTCP about the track.
+    Feedback(&'a [u8]),
+}
+
+impl Frame<'_> {
+    /// Which end takes it.
+    pub const fn taker(&self) -> RelayEnd {
+        match self {
+            Self::Rtp(_) | Self::Rtcp(_) => RelayEnd::Far,
+            Self::Feedback(_) => RelayEnd::Near,
+        }
+    }
+}
+
+/// An end of a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RelayEnd {
+    /// Where the publisher is.
+    Near,
+    /// Where the track is published anew.
+    Far,
+}
+
+impl RelayEnd {
+    /// The one at the other side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Near => Self::Far,
+            Self::Far => Self::Near,
+        }
+    }
+}
+
+/// What the transport must tell the other end, before any frame that follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RelayNotice {
+    /// A right ended: the far end must forget all that came before ([`Engine::cut_relay`](super::Engine::cut_relay)).
+    Cut(RelayId),
+    /// This end is no more ([`Engine::close_relay`](super::Engine::close_relay)).
+    Closed(RelayId, RelayEnd),
 }

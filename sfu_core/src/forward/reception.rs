@@ -73,6 +73,12 @@ impl Reception {
         self.window_repaired += size;
     }
 
+    /// What comes next does not follow what came before: nothing between is lost. The rate stays what it was.
+    pub fn begin_anew(&mut self) {
+        let Self { bytes, window_started, window_bytes, window_repaired, bitrate, .. } = *self;
+        *self = Self { bytes, window_started, window_bytes, window_repaired, bitrate, ..Self::default() };
+    }
+
     /// The report since the last report; `None` before the first packet.
     pub fn report(&mut self) -> Option<ReceptionReport> {
         let first = self.first_sequence?;

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 
 use super::PacketFacts;
 use super::keyframe::KeyframeRequester;
+use super::outlet::Outlet;
 use super::reception::Reception;
 use super::recovery::Recovery;
 use super::redundancy::{Blocks, Since};
@@ -95,6 +96,14 @@ impl Encoding {
     pub fn restart(&mut self, kind: MediaKind, ssrc: Ssrc) {
         *self = Self::new(kind, self.rid);
         self.ssrc = Some(ssrc);
+    }
+
+    /// Nothing that came may leave any more, and nothing is missing between that and what comes next.
+    pub fn forget(&mut self, kind: MediaKind) {
+        self.ring = PacketRing::new(kind);
+        self.recovery = Recovery::default();
+        self.keyframes = KeyframeRequester::default();
+        self.reception.begin_anew();
     }
 }
 
@@ -211,6 +220,8 @@ pub struct Track {
     pub payload_types: Vec<PayloadType>,
     /// To whom it goes.
     pub subscriptions: Vec<Subscription>,
+    /// To which other engines it goes.
+    pub outlets: Vec<Outlet>,
     /// Its simulcast streams, lowest quality first.
     pub encodings: ArrayVec<Encoding, MAX_ENCODINGS>,
     /// Their clocks, to join one encoding to another.
@@ -266,6 +277,7 @@ impl Track {
             ceiling: Ceiling::new(media.remb && encodings.len() == 1),
             encodings,
             subscriptions: Vec::new(),
+            outlets: Vec::new(),
             source: if media.kind == MediaKind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
             clocks: SwitchClocks::unknown(media.payload_types.first().map_or(90_000, |payload| payload.clock_rate_hz)),
             encrypted: false,
@@ -278,17 +290,25 @@ impl Track {
 
     /// What its publisher is to stay below: what the weakest of those who receive it can take.
     pub fn lowest_share(&self) -> Option<Bitrate> {
-        self.receiving().filter_map(|subscription| subscription.share).min()
+        let relayed = self.outlets.iter().filter_map(|outlet| outlet.share);
+        self.receiving().filter_map(|subscription| subscription.share).chain(relayed).min()
     }
 
     /// What is worth asking its publisher for.
     pub fn lowest_ceiling(&self) -> Bitrate {
-        if self.receiving().nth(1).is_some() { LOWEST_SHARED } else { LOWEST_ALONE }
+        let relayed = self.outlets.iter().any(|outlet| outlet.edge.is_some());
+        if relayed || self.receiving().nth(1).is_some() { LOWEST_SHARED } else { LOWEST_ALONE }
     }
 
     /// The highest number that came of its first encoding; sound, in which later packets may repeat earlier ones, has no other.
     pub fn highest_sequence(&self) -> Option<u64> {
         self.encodings.first()?.unwrapper.highest()
+    }
+
+    /// Nobody limits its publisher any more.
+    pub fn forget_shares(&mut self) {
+        self.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
+        self.outlets.iter_mut().for_each(|outlet| outlet.share = None);
     }
 
     fn receiving(&self) -> impl Iterator<Item = &Subscription> {
@@ -314,7 +334,7 @@ impl Track {
             self.ceiling = Ceiling::new(heeded);
         }
         if !self.ceiling.heeded {
-            self.subscriptions.iter_mut().for_each(|subscription| subscription.share = None);
+            self.forget_shares();
         }
         let changed = self.payload_types != payload_types;
         if changed {
@@ -373,7 +393,9 @@ impl Track {
                 let wanted = [selector.current(), selector.needs_keyframe()];
                 subscription.edge.is_some() && wanted.contains(&Some(index as u8))
             };
-            if encoding.keyframes.is_wanted() && !self.subscriptions.iter().any(needs) {
+            let relayed = |outlet: &Outlet| outlet.is_waiting(index as u8);
+            let wanted = self.subscriptions.iter().any(needs) || self.outlets.iter().any(relayed);
+            if encoding.keyframes.is_wanted() && !wanted {
                 encoding.keyframes.satisfy();
             }
         }

@@ -19,7 +19,7 @@ use sfu_core::peer::srtp::{MAX_SRTCP_OVERHEAD, MAX_SRTP_OVERHEAD, SrtpInbound, S
 use sfu_core::rtcp::pli::Pli;
 use sfu_core::rtcp::remb::{MAX_REMB_SSRCS, Remb};
 use sfu_core::rtcp::rr::ReceiverReport;
-use sfu_core::rtcp::sr::ReportBlocks;
+use sfu_core::rtcp::sr::{ReportBlocks, SenderReport};
 use sfu_core::rtcp::{RtcpPacket, nack};
 use sfu_core::rtp::ext::ExtensionMap;
 use sfu_core::rtp::header::Packet;
@@ -57,6 +57,8 @@ pub struct Keyed {
     pub stays: Option<Stays>,
     /// Whether it sends less when asked to, as browsers do.
     pub obliging: bool,
+    /// What was last told of the clock of each SSRC.
+    pub clocks: BTreeMap<u32, SenderReport>,
     /// Keyframes it was asked for.
     pub keyframe_requests: u64,
     /// Packets received.
@@ -103,6 +105,7 @@ impl Keyed {
             judged: true,
             stays: None,
             obliging: true,
+            clocks: BTreeMap::new(),
             keyframe_requests: 0,
             received: 0,
             refused: 0,
@@ -275,6 +278,7 @@ impl Keyed {
                     if let Some(receiver) = self.receivers.get_mut(&report.sender.0) {
                         receiver.on_sender_report(report.ntp.middle(), now);
                     }
+                    self.clocks.insert(report.sender.0, report);
                 }
                 Ok(RtcpPacket::Nack(request)) => {
                     let asked = self.senders.iter().position(|sender| sender.ssrc == request.media);

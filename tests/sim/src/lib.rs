@@ -15,6 +15,7 @@ pub mod meeting;
 pub mod oracle;
 pub mod person;
 pub mod random;
+pub mod relayed;
 pub mod remote;
 pub mod server;
 pub mod stay;

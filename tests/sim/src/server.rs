@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use sfu_core::engine::command::{Command, Refusal, Reply};
 use sfu_core::engine::event::Event;
-use sfu_core::engine::transmit::{Datagram, Sink, TransmitBatch};
+use sfu_core::engine::transmit::{Datagram, Frame, RelayNotice, Sink, TransmitBatch};
 use sfu_core::engine::{Engine, EngineConfig};
-use sfu_core::ids::{ParticipantId, PeerId, RoomId};
+use sfu_core::ids::{ParticipantId, PeerId, RelayId, RoomId};
 use sfu_core::peer::TransportConfig;
 use sfu_core::peer::dtls::{DtlsVersions, Identity};
 use sfu_core::peer::srtp::SrtpKeys;
@@ -68,6 +68,42 @@ pub struct EngineServer {
     pub recorder: Option<Box<dyn Recorder>>,
     /// All events so far.
     pub events: Vec<Event>,
+    /// What ends of relays said to the other ends and nobody has carried there.
+    pub relayed: Vec<(RelayId, Said)>,
+    /// What the other ends of relays are to be told first.
+    pub notices: Vec<RelayNotice>,
+}
+
+/// A frame of a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// [`Frame::Rtp`]
+    Rtp(Vec<u8>),
+    /// [`Frame::Rtcp`]
+    Rtcp(Vec<u8>),
+    /// [`Frame::Feedback`]
+    Feedback(Vec<u8>),
+}
+
+impl Said {
+    /// As the engine takes it.
+    pub fn frame(&self) -> Frame<'_> {
+        match self {
+            Self::Rtp(bytes) => Frame::Rtp(bytes),
+            Self::Rtcp(bytes) => Frame::Rtcp(bytes),
+            Self::Feedback(bytes) => Frame::Feedback(bytes),
+        }
+    }
+}
+
+impl From<Frame<'_>> for Said {
+    fn from(frame: Frame<'_>) -> Self {
+        match frame {
+            Frame::Rtp(bytes) => Self::Rtp(bytes.to_vec()),
+            Frame::Rtcp(bytes) => Self::Rtcp(bytes.to_vec()),
+            Frame::Feedback(bytes) => Self::Feedback(bytes.to_vec()),
+        }
+    }
 }
 
 impl EngineServer {
@@ -79,7 +115,7 @@ impl EngineServer {
     /// The same with a choice of what DTLS it speaks.
     pub fn speaking(dtls: DtlsVersions, address: SocketAddr, seed: u64, now: Instant) -> Self {
         let engine = Engine::new(config(dtls, address, seed, now), now);
-        Self { engine, meter: None, recorder: None, events: Vec::new() }
+        Self { engine, meter: None, recorder: None, events: Vec::new(), relayed: Vec::new(), notices: Vec::new() }
     }
 
     /// Carries out a command.
@@ -93,7 +129,7 @@ impl EngineServer {
         enter(&mut self.meter);
         let reply = self.engine.command(command, now);
         leave(&mut self.meter);
-        self.engine.drain_events(&mut self.events);
+        self.drain();
         reply
     }
 
@@ -110,6 +146,24 @@ impl EngineServer {
         let peer = self.engine.create_keyed_peer(room, participant, address, keys, agreed, now);
         leave(&mut self.meter);
         peer
+    }
+
+    /// Takes what another end of a relay said.
+    pub fn ingest_relay(&mut self, relay: RelayId, said: &Said, now: Instant) {
+        enter(&mut self.meter);
+        self.engine.ingest_relay(relay, said.frame(), now);
+        leave(&mut self.meter);
+    }
+
+    /// What happened, and what the other ends of relays are to be told before anything that follows.
+    fn drain(&mut self) {
+        self.engine.drain_events(&mut self.events);
+        let told = self.notices.len();
+        self.engine.drain_relay_notices(&mut self.notices);
+        for notice in &self.notices[told..] {
+            let (RelayNotice::Cut(ended) | RelayNotice::Closed(ended, _)) = notice;
+            self.relayed.retain(|(relay, _)| relay != ended);
+        }
     }
 
     /// The engine's figures.
@@ -138,21 +192,22 @@ impl Server for EngineServer {
         enter(&mut self.meter);
         let due = self.engine.tick(now);
         leave(&mut self.meter);
-        self.engine.drain_events(&mut self.events);
+        self.drain();
         due
     }
 
     fn flush(&mut self, sink: &mut dyn Sink, now: Instant) {
         enter(&mut self.meter);
-        self.engine.flush(&mut Pausing { meter: &mut self.meter, sink }, now);
+        self.engine.flush(&mut Pausing { meter: &mut self.meter, relayed: &mut self.relayed, sink }, now);
         leave(&mut self.meter);
-        self.engine.drain_events(&mut self.events);
+        self.drain();
     }
 }
 
 /// A sink that does not count as the engine's work.
 struct Pausing<'a> {
     meter: &'a mut Option<Box<dyn Meter>>,
+    relayed: &'a mut Vec<(RelayId, Said)>,
     sink: &'a mut dyn Sink,
 }
 
@@ -167,6 +222,12 @@ impl Sink for Pausing<'_> {
     fn deliver(&mut self, bot: PeerId, packet: &[u8]) {
         leave(self.meter);
         self.sink.deliver(bot, packet);
+        enter(self.meter);
+    }
+
+    fn relay(&mut self, relay: RelayId, frame: Frame<'_>) {
+        leave(self.meter);
+        self.relayed.push((relay, frame.into()));
         enter(self.meter);
     }
 }

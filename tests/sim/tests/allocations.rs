@@ -6,6 +6,10 @@ use std::time::Duration;
 use sim::heap::{self, Counting, OfTheEngine};
 use sim::link::LinkConfig;
 use sim::load::{DELAY, Kind, LOSS, Load};
+use sim::media::VideoConfig;
+use sim::person::Person;
+use sim::relayed::Pair;
+use sim::world::Path;
 
 /// So long that every subscriber has asked for something again, and every queue has had its first packet.
 const WARM_UP: Duration = Duration::from_secs(30);
@@ -66,4 +70,31 @@ fn a_microphone_heard_by_a_hundred_takes_no_memory_per_packet() {
 #[test]
 fn rooms_of_three_take_no_memory_per_packet() {
     assert_none(Kind::Rooms { rooms: 10 }, 59_000);
+}
+
+#[test]
+fn a_camera_seen_through_a_relay_takes_no_memory_per_packet_in_either_engine() {
+    let mut pair = Pair::new(1);
+    let path = || Path::round_trip(2 * DELAY);
+    let alice = Person::simulcast_keyed(&mut pair.first, 1, 0, VideoConfig::default(), path());
+    let (camera, microphone) = (pair.relay(alice.camera), pair.relay(alice.microphone));
+    for number in 2..12 {
+        let carol = Person::keyed(&mut pair.second, number, 1, VideoConfig::default(), path());
+        pair.second.watch(carol.id, camera.published);
+        pair.second.watch(carol.id, microphone.published);
+    }
+    pair.losing = 0.02;
+    pair.run_for(WARM_UP);
+    let before = (pair.carried, pair.lost);
+    heap::take_calls();
+    for meeting in [&mut pair.first, &mut pair.second] {
+        meeting.world.server.meter = Some(Box::new(OfTheEngine));
+    }
+    pair.run_for(MEASURED);
+    for meeting in [&mut pair.first, &mut pair.second] {
+        meeting.world.server.meter = None;
+    }
+    let (calls, carried, lost) = (heap::take_calls(), pair.carried - before.0, pair.lost - before.1);
+    assert!(carried > 1_000 && lost > 5, "{lost} of {carried}");
+    assert_eq!(calls, 0, "{calls} allocations for {carried} packets");
 }

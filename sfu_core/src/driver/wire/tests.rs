@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::engine::command::{Cap, Command, Request, TrackSource};
-use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
-use crate::session::{CongestionFeedback, DtlsRole, Fingerprint, LocalTransport, NegotiatedSession, RemoteTransport};
+use crate::ids::{Mid, ParticipantId, PeerId, RelayId, Rid, RoomId, Ssrc, TrackId};
+use crate::session::{
+    CongestionFeedback, DtlsRole, Fingerprint, LocalTransport, MediaKind, NegotiatedSession, ReceiveMedia,
+    RelayDescription, RemoteEncoding, RemoteTransport,
+};
 
 pub(in crate::driver) fn session() -> NegotiatedSession {
     NegotiatedSession {
@@ -23,6 +26,21 @@ pub(in crate::driver) fn session() -> NegotiatedSession {
     }
 }
 
+fn description() -> RelayDescription {
+    let media = ReceiveMedia {
+        mid: Mid::new("0").expect("a label"),
+        kind: MediaKind::Video,
+        payload_types: Vec::new(),
+        encodings: vec![RemoteEncoding { rid: Rid::new("h"), ssrc: Some(Ssrc(5)), rtx_ssrc: None }],
+        nack: true,
+        pli: true,
+        fir: false,
+        remb: true,
+    };
+    let extensions = crate::rtp::ext::ExtensionMap::default();
+    RelayDescription { source: TrackSource::Screen, encrypted: true, extensions, media }
+}
+
 #[test]
 fn commands_are_read_as_they_were_written() {
     let (peer, track) = (PeerId::new(3, 1), TrackId::new(2, 9));
@@ -33,6 +51,13 @@ fn commands_are_read_as_they_were_written() {
         Command::Connect { peer, session: Box::new(session()) },
         Command::Publish { peer, mid, source: TrackSource::ScreenAudio, encrypted: true },
         Command::Allow { track, subscriber: peer, echo: true },
+        Command::RelayOut { track, relay: RelayId(u64::MAX) },
+        Command::RelayIn {
+            room: RoomId::new(1, 2),
+            participant: ParticipantId(3),
+            relay: RelayId(4),
+            description: Box::new(description()),
+        },
         Command::SendData { peer, label: "chat".to_owned(), payload: vec![0, 0xff, 7], binary: true },
     ] {
         let request = Request { id: 7, command };
@@ -54,6 +79,11 @@ fn answers_are_read_as_they_were_written() {
         Outgoing::Reply { id: 1, reply: Reply::Done },
         Outgoing::Reply { id: 2, reply: Reply::Peer { peer: PeerId::new(1, 1), local } },
         Outgoing::Reply { id: 3, reply: Reply::Stats { stats: Box::default() } },
+        Outgoing::Reply {
+            id: 3,
+            reply: Reply::Relay { peer: PeerId::new(1, 1), description: Box::new(description()) },
+        },
+        Outgoing::Reply { id: 3, reply: Reply::Relayed { peer: PeerId::new(1, 1), track: TrackId::new(2, 2) } },
         Outgoing::Refused { id: 4, refusal: Refusal::Full(Cap::PeersPerRoom) },
         Outgoing::Refused { id: 5, refusal: Refusal::UnknownRoom },
         Outgoing::Event { version: 6, event },

@@ -24,7 +24,7 @@ pub const MAX_STRAYS: usize = 10_000;
 pub struct RemoteId(usize);
 
 impl RemoteId {
-    pub(super) const fn new(index: usize) -> Self {
+    pub(crate) const fn new(index: usize) -> Self {
         Self(index)
     }
 
