@@ -27,6 +27,7 @@ from signalling.doctor import NOT_CHECKED, Grade, examine, this_machine
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.room import refusal_of_name
 from signalling.http.rooms import new_participant
+from signalling.listening import check_media_ports
 from signalling.sample import sample
 from signalling.server import WorkerHungError
 from signalling.tokens import RefusedTokenError, TokenRequest, Tokens
@@ -179,7 +180,7 @@ def _wait_until_ports_are_free(settings: Settings) -> None:
     """Waits until another server can start: this one hears no requests any more, but may still end its rooms."""
     for _ in range(DRAIN_LOOKS):
         try:
-            server.check_media_ports(settings)
+            check_media_ports(settings)
         except ConfigError:
             time.sleep(DRAIN_LOOK_S)
         else:

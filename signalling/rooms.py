@@ -100,10 +100,8 @@ class Rooms:
             self._rooms[opened.room.room] = opened
         for opened in found.lost:
             self._homes.lose(opened, counts=False)
-        endings = list[asyncio.Task[None]]()
-        for opened, connection in found.gone:
-            endings += self._closing.begin_to_close(opened, connection, Reason.TRANSPORT_LOST)
-        return ended(endings)
+        lost = Reason.TRANSPORT_LOST
+        return ended([end for room, gone in found.gone for end in self._closing.begin_to_close(room, gone, lost)])
 
     def all(self) -> list[Room]:
         """Lists the rooms, oldest first."""

@@ -28,7 +28,7 @@ from ports import free_port
 from running import running, settings
 
 from signalling import certificate as certificates
-from signalling import endings, server
+from signalling import endings, listening, server
 from signalling.certificate import LiveCertificate, make_trial_certificate
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import Beat, WorkerFault
@@ -366,8 +366,8 @@ async def test_a_taken_port_is_one_clear_line() -> None:
 def test_all_addresses_of_one_family_mean_those_of_the_other_too(tmp_path: Path, everywhere: str) -> None:
     certificate, key = make_trial_certificate(tmp_path, [])
     http = {"host": everywhere, "port": free_port(), "certificate": certificate, "key": key}
-    with server.bind(settings(http=http)) as listening:
-        listening.listen()
+    with listening.bind(settings(http=http)) as opened:
+        opened.listen()
         for family, own in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
             with socket.socket(family) as caller:
                 caller.connect((own, http["port"]))
@@ -382,7 +382,7 @@ def test_a_media_port_that_is_taken_in_either_family_is_one_clear_line(
         taken.bind((own, 0))
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"^media\.port: cannot listen on \S+ port {port} \(UDP\): .*in use"):
-            server.check_media_ports(settings(media={"host": everywhere, "port": port}))
+            listening.check_media_ports(settings(media={"host": everywhere, "port": port}))
 
 
 @pytest.mark.parametrize("missing", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
@@ -393,15 +393,15 @@ def test_a_machine_without_ipv6_listens_on_ipv4(tmp_path: Path, monkeypatch: pyt
                 raise OSError(missing, os.strerror(missing))
             super().bind(address)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(server.socket, "socket", WithoutIpv6)
+    monkeypatch.setattr(listening.socket, "socket", WithoutIpv6)
     certificate, key = make_trial_certificate(tmp_path, [])
     both = settings(
         http={"host": "::", "port": free_port(), "certificate": certificate, "key": key},
         media={"host": "::", "port": free_port(socket.SOCK_DGRAM)},
     )
-    server.check_media_ports(both)
-    with server.bind(both) as listening:
-        assert listening.family == socket.AF_INET
+    listening.check_media_ports(both)
+    with listening.bind(both) as opened:
+        assert opened.family == socket.AF_INET
 
 
 async def test_an_engine_that_cannot_start_says_why_in_one_clear_line() -> None:
