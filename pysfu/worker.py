@@ -31,6 +31,11 @@ def command(fd: int, *, orphan_limit: timedelta, user: tuple[int, int] | None) -
     return line + ([str(number) for number in user] if user is not None else [])
 
 
+def systemd_command() -> list[str]:
+    """Returns the command line that runs this on the socket that systemd has opened."""
+    return [sys.executable, "-I", "-S", __file__]
+
+
 def main(arguments: list[str]) -> int:
     """Runs the media process; without a socket among the arguments, on the one that systemd has opened."""
     os.chdir("/")

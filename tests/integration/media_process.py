@@ -40,14 +40,16 @@ class Restartable:
 
     folder: Path
     orphan_limit_s: int = 30
+    external: Path | None = None
     base_url: str = ""
     media_pids: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         http, media = free_port(), free_port(socket.SOCK_DGRAM)
         self.base_url = f"http://127.0.0.1:{http}"
+        where = f'process = "external"\ncontrol_socket = "{self.external}"\n' if self.external is not None else ""
         (self.folder / "pysfu.toml").write_text(
-            f"[http]\nport = {http}\n[media]\nport = {media}\norphan_limit_s = {self.orphan_limit_s}\n"
+            f"[http]\nport = {http}\n[media]\nport = {media}\norphan_limit_s = {self.orphan_limit_s}\n{where}"
             f'[admin]\nbearer = "{ADMIN}"\n[tokens.keys]\ntests = "{SECRET}"\n'
         )
         self.process: subprocess.Popen[bytes] | None = None
@@ -85,6 +87,12 @@ class Restartable:
             except httpx.TransportError:
                 time.sleep(0.02)
         raise AssertionError(f"the server did not start: {self.log()}")
+
+    def stop(self) -> None:
+        """Stops it, as systemd does."""
+        assert self.process is not None
+        self.process.terminate()
+        assert self.process.wait(HANG_S) == 0, self.log()
 
     def kill(self) -> None:
         """Kills it, as the kernel does when memory is short."""

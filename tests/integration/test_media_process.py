@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import httpx
 import pytest
 from callers import HANG_S, SDP, Caller, Meeting, meeting, until
 from footage import Camera, Tone
-from media_process import ADMIN, SECRET, Restartable
+from media_process import ADMIN, ROOT, SECRET, Restartable, systemd_media
 from relay import Relay
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -194,6 +195,41 @@ def test_the_media_process_has_no_secret_no_rights_and_no_file(server: Restartab
             opened
         )
         assert not [name for name in opened if name.endswith((".toml", ".db", ".sqlite"))]
+
+
+async def test_a_server_is_restarted_under_calls_that_a_media_process_of_systemd_carries(tmp_path: Path) -> None:
+    control = tmp_path / "media.sock"
+    with systemd_media(control) as media:
+        with Restartable(tmp_path, external=control) as server:
+            async with meeting(server.base_url, ADMIN) as room, Caller() as anna, Caller() as bela:
+                await room.publish(anna.send(Camera(1, frame_rate=30)), "anna")
+                await room.play(bela.take("video"), "anna", "bela")
+                await bela.watched(A_WHILE)
+                await in_background(server.stop)
+                await more(bela)
+                await in_background(server.start)
+                await more(bela)
+                assert await room.roster() == {"anna": [], "bela": ["anna"]}
+        assert media.poll() is None, "it is not the server's to end"
+
+
+def test_the_units_of_systemd_leave_little_to_attack() -> None:
+    for unit in ("pysfu.service", "pysfu-media.service"):
+        examined = subprocess.run(
+            [
+                "systemd-analyze",
+                "security",
+                "--offline=true",
+                "--no-pager",
+                "--threshold=20",
+                ROOT / "signalling/ops" / unit,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert examined.returncode == 0, examined.stdout + examined.stderr
+        assert "Unknown" not in examined.stderr, examined.stderr
 
 
 def test_a_media_process_that_nobody_controls_ends_after_a_while(tmp_path: Path) -> None:

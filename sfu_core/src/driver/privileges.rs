@@ -38,11 +38,17 @@ pub fn drop_privileges(user: Option<User>) -> io::Result<Dropped> {
         checked(unsafe { libc::setuid(uid) })?;
     }
     for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
-        caps::clear(None, set).map_err(io::Error::other)?;
+        // Whoever has none may not even be allowed to ask for that, as under systemd's filter of calls.
+        if !caps::read(None, set).map_err(io::Error::other)?.is_empty() {
+            caps::clear(None, set).map_err(io::Error::other)?;
+        }
     }
-    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit lives through the call; `prctl` takes numbers only.
-    checked(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core) })?;
+    let (no_core, mut core) = (libc::rlimit { rlim_cur: 0, rlim_max: 0 }, libc::rlimit { rlim_cur: 1, rlim_max: 1 });
+    // SAFETY: the limits live through the calls; `prctl` takes numbers only.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut core) })?;
+    if core.rlim_max != 0 {
+        checked(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core) })?;
+    }
     checked(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })?;
     checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     Ok(Dropped { user: user.is_some(), files: close_files().map_err(io::Error::other)? })
