@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -110,6 +112,21 @@ class Restartable:
         while any(_runs(pid) for pid in self.media_pids):
             assert time.monotonic() < deadline, "a media process runs on"
             time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def systemd_media(control: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Has systemd's own program listen, and start the media process at the first connection."""
+    listens = ["systemd-socket-activate", "--listen", str(control), sys.executable, "-m", "signalling.cli", "media"]
+    with subprocess.Popen(listens, cwd=ROOT, stderr=subprocess.DEVNULL) as media:
+        try:
+            deadline = time.monotonic() + HANG_S
+            while not control.exists():
+                assert time.monotonic() < deadline, "it does not listen"
+                time.sleep(0.02)
+            yield media
+        finally:
+            media.terminate()
 
 
 def _runs(pid: int) -> bool:
