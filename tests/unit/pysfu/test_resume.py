@@ -1,0 +1,106 @@
+"""What goes on in a media process is the same for whoever takes it up, and can be changed at once."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fake_core import SENDS_BOTH, TAKES_BOTH
+
+from pysfu import Config, MediaProcess, Sfu, messages
+from pysfu._bridge import Bridge
+from pysfu.events import EngineTakenOver
+
+pytestmark = pytest.mark.asyncio
+CONFIG = Config(bind=("127.0.0.1",), workers=2)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> MediaProcess:
+    return MediaProcess(socket=tmp_path / "m.sock", orphan_limit=timedelta(seconds=20))
+
+
+async def leave_a_meeting(process: MediaProcess) -> dict[str, object]:
+    """Makes a meeting, leaves it, and returns what was known of it."""
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = await sfu.create_room(note=b"ward round")
+        await sfu.create_room(note=b"another")
+        anna, bela = await room.add_participant(note=b"a"), await room.add_participant()
+        sent = await anna.answer(SENDS_BOTH, publish=True)
+        taken = await bela.answer(TAKES_BOTH, publish=False, play=sent.tracks)
+        await bela.allow(sent.tracks[0])
+        await anna.allow(sent.tracks[1], echo=True)
+        await bela.allow_data(anna)
+        bela.keep(b"b, changed")
+        sfu.detach()
+        return {
+            "room": room.id,
+            "participants": [anna.id, bela.id],
+            "tracks": [(track.id, track.mid, track.kind, track.source) for track in sent.tracks],
+            "playing": {mid: track.id for mid, track in taken.playing.items()},
+            "sdp": (sent.sdp, taken.sdp),
+        }
+
+
+async def test_rooms_participants_tracks_rights_and_notes_are_as_they_were(process: MediaProcess) -> None:
+    before = await leave_a_meeting(process)
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = next(room for room in sfu.rooms if room.note == b"ward round")
+        assert {room.note for room in sfu.rooms} == {b"ward round", b"another"}
+        assert room.id == before["room"]
+        anna, bela = sorted(room.participants, key=lambda participant: participant.number)
+        assert [anna.id, bela.id] == before["participants"]
+        assert (anna.note, bela.note) == (b"a", b"b, changed")
+        (sent,), (taken,) = anna.transports, bela.transports
+        assert [(track.id, track.mid, track.kind, track.source) for track in sent.tracks] == before["tracks"]
+        assert {mid: track.id for mid, track in taken.playing.items()} == before["playing"]
+        assert (sent.sdp, taken.sdp) == before["sdp"]
+        sound, pictures = sent.tracks
+        assert (bela.allowed, anna.allowed) == ({sound}, {pictures})
+        assert (sound.played_by, pictures.played_by) == ({taken}, {taken})
+        assert anna._allowed[pictures].echo, "their own, for a test"
+        assert bela.data_publishers == {anna}
+        assert set(room.listeners) == {anna.id, bela.id}
+        # And all of it can be changed.
+        await bela.revoke(sound)
+        await taken.stop(sound)
+        await taken.play(sound)
+        await sent.restart(re.sub(r"ice-ufrag:\S+", "ice-ufrag:other", SENDS_BOTH))
+        assert (await room.add_participant()).number > bela.number
+        await anna.remove()
+        assert room.tracks == {}
+        await room.close()
+
+
+async def test_what_nobody_can_name_is_ended(process: MediaProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(Bridge, "note", lambda *_: None)
+        await leave_a_meeting(process)
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert sfu.rooms == ()
+        for worker in range(2):
+            reply = await sfu._bridge.call(worker, messages.Snapshot(), messages.SnapshotReply)
+            assert (reply.snapshot.rooms, reply.snapshot.peers) == ([], [])
+
+
+async def test_the_notes_on_rooms_that_ended_meanwhile_are_told_once(process: MediaProcess) -> None:
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = await sfu.create_room(note=b"over")
+        await sfu._bridge.call(room.worker, messages.RemoveRoom(room=room.number), messages.DoneReply)
+        sfu.detach()
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert (sfu.rooms, sfu.ended_rooms) == ((), (b"over",))
+        sfu.detach()
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert sfu.ended_rooms == ()
+
+
+async def test_who_is_replaced_is_told_and_starts_nothing(process: MediaProcess) -> None:
+    async with Sfu(CONFIG, process=process) as first:
+        with first.subscription() as events:
+            async with Sfu(CONFIG, process=process) as second:
+                assert isinstance(await anext(events), EngineTakenOver)
+                await second.create_room()
+            assert first.rooms == ()
