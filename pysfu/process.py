@@ -84,7 +84,7 @@ class Supervisor:
         if connection is None:
             if not self._process.spawn:
                 raise StartError(f"no media process listens at {path}: start it, or see why it does not run")
-            connection = self._start()
+            return await self._started()
         try:
             core = await _remote.connect(connection, self._config)
         except _remote.ProtocolError as error:
@@ -92,23 +92,41 @@ class Supervisor:
                 raise StartError(str(error)) from error
             # Of the version before an upgrade, whose calls end now: nobody could control them.
             logger.warning("the media process is of another version, and is started anew")
-            path.unlink(missing_ok=True)
-            core = await _remote.connect(self._start(), self._config)
+            return await self._started()
+        if not core.as_configured:
+            logger.warning("the media process runs with other settings: they change when it is started anew")
+        return self._taken_up(core)
+
+    async def _started(self) -> RemoteCore:
+        """Starts a process and takes control of it."""
+        connection = self._start()
+        try:
+            core = await _remote.connect(connection, self._config)
+        except BaseException:
+            # Also when this is cancelled: nothing goes on in it yet, and nobody else would end it.
+            self._end_by_force()
+            raise
+        return self._taken_up(core)
+
+    def _taken_up(self, core: RemoteCore) -> RemoteCore:
         core.when_closed = self._closed
         self._reap()
         core.predecessor, self._how_it_ended = self._how_it_ended, None
-        if not core.as_configured:
-            logger.warning("the media process runs with other settings: they change when it is started anew")
         return core
 
     def _closed(self, has_ended: bool) -> None:
         """Sees to the end of what was started here, by force if it does not end."""
         if not has_ended and self._pids:
             logger.error("the media process hangs, and is ended by force")
-            os.kill(self._pids[-1], signal.SIGKILL)
-        if self._pids:
+            self._end_by_force()
+        elif has_ended and self._process.spawn:
             self._process.socket.unlink(missing_ok=True)
             self._reap(patiently=True)
+
+    def _end_by_force(self) -> None:
+        os.kill(self._pids[-1], signal.SIGKILL)
+        os.waitpid(self._pids.pop(), 0)
+        self._process.socket.unlink(missing_ok=True)
 
     def _start(self) -> socket.socket:
         """Starts a process and connects to it, before it listens: the kernel keeps the connection for it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from fake_core import SENDS_BOTH, TAKES_BOTH
 
 from pysfu import Config, MediaProcess, Sfu, messages
 from pysfu._bridge import Bridge
+from pysfu.errors import StartError
 from pysfu.events import EngineTakenOver
 
 pytestmark = pytest.mark.asyncio
@@ -104,3 +107,30 @@ async def test_who_is_replaced_is_told_and_starts_nothing(process: MediaProcess)
                 assert isinstance(await anext(events), EngineTakenOver)
                 await second.create_room()
             assert first.rooms == ()
+
+
+def children() -> list[int]:
+    """The processes that this one has started and not seen to end."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+async def test_a_media_process_that_cannot_start_is_not_left_behind(process: MediaProcess) -> None:
+    before = children()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(StartError, match="cannot bind"):
+            async with Sfu(Config(bind=("127.0.0.1",), port=taken.getsockname()[1]), process=process):
+                pass
+    assert (children(), process.socket.exists()) == (before, False)
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(process: MediaProcess) -> None:
+    before = children()
+    starting = asyncio.ensure_future(Sfu(CONFIG, process=process).__aenter__())
+    await asyncio.sleep(0)  # it has been started and said hello to
+    assert len(children()) == len(before) + 1
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert (children(), process.socket.exists()) == (before, False)
