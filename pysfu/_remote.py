@@ -236,20 +236,24 @@ class RemoteCore:
             self._unanswered[worker, is_revocation] -= 1
 
 
-async def connect(connection: socket.socket, config: messages.DriverConfig) -> RemoteCore:
+async def connect(
+    connection: socket.socket, config: messages.DriverConfig, *, end_other_version: bool = False
+) -> RemoteCore:
     """Takes control of the media process at the other end.
 
     Args:
         connection: connected, and not blocking; closed when this fails.
         config: how the engine runs, if it does not run yet.
+        end_other_version: whether a process that speaks another version is to end.
 
     Raises:
         ProtocolError: it is of another version.
         StartError: it does not start with this configuration, or does not answer.
     """
+    hello = messages.Hello(protocol=PROTOCOL, end_other_version=end_other_version, config=config)
     try:
         async with asyncio.timeout(HELLO_TIMEOUT_S):
-            return await _say_hello(connection, config)
+            return await _say_hello(connection, hello)
     except TimeoutError as error:
         connection.close()
         raise StartError("the media process does not answer") from error
@@ -261,10 +265,9 @@ async def connect(connection: socket.socket, config: messages.DriverConfig) -> R
         raise
 
 
-async def _say_hello(connection: socket.socket, config: messages.DriverConfig) -> RemoteCore:
-    loop = asyncio.get_running_loop()
-    hello = _encode(messages.Hello(protocol=PROTOCOL, config=config))
-    await loop.sock_sendall(connection, _HEADER.pack(len(hello), _HELLO, 0) + hello)
+async def _say_hello(connection: socket.socket, hello: messages.Hello) -> RemoteCore:
+    loop, said = asyncio.get_running_loop(), _encode(hello)
+    await loop.sock_sendall(connection, _HEADER.pack(len(said), _HELLO, 0) + said)
     frames, welcome = _Frames(), None
     notes: list[tuple[int, messages.Note]] = []
     while welcome is None or len(notes) < welcome.notes:
@@ -274,7 +277,7 @@ async def _say_hello(connection: socket.socket, config: messages.DriverConfig) -
         frames.feed(data)
         for kind, worker, payload in frames:
             if kind == _FAULT:
-                _refuse(_decode_fault(payload))
+                await _refused(connection, _decode_fault(payload))
             elif kind == _WELCOME:
                 welcome = _decode_welcome(payload)
             elif kind == _NOTE:
@@ -283,7 +286,10 @@ async def _say_hello(connection: socket.socket, config: messages.DriverConfig) -
     return RemoteCore(connection, welcome, notes, frames)
 
 
-def _refuse(fault: messages.Fault) -> NoReturn:
-    if fault.kind == "protocol":
-        raise ProtocolError(fault.text)
-    raise StartError(fault.text)
+async def _refused(connection: socket.socket, fault: messages.Fault) -> NoReturn:
+    """Waits until the other end has hung up, which a process that ends does last: its ports are free then."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError):
+        while await loop.sock_recv(connection, _MAX_READ):
+            pass
+    raise ProtocolError(fault.text) if fault.kind == "protocol" else StartError(fault.text)

@@ -86,7 +86,7 @@ class Supervisor:
                 raise StartError(f"no media process listens at {path}: start it, or see why it does not run")
             return await self._started()
         try:
-            core = await _remote.connect(connection, self._config)
+            core = await _remote.connect(connection, self._config, end_other_version=self._process.spawn)
         except _remote.ProtocolError as error:
             if not self._process.spawn:
                 raise StartError(str(error)) from error

@@ -16,6 +16,7 @@ class Hello(Record, frozen=True, kw_only=True):
     """The first word of a controller."""
 
     protocol: int
+    end_other_version: bool
     config: DriverConfig
 
 

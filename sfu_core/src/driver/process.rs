@@ -63,6 +63,8 @@ pub enum Privileges {
 pub struct Hello {
     /// [`PROTOCOL`]
     pub protocol: u32,
+    /// Whether a process that speaks another version is to end: nobody could control its calls any more. Every version reads this.
+    pub end_other_version: bool,
     /// How the engine is to run, if it does not run yet.
     pub config: DriverConfig,
 }
@@ -127,6 +129,8 @@ struct Numbered {
 #[derive(Deserialize)]
 struct Versioned {
     protocol: u32,
+    #[serde(default)]
+    end_other_version: bool,
 }
 
 /// The engine, once it runs.
@@ -256,7 +260,12 @@ impl Process {
         let mut index = 0;
         while index < self.strangers.len() {
             let mut hello = None;
-            let alive = self.strangers[index].hear(1, |frame| hello = Some(read_hello(frame)));
+            let mut ends = false;
+            let alive = self.strangers[index].hear(1, |frame| {
+                ends = frame.as_ref().is_ok_and(ends_other_version);
+                hello = Some(read_hello(frame));
+            });
+            self.stop |= ends;
             match hello {
                 Some(hello) => {
                     let stranger = self.strangers.remove(index);
@@ -276,6 +285,10 @@ impl Process {
             Err(fault) => {
                 stranger.push(Kind::Fault, 0, &encode(&fault));
                 stranger.flush();
+                if self.stop {
+                    // Hung up last: whoever waits for that finds the ports free.
+                    self.strangers.push(stranger);
+                }
                 return;
             }
         };
@@ -417,12 +430,18 @@ fn is_older(outgoing: &Outgoing, first: u64) -> bool {
     matches!(outgoing, Outgoing::Reply { id, .. } | Outgoing::Refused { id, .. } if *id < first)
 }
 
+/// Whether a controller of another version wishes this process to end.
+fn ends_other_version(frame: &Frame<'_>) -> bool {
+    let hello = decode::<Versioned>(frame.payload);
+    frame.kind == Kind::Hello && hello.is_ok_and(|hello| hello.end_other_version && hello.protocol != PROTOCOL)
+}
+
 fn read_hello(frame: Result<Frame<'_>, frame::FrameError>) -> Result<Hello, Fault> {
     let frame = frame.map_err(|error| fault(FaultKind::Malformed, error, None))?;
     if frame.kind != Kind::Hello {
         return Err(fault(FaultKind::Malformed, "the first frame is no hello", None));
     }
-    let Versioned { protocol } = decode(frame.payload).map_err(|_| unreadable(frame.payload))?;
+    let Versioned { protocol, .. } = decode(frame.payload).map_err(|_| unreadable(frame.payload))?;
     if protocol != PROTOCOL {
         let text =
             format!("this process speaks version {PROTOCOL} of the control protocol, not {protocol}: restart it");

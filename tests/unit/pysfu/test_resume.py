@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 from datetime import timedelta
@@ -115,6 +116,10 @@ def children() -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
+def reap(child: int) -> None:
+    os.waitpid(child, 0)
+
+
 async def test_a_media_process_that_cannot_start_is_not_left_behind(process: MediaProcess) -> None:
     before = children()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
@@ -134,3 +139,27 @@ async def test_a_start_that_is_cancelled_leaves_nothing_behind(process: MediaPro
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert (children(), process.socket.exists()) == (before, False)
+
+
+async def test_a_media_process_of_another_version_is_ended_and_one_of_ours_takes_its_place(
+    process: MediaProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = children()
+    async with Sfu(CONFIG, process=process) as sfu:
+        port = int(sfu.addresses[0][0].rpartition(":")[2])
+        await sfu.create_room()
+        (old,) = set(children()) - set(before)
+        sfu.detach()
+    say_hello = messages.Hello
+
+    def of_a_later_version(**said: object) -> messages.Hello:
+        # What is said to the old one only.
+        monkeypatch.setattr(messages, "Hello", say_hello)
+        return say_hello(**{**said, "protocol": 2})
+
+    monkeypatch.setattr(messages, "Hello", of_a_later_version)
+    async with Sfu(Config(bind=("127.0.0.1",), port=port), process=process) as sfu:
+        assert sfu.rooms == (), "nobody could have controlled those"
+        assert sfu.addresses == [[f"127.0.0.1:{port}"]], "its ports are free"
+    reap(old)
+    assert children() == before

@@ -77,7 +77,7 @@ impl Controller {
     }
 
     fn hello(&mut self, protocol: u32, config: &DriverConfig) {
-        self.send(Kind::Hello, 0, &encode(&Hello { protocol, config: config.clone() }));
+        self.send(Kind::Hello, 0, &encode(&Hello { protocol, end_other_version: false, config: config.clone() }));
     }
 
     fn request(&mut self, id: u64, command: Command) {
@@ -270,6 +270,26 @@ fn a_controller_that_does_not_read_keeps_no_revocation_waiting() {
     let snapshot = second.snapshot(again.first_request);
     assert!(snapshot.rooms.is_empty() && snapshot.peers.is_empty(), "the room has ended");
     drop(first);
+}
+
+/// All that the hello of a later version need have in common with this one.
+#[derive(Serialize)]
+struct Later {
+    protocol: u32,
+    end_other_version: bool,
+}
+
+#[test]
+fn whoever_speaks_another_version_may_end_it_and_whoever_speaks_this_one_does_not() {
+    let lab = Lab::new(HANG);
+    let mut same = lab.controller();
+    same.send(Kind::Hello, 0, &encode(&Hello { protocol: PROTOCOL, end_other_version: true, config: config() }));
+    same.until(Kind::Welcome);
+    let mut newer = lab.controller();
+    newer.send(Kind::Hello, 0, &encode(&Later { protocol: PROTOCOL + 1, end_other_version: true }));
+    assert_eq!(newer.fault().kind, FaultKind::Protocol);
+    assert!(newer.is_closed());
+    assert_eq!(lab.ended(), Ended::Stopped);
 }
 
 #[test]
