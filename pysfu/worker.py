@@ -14,6 +14,7 @@ from importlib.util import module_from_spec, spec_from_loader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import timedelta
+    from typing import NoReturn
 
 _SYSTEMD_FIRST_FD = 3  # SD_LISTEN_FDS_START
 
@@ -31,9 +32,9 @@ def command(fd: int, *, orphan_limit: timedelta, user: tuple[int, int] | None) -
     return line + ([str(number) for number in user] if user is not None else [])
 
 
-def systemd_command() -> list[str]:
-    """Returns the command line that runs this on the socket that systemd has opened."""
-    return [sys.executable, "-I", "-S", __file__]
+def start() -> NoReturn:
+    """The program `pysfu-media`: becomes the media process on the socket that systemd has opened, and nothing else."""
+    os.execv(sys.executable, [sys.executable, "-I", "-S", __file__])  # noqa: S606 - ourselves, without a shell
 
 
 def main(arguments: list[str]) -> int:

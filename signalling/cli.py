@@ -110,12 +110,6 @@ def demo(
 
 
 @app.command()
-def media() -> None:
-    """Runs the media process on a socket that systemd has opened (pysfu-media.socket). It reads no configuration."""
-    server.become_media()
-
-
-@app.command()
 def check_config(config_path: ConfigPath = None) -> None:
     """Reads the configuration and says what is wrong with it."""
     settings = _load(config_path)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -110,14 +108,6 @@ def tokens(settings: Settings) -> Tokens:
         log.warning("no key configured: tokens end with this process", component="tokens")
         keys = {"process": secrets.token_bytes(32)}
     return Tokens(keys, max_life=timedelta(seconds=settings.tokens.max_life_s))
-
-
-def become_media() -> NoReturn:
-    """Becomes the media process that systemd starts: nothing of the server stays in memory."""
-    from pysfu.worker import systemd_command
-
-    command = systemd_command()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter and file, without a shell
 
 
 async def serve(

@@ -117,7 +117,7 @@ class Restartable:
 @contextlib.contextmanager
 def systemd_media(control: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Has systemd's own program listen, and start the media process at the first connection."""
-    listens = ["systemd-socket-activate", "--listen", str(control), sys.executable, "-m", "signalling.cli", "media"]
+    listens = ["systemd-socket-activate", "--listen", str(control), str(Path(sys.executable).with_name("pysfu-media"))]
     with subprocess.Popen(listens, cwd=ROOT, stderr=subprocess.DEVNULL) as media:
         try:
             deadline = time.monotonic() + HANG_S
