@@ -48,10 +48,6 @@ class OnLost(Protocol):
     def __call__(self, reason: str, *, is_replaced: bool) -> None: ...
 
 
-def _ignore_loss(reason: str, *, is_replaced: bool) -> None:
-    """Is of use where the engine cannot be lost."""
-
-
 class _Numbered(msgspec.Struct):
     """What can be read of an answer whose rest cannot."""
 
@@ -95,9 +91,9 @@ class Bridge:
         open_core: Callable[[], Awaitable[Core]],
         *,
         on_message: OnMessage,
-        on_drained: Callable[[], None] = lambda: None,
-        on_lost: OnLost = _ignore_loss,
-        on_reopened: Callable[[], None] = lambda: None,
+        on_drained: Callable[[], None],
+        on_lost: OnLost,
+        on_reopened: Callable[[], None],
     ) -> None:
         self._open_core = open_core
         self._on_message = on_message

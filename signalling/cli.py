@@ -74,7 +74,7 @@ def drain(
         answer = running.ask("DELETE", "/drain") if cancel else running.ask("POST", "/drain", wanted)
         typer.echo(_drain_line(answer))
         while wait and answer["draining"]:
-            time.sleep(DRAIN_LOOK_S)
+            time.sleep(DRAIN_LOOK_S)  # the server answers at once, and is asked again
             before, answer = answer["calls_left"], running.ask("GET", "/drain")
             if answer["calls_left"] != before or not answer["draining"]:
                 typer.echo(_drain_line(answer))
@@ -182,7 +182,7 @@ def _wait_until_ports_are_free(settings: Settings) -> None:
         try:
             check_media_ports(settings)
         except ConfigError:
-            time.sleep(DRAIN_LOOK_S)
+            time.sleep(DRAIN_LOOK_S)  # nobody tells when a port is free
         else:
             return
 

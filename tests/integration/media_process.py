@@ -87,7 +87,8 @@ class Restartable:
                 if httpx.get(f"{self.base_url}/ready").status_code == 200:
                     return
             except httpx.TransportError:
-                time.sleep(0.02)
+                pass  # it does not listen yet
+            time.sleep(0.02)  # it tells nobody but who asks
         raise AssertionError(f"the server did not start: {self.log()}")
 
     def stop(self) -> None:
@@ -111,7 +112,7 @@ class Restartable:
         deadline = time.monotonic() + HANG_S
         while any(_runs(pid) for pid in self.media_pids):
             assert time.monotonic() < deadline, "a media process runs on"
-            time.sleep(0.02)
+            time.sleep(0.02)  # they are no children of ours, of whose end we would be told
 
 
 @contextlib.contextmanager
@@ -123,7 +124,7 @@ def systemd_media(control: Path) -> Iterator[subprocess.Popen[bytes]]:
             deadline = time.monotonic() + HANG_S
             while not control.exists():
                 assert time.monotonic() < deadline, "it does not listen"
-                time.sleep(0.02)
+                time.sleep(0.02)  # it tells nobody that it listens
             yield media
         finally:
             media.terminate()

@@ -52,6 +52,26 @@ pub(crate) struct Opened {
     pub(crate) heard: Vec<String>,
 }
 
+impl Opened {
+    /// What both servers' ways have in common; who is who there is filled in by whoever asked.
+    fn of(seat: Seat, end: End, session: NegotiatedSession, asked_ns: u64) -> Result<Self, Failure> {
+        Ok(Self {
+            seat,
+            late: false,
+            source: None,
+            remote: remote_of(&session)?,
+            local: end.local,
+            address: end.address,
+            session,
+            offered: true,
+            asked_ns,
+            room: String::new(),
+            participant: String::new(),
+            heard: Vec::new(),
+        })
+    }
+}
+
 /// News for the media thread.
 #[derive(Debug)]
 pub(crate) enum News {

@@ -9,7 +9,7 @@ mod hostile;
 mod link;
 mod orders;
 mod room;
-mod treatment;
+pub(crate) mod treatment;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

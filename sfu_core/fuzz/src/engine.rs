@@ -16,10 +16,10 @@ use sfu_core::rtcp::nack;
 use sfu_core::session::MediaKind;
 use sfu_core::stats::EngineStats;
 
-use self::bounds::Bounds;
 pub use self::offered::sdp_session;
 use self::remote::{Received, Remote, Wire};
 pub(crate) use self::setup::{AV1, H264, MIDS, OPUS, PUBLISHED, RECEIVED, RED, RIDS, VP8};
+use crate::bounds::Bounds;
 use crate::bytes::Choices;
 
 /// Most things that happen in one run.

@@ -4,6 +4,7 @@
 //! One function per target. `fuzz_targets/` hands them to libFuzzer, `tests/corpus.rs` runs them over `corpus/` with any
 //! compiler, and [`seeds`] makes the part of the corpus that is ours.
 
+mod bounds;
 mod bytes;
 mod command;
 mod connected;

@@ -73,19 +73,6 @@ impl Room {
     }
 }
 
-fn assert_seamless(reception: &Reception) {
-    let faults = [
-        reception.missing(),
-        reception.repeated(),
-        reception.damaged(),
-        reception.timestamps_going_back(),
-        reception.confused_frames(),
-        reception.picture_gaps(),
-        reception.bad_switches(),
-    ];
-    assert_eq!(faults, [0; 7]);
-}
-
 fn last_encoding(reception: &Reception) -> Option<u8> {
     reception.arrivals().last()?.stamp.map(|stamp| stamp.encoding)
 }
@@ -100,8 +87,8 @@ fn who_watches_through_a_relay_gets_each_encoding_that_they_ask_for_and_the_soun
         room.run_for(4_000);
         assert_eq!(last_encoding(room.carol_sees()), Some(limit));
     }
-    assert_seamless(room.carol_sees());
-    assert_seamless(room.carol_hears());
+    room.carol_sees().assert_seamless();
+    room.carol_hears().assert_seamless();
     assert!(room.carol_hears().arrivals().len() > 800);
     let (from, until) = (room.pair.second.ago(10_000 * MS), room.pair.second.now());
     assert!(room.carol_sees().longest_silence(from, until) < 200 * MS);
@@ -169,7 +156,7 @@ fn what_is_muted_where_the_publisher_is_leaves_no_other_engine_and_is_not_had_la
         assert!(heard.longest_silence(from, until) < 60 * MS, "it goes on");
     }
     assert!(room.carol_sees().undecodable_frames() <= 4, "but for those in the midst of which it stopped");
-    assert_seamless(room.carol_hears());
+    room.carol_hears().assert_seamless();
     // What was captured while it was muted came to nobody: Bob's rights are those of the engine with the publisher.
     let bob_hears = room.pair.first.reception(room.bob.id, room.alice.microphone).arrivals().len();
     assert!(room.carol_hears().arrivals().len().abs_diff(bob_hears) < 40);

@@ -11,7 +11,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
 
-use super::{End, Ends, Failure, Opened, Signalling, offer, policy, remote_of};
+use super::{End, Ends, Failure, Opened, Signalling, offer, policy};
 use crate::clock::{Clock, wall_ns};
 use crate::shape::{Seat, Shape};
 
@@ -150,20 +150,8 @@ impl Signalling for Janus {
         self.end_candidates(handle)?;
         self.feeds.insert(seat, feed);
         let session = sdp::accept(&offered.pending, &answer)?;
-        Ok(Opened {
-            seat,
-            late: false,
-            source: None,
-            remote: remote_of(&session)?,
-            local: end.local,
-            address: end.address,
-            session,
-            offered: true,
-            asked_ns,
-            room: room.to_string(),
-            participant: feed.to_string(),
-            heard: Vec::new(),
-        })
+        let opened = Opened::of(seat, end, session, asked_ns)?;
+        Ok(Opened { room: room.to_string(), participant: feed.to_string(), ..opened })
     }
 
     fn play(
@@ -187,19 +175,13 @@ impl Signalling for Janus {
             return Err(format!("Janus: {}", said.plugin).into());
         }
         self.end_candidates(handle)?;
+        let opened = Opened::of(seat, end, answered.session, asked_ns)?;
         Ok(vec![Opened {
-            seat,
-            late: false,
-            source: None,
-            remote: remote_of(&answered.session)?,
-            local: end.local,
-            address: end.address,
-            session: answered.session,
             offered: false,
-            asked_ns,
             room: room.to_string(),
             participant: self.feeds.get(&seat).map_or_else(|| format!("listener-{}", seat.number), u64::to_string),
             heard: feeds.iter().map(u64::to_string).collect(),
+            ..opened
         }])
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use sfu_core::sdp;
 use sfu_core::session::MediaKind;
 
-use super::{End, Ends, Failure, Opened, Signalling, offer, remote_of};
+use super::{End, Ends, Failure, Opened, Signalling, offer};
 use crate::clock::wall_ns;
 use crate::shape::{Seat, Shape};
 
@@ -73,20 +73,8 @@ impl Whip {
         let asked_ns = wall_ns();
         let answer = self.post(path, &token.token, "application/sdp", &offered.sdp)?;
         let session = sdp::accept(&offered.pending, &answer)?;
-        Ok(Opened {
-            seat,
-            late: false,
-            source: None,
-            remote: remote_of(&session)?,
-            local: end.local,
-            address: end.address,
-            session,
-            offered: true,
-            asked_ns,
-            room: self.rooms[seat.room].clone(),
-            participant: token.participant,
-            heard,
-        })
+        let opened = Opened::of(seat, end, session, asked_ns)?;
+        Ok(Opened { room: self.rooms[seat.room].clone(), participant: token.participant, heard, ..opened })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::bounds::{self as turn, Limits};
 use crate::heap;
 
 /// Datagrams that leave in one turn: what all datagrams of a batch may ask for again as far as the pacer lets it go, reports to
@@ -23,12 +24,13 @@ const MAX_KEPT: i64 = 256 << 10;
 /// branch.
 const MAX_STEP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 10 });
 
+const LIMITS: Limits = Limits { sent: MAX_SENT, events: MAX_EVENTS, calls: MAX_CALLS, grown: MAX_GROWN };
+
 /// What stood when the run began, and what the turn before had done.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     empty: i64,
-    held: i64,
-    calls: u64,
+    turn: turn::Bounds,
     /// The longest call so far.
     pub(super) longest: Duration,
 }
@@ -36,12 +38,12 @@ pub(super) struct Bounds {
 impl Bounds {
     /// There is an engine, and nothing in it.
     pub(super) fn begin() -> Self {
-        Self { empty: heap::held(), held: 0, calls: 0, longest: Duration::ZERO }
+        Self { empty: heap::held(), turn: turn::Bounds::begin(LIMITS), longest: Duration::ZERO }
     }
 
     /// Everything is wired: from here on it is counted.
     pub(super) fn wired(&mut self) {
-        (self.held, self.calls) = (heap::held(), heap::calls());
+        self.turn = turn::Bounds::begin(LIMITS);
     }
 
     /// One call of the engine.
@@ -56,13 +58,7 @@ impl Bounds {
 
     /// After one turn.
     pub(super) fn check(&mut self, sent: usize, events: usize) {
-        let calls = heap::calls();
-        let (made, grown) = (calls - self.calls, heap::held() - self.held);
-        self.calls = calls;
-        assert!(sent <= MAX_SENT, "{sent} datagrams in one turn");
-        assert!(events <= MAX_EVENTS, "{events} events in one turn");
-        assert!(made <= MAX_CALLS, "{made} calls to the allocator in one turn");
-        assert!(grown <= MAX_GROWN, "{grown} bytes more than in the beginning");
+        self.turn.check(sent, events);
     }
 
     /// The rooms are gone, and all that stands here is the engine.

@@ -7,14 +7,14 @@ const MAX_EDITS: u8 = 4;
 /// No datagram gets longer: what a socket reads into.
 pub(super) const MAX_DATAGRAM: usize = 1_500;
 
-const BEFORE: u8 = 1;
-const AFTER: u8 = 1 << 1;
-const TWICE: u8 = 1 << 2;
-const DELAYED: u8 = 1 << 3;
-const ELSEWHERE: u8 = 1 << 4;
-const LOST: u8 = 1 << 5;
-const FIRST: u8 = 1 << 6;
-const STAYS: u8 = 1 << 7;
+pub(crate) const BEFORE: u8 = 1;
+pub(crate) const AFTER: u8 = 1 << 1;
+pub(crate) const TWICE: u8 = 1 << 2;
+pub(crate) const DELAYED: u8 = 1 << 3;
+pub(crate) const ELSEWHERE: u8 = 1 << 4;
+pub(crate) const LOST: u8 = 1 << 5;
+pub(crate) const FIRST: u8 = 1 << 6;
+pub(crate) const STAYS: u8 = 1 << 7;
 
 /// One change.
 #[derive(Debug, Clone, Copy)]

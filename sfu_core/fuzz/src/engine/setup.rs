@@ -16,9 +16,10 @@ use sfu_core::session::{
 };
 use sfu_core::units::{Bitrate, Epoch, NtpTime};
 
-use super::bounds::Bounds;
+use super::bounds::LIMITS;
 use super::remote::{Remote, Wire};
 use super::{Hostile, World};
+use crate::bounds::Bounds;
 use crate::start;
 
 /// Payload types, the same for everyone.
@@ -97,7 +98,7 @@ impl World {
         let mut world = Self {
             engine,
             room,
-            bounds: Bounds::begin(),
+            bounds: Bounds::begin(LIMITS),
             now,
             hostile,
             publisher,
@@ -109,7 +110,7 @@ impl World {
             heard,
         };
         world.turn();
-        world.bounds = Bounds::begin();
+        world.bounds = Bounds::begin(LIMITS);
         world
     }
 }

@@ -3,21 +3,12 @@
 
 use super::{Seed, owned};
 use crate::bytes::chunk;
+use crate::connected::treatment::{AFTER, BEFORE, DELAYED, ELSEWHERE, FIRST, LOST, STAYS, TWICE};
 
 /// Both by ICE and DTLS 1.2, both with given keys, and both with DTLS 1.3.
 const FOR_REAL: u8 = 3;
 const KEYED: u8 = 0;
 const UP_TO_13: u8 = 7;
-
-/// Treatments (`connected/treatment.rs`).
-const BEFORE: u8 = 1;
-const AFTER: u8 = 1 << 1;
-const TWICE: u8 = 1 << 2;
-const DELAYED: u8 = 1 << 3;
-const ELSEWHERE: u8 = 1 << 4;
-const LOST: u8 = 1 << 5;
-const FIRST: u8 = 1 << 6;
-const STAYS: u8 = 1 << 7;
 
 /// Kinds of steps (`connected.rs`, `connected/hostile.rs`).
 const SOUND: u8 = 0;

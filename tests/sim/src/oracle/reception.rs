@@ -129,6 +129,23 @@ impl Reception {
         self.switches(|next| !next.keyframe || next.index != 0)
     }
 
+    /// Everything came, once, whole and in order; a switch is one that a decoder notices only by a keyframe.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub fn assert_seamless(&self) {
+        let faults = [
+            self.missing(),
+            self.repeated(),
+            self.damaged(),
+            self.timestamps_going_back(),
+            self.confused_frames(),
+            self.picture_gaps(),
+            self.bad_switches(),
+        ];
+        assert_eq!(faults, [0; 7]);
+    }
+
     /// Packets that follow the one before by their number, but not as what a decoder has: it would show a broken picture and
     /// ask for nothing. For one temporal layer.
     pub fn silent_breaks(&self) -> usize {
