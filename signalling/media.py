@@ -157,8 +157,9 @@ class MediaEngine(Protocol):
     def ended_rooms(self) -> Sequence[bytes]:
         """Returns the notes on those that it had when the server before ended, and has no more."""
 
-    def leave(self) -> bool:
-        """Has rooms go on when this stops, where the media process is not ours to end; says whether they do."""
+    @property
+    def goes_on(self) -> bool:
+        """Whether it runs on when this is stopped: its process is not ours to end."""
 
     @property
     def warnings(self) -> Sequence[MediaWarning]:

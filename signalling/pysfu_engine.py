@@ -127,7 +127,9 @@ class PysfuEngine:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops the engine and all in it."""
+        """Stops the engine and all in it, or parts from one that goes on."""
+        if self.goes_on:
+            self._sfu.detach()
         await self._sfu.__aexit__(kind, error, trace)
 
     async def create_room(self, *, avoid: Collection[int]) -> MediaRoom:
@@ -159,12 +161,10 @@ class PysfuEngine:
         """Returns the notes on those that it had when the server before ended, and has no more."""
         return tuple(self._sfu.ended_rooms)
 
-    def leave(self) -> bool:
-        """Has rooms go on when this stops, where the media process is not ours to end; says whether they do."""
-        if self._process is None or self._process.spawn:
-            return False
-        self._sfu.detach()
-        return True
+    @property
+    def goes_on(self) -> bool:
+        """Whether it runs on when this is stopped: its process is not ours to end."""
+        return self._process is not None and not self._process.spawn
 
     def beats(self) -> Sequence[Beat]:
         """Returns, at once, what tells whether the workers go round."""

@@ -201,14 +201,15 @@ async def _run(
             started = Started(listen=_endpoint(parts.settings), media=tuple(engine.addresses))
             log.info("server started", listen=started.listen, media=started.media)
             on_start(started)
-            await _wait_for_end(parts, stop, [serving, *background])
+            leaves = await _wait_for_end(parts, engine, stop, [serving, *background])
             parts.rooms.drain()
             parts.enter(State.STOPPING)
             # Before the requests are waited for: those who wait to hear of this would hold them up.
-            parts.rooms.tell_all(Notice(reason=Reason.STOPPING, welcome=parts.settings.shutdown.reconnect))
+            ending = Notice(reason=Reason.STOPPING, welcome=parts.settings.shutdown.reconnect)
+            parts.rooms.tell_all(None if leaves else ending)
             http.should_exit = True
             await serving
-            closing = asyncio.ensure_future(_end(parts, engine))
+            closing = asyncio.ensure_future(_leave(parts) if leaves else parts.rooms.close_all())
             await asyncio.wait([closing], timeout=CLOSE_LIMIT_S)
             for task in background:
                 task.cancel()
@@ -220,12 +221,9 @@ async def _take_up(parts: Parts) -> None:
     await _follow(parts.rooms.resume())
 
 
-async def _end(parts: Parts, engine: MediaEngine) -> None:
-    """Ends all rooms, unless they go on without us."""
-    if engine.leave():
-        log.info("rooms go on without this server", count=len(parts.rooms.all()))
-    else:
-        await parts.rooms.close_all()
+async def _leave(parts: Parts) -> None:
+    """Ends no room: the next server takes them up."""
+    log.info("rooms go on without this server", count=len(parts.rooms.all()))
 
 
 async def _stop_engine(engine: MediaEngine, closing: asyncio.Future[None]) -> None:
@@ -244,17 +242,25 @@ def _endpoint(settings: Settings) -> str:
     return f"[{host}]:{settings.http.port}" if host.version == 6 else f"{host}:{settings.http.port}"
 
 
-async def _wait_for_end(parts: Parts, stop: asyncio.Event, parts_of_us: list[asyncio.Task[None]]) -> None:
-    """Returns when a drain is over, or a part has ended that never should. A signal begins a drain or cuts it short."""
+async def _wait_for_end(
+    parts: Parts, engine: MediaEngine, stop: asyncio.Event, parts_of_us: list[asyncio.Task[None]]
+) -> bool:
+    """Returns when a drain is over, or a part has ended that never should.
+
+    A signal begins a drain or cuts it short, unless the calls need not end: then this returns that they are left.
+    """
     over = asyncio.ensure_future(parts.draining.over())
     signalled = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
         if not over.done() and signalled.done():
+            if engine.goes_on:
+                return True
             stop.clear()
             parts.draining.begin(timedelta(seconds=parts.settings.shutdown.drain_s), final=True)
             signalled = asyncio.ensure_future(stop.wait())
             await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
+        return False
     finally:
         over.cancel()
         signalled.cancel()

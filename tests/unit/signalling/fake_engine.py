@@ -209,7 +209,8 @@ class FakeEngine:
     def ended_rooms(self) -> list[bytes]:
         return self.lost
 
-    def leave(self) -> bool:
+    @property
+    def goes_on(self) -> bool:
         return self.stays
 
     def beats(self) -> list[Beat]:

@@ -35,7 +35,7 @@ from signalling.domain.heartbeat import Beat, WorkerFault
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError
-from signalling.media_events import MediaEvent, PeerGone, Resynced, RoomGone
+from signalling.media_events import EngineTakenOver, MediaEvent, PeerGone, Resynced, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -221,6 +221,30 @@ async def test_a_drain_that_a_signal_began_is_over_when_the_last_call_has_ended(
             while (await http.get("/ready")).status_code == 200:
                 pass
             await engine.happened.put(PeerGone(peer=engine.peers()[0].id, reason="closed"))
+        await asyncio.wait_for(serving, 15)
+    assert engine.closed
+
+
+async def test_a_signal_leaves_the_calls_of_an_engine_that_goes_on_and_a_drain_ends_them() -> None:
+    for begin, ended in ((False, False), (True, True)):
+        engine, port = FakeEngine(), free_port()
+        engine.stays = True
+        async with running(settings(http={"port": port}, shutdown={"drain_s": 60}), engine) as serving:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+                await call(http)
+                if begin:
+                    await http.post("/drain", json={"deadline_s": 0}, headers=BEARER)
+                else:
+                    os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(serving, 15)
+        assert engine.rooms[0].closed is ended
+        assert engine.closed
+
+
+async def test_a_server_whose_engine_another_one_has_taken_over_stops() -> None:
+    engine = FakeEngine()
+    async with running(settings(), engine) as serving:
+        await engine.happened.put(EngineTakenOver())
         await asyncio.wait_for(serving, 15)
     assert engine.closed
 
