@@ -6,6 +6,7 @@
 pub mod addresses;
 mod bell;
 pub mod bots;
+mod coalescing;
 pub mod counters;
 #[cfg(any(test, feature = "python"))]
 pub mod echo_call;
