@@ -281,7 +281,7 @@ impl<E: Drive> Worker<E> {
         let mut result = if is_free { self.engine.command(command, now) } else { Err(Refusal::RelayInUse) };
         self.counters.commands.add(1);
         if let Some((relay, end)) = relay_end.filter(|_| is_free && result.is_err()) {
-            self.rim.relays.forget(relay, end);
+            self.rim.relays.retract(relay, end);
         }
         let waits = self.rim.relays.tell(&mut self.engine);
         if let (Ok(Reply::Bot { peer }), Some(room)) = (&result, bot_room) {
