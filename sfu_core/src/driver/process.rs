@@ -20,7 +20,7 @@ use self::connection::Connection;
 use self::frame::{Frame, Kind};
 use self::notes::{Note, Notes};
 use super::counters::CounterValues;
-use super::privileges::{Dropped, User, drop_privileges};
+use super::privileges::{Dropped, User, come_first, drop_privileges};
 use super::warning::Warning;
 use super::wire::{Outgoing, decode, encode};
 use super::{CLOSE_PATIENCE, Driver, DriverConfig};
@@ -350,6 +350,7 @@ impl Process {
         let (mut dropped, privileges) = (Dropped::default(), self.options.privileges);
         let started = Driver::start_after(config, || {
             if let Privileges::Drop(user) = privileges {
+                come_first();
                 dropped = drop_privileges(user)?;
             }
             Ok(())
