@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -10,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from signalling import clocks
 from signalling.census import Census
 from signalling.closing import Closing
 from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
 from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
-from signalling.domain.notices import Notice, Reason, notice_of
+from signalling.domain.notices import Notice, Reason
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import (
     Connection,
@@ -32,6 +32,7 @@ from signalling.endings import Endings, ended, in_time
 from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
 from signalling.figures import WorkerFailed
 from signalling.homes import Homes
+from signalling.losses import Losses
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
 from signalling.media_events import EngineRestarted, MediaEvent, PeerConnected, PeerGone, Resynced, RoomGone
 from signalling.resuming import resume
@@ -49,7 +50,7 @@ class Rooms:
         max_rooms: int,
         max_participants: int,
         clock: Callable[[], datetime] | None = None,
-        steady: Callable[[], timedelta] | None = None,
+        steady: Callable[[], timedelta] = clocks.steady,
         hanging: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._engine = engine
@@ -61,6 +62,7 @@ class Rooms:
         self._endings = Endings()
         self._homes = Homes(engine, self._endings, hanging=hanging, steady=steady)
         self._closing = Closing(self._rooms, self._endings)
+        self._losses = Losses(self._rooms, self._homes, self._closing)
         self.census = Census(self._rooms, self._homes)
         self.draining = False
 
@@ -274,48 +276,20 @@ class Rooms:
             case PeerConnected():
                 log.info("participant connected", profile=event.srtp_profile, dtls=event.dtls_version)
             case PeerGone():
-                return self._end_those(lambda peer: peer == event.peer, reason=event.reason)
+                return self._losses.of_peers(lambda peer: peer == event.peer, reason=event.reason)
             case Resynced():
                 log.warning("events lost", component="media")
-                self._lose_those(lambda media: media.id not in event.media_rooms, Reason.ROOM_FAILED)
-                return self._end_those(lambda peer: peer not in event.peers, reason="lost")
+                self._losses.of_media(lambda media: media.id not in event.media_rooms, Reason.ROOM_FAILED)
+                return self._losses.of_peers(lambda peer: peer not in event.peers, reason="lost")
             case RoomGone():
-                self._lose_those(lambda media: media.id == event.media_room, Reason.ROOM_FAILED)
+                self._losses.of_media(lambda media: media.id == event.media_room, Reason.ROOM_FAILED)
             case WorkerFailed():
                 self._homes.on_worker_failed(event.worker)
-                self._lose_those(lambda media: media.worker == event.worker, Reason.WORKER_FAILED, counts=False)
+                self._losses.of_media(lambda media: media.worker == event.worker, Reason.WORKER_FAILED, counts=False)
             case EngineRestarted():
                 self._homes.on_restart()
-                self._lose_those(lambda _: True, Reason.ENGINE_RESTARTED, counts=False)
+                self._losses.of_media(lambda _: True, Reason.ENGINE_RESTARTED, counts=False)
         return ended([])
-
-    def _end_those(self, gone: Callable[[str], bool], *, reason: str) -> Awaitable[None]:
-        """Ends the connections of peers that have gone, at once: what is opened meanwhile is not meant."""
-        why, endings = Reason.LEFT if reason == "closed" else Reason.TRANSPORT_LOST, list[asyncio.Task[None]]()
-        for opened in self._rooms.values():
-            for connection in [c for c in opened.open.values() if gone(c.peer.id)]:
-                endings += self._closing.begin_to_close(opened, connection, why, detail=reason)
-        return ended(endings)
-
-    def _lose_those(self, gone: Callable[[MediaRoom], bool], reason: Reason, *, counts: bool = True) -> None:
-        """Finds the rooms whose half in the engine has ended, of which nothing is left there."""
-        for opened in self._rooms.values():
-            if opened.media is not None and gone(opened.media):
-                self._lose(opened, reason, counts=counts)
-
-    def _lose(self, opened: OpenRoom, reason: Reason, *, counts: bool) -> None:
-        """Forgets what was open in a room whose half in the engine has ended: the room itself goes on."""
-        log.error("room lost its media", room=opened.room.room, reason=reason.value, count=len(opened.open))
-        self._homes.lose(opened, counts=counts)
-        if opened.ending is not None:
-            return  # That is told when it has ended.
-        rest = self._homes.rest_of(opened) or None
-        notice = notice_of(Reason.ROOM_QUARANTINED if rest else reason, after=rest)
-        lost = list(opened.open.values())
-        opened.open.clear()
-        for connection in lost:
-            is_removed = connection.connection.participant in opened.room.removed
-            connection.watch.end(notice_of(Reason.REMOVED) if is_removed else notice)
 
     def _open_room(self, room: RoomId) -> OpenRoom:
         opened = self._rooms.get(room)
@@ -346,7 +320,7 @@ class Rooms:
             yield
         except MediaRoomGoneError as error:
             if opened.media is media:
-                self._lose(opened, Reason.ROOM_FAILED, counts=True)
+                self._losses.of_room(opened, Reason.ROOM_FAILED, counts=True)
             self._check_lasts(opened)
             raise RoomFailedError from error
         except MediaGoneError as error:

@@ -17,6 +17,7 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp
 
 from signalling.certificate import CertificateError, LiveCertificate, follow
+from signalling.clocks import steady
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
 from signalling.domain.notices import Notice, Reason
@@ -304,20 +305,18 @@ def _report(parts: Parts, event: MediaEvent) -> None:
 
 
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
-    clock = asyncio.get_running_loop().time
     while True:
-        for worker, fault in parts.heartbeat.observe(engine.beats(), now=timedelta(seconds=clock())).items():
+        for worker, fault in parts.heartbeat.observe(engine.beats(), now=steady()).items():
             log.error("media worker does not go round", worker=worker, state=fault.value)
         parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.faults)
         await asyncio.sleep(BEAT_INTERVAL_S)
 
 
 async def _measure_lag(metrics: Metrics) -> None:
-    clock = asyncio.get_running_loop().time
     while True:
-        began = clock()
+        began = steady()
         await asyncio.sleep(LAG_INTERVAL_S)
-        metrics.event_loop_lag.observe(max(0.0, clock() - began - LAG_INTERVAL_S))
+        metrics.event_loop_lag.observe(max(0.0, (steady() - began).total_seconds() - LAG_INTERVAL_S))
 
 
 class _Uvicorn(uvicorn.Server):
