@@ -16,6 +16,10 @@ class Census:
         self._rooms = rooms
         self._homes = homes
 
+    def rooms(self) -> int:
+        """Counts the rooms."""
+        return len(self._rooms)
+
     def people(self) -> int:
         """Counts everyone in every room."""
         return sum(len({c.participant for c in opened.connections()}) for opened in self._rooms.values())

@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from signalling.connections import OpenConnection, OpenRoom
+from signalling.control import Control
 from signalling.domain.ids import RoomId
 from signalling.domain.notices import Reason, notice_of
 from signalling.endings import Endings
@@ -20,9 +21,10 @@ log = structlog.get_logger(__name__)
 class Closing:
     """Ends what is open in these rooms, and the rooms."""
 
-    def __init__(self, rooms: dict[RoomId, OpenRoom], endings: Endings) -> None:
+    def __init__(self, rooms: dict[RoomId, OpenRoom], endings: Endings, control: Control) -> None:
         self._rooms = rooms
         self._endings = endings
+        self._control = control
 
     def begin_to_end(self, opened: OpenRoom) -> asyncio.Task[None]:
         """Begins to end a room, unless that is under way; it is forgotten once the engine has done it."""
@@ -50,7 +52,7 @@ class Closing:
 
     async def _end(self, opened: OpenRoom) -> None:
         if (media := opened.media) is not None:
-            with contextlib.suppress(MediaGoneError):
+            with self._control.held(), contextlib.suppress(MediaGoneError):
                 await media.close()
         self._rooms.pop(opened.room.room, None)
         log.info("room deleted", room=opened.room.room, count=len(opened.open))
@@ -61,7 +63,7 @@ class Closing:
     async def _close(self, opened: OpenRoom, closing: OpenConnection, reason: Reason, detail: str | None) -> None:
         if opened.open.get(closing.resource) is not closing:
             return  # The engine has ended it, with the room's half there.
-        with contextlib.suppress(MediaGoneError):
+        with self._control.held(), contextlib.suppress(MediaGoneError):
             await closing.peer.remove()
         opened.open.pop(closing.resource, None)
         closing.watch.end(notice_of(reason))

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 
+from signalling.clocks import steady
 from signalling.domain.drain import Drain, begun
 from signalling.rooms import Rooms
 
@@ -32,21 +33,22 @@ class DrainState:
 class Draining:
     """The drain of this server, while there is one."""
 
-    def __init__(self, rooms: Rooms, *, on_change: Callable[[bool], None]) -> None:
+    def __init__(self, rooms: Rooms, *, on_begin: Callable[[], None], on_call_off: Callable[[], None]) -> None:
         self._rooms = rooms
-        self._on_change = on_change
+        self._on_begin = on_begin
+        self._on_call_off = on_call_off
         self._drain: Drain | None = None
         self._begun = asyncio.Event()
         self._last_call: timedelta | None = None
 
     def begin(self, deadline: timedelta, *, final: bool = False) -> DrainState:
         """Lets nobody in any more, and begins to wait for the end of the calls."""
-        self._drain = begun(deadline, final=final, under_way=self._drain, now=_steady())
+        self._drain = begun(deadline, final=final, under_way=self._drain, now=steady())
         self._rooms.drain()
-        self._on_change(True)
+        self._on_begin()
         self._begun.set()
         state = self.state()
-        log.info("draining", seconds=round(self._drain.left(_steady()).total_seconds(), 1), count=state.calls)
+        log.info("draining", seconds=round(self._drain.left(steady()).total_seconds(), 1), count=state.calls)
         return state
 
     def call_off(self) -> DrainState:
@@ -61,14 +63,14 @@ class Draining:
             self._drain = None
             self._rooms.call_off_drain()
             self._last_call = None
-            self._on_change(False)
+            self._on_call_off()
             self._begun.clear()
             log.info("drain called off")
         return self.state()
 
     def state(self) -> DrainState:
         """Returns how it is going."""
-        left = None if self._drain is None else self._drain.left(_steady())
+        left = None if self._drain is None else self._drain.left(steady())
         return DrainState(left=left, calls=self._rooms.census.calls())
 
     async def over(self) -> None:
@@ -78,13 +80,9 @@ class Draining:
             if (drain := self._drain) is None:
                 continue
             if self._rooms.census.calls() > 0:
-                self._last_call = _steady()
-            if drain.is_over(_steady(), last_call=self._last_call):
+                self._last_call = steady()
+            if drain.is_over(steady(), last_call=self._last_call):
                 break
             await asyncio.sleep(LOOK_S)
         self._drain = Drain(until=drain.until, final=True)
         log.info("drained", count=self._rooms.census.calls())
-
-
-def _steady() -> timedelta:
-    return timedelta(seconds=asyncio.get_running_loop().time())

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 
+from signalling import clocks
 from signalling.connections import OpenRoom
 from signalling.endings import Endings
 from signalling.faults import NotFoundError, QuarantinedError
@@ -29,12 +30,12 @@ class Homes:
         endings: Endings,
         *,
         hanging: Callable[[], Collection[int]],
-        steady: Callable[[], timedelta] | None = None,
+        steady: Callable[[], timedelta] = clocks.steady,
     ) -> None:
         self._engine = engine
         self._endings = endings
         self._hanging = hanging
-        self._steady = steady or _steady
+        self._steady = steady
         self._failed: set[int] = set()
         self._starts = 0
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -139,8 +140,3 @@ class Homes:
             took_ms = round((self._steady() - began).total_seconds() * 1000, 1)
             log.info("room has media again", room=opened.room.room, count=tries + 1, duration_ms=took_ms)
             return
-
-
-def _steady() -> timedelta:
-    """The time of a clock that nobody sets."""
-    return timedelta(seconds=asyncio.get_running_loop().time())

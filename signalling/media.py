@@ -44,6 +44,10 @@ class EngineLateError(EngineUnavailableError):
     """A worker has not answered in time. The message says what to do."""
 
 
+class ReplacedError(EngineUnavailableError):
+    """Another server has the engine now: the calls go on there, and nothing can be done from here."""
+
+
 class EngineStartError(MediaError):
     """The engine cannot start with its configuration. The message is one clear line."""
 

@@ -13,12 +13,12 @@ from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, Room
 from signalling.domain.room import Connection, Publication, PublishedTrack, Room, RoomPolicy
 
 
-class _Note(BaseModel):
+class _Noted(BaseModel):
     # What a later version adds is no fault after a step back.
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
-class RoomNote(_Note):
+class NotedRoom(_Noted):
     """A room."""
 
     room: str
@@ -28,21 +28,21 @@ class RoomNote(_Note):
     removed: list[str]
 
 
-class TrackNote(_Note):
+class NotedTrack(_Noted):
     """A track of a publication."""
 
     track: str
     kind: str
 
 
-class ConnectionNote(_Note):
+class NotedConnection(_Noted):
     """A connection."""
 
     resource: str
     participant: str
     opened_at: datetime
     publication: str | None
-    tracks: list[TrackNote]
+    tracks: list[NotedTrack]
     source: str | None
     plays: list[str]
     offer: str
@@ -64,7 +64,7 @@ class ConnectionNote(_Note):
 
 def of_room(room: Room) -> bytes:
     """Writes the note on a room."""
-    note = RoomNote(
+    note = NotedRoom(
         room=room.room,
         name=room.name,
         created_at=room.created_at,
@@ -80,12 +80,12 @@ def of_connection(
     """Writes the note on a connection."""
     publication = connection.publication
     tracks = publication.tracks if publication is not None else ()
-    note = ConnectionNote(
+    note = NotedConnection(
         resource=resource,
         participant=connection.participant,
         opened_at=connection.opened_at,
         publication=publication.publication if publication is not None else None,
-        tracks=[TrackNote(track=track.track, kind=track.kind) for track in tracks],
+        tracks=[NotedTrack(track=track.track, kind=track.kind) for track in tracks],
         source=connection.source,
         plays=list(plays),
         offer=offer,
@@ -97,7 +97,7 @@ def of_connection(
 def read_room(note: bytes) -> Room | None:
     """Reads the note on a room; None where there is none that can be read."""
     try:
-        read = RoomNote.model_validate_json(note)
+        read = NotedRoom.model_validate_json(note)
     except ValidationError:
         return None
     return Room(
@@ -109,9 +109,9 @@ def read_room(note: bytes) -> Room | None:
     )
 
 
-def read_connection(note: bytes) -> ConnectionNote | None:
+def read_connection(note: bytes) -> NotedConnection | None:
     """Reads the note on a connection; None where there is none that can be read."""
     try:
-        return ConnectionNote.model_validate_json(note)
+        return NotedConnection.model_validate_json(note)
     except ValidationError:
         return None

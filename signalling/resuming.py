@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Resumed:
+class TakenUp:
     """What was found.
 
     Attributes:
@@ -30,9 +30,9 @@ class Resumed:
     lost: list[OpenRoom] = field(default_factory=list)
 
 
-def resume(engine: MediaEngine, endings: Endings) -> Resumed:
+def resume(engine: MediaEngine, endings: Endings) -> TakenUp:
     """Finds the rooms that go on. What nobody can name is ended: nobody could be told that it is there."""
-    found = Resumed()
+    found = TakenUp()
     for resumed in engine.resumed_rooms():
         room = notes.read_room(resumed.note)
         if room is None:

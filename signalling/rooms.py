@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -10,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from signalling import clocks
 from signalling.census import Census
 from signalling.closing import Closing
 from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
+from signalling.control import Control
 from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
-from signalling.domain.notices import Notice, Reason, notice_of
+from signalling.domain.notices import Notice, Reason
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import (
     Connection,
@@ -30,10 +31,12 @@ from signalling.domain.room import (
 )
 from signalling.endings import Endings, ended, in_time
 from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
-from signalling.figures import WorkerFailed
+from signalling.following import Following
 from signalling.homes import Homes
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
-from signalling.media_events import EngineRestarted, MediaEvent, PeerConnected, PeerGone, Resynced, RoomGone
+from signalling.media_events import (
+    MediaEvent,
+)
 from signalling.resuming import resume
 
 log = structlog.get_logger(__name__)
@@ -49,7 +52,7 @@ class Rooms:
         max_rooms: int,
         max_participants: int,
         clock: Callable[[], datetime] | None = None,
-        steady: Callable[[], timedelta] | None = None,
+        steady: Callable[[], timedelta] = clocks.steady,
         hanging: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._engine = engine
@@ -60,7 +63,9 @@ class Rooms:
         self._creating = 0
         self._endings = Endings()
         self._homes = Homes(engine, self._endings, hanging=hanging, steady=steady)
-        self._closing = Closing(self._rooms, self._endings)
+        self.control = Control()
+        self._closing = Closing(self._rooms, self._endings, self.control)
+        self._following = Following(self._rooms, self._homes, self._closing, self._endings, self.control)
         self.census = Census(self._rooms, self._homes)
         self.draining = False
 
@@ -71,7 +76,9 @@ class Rooms:
             RefusedError: the name is not plain, looks personal, or there are too many rooms.
             ClosingError: the server is stopping.
             EngineLateError: the worker has not answered in time.
+            ReplacedError: another server has the engine.
         """
+        self.control.check()
         if name is not None and (refusal := refusal_of_name(name)) is not None:
             raise RefusedError(refusal)
         if self.draining:
@@ -80,7 +87,8 @@ class Rooms:
             raise RefusedError(Refusal.TOO_MANY_ROOMS)
         self._creating += 1
         try:
-            media = await self._homes.make()
+            with self.control.held():
+                media = await self._homes.make()
         finally:
             self._creating -= 1
         if self.draining:
@@ -104,7 +112,12 @@ class Rooms:
         return ended([end for room, gone in found.gone for end in self._closing.begin_to_close(room, gone, lost)])
 
     def all(self) -> list[Room]:
-        """Lists the rooms, oldest first."""
+        """Lists the rooms, oldest first.
+
+        Raises:
+            ReplacedError: another server has them.
+        """
+        self.control.check()
         return [opened.room for opened in self._rooms.values()]
 
     def room(self, room: RoomId) -> Room:
@@ -112,6 +125,7 @@ class Rooms:
 
         Raises:
             NotFoundError: there is none of that id.
+            ReplacedError: another server has it; so for all that is asked of a room.
         """
         return self._open_room(room).room
 
@@ -137,7 +151,8 @@ class Rooms:
             NotFoundError: there is none of that id.
             EngineLateError: it is still ending.
         """
-        await ended([self._closing.begin_to_end(self._open_room(room))])
+        with self.control.held():
+            await ended([self._closing.begin_to_end(self._open_room(room))])
 
     async def publish(
         self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[MediaKind] = ("audio", "video")
@@ -208,7 +223,8 @@ class Rooms:
         """
         async with in_time():
             try:
-                answer = await opened.transport.restart(offer)
+                with self.control.held():
+                    answer = await opened.transport.restart(offer)
             except MediaGoneError as error:
                 raise NotFoundError("connection") from error
         opened.offer, opened.ice_tag = offer, new_tag()
@@ -223,7 +239,8 @@ class Rooms:
             EngineLateError: it is still ending.
         """
         closing = self.connection(room, resource)
-        await ended(self._closing.begin_to_close(self._open_room(room), closing, Reason.LEFT))
+        with self.control.held():
+            await ended(self._closing.begin_to_close(self._open_room(room), closing, Reason.LEFT))
 
     async def remove(self, room: RoomId, participant: ParticipantId) -> None:
         """Ends all connections of a participant, who cannot come back into this room with the same id.
@@ -237,7 +254,8 @@ class Rooms:
         opened.leave_note()
         theirs = [c for c in opened.open.values() if c.connection.participant == participant]
         # All begin before anything waits, so that no cancellation comes in between.
-        await ended([ending for c in theirs for ending in self._closing.begin_to_close(opened, c, Reason.REMOVED)])
+        with self.control.held():
+            await ended([ending for c in theirs for ending in self._closing.begin_to_close(opened, c, Reason.REMOVED)])
         log.info("participant removed", room=room, count=len(theirs))
 
     def drain(self) -> None:
@@ -252,10 +270,11 @@ class Rooms:
         self.draining = False
 
     async def close_all(self) -> None:
-        """Ends every room; nobody can join or make a room any more."""
+        """Ends every room, unless another server has them; nobody can join or make a room any more."""
         self.draining = self._endings.stopping = True
         self._homes.stop()
-        await ended([self._closing.begin_to_end(opened) for opened in self._rooms.values()])
+        if not self.control.lost.is_set():
+            await ended([self._closing.begin_to_end(opened) for opened in self._rooms.values()])
 
     def tell_all(self, notice: Notice | None) -> None:
         """Tells whoever waits to hear of the end of a connection; without a notice, to wait no longer."""
@@ -270,54 +289,10 @@ class Rooms:
 
     def on_event(self, event: MediaEvent) -> Awaitable[None]:
         """Follows what the engine tells: what has ended begins to be cleared away; what is returned waits for that."""
-        match event:
-            case PeerConnected():
-                log.info("participant connected", profile=event.srtp_profile, dtls=event.dtls_version)
-            case PeerGone():
-                return self._end_those(lambda peer: peer == event.peer, reason=event.reason)
-            case Resynced():
-                log.warning("events lost", component="media")
-                self._lose_those(lambda media: media.id not in event.media_rooms, Reason.ROOM_FAILED)
-                return self._end_those(lambda peer: peer not in event.peers, reason="lost")
-            case RoomGone():
-                self._lose_those(lambda media: media.id == event.media_room, Reason.ROOM_FAILED)
-            case WorkerFailed():
-                self._homes.on_worker_failed(event.worker)
-                self._lose_those(lambda media: media.worker == event.worker, Reason.WORKER_FAILED, counts=False)
-            case EngineRestarted():
-                self._homes.on_restart()
-                self._lose_those(lambda _: True, Reason.ENGINE_RESTARTED, counts=False)
-        return ended([])
-
-    def _end_those(self, gone: Callable[[str], bool], *, reason: str) -> Awaitable[None]:
-        """Ends the connections of peers that have gone, at once: what is opened meanwhile is not meant."""
-        why, endings = Reason.LEFT if reason == "closed" else Reason.TRANSPORT_LOST, list[asyncio.Task[None]]()
-        for opened in self._rooms.values():
-            for connection in [c for c in opened.open.values() if gone(c.peer.id)]:
-                endings += self._closing.begin_to_close(opened, connection, why, detail=reason)
-        return ended(endings)
-
-    def _lose_those(self, gone: Callable[[MediaRoom], bool], reason: Reason, *, counts: bool = True) -> None:
-        """Finds the rooms whose half in the engine has ended, of which nothing is left there."""
-        for opened in self._rooms.values():
-            if opened.media is not None and gone(opened.media):
-                self._lose(opened, reason, counts=counts)
-
-    def _lose(self, opened: OpenRoom, reason: Reason, *, counts: bool) -> None:
-        """Forgets what was open in a room whose half in the engine has ended: the room itself goes on."""
-        log.error("room lost its media", room=opened.room.room, reason=reason.value, count=len(opened.open))
-        self._homes.lose(opened, counts=counts)
-        if opened.ending is not None:
-            return  # That is told when it has ended.
-        rest = self._homes.rest_of(opened) or None
-        notice = notice_of(Reason.ROOM_QUARANTINED if rest else reason, after=rest)
-        lost = list(opened.open.values())
-        opened.open.clear()
-        for connection in lost:
-            is_removed = connection.connection.participant in opened.room.removed
-            connection.watch.end(notice_of(Reason.REMOVED) if is_removed else notice)
+        return self._following.on_event(event)
 
     def _open_room(self, room: RoomId) -> OpenRoom:
+        self.control.check()
         opened = self._rooms.get(room)
         if opened is None:
             raise NotFoundError("room")
@@ -326,6 +301,7 @@ class Rooms:
     def _admit(self, room: RoomId, grant: Grant, purpose: Purpose) -> OpenRoom:
         if (refusal := refusal_in_room(grant, room=room, purpose=purpose)) is not None:
             raise RefusedError(refusal)
+        self.control.check()
         opened = self._rooms.get(room)
         if self._endings.stopping or (self.draining and (opened is None or grant.participant not in opened.staying)):
             raise ClosingError
@@ -343,10 +319,11 @@ class Rooms:
     def _joining(self, opened: OpenRoom, media: MediaRoom, what: str) -> Iterator[None]:
         """Tells what there is no more; the engine's word that a room has ended may come before the event of it."""
         try:
-            yield
+            with self.control.held():
+                yield
         except MediaRoomGoneError as error:
             if opened.media is media:
-                self._lose(opened, Reason.ROOM_FAILED, counts=True)
+                self._following.lose(opened, Reason.ROOM_FAILED, counts=True)
             self._check_lasts(opened)
             raise RoomFailedError from error
         except MediaGoneError as error:

@@ -17,6 +17,7 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp
 
 from signalling.certificate import CertificateError, LiveCertificate, follow
+from signalling.clocks import steady
 from signalling.config import ConfigError, Settings
 from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
 from signalling.domain.notices import Notice, Reason
@@ -25,7 +26,7 @@ from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
 from signalling.listening import bind, check_media_ports
-from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError
+from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
 from signalling.media_events import EngineRestarted, EngineTakenOver, MediaEvent
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
@@ -223,7 +224,7 @@ async def _take_up(parts: Parts) -> None:
 
 async def _leave(parts: Parts) -> None:
     """Ends no room: the next server takes them up."""
-    log.info("rooms go on without this server", count=len(parts.rooms.all()))
+    log.info("rooms go on without this server", count=parts.rooms.census.rooms())
 
 
 async def _stop_engine(engine: MediaEngine, closing: asyncio.Future[None]) -> None:
@@ -247,23 +248,26 @@ async def _wait_for_end(
 ) -> bool:
     """Returns when a drain is over, or a part has ended that never should.
 
-    A signal begins a drain or cuts it short, unless the calls need not end: then this returns that they are left.
+    A signal begins a drain or cuts it short, unless the calls need not end: then this returns that they are left. So
+    does this at once when they are another server's.
     """
     over = asyncio.ensure_future(parts.draining.over())
+    replaced = asyncio.ensure_future(parts.rooms.control.lost.wait())
     signalled = asyncio.ensure_future(stop.wait())
+    ends = [over, replaced, *parts_of_us]
     try:
-        await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
-        if not over.done() and signalled.done():
+        await asyncio.wait([signalled, *ends], return_when=asyncio.FIRST_COMPLETED)
+        if signalled.done() and not any(end.done() for end in ends):
             if engine.goes_on:
                 return True
             stop.clear()
             parts.draining.begin(timedelta(seconds=parts.settings.shutdown.drain_s), final=True)
             signalled = asyncio.ensure_future(stop.wait())
-            await asyncio.wait([over, signalled, *parts_of_us], return_when=asyncio.FIRST_COMPLETED)
-        return False
+            await asyncio.wait([signalled, *ends], return_when=asyncio.FIRST_COMPLETED)
+        return replaced.done()
     finally:
-        over.cancel()
-        signalled.cancel()
+        for waiting in (over, replaced, signalled):
+            waiting.cancel()
 
 
 async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
@@ -277,6 +281,8 @@ async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
 async def _follow(ending: Awaitable[None]) -> None:
     try:
         await ending
+    except ReplacedError:
+        log.info("event not followed: its call is another server's", component="media")
     except EngineLateError:
         log.warning("media worker does not answer: what ends goes on ending", component="media")
     except MediaError as error:
@@ -293,31 +299,28 @@ def _report(parts: Parts, event: MediaEvent) -> None:
             log.error("media worker failed: its rooms move; restart the server to have it back", worker=event.worker)
         case EngineTakenOver():
             log.critical("another server has taken control of the media process: this one can do nothing and stops")
-            parts.draining.begin(timedelta(0), final=True)
         case EngineRestarted():
             parts.heartbeat.begin_anew()
             log.error(
                 "media process started anew: all rooms get other media",
-                count=len(parts.rooms.all()),
+                count=parts.rooms.census.rooms(),
                 reason=event.cause,
             )
 
 
 async def _follow_beats(parts: Parts, engine: MediaEngine) -> None:
-    clock = asyncio.get_running_loop().time
     while True:
-        for worker, fault in parts.heartbeat.observe(engine.beats(), now=timedelta(seconds=clock())).items():
+        for worker, fault in parts.heartbeat.observe(engine.beats(), now=steady()).items():
             log.error("media worker does not go round", worker=worker, state=fault.value)
         parts.metrics.on_workers(parts.heartbeat.workers, parts.heartbeat.faults)
         await asyncio.sleep(BEAT_INTERVAL_S)
 
 
 async def _measure_lag(metrics: Metrics) -> None:
-    clock = asyncio.get_running_loop().time
     while True:
-        began = clock()
+        began = steady()
         await asyncio.sleep(LAG_INTERVAL_S)
-        metrics.event_loop_lag.observe(max(0.0, clock() - began - LAG_INTERVAL_S))
+        metrics.event_loop_lag.observe(max(0.0, (steady() - began).total_seconds() - LAG_INTERVAL_S))
 
 
 class _Uvicorn(uvicorn.Server):

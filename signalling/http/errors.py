@@ -23,6 +23,7 @@ from signalling.media import (
     EngineUnavailableError,
     InvalidOfferError,
     MediaError,
+    ReplacedError,
 )
 from signalling.tokens import InvalidTokenError, RefusedTokenError
 from signalling.whip.fragment import FragmentFaultError
@@ -76,6 +77,7 @@ PROBLEMS: dict[str, Problem] = {
     "engine_late": Problem(503, "The media engine has not answered in time"),
     "room_failed": Problem(503, "The room lost its media by a fault of the server, and has other media in a moment"),
     "room_quarantined": Problem(503, "The room lost its media again and again by a fault of the server, and rests"),
+    "replaced": Problem(503, "This server was replaced: another one has its calls now, and takes this request"),
     "closing": Problem(503, "The server is about to stop"),
     "too_many_streams": Problem(503, "Too many wait for events already"),
     "drain_final": Problem(409, "The server is about to stop, which cannot be called off any more"),
@@ -145,6 +147,7 @@ _PLAIN: dict[type[Exception], str] = {
     FinalDrainError: "drain_final",
     EngineFullError: "engine_full",
     EngineUnavailableError: "engine_unavailable",
+    ReplacedError: "replaced",
 }
 
 

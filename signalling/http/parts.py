@@ -43,7 +43,9 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.draining = Draining(
-            self.rooms, on_change=lambda drains: self.enter(State.DRAINING if drains else State.SERVING)
+            self.rooms,
+            on_begin=partial(self.enter, State.DRAINING),
+            on_call_off=partial(self.enter, State.SERVING),
         )
         self.metrics.participants.set_function(self.rooms.census.people)
         self.metrics.rooms_quarantined.set_function(self.rooms.census.resting)

@@ -28,7 +28,9 @@ from signalling.whip.fragment import (
 from signalling.whip.sdp import Direction, Offer, check_offer
 
 SDP = "application/sdp"
-_OUR_FAULTS = frozenset({"internal", "engine_unavailable", "engine_late", "room_failed", "room_quarantined"})
+_OUR_FAULTS = frozenset(
+    {"internal", "engine_unavailable", "engine_late", "replaced", "room_failed", "room_quarantined"}
+)
 
 router = APIRouter(tags=["whip"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from signalling import homes
 from signalling.config import Settings
 from signalling.domain.notices import Notice, Reason, Told, notice_of
 from signalling.http import events
-from signalling.media_events import EngineRestarted, PeerGone
+from signalling.media_events import EngineRestarted, EngineTakenOver, PeerGone
 from signalling.notices import Watch
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -191,6 +192,27 @@ async def test_when_the_server_stops_it_says_so_and_nobody_who_listens_holds_it_
             assert await told(lines) == (event, {"reason": Reason.STOPPING})
         await serving
         assert time.monotonic() - began < 5, "not the time that requests get to finish"
+
+
+@pytest.mark.parametrize("drains", [False, True])
+async def test_a_server_that_was_taken_over_stops_and_tells_nobody_that_a_call_ends_which_goes_on(
+    logged: io.StringIO, drains: bool
+) -> None:
+    engine = FakeEngine()
+    async with held(engine, with_port(shutdown={"drain_s": 60})) as (alice, serving):
+        async with alice.listening() as lines:
+            if drains:
+                os.kill(os.getpid(), signal.SIGTERM)
+                while (await alice.http.get("/ready")).status_code == 200:
+                    pass
+            await engine.happened.put(EngineTakenOver())
+            assert await told(lines) is None
+        await asyncio.wait_for(serving, HANG_S)
+    assert engine.closed, "parted from"
+    assert (len(engine.peers()), engine.rooms[0].closed) == (1, False)
+    assert "another server has taken control" in logged.getvalue()
+    for done in ("room deleted", "connection closed", "drained"):
+        assert done not in logged.getvalue()
 
 
 async def test_only_the_events_that_were_chosen_are_told() -> None:

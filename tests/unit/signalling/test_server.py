@@ -35,7 +35,7 @@ from signalling.domain.heartbeat import Beat, WorkerFault
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError
-from signalling.media_events import EngineTakenOver, MediaEvent, PeerGone, Resynced, RoomGone
+from signalling.media_events import MediaEvent, PeerGone, Resynced, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -239,14 +239,6 @@ async def test_a_signal_leaves_the_calls_of_an_engine_that_goes_on_and_a_drain_e
             await asyncio.wait_for(serving, 15)
         assert engine.rooms[0].closed is ended
         assert engine.closed
-
-
-async def test_a_server_whose_engine_another_one_has_taken_over_stops() -> None:
-    engine = FakeEngine()
-    async with running(settings(), engine) as serving:
-        await engine.happened.put(EngineTakenOver())
-        await asyncio.wait_for(serving, 15)
-    assert engine.closed
 
 
 async def test_a_signal_shortens_a_drain_that_was_asked_for_and_does_not_lengthen_it() -> None:
