@@ -122,6 +122,11 @@ class FakeRoom:
     peers: list[FakePeer] = field(default_factory=list)
     closed: bool = False
     note: bytes = b""
+    grown_to: tuple[int, ...] = ()
+
+    @property
+    def workers(self) -> tuple[int, ...]:
+        return (self.worker, *self.grown_to)
 
     async def add_participant(self) -> FakePeer:
         if self.closed:
