@@ -85,7 +85,8 @@ class Relays:
 
     def settle(self, track: Track) -> None:
         """Makes and ends relays, now that other transports play a track."""
-        needed = _spread.relays((track, track.worker, transport.worker) for transport in track.played_by)
+        players = track.played_by if self._room.has(track) else ()
+        needed = _spread.relays((track, track.worker, transport.worker) for transport in players)
         for relay in self._of(track):
             if (track, relay.worker) not in needed:
                 self._end(relay)
