@@ -168,6 +168,7 @@ class Relays:
         """Takes up a relay that the engine has already."""
         relay = self._relays[track][worker] = Relay(track, worker)
         relay.near, relay.far, relay.number = near, far, number
+        track.relayed_as[worker] = number
         self._ends |= dict.fromkeys(relay.ends(), relay)
         self._room.parts[worker].tracks[number] = track
         relay.settled()
@@ -232,7 +233,7 @@ class Relays:
             self._close(relay)
             return
         self._ends[relay.worker, reply.peer] = relay
-        relay.number = reply.track
+        relay.number = relay.track.relayed_as[relay.worker] = reply.track
         self._room.parts[relay.worker].tracks[reply.track] = relay.track
         try:
             asked = all_asked(self._bridge.ask(worker, command) for worker, command in self._grants(relay))

@@ -348,7 +348,8 @@ class Participant:
         return [messages.Allow(track=number, subscriber=ours.number, echo=right.echo) for ours in transports]
 
     def _revokes(self, track: Track) -> list[messages.Command]:
-        number = self.room.relays.number_now(track, self.worker)
+        # Also where its relay has ended just now: the answer says that the worker knows.
+        number = track.number if track.worker == self.worker else track.relayed_as.get(self.worker)
         if number is None:
             return []
         return [messages.Revoke(track=number, subscriber=ours.number) for ours in self._transports]

@@ -23,6 +23,7 @@ class Track:
         self.kind: MediaKind = kind
         self.source: TrackSource = source
         self.played_by: set[Transport] = set()
+        self.relayed_as: dict[int, int] = {}  # the engine's number on other workers, now or when it was last there
         self._number = number
 
     @property

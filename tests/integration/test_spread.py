@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 from callers import HANG_S, Caller, Wire, until
+from fake_core import SENDS_BOTH, TAKES_BOTH
 from footage import Camera, Tone
 
 import pysfu
+from pysfu import messages
 from pysfu.errors import OnlyRelaysError, UnknownTrackError
 
 CONFIG = pysfu.Config(bind=("127.0.0.1",), workers=2, room_spread_over=1)
@@ -140,6 +142,16 @@ async def test_a_track_is_relayed_once_to_a_worker_and_no_longer_than_somebody_t
             await takings[2].play(pictures)
 
 
+async def test_a_bot_hears_somebody_on_another_worker() -> None:
+    async with seats(1) as (_, room, (anna,)):
+        (sound,) = [track for track in anna.sending.tracks if track.kind == "audio"]
+        async with room.bot(play=[sound]) as bot:
+            assert bot.participant.worker == 1
+            await bot.participant.allow(sound)
+            async with asyncio.timeout(HANG_S):
+                assert await anext(bot.packets(sound))
+
+
 async def test_a_room_that_ends_leaves_nothing_on_any_worker() -> None:
     async with seats(2) as (sfu, room, (anna, bela)):
         await bela.play(anna)
@@ -163,3 +175,25 @@ async def test_messages_do_not_go_from_one_worker_to_another_and_whoever_allows_
             await bela.participant.allow_data(anna.participant)
         await bela.participant.revoke_data(anna.participant)
         assert bela.participant.data_publishers == frozenset()
+
+
+async def test_what_a_publisher_sends_under_other_numbers_from_here_on_is_relayed_anew() -> None:
+    async with pysfu.Sfu(CONFIG) as sfu, await sfu.create_room() as room:
+        anna, bela = await room.add_participant(), await room.add_participant()
+        sending = await anna.answer(SENDS_BOTH)
+        taking = await bela.answer(TAKES_BOTH, publish=False, play=sending.tracks)
+        sound, pictures = sending.tracks
+        await bela.allow(sound)
+        before = [room.relays.number_now(track, 1) for track in (sound, pictures)]
+        await sending.restart(SENDS_BOTH.replace("ufrag:remo", "ufrag:other").replace("111", "109"))
+        async with asyncio.timeout(HANG_S):
+            while room.relays.number_now(sound, 1) in (before[0], None):  # noqa: ASYNC110 - nothing tells us
+                await asyncio.sleep(0.01)
+        assert room.relays.number_now(pictures, 1) == before[1], "that is as it was"
+        await peers_are(sfu, 2 + 2 * 2)
+        state = (await room.bridge.call(1, messages.Snapshot(), messages.SnapshotReply)).snapshot
+        (playing,) = [peer.playing for peer in state.peers if peer.peer == taking.number]
+        assert {section.track for section in playing} == {room.relays.number_now(track, 1) for track in sending.tracks}
+        assert {track.track for track in state.tracks if taking.number in track.allowed} == {
+            room.relays.number_now(sound, 1)
+        }

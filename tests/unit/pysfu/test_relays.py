@@ -150,6 +150,22 @@ async def test_a_relay_whose_track_was_negotiated_anew_is_made_anew_for_those_wh
         )
 
 
+async def test_a_revocation_waits_for_the_worker_also_when_the_relay_has_just_ended(cores: list[FakeCore]) -> None:
+    async with Sfu(CONFIG) as sfu:
+        _, sent, bela = await two_apart(sfu)
+        track = sent.tracks[0]
+        await bela.allow(track)
+        taking = await bela.answer(TAKES_BOTH, publish=False, play=[track])
+        cores[0].held = True
+        stopping = asyncio.ensure_future(taking.stop(track))
+        revoking = asyncio.ensure_future(bela.revoke(track))
+        await settle()
+        assert not revoking.done(), "the worker may still send"
+        cores[0].release()
+        await asyncio.gather(stopping, revoking)
+        assert (ends(cores[0]), cores[0].edges) == ({}, set())
+
+
 async def test_a_loss_of_events_does_not_hide_that_a_relay_has_ended(cores: list[FakeCore]) -> None:
     async with Sfu(CONFIG) as sfu:
         room, sent, bela = await two_apart(sfu)
