@@ -188,8 +188,9 @@ class FakeCore:
         gone = [key for key, publisher in self.tracks.items() if key[0] == worker and publisher == peer]
         for key in gone:
             del self.tracks[key]
-        self.data_edges = {edge for edge in self.data_edges if peer not in edge[1:]}
-        self.edges = {edge for edge in self.edges if edge[2] != peer and (edge[0], edge[1]) in self.tracks}
+        self.data_edges = {edge for edge in self.data_edges if edge[0] != worker or peer not in edge[1:]}
+        theirs = {edge for edge in self.edges if (edge[0], edge[2]) == (worker, peer)}
+        self.edges = {edge for edge in self.edges - theirs if edge[:2] in self.tracks}
 
     def tell(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned, *, worker: int = 0) -> None:
         self.out.append((worker, self.outgoing(event)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, settle
 
 import pysfu
-from pysfu import Sfu, errors, events, messages
+from pysfu import Sfu, _spread, errors, events, messages
 
 pytestmark = pytest.mark.asyncio
 CONFIG = pysfu.Config(workers=2, room_spread_over=1)
@@ -272,3 +273,52 @@ async def test_an_engine_with_one_worker_spreads_nothing(
     async with Sfu(CONFIG) as sfu:
         room = await sfu.create_room()
         assert [(await room.add_participant()).worker for _ in range(3)] == [0, 0, 0]
+
+
+async def live(room: pysfu.Room, tracks: list[pysfu.Track], chance: random.Random) -> None:
+    """Comes in, plays, gets rights and loses them, in some order."""
+    bela = await room.add_participant()
+    for _ in range(4):
+        first = await bela.answer(TAKES_BOTH, publish=False, play=tracks)
+        await bela.answer(TAKES_BOTH, publish=False, play=tracks[:1])
+        for track in chance.sample(tracks, 2):
+            await bela.allow(track)
+        await first.stop(tracks[1])
+        await asyncio.gather(bela.revoke(tracks[0]), first.play(tracks[1]))
+        own = (await bela.answer(SENDS_BOTH)).tracks
+        await bela.allow(own[0], echo=True)
+        await chance.choice(list(bela.transports)).close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_cancelling_at_any_moment_leaves_the_relays_that_are_needed_and_nothing_else(
+    cores: list[FakeCore], seed: int
+) -> None:
+    chance = random.Random(seed)
+    async with Sfu(CONFIG) as sfu:
+        room, sent, _ = await two_apart(sfu)
+        lives = [asyncio.create_task(live(room, list(sent.tracks), chance)) for _ in range(8)]
+        for task in lives:
+            for _ in range(chance.randrange(60)):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
+        await settle()
+        core = cores[0]
+        plays = [
+            (track, track.worker, each.worker) for each in room.transports.values() for track in each.playing.values()
+        ]
+        relays = [room.relays._find(track, worker) for track, worker in _spread.relays(plays)]
+        assert set(relays) == set(room.relays._all())
+        their_ends = {end for relay in relays if relay is not None for end in relay.ends()}
+        assert len(their_ends) == 2 * len(relays)
+        assert core.peers.keys() == room.transports.keys() | their_ends
+        relayed = {(relay.track.worker, relay.track.number, relay.near) for relay in relays if relay is not None}
+        allowed = {
+            (each.worker, room.relays.number_now(track, each.worker), each.number)
+            for each in room.transports.values()
+            for track in each.participant.allowed
+            if room.relays.number_now(track, each.worker) is not None
+        }
+        assert core.edges == relayed | allowed
+        assert set(core.tracks) - set(room.tracks) == {(r.worker, r.number) for r in relays if r is not None}
