@@ -24,6 +24,7 @@ class Config:
     bind: tuple[str, ...]
     port: int
     workers: int
+    room_spread_over: int
     pin: bool
     announce: tuple[str, ...]
     max_dtls_version: str
@@ -158,6 +159,7 @@ class Room:
     participants: list[Participant] = field(default_factory=list)
     full: bool = False
     worker: int = 0
+    workers: tuple[int, ...] = (0,)
 
     async def add_participant(self) -> Participant:
         if self.full:
