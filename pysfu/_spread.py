@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -32,3 +32,24 @@ def relays(plays: Iterable[tuple[T, int, int]]) -> frozenset[tuple[T, int]]:
         plays: for each media section that carries a track: that, the worker of its publisher, and its subscriber's.
     """
     return frozenset((track, theirs) for track, home, theirs in plays if theirs != home)
+
+
+def speakers(told: Sequence[Sequence[tuple[int, int]]], homes: Sequence[Collection[int]]) -> list[tuple[int, int]]:
+    """Returns who speaks in a room, from what each of its workers says: who dominates first, then the loudest.
+
+    Args:
+        told: of each worker: who speaks, with a level in -dBov, who dominates first; also those who are relayed to it.
+        homes: of each worker: the participants who are there, of whom it knows best.
+    """
+    if len(told) == 1:
+        return list(told[0])
+    levels: dict[int, int] = {}
+    for theirs in told:
+        levels |= {number: level for number, level in theirs if number not in levels}
+    for theirs, home in zip(told, homes, strict=True):
+        levels |= {number: level for number, level in theirs if number in home}
+    dominant = {theirs[0][0] for theirs in told if theirs}
+    present = [number for number in levels if any(number in home for home in homes)]
+    return [
+        (number, levels[number]) for number in sorted(present, key=lambda each: (each not in dominant, levels[each]))
+    ]

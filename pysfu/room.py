@@ -18,7 +18,7 @@ from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -84,18 +84,10 @@ class Room:
 
     @property
     def speakers(self) -> tuple[tuple[str, int], ...]:
-        """The ids of those who speak, loudest first, each with a level in -dBov: 0 is loudest, 127 silence."""
-        told = [(number, level) for part in self.parts.values() for number, level in self._speakers_of(part)]
-        if len(self.parts) > 1:
-            told.sort(key=lambda speaker: speaker[1])
-        return tuple((self.name_of(number), level) for number, level in told)
-
-    def _speakers_of(self, part: Part) -> Iterator[tuple[int, int]]:
-        """Yields what a worker says of its own participants; of others it hears only what is relayed to it."""
-        for number, level in part.speakers:
-            participant = self._participants.get(number)
-            if participant is None or participant.worker == part.worker:
-                yield number, level
+        """The ids of those who speak, who dominates first, each with a level in -dBov: 0 is loudest, 127 silence."""
+        homes = [{n for n, each in self._participants.items() if each.worker == worker} for worker in self.parts]
+        speakers = _spread.speakers([part.speakers for part in self.parts.values()], homes)
+        return tuple((self.name_of(number), level) for number, level in speakers)
 
     def keep(self, note: bytes) -> None:
         """Replaces its note; of one that has ended nobody else gets to know.

@@ -61,3 +61,11 @@ def test_a_room_stays_on_one_worker_until_that_has_its_share_and_then_goes_to_th
     assert _spread.placed({1: 99, 2: 1}, others=[0], most=100) == 1, "a place that is free again is taken first"
     assert _spread.placed({1: 100, 2: 1}, others=[0], most=100) == 2
     assert _spread.placed({1: 101, 2: 100}, others=[], most=100) == 2, "it is full everywhere"
+
+
+def test_what_workers_say_of_who_speaks_is_one_list_with_those_who_dominate_first() -> None:
+    of_home = [(1, 40), (2, 20)]  # 1 dominates, though 2 is louder just now
+    of_far = [(1, 60), (3, 30), (9, 10)]  # 1 as it came there; 9 has left
+    assert _spread.speakers([of_home, of_far], [{1, 2}, {3}]) == [(1, 40), (2, 20), (3, 30)]
+    assert _spread.speakers([of_home, []], [{1, 2}, {3}]) == of_home
+    assert _spread.speakers([of_home], [{1, 2}]) == of_home
