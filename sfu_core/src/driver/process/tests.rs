@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use super::frame::{HEADER, MAX_PAYLOAD};
-use super::notes::Subject;
+use super::notes::{Note, Subject};
 use super::*;
-use crate::engine::command::{Refusal, Reply};
+use crate::driver::wire::{Outgoing, decode};
+use crate::engine::command::{Command, Refusal, Reply, Request};
 use crate::engine::event::Snapshot;
 use crate::ids::{ParticipantId, RoomId};
 
