@@ -348,7 +348,7 @@ impl Process {
     /// Carries out what a controller sent.
     fn take(&mut self, frame: Result<Frame<'_>, frame::FrameError>) -> Result<(), Fault> {
         let Some(running) = &self.running else { return Ok(()) };
-        match self.orders.read(frame)? {
+        match self.orders.read(frame, running.config.workers)? {
             Order::Submit { worker, request } => {
                 let id = request.id;
                 let busy = |error| fault(FaultKind::Request, error, Some(id));
