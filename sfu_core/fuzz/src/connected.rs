@@ -8,7 +8,7 @@ mod honest;
 mod hostile;
 mod link;
 mod orders;
-mod room;
+pub(crate) mod room;
 pub(crate) mod treatment;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -8,6 +8,7 @@ mod bounds;
 mod bytes;
 mod command;
 mod connected;
+mod control;
 mod dcep;
 mod demux;
 mod engine;
@@ -26,6 +27,7 @@ use std::time::Instant;
 
 pub use command::command;
 pub use connected::{connected, longest_call};
+pub use control::control_frames;
 pub use dcep::dcep;
 pub use demux::demux;
 pub use engine::{engine, sdp_session};
@@ -44,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("av1", av1),
     ("command", command),
     ("connected", connected),
+    ("control_frames", control_frames),
     ("dcep", dcep),
     ("demux", demux),
     ("engine", engine),

@@ -2,6 +2,7 @@
 //! targets that read choices, choices that lead somewhere. What libFuzzer found lies beside it.
 
 mod connected;
+mod control;
 mod network;
 mod rtcp;
 mod rtp;
@@ -21,7 +22,7 @@ pub struct Seed {
 
 /// All of them, the same each time.
 pub fn all() -> Vec<Seed> {
-    [rtp::all(), rtcp::all(), network::all(), connected::all(), sctp::all(), signalling::all()].concat()
+    [rtp::all(), rtcp::all(), network::all(), connected::all(), control::all(), sctp::all(), signalling::all()].concat()
 }
 
 /// Seeds of one target.

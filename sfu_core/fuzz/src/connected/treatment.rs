@@ -18,18 +18,18 @@ pub(crate) const STAYS: u8 = 1 << 7;
 
 /// One change.
 #[derive(Debug, Clone, Copy)]
-struct Edit {
+pub(crate) struct Edit {
     kind: u8,
     place: usize,
     value: u8,
 }
 
 impl Edit {
-    fn read(choices: &mut Choices<'_>) -> Self {
+    pub(crate) fn read(choices: &mut Choices<'_>) -> Self {
         Self { kind: choices.byte(), place: usize::from(choices.word()), value: choices.byte() }
     }
 
-    fn apply(self, bytes: &mut Vec<u8>) {
+    pub(crate) fn apply(self, bytes: &mut Vec<u8>) {
         let place = self.place % (bytes.len() + 1);
         match self.kind & 7 {
             0 | 1 => {
