@@ -4,10 +4,10 @@
 
 mod arrivals;
 mod bounds;
-mod honest;
-mod hostile;
+pub(crate) mod honest;
+pub(crate) mod hostile;
 mod link;
-mod orders;
+pub(crate) mod orders;
 pub(crate) mod room;
 pub(crate) mod treatment;
 

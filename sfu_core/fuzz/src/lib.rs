@@ -13,6 +13,7 @@ mod dcep;
 mod demux;
 mod engine;
 mod heap;
+mod relays;
 mod rtcp;
 mod rtp;
 mod sctp;
@@ -31,6 +32,7 @@ pub use control::control_frames;
 pub use dcep::dcep;
 pub use demux::demux;
 pub use engine::{engine, sdp_session};
+pub use relays::relays;
 pub use rtcp::{rtcp, twcc};
 pub use rtp::{av1, h264, red, rtp_extensions, rtp_packet, vp8, vp9};
 pub use sctp::sctp;
@@ -52,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("engine", engine),
     ("h264", h264),
     ("red", red),
+    ("relays", relays),
     ("rtcp", rtcp),
     ("rtp_extensions", rtp_extensions),
     ("rtp_packet", rtp_packet),

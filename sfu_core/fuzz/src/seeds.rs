@@ -4,6 +4,7 @@
 mod connected;
 mod control;
 mod network;
+mod relays;
 mod rtcp;
 mod rtp;
 mod sctp;
@@ -22,7 +23,17 @@ pub struct Seed {
 
 /// All of them, the same each time.
 pub fn all() -> Vec<Seed> {
-    [rtp::all(), rtcp::all(), network::all(), connected::all(), control::all(), sctp::all(), signalling::all()].concat()
+    [
+        rtp::all(),
+        rtcp::all(),
+        network::all(),
+        connected::all(),
+        control::all(),
+        relays::all(),
+        sctp::all(),
+        signalling::all(),
+    ]
+    .concat()
 }
 
 /// Seeds of one target.

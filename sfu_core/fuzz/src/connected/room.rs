@@ -143,7 +143,7 @@ pub(crate) fn engine(identity: Identity, now: Instant) -> Engine {
 }
 
 /// The first announces its SSRCs, the second names its encodings by RID.
-fn hostile_session(number: u8) -> NegotiatedSession {
+pub(crate) fn hostile_session(number: u8) -> NegotiatedSession {
     let announced = |n: usize, again: Option<usize>| RemoteEncoding {
         rid: None,
         ssrc: Some(own_ssrc(number, n)),

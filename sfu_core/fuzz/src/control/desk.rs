@@ -27,7 +27,7 @@ pub(super) const WORKERS: u16 = 2;
 /// Between two frames.
 const TURN: Duration = Duration::from_millis(20);
 /// What one turn may cause: the sound and the pictures of one, a greeting to each of some who connect, and what a command tells.
-const LIMITS: Limits = Limits { sent: 256, events: 256, calls: 65_536, grown: 64 << 20 };
+const LIMITS: Limits = Limits { sent: 256, events: 256, calls: 16_384, grown: 64 << 20 };
 /// Bytes that an engine without rooms may keep of what there was.
 const MAX_KEPT: i64 = 1 << 20;
 /// Bytes that reading a frame may take at a time for each of its own, and beside them.
@@ -120,6 +120,7 @@ impl Desk {
         if let Some(frame) = again.filter(|frame| frame.kind == Kind::Hello) {
             self.greet(frame);
         }
+        self.bounds.leave_out();
         match order {
             Ok(order) => {
                 assert_eq!(expected, Ok(()), "{order:?} should not have been read");
