@@ -33,6 +33,8 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_STRANGERS: usize = 4;
 /// Bytes that wait for a controller, above which nothing more is taken out of the workers' rings: what a socket holds.
 const ENOUGH_WAITING: usize = 256 << 10;
+/// Most bytes that wait for a controller that does not read and sends what is answered with faults: beyond it is hung up.
+const MAX_UNREAD: usize = 16 << 20;
 /// Most turns in which a controller that has been replaced is still heard: a socket holds far less than one turn reads.
 const MAX_LAST_TURNS: usize = 4;
 /// Most messages of each worker that are taken out in one turn.
@@ -339,10 +341,13 @@ impl Process {
             let worker = frame.as_ref().map_or(0, |frame| frame.worker);
             faults.extend(self.take(frame).err().map(|fault| (worker, fault)));
         });
+        let faulty = !faults.is_empty();
         for (worker, fault) in faults {
             controller.push(Kind::Fault, worker, &encode(&fault));
         }
-        self.controller = alive.then_some(controller);
+        // Nobody who reads leaves so much.
+        let hears = !faulty || controller.waiting() <= MAX_UNREAD;
+        self.controller = (alive && hears).then_some(controller);
     }
 
     /// Carries out what a controller sent.

@@ -273,6 +273,21 @@ fn a_controller_that_does_not_read_keeps_no_revocation_waiting() {
     drop(first);
 }
 
+#[test]
+fn a_controller_that_sends_nonsense_and_reads_nothing_is_hung_up() {
+    let lab = Lab::new(HANG);
+    let (mut rude, _) = lab.in_control();
+    // Frames of no kind, each a few bytes, and answered with many more.
+    let nonsense = [0; 64 << 10];
+    let mut sent = 0;
+    while rude.stream.write_all(&nonsense).is_ok() {
+        sent += nonsense.len();
+        assert!(sent < 64 << 20, "the answers wait somewhere");
+    }
+    drop(rude);
+    assert!(lab.in_control().1.resumed, "and the engine runs on");
+}
+
 /// All that the hello of a later version need have in common with this one.
 #[derive(Serialize)]
 struct Later {
