@@ -36,6 +36,9 @@ const MAX_READING: i64 = 24 << 20;
 /// Longest words of a fault.
 const MAX_TEXT: usize = 160;
 
+/// Faults after which no time goes by any more: a frame that is none has no more to show.
+const MAX_FAULTY_TURNS: usize = 64;
+
 type Answer = (Kind, u16, Vec<u8>);
 
 /// What came of a run.
@@ -131,7 +134,9 @@ impl Desk {
                 self.fault(worker, &fault, answers);
             }
         }
-        self.turn(answers);
+        if self.said.faults.len() < MAX_FAULTY_TURNS {
+            self.turn(answers);
+        }
     }
 
     /// What a frame must come to.

@@ -88,7 +88,8 @@ fn piece(kind: u8, number: &mut u64, choices: &mut Choices<'_>) -> Vec<u8> {
         FILLED => {
             // What the header says, and how much comes: neither need have to do with the other.
             let (number, said, comes) = (choices.byte(), length(choices), length(choices));
-            headed(number, 0, Some(said), &vec![choices.byte(); comes])
+            // No zeros: each eight of them would be a frame.
+            headed(number, 0, Some(said), &vec![choices.byte().max(1); comes])
         }
         RAW => choices.chunk(MAX_RAW).to_vec(),
         REPEATED => {
