@@ -108,7 +108,9 @@ impl Read for Pieced<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most = self.next().min(into.len());
         if most == 0 && !self.rest.is_empty() {
-            return Err(if self.reads % 2 == 0 { ErrorKind::WouldBlock } else { ErrorKind::Interrupted }.into());
+            return Err(
+                if self.reads.is_multiple_of(2) { ErrorKind::WouldBlock } else { ErrorKind::Interrupted }.into()
+            );
         }
         self.rest.read(&mut into[..most.max(1)])
     }
@@ -157,7 +159,10 @@ fn connect(stream: &[u8], cuts: &[u16], expected: &[Seen]) -> Said {
         pieced.rest = &pieced.rest[written..];
         more = !pieced.rest.is_empty();
         // As the process does: at most so many of whom is not known yet, and of a controller all that there are.
-        assert!(connection.hear(if most % 3 == 0 { 1 } else { usize::MAX }, |frame| desk.take(frame, &mut answers)));
+        assert!(
+            connection
+                .hear(if most.is_multiple_of(3) { 1 } else { usize::MAX }, |frame| desk.take(frame, &mut answers))
+        );
         while !more && connection.has_more() {
             assert!(connection.hear(usize::MAX, |frame| desk.take(frame, &mut answers)));
         }

@@ -8,7 +8,7 @@ use sfu_core::session::{
     RemoteEncoding,
 };
 
-use super::desk::session;
+use super::desk::{SSRCS, session};
 use crate::bytes::Choices;
 use crate::connected::room::SECTIONS;
 use crate::engine::setup::{MIDS, address, mid};
@@ -100,7 +100,7 @@ fn section(choices: &mut Choices<'_>) -> Mid {
 
 /// What was agreed on, or what nobody would agree on.
 fn negotiated(choice: u8, choices: &mut Choices<'_>) -> NegotiatedSession {
-    let mut session = session([0x300, 0x400][usize::from(choice & 1)]);
+    let mut session = session(SSRCS[usize::from(choice & 1)]);
     let remote = &mut session.remote;
     (remote.ufrag, remote.pwd) = ("ufrg".to_owned(), "a-password-of-22-chars".to_owned());
     remote.fingerprints = vec![Fingerprint { algorithm: "sha-256".to_owned(), value: vec![choice; 32] }];
@@ -122,7 +122,7 @@ fn change(session: &mut NegotiatedSession, choices: &mut Choices<'_>) {
         }
         3 => {
             session.feedback =
-                [CongestionFeedback::TransportCc, CongestionFeedback::Remb, CongestionFeedback::None][which % 3]
+                [CongestionFeedback::TransportCc, CongestionFeedback::Remb, CongestionFeedback::None][which % 3];
         }
         4 => session.remote.candidates = vec![address(value); which],
         5 => session.remote.dtls_role = if value & 1 == 0 { DtlsRole::Client } else { DtlsRole::Server },
@@ -176,7 +176,7 @@ fn change_section(media: &mut ReceiveMedia, kind: u8, value: u8) {
         }
         _ => {
             (media.nack, media.pli, media.fir, media.remb) =
-                (value & 1 == 0, value & 2 == 0, value & 4 == 0, value & 8 == 0)
+                (value & 1 == 0, value & 2 == 0, value & 4 == 0, value & 8 == 0);
         }
     }
 }

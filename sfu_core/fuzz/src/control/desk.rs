@@ -12,18 +12,20 @@ use sfu_core::driver::wire::{Outgoing, decode, encode};
 use sfu_core::engine::Engine;
 use sfu_core::engine::command::{Command, Reply, Request};
 use sfu_core::engine::transmit::Datagram;
-use sfu_core::session::NegotiatedSession;
+use sfu_core::session::{NegotiatedSession, RemoteEncoding};
 
 use super::Seen;
 use crate::bounds::{Bounds, Limits};
 use crate::connected::room::{self, IDENTITIES, SECTIONS};
 use crate::engine::remote::{Remote, Wire};
-use crate::engine::setup::{self, MIDS, OPUS, PUBLISHED, RIDS, VP8, mid};
+use crate::engine::setup::{self, OPUS, PUBLISHED, RIDS, VP8, mid};
 use crate::heap;
 use crate::start;
 
 /// Workers that there are here; an engine for the first is enough.
 pub(super) const WORKERS: u16 = 2;
+/// The first SSRC of what each of the two is sent.
+pub(super) const SSRCS: [u32; 2] = [0x300, 0x400];
 /// Between two frames.
 const TURN: Duration = Duration::from_millis(20);
 /// What one turn may cause: the sound and the pictures of one, a greeting to each of some who connect, and what a command tells.
@@ -79,8 +81,8 @@ impl Desk {
         let mut engine = room::engine(IDENTITIES[0].clone(), now);
         let empty = heap::held();
         let Ok(Reply::Room { room }) = engine.command(Command::CreateRoom, now) else { panic!("no room") };
-        let speaker = setup::join(&mut engine, room, 1, &session(0x300));
-        let hears = setup::join(&mut engine, room, 2, &session(0x400));
+        let speaker = setup::join(&mut engine, room, 1, &session(SSRCS[0]));
+        let hears = setup::join(&mut engine, room, 2, &session(SSRCS[1]));
         let tracks = room::publish(&mut engine, speaker.id, now);
         room::publish(&mut engine, hears.id, now);
         for (section, track) in ["pa", "pv"].into_iter().zip(tracks) {
@@ -116,7 +118,7 @@ impl Desk {
     pub(super) fn take(&mut self, frame: Result<Frame<'_>, FrameError>, answers: &mut Vec<Answer>) {
         self.frames += 1;
         let (worker, len) = frame.as_ref().map_or((0, 0), |frame| (frame.worker, frame.payload.len()));
-        let expected = self.expected(frame.as_ref());
+        let expected = expected(frame.as_ref());
         let again = frame.as_ref().ok().map(|frame| Frame { ..*frame });
         let (order, most) = heap::most(|| self.orders.read(frame, WORKERS));
         assert!(most <= MAX_TIMES * len as i64 + MAX_READING, "reading {len} bytes takes {most}");
@@ -136,36 +138,6 @@ impl Desk {
         }
         if self.said.faults.len() < MAX_FAULTY_TURNS {
             self.turn(answers);
-        }
-    }
-
-    /// What a frame must come to.
-    fn expected(&self, frame: Result<&Frame<'_>, &FrameError>) -> Result<(), (FaultKind, Option<u64>)> {
-        #[derive(serde::Deserialize)]
-        struct Numbered {
-            id: u64,
-        }
-        let malformed = Err((FaultKind::Malformed, None));
-        let Ok(frame) = frame else { return malformed };
-        let unreadable = || Err((FaultKind::Malformed, decode(frame.payload).ok().map(|Numbered { id }| id)));
-        match frame.kind {
-            Kind::Request => {
-                let Ok(request) = decode::<Request>(frame.payload) else { return unreadable() };
-                assert_eq!(decode::<Request>(&encode(&request)).ok().as_ref(), Some(&request));
-                let is_bot = matches!(request.command, Command::CreateBot { .. });
-                if is_bot || request.id > HIGHEST_NUMBER || frame.worker >= WORKERS {
-                    Err((FaultKind::Request, Some(request.id)))
-                } else {
-                    Ok(())
-                }
-            }
-            Kind::Note => {
-                let Ok(note) = decode::<Note>(frame.payload) else { return unreadable() };
-                assert_eq!(decode::<Note>(&encode(&note)).ok(), Some(note));
-                if frame.worker >= WORKERS { Err((FaultKind::Note, None)) } else { Ok(()) }
-            }
-            Kind::Stop => Ok(()),
-            _ => malformed,
         }
     }
 
@@ -295,21 +267,45 @@ impl Desk {
     }
 }
 
+/// What a frame must come to.
+fn expected(frame: Result<&Frame<'_>, &FrameError>) -> Result<(), (FaultKind, Option<u64>)> {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        id: u64,
+    }
+    let malformed = Err((FaultKind::Malformed, None));
+    let Ok(frame) = frame else { return malformed };
+    let unreadable = || Err((FaultKind::Malformed, decode(frame.payload).ok().map(|Numbered { id }| id)));
+    match frame.kind {
+        Kind::Request => {
+            let Ok(request) = decode::<Request>(frame.payload) else { return unreadable() };
+            assert_eq!(decode::<Request>(&encode(&request)).ok().as_ref(), Some(&request));
+            let is_bot = matches!(request.command, Command::CreateBot { .. });
+            if is_bot || request.id > HIGHEST_NUMBER || frame.worker >= WORKERS {
+                Err((FaultKind::Request, Some(request.id)))
+            } else {
+                Ok(())
+            }
+        }
+        Kind::Note => {
+            let Ok(note) = decode::<Note>(frame.payload) else { return unreadable() };
+            assert_eq!(decode::<Note>(&encode(&note)).ok(), Some(note));
+            if frame.worker >= WORKERS { Err((FaultKind::Note, None)) } else { Ok(()) }
+        }
+        Kind::Stop => Ok(()),
+        _ => malformed,
+    }
+}
+
 /// One line, as short as a line is, whatever was sent.
 fn check(fault: &Fault) {
     let text = &fault.text;
     assert!(!text.is_empty() && text.len() <= MAX_TEXT && !text.contains('\n'), "no words for a log: {text:?}");
 }
 
-/// What everybody here agrees on: to send sound and pictures, and to be sent some.
+/// What everybody here agrees on: to send sound and pictures, which the first announces, and to be sent some.
 pub(super) fn session(ssrc_base: u32) -> NegotiatedSession {
-    let announced = sfu_core::session::RemoteEncoding { ssrc: Some(PUBLISHED[0]), ..Default::default() };
-    let pictures = sfu_core::session::RemoteEncoding { ssrc: Some(PUBLISHED[1]), ..Default::default() };
-    let encodings = if ssrc_base == 0x300 {
-        [vec![announced], vec![pictures]]
-    } else {
-        [vec![Default::default()], RIDS.map(setup::named).to_vec()]
-    };
-    debug_assert!(MIDS.len() == encodings.len());
-    setup::session(encodings, &SECTIONS, ssrc_base)
+    let announced = PUBLISHED.map(|ssrc| vec![RemoteEncoding { ssrc: Some(ssrc), ..RemoteEncoding::default() }]);
+    let named = [vec![RemoteEncoding::default()], RIDS.map(setup::named).to_vec()];
+    setup::session(if ssrc_base == SSRCS[0] { announced } else { named }, &SECTIONS, ssrc_base)
 }

@@ -278,7 +278,7 @@ fn a_controller_that_sends_nonsense_and_reads_nothing_is_hung_up() {
     let lab = Lab::new(HANG);
     let (mut rude, _) = lab.in_control();
     // Frames of no kind, each a few bytes, and answered with many more.
-    let nonsense = [0; 64 << 10];
+    let nonsense = vec![0; 64 << 10];
     let mut sent = 0;
     while rude.stream.write_all(&nonsense).is_ok() {
         sent += nonsense.len();
