@@ -77,6 +77,7 @@ struct World {
     said: [Said; 2],
     /// Relays of what was relayed, back to where it came from.
     back: BTreeSet<RelayId>,
+    more: usize,
     next_relay: u64,
     closed: u64,
 }

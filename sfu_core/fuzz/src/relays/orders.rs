@@ -14,6 +14,9 @@ use crate::engine::setup::{mid, section};
 /// The sections of what the hostile one publishes come behind those of the honest.
 const FIRST: usize = 2;
 
+/// Most relays beside those that are there: each end takes some 70 KB, and there may be thousands of them.
+const MAX_MORE: usize = 16;
+
 impl World {
     /// One order; a refusal is fine and changes nothing.
     pub(super) fn order(&mut self, choices: &mut Choices<'_>) {
@@ -176,6 +179,10 @@ impl World {
 
     /// A far end that was told something else; or what was relayed goes on from there, back to where it came from.
     fn relay_more(&mut self, which: usize, choice: u8) {
+        self.more += 1;
+        if self.more > MAX_MORE {
+            return;
+        }
         let relay = self.next();
         let participant = ParticipantId(u64::from(choice));
         if choice & 2 == 0 {

@@ -19,7 +19,7 @@ use crate::engine::setup::{PUBLISHED, join, mid, session};
 use crate::{heap, start};
 
 /// What one turn of both engines may cause.
-const LIMITS: Limits = Limits { sent: 512, events: 128, calls: 16_384, grown: 4 << 20 };
+const LIMITS: Limits = Limits { sent: 512, events: 128, calls: 16_384, grown: 6 << 20 };
 /// Whose what is relayed is at the far side: nobody's who is there.
 const PARTICIPANT: u64 = 100;
 /// The SSRCs of the subscriber.
@@ -91,6 +91,7 @@ impl World {
             arriving: Default::default(),
             said: Default::default(),
             back: BTreeSet::new(),
+            more: 0,
             next_relay: 5,
             closed: 0,
         };
