@@ -38,5 +38,4 @@ fn the_seeds_reach_what_they_are_named_after() {
         assert!(seed(name).closed > 0, "{name}");
     }
     assert_eq!(seed("described_otherwise").stats[FAR].tracks, 4 + 9, "all of them can be published");
-    assert!(seed("relayed_on").stats[FAR].relay_packets_out > 4);
 }
