@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -198,8 +198,7 @@ class _PysfuRoom:
             return _PysfuPeer(await self._room.add_participant())
 
     def keep(self, note: bytes) -> None:
-        with _kept():
-            self._room.keep(note)
+        _keep(self._room.keep, note)
 
     async def close(self) -> None:
         with _translated():
@@ -225,8 +224,7 @@ class _PysfuPeer:
             await self._participant.allow(track.inner)
 
     def keep(self, note: bytes) -> None:
-        with _kept():
-            self._participant.keep(note)
+        _keep(self._participant.keep, note)
 
     async def remove(self) -> None:
         with _translated():
@@ -266,13 +264,13 @@ def _resumed_peers(room: Any) -> Iterator[ResumedPeer]:
             )
 
 
-@contextlib.contextmanager
-def _kept() -> Iterator[None]:
-    """Goes on without a note that is too long: what it is about ends with this server, then."""
+def _keep(keep: Callable[[bytes], None], note: bytes) -> None:
+    """Leaves a note; where it is too long an empty one, so that what it is about ends with this server."""
     try:
-        yield
+        keep(note)
     except ValueError as error:
         log.warning("does not outlive this server", component="media", error=str(error))
+        keep(b"")
 
 
 # Code of pysfu → what it means to this server. Codes that are not listed are faults of ours.
