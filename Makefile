@@ -75,7 +75,7 @@ fmt: ## Format everything
 bench-engine: $(STAMPS)/system ## Measure the engine; `name value unit` lines on standard output, JSON beside them
 	@cargo run --release --quiet -p bench_forwarding -- --json bench/forwarding/results.json
 
-bench-server: $(STAMPS)/system $(PYTHON) ## Measure the server beside Janus and the floor (40 minutes); ARGS="--runs 1 --only rooms" for less
+bench-server: $(STAMPS)/system $(PYTHON) ## Measure the server beside Janus and the floor (45 minutes); ARGS="--runs 1 --only rooms" for less
 	@bench/server/prepare.sh
 	@tests/setup/namespaces.sh $(BIN)/python bench/server/run.py --json bench/server/results.json $(ARGS)
 

@@ -8,14 +8,14 @@ import math
 import random
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
 from pysfu import messages
+from pysfu._pending import OnReply, Undo, Waiting, number_of
 from pysfu._remote import EngineLostError, ReplacedError
-from pysfu.errors import ClosedError, PysfuError, RefusedError, StartError, UnavailableError, from_refusal
+from pysfu.errors import ClosedError, PysfuError, StartError, UnavailableError, from_refusal
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,10 +35,9 @@ REOPEN_WAIT_S = 5.0
 """Longest wait between two attempts to start a media process that does not start."""
 
 _LOST = "the media process has ended and is being started anew"
+_REPLACED = "another process has taken control of the media process"
 
 R = TypeVar("R", bound=messages.AnyReply)
-Undo = Callable[[Any], messages.Command]
-OnReply = Callable[[messages.AnyReply | RefusedError], None]
 OnMessage = Callable[[int, messages.Event | messages.WorkerFailed | messages.Warned], None]
 
 
@@ -48,31 +47,8 @@ class OnLost(Protocol):
     def __call__(self, reason: str, *, is_replaced: bool) -> None: ...
 
 
-class _Numbered(msgspec.Struct):
-    """What can be read of an answer whose rest cannot."""
-
-    id: int | None = None
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
-_decode_number = msgspec.msgpack.Decoder(_Numbered).decode
-
-
-@dataclass(slots=True)
-class _Pending:
-    future: asyncio.Future[messages.AnyReply]
-    worker: int
-    undo: Undo | None
-    on_reply: OnReply | None
-    retry_when_full: bool
-
-
-def _refuse(waiting: _Pending, error: RefusedError) -> None:
-    if not waiting.future.done():
-        waiting.future.set_exception(error)
-    if waiting.on_reply is not None:
-        waiting.on_reply(error)
 
 
 class Bridge:
@@ -100,7 +76,7 @@ class Bridge:
         self._on_drained = on_drained
         self._on_lost = on_lost
         self._on_reopened = on_reopened
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Waiting] = {}
         self._backlogs: defaultdict[int, deque[bytes]] = defaultdict(deque)
         self._failed: set[int] = set()
         self._next_id = 0
@@ -113,11 +89,15 @@ class Bridge:
         self._core: Core | None = None
         self._reopening: asyncio.Task[None] | None = None
         self._is_lost = False
+        self.is_replaced = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._take_up(await self._open_core())
+        try:
+            self._take_up(await self._open_core())
+        except ReplacedError as error:
+            raise StartError(str(error)) from error
         return self
 
     async def __aexit__(
@@ -133,8 +113,7 @@ class Bridge:
             self.left_behind = tuple(core.detach() if self.leaves_running else core.close())
         pending, self._pending = self._pending, {}
         for waiting in pending.values():
-            if not waiting.future.done():
-                waiting.future.set_exception(ClosedError("the Sfu is closed"))
+            waiting.give_up(ClosedError("the Sfu is closed"))
 
     def _take_up(self, core: Core) -> None:
         self.warnings, self.addresses, self.instance = core.warnings, core.addresses, core.instance
@@ -148,12 +127,22 @@ class Bridge:
         """The engine while open.
 
         Raises:
-            UnavailableError: it was lost, and is being started anew.
+            UnavailableError: it was lost, and is being started anew, or is another process's now.
             ClosedError: there is none.
         """
+        self.check_control()
         if self._core is None:
             raise UnavailableError(_LOST) if self._is_lost else ClosedError("the Sfu is closed")
         return self._core
+
+    def check_control(self) -> None:
+        """Keeps who has lost control of calls that go on from believing that they end.
+
+        Raises:
+            UnavailableError: another process controls the engine now.
+        """
+        if self.is_replaced:
+            raise UnavailableError(_REPLACED)
 
     @property
     def workers(self) -> int:
@@ -237,6 +226,7 @@ class Bridge:
         retry_when_full: bool,
         most: float,
     ) -> asyncio.Future[messages.AnyReply]:
+        self.check_control()
         future: asyncio.Future[messages.AnyReply] = asyncio.get_running_loop().create_future()
         if worker in self._failed:
             if not retry_when_full:
@@ -252,8 +242,8 @@ class Bridge:
                 raise UnavailableError("too many commands wait for an answer")
             backlog.append(request)
         self._next_id += 1
-        self._pending[self._next_id] = _Pending(
-            future=future, worker=worker, undo=undo, on_reply=on_reply, retry_when_full=retry_when_full
+        self._pending[self._next_id] = Waiting(
+            future=future, worker=worker, undo=undo, on_reply=on_reply, is_revocation=retry_when_full
         )
         return future
 
@@ -324,13 +314,12 @@ class Bridge:
         logger.error("the media process is lost: %s", error)
         self._loop.remove_reader(core.event_fd)
         core.detach()
-        self._core, self._is_lost = None, True
+        self._core, self._is_lost, self.is_replaced = None, True, isinstance(error, ReplacedError)
         for worker in range(self.workers):
             self._fail(worker)
-        is_replaced = isinstance(error, ReplacedError)
-        if not is_replaced:
+        if not self.is_replaced:
             self._reopening = self._loop.create_task(self._reopen())
-        self._on_lost(str(error), is_replaced=is_replaced)
+        self._on_lost(str(error), is_replaced=self.is_replaced)
 
     async def _reopen(self) -> None:
         wait_s = 0.0
@@ -338,8 +327,14 @@ class Bridge:
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secret
             try:
                 core = await self._open_core()
-            except StartError as error:
-                logger.error("the media process does not start: %s", error)
+            except ReplacedError as error:
+                logger.error("the media process is not ours any more: %s", error)
+                self.is_replaced = True
+                self._on_lost(str(error), is_replaced=True)
+                return
+            except Exception as error:
+                # Whatever it is, nobody else tries again.
+                logger.error("the media process does not start: %s", error, exc_info=not isinstance(error, StartError))
                 wait_s = min(max(0.1, wait_s * 2), REOPEN_WAIT_S)
                 continue
             self._failed.clear()
@@ -349,13 +344,10 @@ class Bridge:
 
     def _give_up_reply(self, data: bytes) -> None:
         """Tells whoever waits for an answer that it cannot be read."""
-        try:
-            number = _decode_number(data).id
-        except msgspec.MsgspecError:
-            return
+        number = number_of(data)
         waiting = self._pending.pop(number, None) if number is not None else None
-        if waiting is not None and not waiting.future.done():
-            waiting.future.set_exception(PysfuError("the worker's answer cannot be read"))
+        if waiting is not None:
+            waiting.give_up(PysfuError("the worker's answer cannot be read"))
 
     def _take(self, worker: int, outgoing: messages.Outgoing) -> None:
         match outgoing:
@@ -372,7 +364,7 @@ class Bridge:
             case messages.Refused(id=number, refusal=refusal):
                 waiting = self._pending.pop(number, None)
                 if waiting is not None:
-                    _refuse(waiting, from_refusal(refusal))
+                    waiting.refuse(from_refusal(refusal))
             case messages.WorkerFailed():
                 self._fail(worker)
                 self._on_message(worker, outgoing)
@@ -380,14 +372,9 @@ class Bridge:
                 self._on_message(worker, outgoing)
 
     def _fail(self, worker: int) -> None:
-        """Answers those who wait for a worker that will not: what should end has ended, nothing else was done."""
+        """Answers those who wait for a worker that will not, or that is somebody else's."""
         self._failed.add(worker)
         self._backlogs.pop(worker, None)
+        error = UnavailableError(_REPLACED if self.is_replaced else "the worker has failed")
         for number in [number for number, waiting in self._pending.items() if waiting.worker == worker]:
-            waiting = self._pending.pop(number)
-            if waiting.future.done():
-                continue
-            if waiting.retry_when_full:
-                waiting.future.set_result(messages.DoneReply())
-            else:
-                waiting.future.set_exception(UnavailableError("the worker has failed"))
+            self._pending.pop(number).give_up_worker(error, is_gone=not self.is_replaced)

@@ -34,9 +34,13 @@ MAX_UNANSWERED_REVOCATIONS = 28_672
 HELLO_TIMEOUT_S = 10.0
 """How long a media process may take to say that it runs; it takes milliseconds."""
 
+MAX_PAYLOAD = 1 << 20
+"""Longest payload of a frame, in bytes: `MAX_PAYLOAD` of `driver/process/frame.rs`."""
+
 _MAX_READ = 1 << 18  # bytes in one turn of the loop
 _HEADER = struct.Struct(">IBxH")
 _HELLO, _REQUEST, _NOTE, _STOP, _WELCOME, _OUTGOING, _COUNTERS, _FAULT, _REPLACED, _STOPPED = range(1, 11)
+_TAKEN = "another process has taken control of it"
 _CLOSE_TIMEOUT_S = 4.0  # its workers get two seconds
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -116,7 +120,13 @@ class RemoteCore:
         self.when_closed: Callable[[bool], None] = lambda has_ended: None
 
     def submit(self, worker: int, request: bytes) -> bool:
-        """Hands a request to a worker; False when too many wait for an answer."""
+        """Hands a request to a worker; False when too many wait for an answer.
+
+        Raises:
+            ValueError: it is longer than the process takes.
+        """
+        if len(request) > MAX_PAYLOAD:
+            raise ValueError(f"a request to the media process has at most {MAX_PAYLOAD} bytes")
         asked = _decode_asked(request)
         is_revocation = asked.command.is_revocation
         most = MAX_UNANSWERED_REVOCATIONS if is_revocation else MAX_UNANSWERED
@@ -216,7 +226,7 @@ class RemoteCore:
             self._last_counters = _decode_counters(payload)
             return None
         if kind == _REPLACED:
-            raise ReplacedError("another process has taken control of it")
+            raise ReplacedError(_TAKEN)
         if kind == _FAULT:
             fault = _decode_fault(payload)
             logger.error("the media process refused a message (%s): %s", fault.kind, fault.text)
@@ -237,7 +247,11 @@ class RemoteCore:
 
 
 async def connect(
-    connection: socket.socket, config: messages.DriverConfig, *, end_other_version: bool = False
+    connection: socket.socket,
+    config: messages.DriverConfig,
+    *,
+    end_other_version: bool = False,
+    reclaims: bool = False,
 ) -> RemoteCore:
     """Takes control of the media process at the other end.
 
@@ -245,12 +259,14 @@ async def connect(
         connection: connected, and not blocking; closed when this fails.
         config: how the engine runs, if it does not run yet.
         end_other_version: whether a process that speaks another version is to end.
+        reclaims: whether it was controlled from here and lost, so that it must be left to whoever has it now.
 
     Raises:
+        ReplacedError: somebody else has control, or took it while this one was getting it.
         ProtocolError: it is of another version.
         StartError: it does not start with this configuration, or does not answer.
     """
-    hello = messages.Hello(protocol=PROTOCOL, end_other_version=end_other_version, config=config)
+    hello = messages.Hello(protocol=PROTOCOL, end_other_version=end_other_version, reclaims=reclaims, config=config)
     try:
         async with asyncio.timeout(HELLO_TIMEOUT_S):
             return await _say_hello(connection, hello)
@@ -282,6 +298,8 @@ async def _say_hello(connection: socket.socket, hello: messages.Hello) -> Remote
                 welcome = _decode_welcome(payload)
             elif kind == _NOTE:
                 notes.append((worker, _decode_note(payload)))
+            elif kind == _REPLACED:
+                raise ReplacedError(_TAKEN)
             # What workers say meanwhile is older than the snapshot that is taken next.
     return RemoteCore(connection, welcome, notes, frames)
 
@@ -292,4 +310,10 @@ async def _refused(connection: socket.socket, fault: messages.Fault) -> NoReturn
     with contextlib.suppress(OSError):
         while await loop.sock_recv(connection, _MAX_READ):
             pass
-    raise ProtocolError(fault.text) if fault.kind == "protocol" else StartError(fault.text)
+    match fault.kind:
+        case "protocol":
+            raise ProtocolError(fault.text)
+        case "replaced":
+            raise ReplacedError(_TAKEN)
+        case _:
+            raise StartError(fault.text)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import _notes, messages
-from pysfu.errors import RefusedError, UnavailableError
+from pysfu.errors import RefusedError
 from pysfu.room import Room
 from pysfu.transport import TransportState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pysfu._bridge import Bridge
     from pysfu.participant import Participant
     from pysfu.sfu import Sfu
@@ -33,31 +36,53 @@ class Resumed:
 
     Attributes:
         rooms: all rooms.
-        ended: the notes on those that have ended since anybody knew of them.
-        versions: how old the state of each worker is.
-        silent: workers that have not told what goes on there.
+        ended: the notes on those that have ended since anybody knew of them, or that a late worker has.
+        late: workers that have not told in time what goes on there. Whatever that is ends as soon as they do anything.
+        failed: workers that will never tell.
     """
 
     rooms: list[Room] = field(default_factory=list)
     ended: list[bytes] = field(default_factory=list)
-    versions: dict[int, int] = field(default_factory=dict)
-    silent: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
 
 
-async def resume_all(sfu: Sfu, bridge: Bridge) -> Resumed:
-    """Asks every worker what goes on, and makes its rooms anew."""
-    rooms, peers = _notes.read(bridge.notes())
+async def resume_all(sfu: Sfu, bridge: Bridge, rooms: dict[tuple[int, int], Room], versions: dict[int, int]) -> Resumed:
+    """Asks every worker what goes on, and makes its rooms anew.
+
+    Args:
+        sfu: whose rooms they are.
+        bridge: to the workers.
+        rooms: gets those that go on, by worker and number, before anything that the worker said after its answer is
+            looked at, so that nothing is missed.
+        versions: gets how old the state of each worker is, at the same time.
+    """
+    notes = _Notes(*_notes.read(bridge.notes()))
     found = Resumed()
-    for worker in range(bridge.workers):
-        try:
-            async with asyncio.timeout(RESUME_TIMEOUT_S):
-                state = (await bridge.call(worker, messages.Snapshot(), messages.SnapshotReply)).snapshot
-        except (TimeoutError, UnavailableError):
-            logger.error("worker %d does not tell what goes on there: it gets no rooms", worker)
-            found.silent.add(worker)
-            continue
-        found.versions[worker] = state.version
-        _resume(sfu, bridge, found, worker=worker, state=state, rooms=rooms, peers=peers)
+    waiting = set(range(bridge.workers))
+
+    def on_reply(worker: int, reply: messages.AnyReply | RefusedError) -> None:
+        if worker not in waiting:
+            end_all(bridge, worker, reply)
+        elif isinstance(reply, messages.SnapshotReply):
+            for room in _resume(sfu, bridge, found, worker=worker, state=reply.snapshot, notes=notes):
+                rooms[worker, room.number] = room
+            versions[worker] = reply.snapshot.version
+        else:
+            found.failed.add(worker)
+            _end_unknown(bridge, found, worker=worker, notes=notes)
+        waiting.discard(worker)
+
+    asked = [bridge.ask(worker, messages.Snapshot(), on_reply=partial(on_reply, worker)) for worker in tuple(waiting)]
+    await asyncio.wait(asked, timeout=RESUME_TIMEOUT_S)
+    for future in asked:
+        if future.done():
+            future.exception()  # which has been seen to
+    for worker in tuple(waiting):
+        logger.error("worker %d does not tell what goes on there: it ends as soon as it goes on", worker)
+        waiting.discard(worker)
+        found.late.add(worker)
+        _end_unknown(bridge, found, worker=worker, notes=notes)
     return found
 
 
@@ -65,41 +90,64 @@ def end_all(bridge: Bridge, worker: int, reply: messages.AnyReply | RefusedError
     """Ends all rooms of a worker, of which nobody knows any more what they were."""
     if isinstance(reply, messages.SnapshotReply):
         for number in reply.snapshot.rooms:
+            bridge.note(worker, _notes.forgotten_room(number))
             bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
+        for peer in reply.snapshot.peers:
+            bridge.note(worker, _notes.forgotten_peer(peer.peer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Notes:
+    """What was left on rooms and peers, by worker and number."""
+
+    rooms: dict[tuple[int, int], bytes]
+    peers: dict[tuple[int, int], _notes.PeerNote]
+
+    def rooms_of(self, worker: int) -> list[int]:
+        return [number for at, number in self.rooms if at == worker]
+
+    def peers_of(self, worker: int) -> list[int]:
+        return [number for at, number in self.peers if at == worker]
+
+
+def _end_unknown(bridge: Bridge, found: Resumed, *, worker: int, notes: _Notes) -> None:
+    """Ends what there may be in a worker that tells nothing; its rooms can go on elsewhere."""
+    _forget(bridge, found, worker=worker, rooms=notes.rooms_of(worker), peers=notes.peers_of(worker), notes=notes)
+
+
+def _forget(
+    bridge: Bridge, found: Resumed, *, worker: int, rooms: Iterable[int], peers: Iterable[int], notes: _Notes
+) -> None:
+    for number in rooms:
+        # Of one that failed there is still its place in the engine.
+        bridge.note(worker, _notes.forgotten_room(number))
+        bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
+        found.ended.append(notes.rooms[worker, number])
+    for number in peers:
+        bridge.note(worker, _notes.forgotten_peer(number))
 
 
 def _resume(
-    sfu: Sfu,
-    bridge: Bridge,
-    found: Resumed,
-    *,
-    worker: int,
-    state: messages.State,
-    rooms: dict[tuple[int, int], bytes],
-    peers: dict[tuple[int, int], _notes.PeerNote],
-) -> None:
+    sfu: Sfu, bridge: Bridge, found: Resumed, *, worker: int, state: messages.State, notes: _Notes
+) -> list[Room]:
     resumed: dict[int, Room] = {}
     for number in state.rooms:
-        if (worker, number) in rooms:
-            resumed[number] = Room(sfu, bridge, worker=worker, number=number, note=rooms[worker, number])
+        if (worker, number) in notes.rooms:
+            resumed[number] = Room(sfu, bridge, worker=worker, number=number, note=notes.rooms[worker, number])
         else:
             bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
-    transports = _transports(bridge, resumed, worker=worker, state=state, peers=peers)
+    transports = _transports(bridge, resumed, worker=worker, state=state, peers=notes.peers)
     _rights(transports, state)
     for roster in state.rosters:
         if roster.room in resumed:
             room = resumed[roster.room]
             room.listeners = tuple(map(room.name_of, roster.listeners))
-    ended = [number for at, number in rooms if at == worker and number not in resumed]
-    for number in ended:
-        # Of one that failed there is still its place in the engine.
-        bridge.note(worker, _notes.forgotten_room(number))
-        bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
-    for number in [number for at, number in peers if at == worker and number not in transports]:
-        bridge.note(worker, _notes.forgotten_peer(number))
+    ended = [number for number in notes.rooms_of(worker) if number not in resumed]
+    gone = [number for number in notes.peers_of(worker) if number not in transports]
+    _forget(bridge, found, worker=worker, rooms=ended, peers=gone, notes=notes)
     logger.info("worker %d: %d rooms go on, %d have ended", worker, len(resumed), len(ended))
     found.rooms += resumed.values()
-    found.ended += [rooms[worker, number] for number in ended]
+    return list(resumed.values())
 
 
 def _transports(

@@ -245,7 +245,11 @@ class Participant:
         """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already.
 
         Offers that wait for their answer end with it.
+
+        Raises:
+            UnavailableError: another process controls the engine now, and the participant may be there.
         """
+        self.room.bridge.check_control()
         self._removed = True
         self.room.forget(self)
         ended = all_asked(transport.end() for transport in (*self._transports, *self._offered))
@@ -354,6 +358,7 @@ class Participant:
             raise
 
     async def _revoke_all(self, commands: Sequence[messages.Command]) -> None:
+        self.room.bridge.check_control()
         ask = partial(self.room.bridge.ask, self.room.worker, retry_when_full=True)
         asked = all_asked(map(ask, commands))
         await all_done(asked, gone=(UnknownPeerError, UnknownTrackError))

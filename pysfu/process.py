@@ -10,6 +10,7 @@ import pwd
 import signal
 import socket
 import stat
+import struct
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pysfu")
 
 _BACKLOG = 8
+_CREDENTIALS = struct.Struct("3i")  # `struct ucred`: process, user, group
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "RUST_BACKTRACE")
 
 
@@ -70,6 +72,7 @@ class Supervisor:
         self._process = process
         self._config = config
         self._how_it_ended: str | None = None
+        self._had_control = False
         self._pids: list[int] = []  # those that have not been seen to end, the latest last
 
     async def open(self) -> RemoteCore:
@@ -77,6 +80,7 @@ class Supervisor:
 
         Raises:
             StartError: there is none, or it does not start.
+            ReplacedError: it was controlled from here, and is by another process now.
         """
         self._reap()
         path = self._process.socket
@@ -86,7 +90,9 @@ class Supervisor:
                 raise StartError(f"no media process listens at {path}: start it, or see why it does not run")
             return await self._started()
         try:
-            core = await _remote.connect(connection, self._config, end_other_version=self._process.spawn)
+            core = await _remote.connect(
+                connection, self._config, end_other_version=self._process.spawn, reclaims=self._had_control
+            )
         except _remote.ProtocolError as error:
             if not self._process.spawn:
                 raise StartError(str(error)) from error
@@ -109,6 +115,7 @@ class Supervisor:
         return self._taken_up(core)
 
     def _taken_up(self, core: RemoteCore) -> RemoteCore:
+        self._had_control = True
         core.when_closed = self._closed
         self._reap()
         core.predecessor, self._how_it_ended = self._how_it_ended, None
@@ -179,18 +186,41 @@ def opener(config: Config, process: MediaProcess | None) -> Callable[[], Awaitab
 
 
 def _connected(path: Path) -> socket.socket | None:
-    """Connects to the process that listens there, if one does."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """Connects to the process that listens there, if one does.
+
+    Raises:
+        StartError: it takes no more connections, or others could have put it there.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
+        _check_folder(path.parent)
         connection.connect(str(path))
+        _check_owner(connection, path)
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
         return None
+    except BlockingIOError as error:
+        connection.close()
+        raise StartError(f"{path}: the media process accepts no connection: it hangs, and is to be ended") from error
     except OSError as error:
         connection.close()
         raise StartError(f"{path}: {error.strerror}") from error
-    connection.setblocking(False)
+    except StartError:
+        connection.close()
+        raise
     return connection
+
+
+def _check_owner(connection: socket.socket, path: Path) -> None:
+    """Refuses a process that a stranger has started: calls would be in its hands.
+
+    Raises:
+        StartError: it is such a process.
+    """
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(found)
+    if user not in (os.geteuid(), 0):
+        raise StartError(f"{path}: user {user} listens here, who could control all calls")
 
 
 def _listen(path: Path) -> tuple[socket.socket, socket.socket]:
@@ -208,6 +238,10 @@ def _listen(path: Path) -> tuple[socket.socket, socket.socket]:
         listening.listen(_BACKLOG)
         connection.connect(str(made))
         made.rename(path)
+    except StartError:
+        listening.close()
+        connection.close()
+        raise
     except OSError as error:
         listening.close()
         connection.close()
@@ -223,8 +257,9 @@ def _check_folder(folder: Path) -> None:
     Raises:
         StartError: it is such a folder.
     """
-    found = folder.stat()
-    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    # Where it is a link, whose that is counts as well.
+    owners = {folder.lstat().st_uid, folder.stat().st_uid}
+    if not owners <= {os.geteuid(), 0} or folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StartError(f"{folder}: others may write here, so it is no place for a control socket")
 
 

@@ -38,6 +38,7 @@ class Room:
         self.transports: dict[int, Transport] = {}
         self.tracks: dict[int, Track] = {}
         self.failed = False
+        self._ended = False
         self.listeners: tuple[str, ...] = ()
         self.note = note
         self._participants: dict[int, Participant] = {}
@@ -53,13 +54,14 @@ class Room:
         return tuple(self._participants.values())
 
     def keep(self, note: bytes) -> None:
-        """Replaces its note.
+        """Replaces its note; of one that has ended nobody else gets to know.
 
         Raises:
             ValueError: it is longer than is kept.
         """
         self.note = _notes.checked(note)
-        self.bridge.note(self.worker, _notes.of_room(self.number, note))
+        if not self._ended:
+            self.bridge.note(self.worker, _notes.of_room(self.number, note))
 
     async def add_participant(self, *, note: bytes = b"") -> Participant:
         """Makes a participant, without transport and without any right.
@@ -126,6 +128,7 @@ class Room:
 
     def end(self) -> None:
         """Forgets everything in it."""
+        self._ended = True
         self.sfu.forget(self)
         self.bridge.note(self.worker, _notes.forgotten_room(self.number))
         for transport in tuple(self.transports.values()):

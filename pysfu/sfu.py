@@ -91,7 +91,12 @@ class Sfu:
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
         if self._bridge.is_resumed:
-            await self._resume()
+            try:
+                await self._resume()
+            except BaseException as error:
+                self.detach()  # whoever tries next finds all that goes on
+                await self._bridge.__aexit__(type(error), error, error.__traceback__)
+                raise
         for warned in self.warnings:
             events_logger.warning("%s", warned)
         return self
@@ -291,11 +296,11 @@ class Sfu:
 
     async def _resume(self) -> None:
         """Takes up what goes on in an engine that somebody else controlled before."""
-        found = await resume_all(self, self._bridge)
-        self._rooms.update({(room.worker, room.number): room for room in found.rooms})
-        self._versions.update(found.versions)
-        self._failed |= found.silent
-        self.ended_rooms = tuple(found.ended)
+        found = await resume_all(self, self._bridge, self._rooms, self._versions)
+        self._failed |= found.failed
+        self._late |= found.late
+        # Some may have failed since they were found, and nobody has been told.
+        self.ended_rooms = (*found.ended, *(room.note for room in found.rooms if room.failed))
 
     def _on_lost(self, reason: str, *, is_replaced: bool) -> None:
         """Ends what was in an engine that is there no more, or is somebody else's."""

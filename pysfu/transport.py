@@ -7,7 +7,7 @@ import enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pysfu import _bridge, _compiled, _notes, messages
+from pysfu import _bridge, _compiled, _notes, _pending, messages
 from pysfu._asked import all_asked, all_done
 from pysfu.errors import (
     MidInUseError,
@@ -199,8 +199,8 @@ class Transport:
         command: messages.Command,
         reply: type[_bridge.R],
         *,
-        undo: _bridge.Undo | None = None,
-        on_reply: _bridge.OnReply | None = None,
+        undo: _pending.Undo | None = None,
+        on_reply: _pending.OnReply | None = None,
     ) -> _bridge.R:
         return await self.participant.room.bridge.call(self.worker, command, reply, undo=undo, on_reply=on_reply)
 
@@ -250,7 +250,7 @@ class Transport:
 
     def leave_note(self) -> None:
         """Leaves what whoever controls the engine next must know of it; of a bot there is nothing: it ends with us."""
-        if self._local is None or self.session is None:
+        if self._local is None or self.session is None or self.state in _ENDED:
             return
         policy, send, data = self._plan if self._plan is not None else (None, [], False)
         note = _notes.PeerNote(

@@ -1,4 +1,4 @@
-"""What `make bench-server` prints."""
+"""What `make bench-server` reads off what it has measured, and what it prints."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+MS = 1_000_000
+
+
 @pytest.fixture(scope="module")
 def report() -> ModuleType:
-    """The module by its path: its neighbours have names that others have too."""
-    spec = importlib.util.spec_from_file_location("bench_server_report", ROOT / "bench" / "server" / "report.py")
+    return _module("report")
+
+
+@pytest.fixture(scope="module")
+def figures() -> ModuleType:
+    return _module("figures")
+
+
+def _module(name: str) -> ModuleType:
+    """Loads a module by its path: its neighbours have names that others have too."""
+    spec = importlib.util.spec_from_file_location(f"bench_server_{name}", ROOT / "bench" / "server" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -58,3 +70,39 @@ def test_every_line_is_a_name_a_value_and_a_unit(report: ModuleType) -> None:
     lines = report.lines(rows.rows()).splitlines()
     assert [len(line.split(" ")) for line in lines] == [3, 3, 3]
     assert lines[1:] == ["server/idle-rss/min 0.0001235 MiB", "server/idle-rss/max 123500 MiB"]
+
+
+def test_the_95th_percentile_of_fifty_is_the_third_largest_and_of_a_few_the_largest(figures: ModuleType) -> None:
+    assert figures.p95(list(range(50, 0, -1))) == 48
+    assert figures.p95([3.0, 9.0, 1.0]) == 9.0
+    assert figures.p95([7.0]) == 7.0
+
+
+def test_a_gap_belongs_to_the_span_in_which_it_began(figures: ModuleType) -> None:
+    gaps = figures.Gaps(begin_ns=1_000 * MS, step_ns=10 * MS, longest_ms=[23.0, 20.0, 500.0, 21.0, 22.0])
+    kill = figures.Span(1_010 * MS, 1_029 * MS)
+    assert gaps.longest_in(kill) == 500.0
+    assert kill.after() == figures.Span(1_029 * MS, 1_048 * MS)
+    assert gaps.longest_in(figures.Span(1_030 * MS, 1_049 * MS)) == 22.0
+
+
+@pytest.mark.parametrize(("from_ms", "until_ms"), [(999, 1_010), (1_010, 1_020)])
+def test_a_span_that_was_not_measured_whole_has_no_gap(figures: ModuleType, from_ms: int, until_ms: int) -> None:
+    gaps = figures.Gaps(begin_ns=1_000 * MS, step_ns=10 * MS, longest_ms=[20.0, 20.0])
+    with pytest.raises(ValueError, match="not within"):
+        gaps.longest_in(figures.Span(from_ms * MS, until_ms * MS))
+
+
+def test_gaps_are_above_jitter_by_what_quiet_spans_do_not_have(figures: ModuleType) -> None:
+    quiet = [23.0] * 47 + [30.0, 90.0, 91.0]
+    assert figures.above_jitter([24.0] * 47 + [35.0, 80.0, 81.0], quiet) == 5.0
+    assert figures.above_jitter([24.0] * 50, quiet) == 0.0
+
+
+def test_what_came_after_an_instant_is_counted_up_to_the_last(figures: ModuleType) -> None:
+    latest = [10 * MS, 12 * MS, 15 * MS]
+    assert figures.rest_after(latest, 11 * MS) == figures.Rest(packets=2, last_ms=4.0)
+    assert figures.rest_after(latest, 15 * MS) == figures.Rest(packets=0, last_ms=0.0)
+    assert figures.rest_after(latest, 16 * MS) == figures.Rest(packets=0, last_ms=-1.0)
+    with pytest.raises(ValueError, match="nothing came"):
+        figures.rest_after([], 16 * MS)

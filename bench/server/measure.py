@@ -132,6 +132,19 @@ class Run:
         return kept | joined | {key: value for key, value in self.report.items() if key != "event"}
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What was measured of a server to which something was done again and again.
+
+    Attributes:
+        rows: by name, the figure and its unit.
+        kept: every single sample.
+    """
+
+    rows: Mapping[str, tuple[float, str]]
+    kept: Mapping[str, Any]
+
+
 def _busy_ticks() -> int:
     """Hundredths of a second in which a processor did anything, as the kernel samples them."""
     user, nice, system, _idle, _wait, irq, softirq, *_ = map(

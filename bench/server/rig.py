@@ -7,6 +7,7 @@ whole networks of addresses are local in the namespaces of load and strangers (`
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ STRANGERS_GATEWAY = "10.92.0.1"
 STRANGERS_ADDRESS = "10.92.0.2"
 STRANGERS_ADDRESSES = "10.93.0.0"
 
+_CLONE_NEWNET = 0x4000_0000
 _GROUP = 10
 _SEND_GROUP = f"""
 import socket
@@ -63,6 +65,16 @@ class Rig:
     def path(self, namespace: str) -> str:
         """Returns the file that stands for a namespace."""
         return f"/run/netns/{namespace}"
+
+    @contextlib.contextmanager
+    def within(self, namespace: str) -> Iterator[None]:
+        """Moves this thread into a namespace and back: a socket that is made meanwhile stays there."""
+        with Path("/proc/thread-self/ns/net").open() as own, Path(self.path(namespace)).open() as other:
+            _enter(other.fileno())
+            try:
+                yield
+            finally:
+                _enter(own.fileno())
 
     def processes(self, namespace: str) -> list[int]:
         """Returns the processes in a namespace."""
@@ -152,6 +164,13 @@ def _join(server: str, theirs: str, gateway: str, other: str, ours: str, address
         _run("ip", "-n", namespace, "link", "set", end, "up")
     _run("ip", "-n", other, "route", "add", "local", f"{addresses}/16", "dev", "lo")
     _run("ip", "-n", server, "route", "add", f"{addresses}/16", "via", address)
+
+
+def _enter(namespace: int) -> None:
+    """Moves this thread into a network namespace (setns, which Python 3.11 does not have)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(namespace, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _run(*command: str) -> str:

@@ -50,9 +50,31 @@ class Server:
             processes.widen_udp_buffers(self.pids(), size=BUFFER_BYTES)
 
 
-@contextlib.contextmanager
-def pysfu(rig: Rig, folder: Path) -> Iterator[Server]:
-    """Runs `pysfu serve` as an operator would, from the release build."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a server is started.
+
+    Attributes:
+        command: its program.
+        log: where it writes.
+        port: on which it listens once it has started.
+        environment: of its processes.
+        target: as of `Server`.
+    """
+
+    command: Sequence[str | Path]
+    log: Path
+    port: int
+    environment: Mapping[str, str]
+    target: Mapping[str, str]
+
+
+SERVE = ("-m", "signalling.cli")
+"""`pysfu`, as arguments of Python."""
+
+
+def plan_of_pysfu(rig: Rig, folder: Path, program: Sequence[str | Path] = SERVE) -> Plan:
+    """Writes a configuration for `pysfu serve` as an operator would, and says how it is started."""
     bearer = secrets.token_urlsafe(32)
     (folder / "pysfu.toml").write_text(
         f"""
@@ -61,6 +83,7 @@ def pysfu(rig: Rig, folder: Path) -> Iterator[Server]:
         [media]
         host = "{SERVER_ADDRESS}"
         port = 7882
+        control_socket = "{folder / "media.sock"}"
         [admin]
         bearer = "{bearer}"
         [tokens.keys]
@@ -71,21 +94,31 @@ def pysfu(rig: Rig, folder: Path) -> Iterator[Server]:
         level = "warning"
         """
     )
-    command = [sys.executable, "-m", "signalling.cli", "serve", "--config", folder / "pysfu.toml"]
-    environment = os.environ | {"PYTHONPATH": str(SITE)}
-    target = {
-        "server": "pysfu",
-        "url": "http://127.0.0.1:8443",
-        "bearer": bearer,
-        "namespace": rig.path(rig.server),
-    }
-    with _running(rig, command, folder / "pysfu.log", port=8443, environment=environment):
-        running = Server("pysfu", target, rig)
-        _check_release(running.pids())
+    return Plan(
+        command=[sys.executable, *program, "serve", "--config", folder / "pysfu.toml"],
+        log=folder / "pysfu.log",
+        port=8443,
+        environment=os.environ | {"PYTHONPATH": str(SITE)},
+        target={
+            "server": "pysfu",
+            "url": "http://127.0.0.1:8443",
+            "bearer": bearer,
+            "namespace": rig.path(rig.server),
+        },
+    )
+
+
+@contextlib.contextmanager
+def pysfu(rig: Rig, folder: Path) -> Iterator[Server]:
+    """Runs `pysfu serve` from the release build."""
+    plan = plan_of_pysfu(rig, folder)
+    with _running(rig, plan):
+        running = Server("pysfu", plan.target, rig)
+        check_release(running.pids())
         yield running
 
 
-def _check_release(pids: Sequence[int]) -> None:
+def check_release(pids: Sequence[int]) -> None:
     """Sees to it that the module is that of the wheel: the one beside the sources is built for tests.
 
     Raises:
@@ -128,7 +161,8 @@ def janus(rig: Rig, folder: Path, *, event_loops: int = EVENT_LOOPS) -> Iterator
     )
     command = ["janus", "--config", settings / "janus.jcfg", "--configs-folder", settings, "--disable-colors"]
     target = {"server": "janus", "url": "ws://127.0.0.1:8188", "namespace": rig.path(rig.server)}
-    with _running(rig, command, folder / "janus.log", port=8188, environment=os.environ):
+    plan = Plan(command=command, log=folder / "janus.log", port=8188, environment=os.environ, target=target)
+    with _running(rig, plan):
         yield Server("janus", target, rig)
 
 
@@ -138,40 +172,43 @@ def _all_but(kind: str, wanted: str) -> str:
 
 
 @contextlib.contextmanager
-def _running(
-    rig: Rig, command: Sequence[str | Path], log: Path, *, port: int, environment: Mapping[str, str]
-) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
+def _running(rig: Rig, plan: Plan) -> Iterator[None]:
+    process = launch(rig, plan)
+    try:
+        _wait_until_listening(rig, process, plan)
+        yield
+    finally:
+        end(rig, process)
+
+
+def launch(rig: Rig, plan: Plan) -> subprocess.Popen[bytes]:
+    """Starts a server, and does not wait until it serves."""
+    with plan.log.open("ab") as output:
+        return subprocess.Popen(
             # Whatever becomes of this program, no server outlives it.
-            ["setpriv", "--pdeathsig", "KILL", *rig.inside(rig.server, command)],
+            ["setpriv", "--pdeathsig", "KILL", *rig.inside(rig.server, plan.command)],
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
             # Python would find the sources first in the folder that it is started in.
-            cwd=log.parent,
-            env=environment,
+            cwd=plan.log.parent,
+            env=plan.environment,
         )
-        try:
-            _wait_until_listening(rig, process, port, log)
-            yield
-        finally:
-            _end(rig, process)
 
 
-def _wait_until_listening(rig: Rig, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_listening(rig: Rig, process: subprocess.Popen[bytes], plan: Plan) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         listening = subprocess.run(
-            rig.inside(rig.server, ["ss", "-Hltn", f"sport = :{port}"]), check=True, capture_output=True, text=True
+            rig.inside(rig.server, ["ss", "-Hltn", f"sport = :{plan.port}"]), check=True, capture_output=True, text=True
         )
         if listening.stdout:
             return
         time.sleep(0.1)  # it tells nobody but who asks
-    raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}")
+    raise RuntimeError(f"the server did not start: {plan.log.read_text()[-2000:]}")
 
 
-def _end(rig: Rig, process: subprocess.Popen[bytes]) -> None:
+def end(rig: Rig, process: subprocess.Popen[bytes]) -> None:
     """Ends the server, and whatever it has left in its namespace."""
     process.send_signal(signal.SIGINT)
     try:

@@ -17,6 +17,7 @@ class Hello(Record, frozen=True, kw_only=True):
 
     protocol: int
     end_other_version: bool
+    reclaims: bool
     config: DriverConfig
 
 
@@ -66,7 +67,7 @@ class Note(Record, frozen=True, kw_only=True):
 class Fault(Record, frozen=True, kw_only=True):
     """Something was not accepted, and nothing was done."""
 
-    kind: Literal["start", "protocol", "malformed", "request", "note"]
+    kind: Literal["start", "protocol", "replaced", "malformed", "request", "note"]
     text: str
     request: int | None
 

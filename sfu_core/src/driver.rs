@@ -6,6 +6,7 @@
 pub mod addresses;
 mod bell;
 pub mod bots;
+mod coalescing;
 pub mod counters;
 #[cfg(any(test, feature = "python"))]
 pub mod echo_call;
@@ -16,6 +17,7 @@ pub mod privileges;
 pub mod process;
 mod relays;
 pub mod ring;
+mod small_pages;
 pub mod udp;
 pub mod wake;
 pub mod warning;
@@ -45,6 +47,7 @@ use self::bots::{BotLink, BotRegistry};
 use self::counters::{CounterValues, Counters};
 use self::lanes::{Busy, Submit};
 use self::ring::{EventReceiver, MAX_EVENTS};
+use self::small_pages::SmallPages;
 use self::udp::{UdpOptions, UdpPort};
 use self::wake::Wake;
 use self::warning::Warning;
@@ -189,6 +192,7 @@ impl Driver {
         let ports =
             (0..config.workers).map(|index| bind(config, index, &mut warnings)).collect::<Result<Vec<_>, _>>()?;
         bound()?;
+        let _mostly_empty = SmallPages::begin();
         let rings = relays::mesh(config.workers.into())?;
         for (index, parts) in (0..).zip(ports.into_iter().zip(rings)) {
             driver.workers.push(start_worker(config, index, parts, &driver.bell, &identity, &make)?);

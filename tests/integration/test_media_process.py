@@ -185,6 +185,9 @@ def test_the_media_process_has_no_secret_no_rights_and_no_file(server: Restartab
     status = dict(line.split(":\t", 1) for line in (media / "status").read_text().splitlines() if ":\t" in line)
     assert status["NoNewPrivs"] == "1"
     assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == 0
+    niceness = {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in (media / "task").iterdir()}
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness == {-10 if os.geteuid() == 0 else own}, "it comes first where it may"
     if os.geteuid() == 0:
         assert "0" not in status["Uid"].split(), "not root's"
         environment = (media / "environ").read_bytes()

@@ -16,6 +16,8 @@ use sfu_core::session::{CongestionFeedback, MediaKind, RemoteEncoding};
 use sfu_core::units::NtpTime;
 
 use crate::arrivals::Arrivals;
+use crate::gaps::Gaps;
+use crate::latest::Latest;
 use crate::packet::{MAX_PACKET, Stamp, Track, TransportSequence};
 use crate::reception::{Reception, Taken};
 use crate::signalling::Opened;
@@ -52,6 +54,8 @@ pub(crate) struct Connection {
     sequence: TransportSequence,
     pub(crate) receptions: Vec<Reception>,
     arrivals: Arrivals,
+    /// RTP and RTCP.
+    pub(crate) latest: Latest,
     /// Who we are in RTCP.
     sender: Ssrc,
     services: u32,
@@ -85,6 +89,7 @@ impl Connection {
             sequence: TransportSequence::new(session),
             receptions: Vec::new(),
             arrivals: Arrivals::new(sender),
+            latest: Latest::default(),
             sender,
             services: opened.address.to_bits(),
             misses: false,
@@ -104,7 +109,11 @@ impl Connection {
 
     /// Takes in a datagram.
     pub(crate) fn take(&mut self, arrived: &mut Arrived<'_>, now: Instant, tally: &mut Tally) {
-        match classify(arrived.bytes) {
+        let kind = classify(arrived.bytes);
+        if matches!(kind, DatagramKind::Rtp | DatagramKind::Rtcp) {
+            self.latest.note(arrived.at_ns);
+        }
+        match kind {
             DatagramKind::Rtp => {
                 if self.take_rtp(arrived.bytes, arrived.at_ns, tally).is_none() {
                     tally.unreadable += 1;
@@ -132,7 +141,7 @@ impl Connection {
         match payload {
             Payload::Media(kind) => {
                 let reception = reception(&mut self.receptions, header.ssrc, kind, header.sequence_number, at_ns);
-                let taken = reception.take(header.sequence_number, header.timestamp, at_ns);
+                let taken = take(reception, header.sequence_number, header.timestamp, at_ns, &mut tally.gaps);
                 self.misses |= reception.is_missing_something();
                 if packet.payload.is_empty() {
                     tally.padding += 1;
@@ -149,7 +158,8 @@ impl Connection {
                 let found = self.receptions.iter_mut().find(|one| ssrc == Some(one.ssrc));
                 if let Some(reception) = found {
                     let kind = reception.kind;
-                    if reception.take(u16::from_be_bytes(*number), header.timestamp, at_ns) == Taken::New {
+                    let number = u16::from_be_bytes(*number);
+                    if take(reception, number, header.timestamp, at_ns, &mut tally.gaps) == Taken::New {
                         self.count(kind, Stamp::of(original)?, sealed_len, None, tally);
                     }
                 }
@@ -315,6 +325,16 @@ impl Connection {
     pub(crate) fn address(&self) -> Ipv4Addr {
         self.opened.address
     }
+}
+
+/// Takes a packet in; what was before it is a gap of its stream.
+fn take(reception: &mut Reception, number: u16, timestamp: u32, at_ns: u64, gaps: &mut Gaps) -> Taken {
+    let before_ns = reception.last_ns();
+    let taken = reception.take(number, timestamp, at_ns);
+    if taken == Taken::New {
+        gaps.note(before_ns, at_ns);
+    }
+    taken
 }
 
 fn reception(

@@ -10,6 +10,7 @@ use sfu_core::peer::dtls::{DtlsVersions, Identity};
 
 use crate::clock::{Clock, Now, go_first, wall_ns};
 use crate::connection::Connection;
+use crate::ending::Ending;
 use crate::report;
 use crate::settings::Settings;
 use crate::signalling::{self, Failure, News};
@@ -52,6 +53,7 @@ pub(crate) struct World {
     /// Services that are over, in ticks.
     serviced: u64,
     all_late: bool,
+    ending: Ending,
 }
 
 /// Makes the calls and tells of them on standard output.
@@ -89,6 +91,7 @@ impl World {
             connecting: Vec::new(),
             serviced: 0,
             all_late: false,
+            ending: if settings.until_told { Ending::listen() } else { Ending::default() },
             settings,
         })
     }
@@ -212,7 +215,7 @@ impl World {
             Stage::Joining { .. } if now_ns > JOIN_LIMIT_NS => return Err(report::not_joined(self).into()),
             Stage::WarmUp { until_ns } if now_ns >= until_ns => {
                 let wall = wall_ns();
-                self.tally = Tally::begin(wall);
+                self.tally = Tally::begin(wall, self.settings.gap_span_ms);
                 self.receptions().for_each(|reception| reception.count_from_here(wall));
                 if self.settings.latecomers.is_some() {
                     go_on.send(())?;
@@ -220,7 +223,7 @@ impl World {
                 report::begun(wall);
                 Stage::Steady { until_ns: now_ns + self.settings.steady_ms * 1_000_000 }
             }
-            Stage::Steady { until_ns } if now_ns >= until_ns => {
+            Stage::Steady { until_ns } if now_ns >= until_ns || self.ending.is_told() => {
                 let wall = wall_ns();
                 self.tally.counting = false;
                 self.tally.span_ns.1 = wall;

@@ -6,9 +6,12 @@
 mod arrivals;
 mod clock;
 mod connection;
+mod ending;
 mod flood;
 mod floor;
+mod gaps;
 mod histogram;
+mod latest;
 mod load;
 mod packet;
 mod reception;
@@ -50,5 +53,6 @@ fn main() -> ExitCode {
 }
 
 fn read<T: serde::de::DeserializeOwned>() -> Result<T, Failure> {
-    Ok(serde_json::from_reader(std::io::stdin().lock())?)
+    // Not to the end of it: that may be told later (`ending.rs`).
+    Ok(T::deserialize(&mut serde_json::Deserializer::from_reader(std::io::stdin().lock()))?)
 }

@@ -81,9 +81,12 @@ pub(crate) fn tell(world: &World) {
     let mut lost = 0;
     let mut longest = [0_u64; 2];
     let mut streams = Vec::new();
+    // A stream that has ended has a gap up to the end of the span.
+    let mut gaps = tally.gaps.clone();
     for connection in world.connections.iter().flatten() {
         for reception in &connection.receptions {
             let counted = reception.counted(until_ns);
+            gaps.note(reception.last_ns(), until_ns);
             if !connection.opened.late {
                 lost += counted.lost;
                 let place = usize::from(reception.kind == sfu_core::session::MediaKind::Video);
@@ -120,8 +123,22 @@ pub(crate) fn tell(world: &World) {
         "delay_video_us": quantiles(&tally.delay_video),
         "sent_late_us": quantiles(&tally.late),
         "told_at_ns": wall_ns(),
+        "gaps": gaps.longest_ms(),
         "streams": streams,
+        "connections": if world.settings.per_stream { latest(world) } else { Vec::new() },
     }));
+}
+
+/// When the latest packets of each connection came.
+fn latest(world: &World) -> Vec<Value> {
+    let told = |connection: &Connection| {
+        json!({
+            "room": connection.opened.room,
+            "participant": connection.opened.participant,
+            "latest_ns": connection.latest.instants_ns(),
+        })
+    };
+    world.connections.iter().flatten().map(told).collect()
 }
 
 /// The usual ones, in microseconds.

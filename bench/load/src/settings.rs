@@ -60,9 +60,15 @@ pub(crate) struct Settings {
     pub(crate) pace_ms: u64,
     pub(crate) warm_up_ms: u64,
     pub(crate) steady_ms: u64,
-    /// Whether to tell of each stream.
+    /// Whether the span is over sooner, when standard input is closed.
+    #[serde(default)]
+    pub(crate) until_told: bool,
+    /// Whether to tell of each stream, and when the latest packets of each connection came.
     #[serde(default)]
     pub(crate) per_stream: bool,
+    /// Length of the spans of which to tell the longest gap that began in each; zero for none.
+    #[serde(default)]
+    pub(crate) gap_span_ms: u64,
 }
 
 /// The same packets without a server, see `floor.rs`.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::gaps::Gaps;
 use crate::histogram::Histogram;
 
 /// Packets of sound and of pictures.
@@ -55,6 +56,9 @@ pub(crate) struct Tally {
     /// From when a packet was due to when it was sent: how well this program kept its timetable.
     #[serde(skip)]
     pub(crate) late: Histogram,
+    /// Times without a packet in a stream.
+    #[serde(skip)]
+    pub(crate) gaps: Gaps,
     /// Span of the stamps that count as delivered.
     #[serde(skip)]
     pub(crate) span_ns: (u64, u64),
@@ -65,7 +69,8 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Begins to count; stamps count from `now_ns` until the end is known.
-    pub(crate) fn begin(now_ns: u64) -> Self {
-        Self { counting: true, span_ns: (now_ns, u64::MAX), ..Self::default() }
+    pub(crate) fn begin(now_ns: u64, gap_span_ms: u64) -> Self {
+        let gaps = Gaps::begin(now_ns, gap_span_ms);
+        Self { counting: true, span_ns: (now_ns, u64::MAX), gaps, ..Self::default() }
     }
 }

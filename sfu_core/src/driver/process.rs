@@ -20,7 +20,7 @@ use self::connection::Connection;
 use self::frame::{Frame, Kind};
 use self::notes::{Note, Notes};
 use super::counters::CounterValues;
-use super::privileges::{Dropped, User, drop_privileges};
+use super::privileges::{Dropped, User, come_first, drop_privileges};
 use super::warning::Warning;
 use super::wire::{Outgoing, decode, encode};
 use super::{CLOSE_PATIENCE, Driver, DriverConfig};
@@ -32,6 +32,8 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_STRANGERS: usize = 4;
 /// Bytes that wait for a controller, above which nothing more is taken out of the workers' rings: what a socket holds.
 const ENOUGH_WAITING: usize = 256 << 10;
+/// Most replaced controllers that have not read yet that they are.
+const MAX_REPLACED: usize = 4;
 /// Most turns in which a controller that has been replaced is still heard: a socket holds far less than one turn reads.
 const MAX_LAST_TURNS: usize = 4;
 /// Most messages of each worker that are taken out in one turn.
@@ -65,6 +67,9 @@ pub struct Hello {
     pub protocol: u32,
     /// Whether a process that speaks another version is to end: nobody could control its calls any more. Every version reads this.
     pub end_other_version: bool,
+    /// Whether this controller had the engine and lost it: then it must not take it from whoever has it now.
+    #[serde(default)]
+    pub reclaims: bool,
     /// How the engine is to run, if it does not run yet.
     pub config: DriverConfig,
 }
@@ -100,6 +105,8 @@ pub enum FaultKind {
     Start,
     /// The controller speaks another version of this.
     Protocol,
+    /// Somebody else is in control, and this one had been before.
+    Replaced,
     /// A frame cannot be read.
     Malformed,
     /// A request cannot be carried out here.
@@ -148,6 +155,8 @@ struct Process {
     running: Option<Running>,
     notes: Notes,
     controller: Option<Connection>,
+    /// Those before, until they have read so, the oldest first. Nothing they say counts any more.
+    replaced: Vec<Connection>,
     strangers: Vec<Connection>,
     /// The highest number of a request so far.
     last_request: u64,
@@ -191,6 +200,7 @@ impl Process {
             running: None,
             notes: Notes::default(),
             controller: None,
+            replaced: Vec::new(),
             strangers: Vec::new(),
             last_request: 0,
             first_request: 1,
@@ -204,6 +214,7 @@ impl Process {
     fn wait(&self, now: Instant) -> io::Result<()> {
         let mut fds = vec![libc::pollfd { fd: self.listener.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
         fds.extend(self.controller.iter().chain(&self.strangers).map(Connection::watched));
+        fds.extend(self.replaced.iter().map(|before| libc::pollfd { events: libc::POLLOUT, ..before.watched() }));
         let listens = self.controller.as_ref().is_none_or(|controller| controller.waiting() < ENOUGH_WAITING);
         if let Some(running) = self.running.as_ref().filter(|_| listens) {
             fds.push(libc::pollfd { fd: running.driver.bell().as_raw_fd(), events: libc::POLLIN, revents: 0 });
@@ -223,6 +234,7 @@ impl Process {
         self.tell_notes();
         self.drain();
         self.tell_counters(now);
+        self.replaced.retain_mut(|before| before.flush() && before.waiting() > 0);
         if self.controller.as_mut().is_some_and(|controller| !controller.flush()) {
             self.part();
         }
@@ -279,7 +291,8 @@ impl Process {
 
     /// Puts a stranger in control, or tells it why not.
     fn welcome(&mut self, mut stranger: Connection, hello: Result<Hello, Fault>, now: Instant) {
-        let started = hello.and_then(|hello| self.start(&hello.config).map(|resumed| (resumed, hello)));
+        let allowed = hello.and_then(|hello| self.may_control(&hello).map(|()| hello));
+        let started = allowed.and_then(|hello| self.start(&hello.config).map(|resumed| (resumed, hello)));
         let (resumed, hello) = match started {
             Ok(started) => started,
             Err(fault) => {
@@ -293,8 +306,12 @@ impl Process {
             }
         };
         if let Some(mut before) = self.part() {
+            // It may have read nothing for long. Hung up on before it knows, it would come back and take control.
             before.push(Kind::Replaced, 0, &[]);
-            before.flush();
+            if self.replaced.len() >= MAX_REPLACED {
+                self.replaced.remove(0);
+            }
+            self.replaced.push(before);
         }
         let Some(running) = &self.running else { return };
         self.first_request = self.last_request + 1;
@@ -316,6 +333,14 @@ impl Process {
         self.counters_told = now;
     }
 
+    /// Whether the latest one is to be in control, as it is unless it only comes back.
+    fn may_control(&self, hello: &Hello) -> Result<(), Fault> {
+        if hello.reclaims && self.controller.is_some() {
+            return Err(fault(FaultKind::Replaced, "another process has taken control of the media process", None));
+        }
+        Ok(())
+    }
+
     /// Starts the engine unless it runs; says whether it did.
     #[allow(clippy::disallowed_methods)]
     fn start(&mut self, config: &DriverConfig) -> Result<bool, Fault> {
@@ -325,6 +350,7 @@ impl Process {
         let (mut dropped, privileges) = (Dropped::default(), self.options.privileges);
         let started = Driver::start_after(config, || {
             if let Privileges::Drop(user) = privileges {
+                come_first();
                 dropped = drop_privileges(user)?;
             }
             Ok(())

@@ -50,8 +50,6 @@ struct End {
     shared: Arc<Shared>,
     /// How often it was cut, as far as this end knows.
     cuts: usize,
-    /// The worker with the other end, once there is one.
-    other: Option<usize>,
 }
 
 /// Until another worker has heeded so many orders.
@@ -116,12 +114,18 @@ impl Relays {
     pub(super) fn open(&mut self, relay: RelayId, end: RelayEnd) -> bool {
         let Some(shared) = claim(&self.registry, relay, end, self.worker) else { return false };
         let cuts = shared.cuts();
-        self.ends.insert((relay, end), End { shared, cuts, other: None });
+        self.ends.insert((relay, end), End { shared, cuts });
         true
     }
 
-    /// The command was refused: there is no such end.
-    pub(super) fn forget(&mut self, relay: RelayId, end: RelayEnd) {
+    /// The command was refused: there is no such end, and another command may make it, in this worker or another one.
+    pub(super) fn retract(&mut self, relay: RelayId, end: RelayEnd) {
+        if let Some(end_here) = self.ends.remove(&(relay, end)) {
+            registry::retract(&self.registry, relay, end, &end_here.shared);
+        }
+    }
+
+    fn forget(&mut self, relay: RelayId, end: RelayEnd) {
         if let Some(end_here) = self.ends.remove(&(relay, end)) {
             registry::release(&self.registry, relay, end, &end_here.shared);
         }
@@ -130,9 +134,8 @@ impl Relays {
     /// Keeps a frame for the worker with the other end until [`publish`](Self::publish). Before there is one, nobody misses it.
     pub(super) fn send(&mut self, relay: RelayId, frame: Frame<'_>) {
         let taker = frame.taker();
-        let Some(end) = self.ends.get_mut(&(relay, taker.other())) else { return };
-        end.other = end.other.or_else(|| end.shared.worker_of(taker));
-        let Some(out) = end.other.and_then(|worker| self.to.get_mut(worker)) else { return };
+        let Some(end) = self.ends.get(&(relay, taker.other())) else { return };
+        let Some(out) = end.shared.worker_of(taker).and_then(|worker| self.to.get_mut(worker)) else { return };
         let (kind, bytes) = match frame {
             Frame::Rtp(bytes) => (0, bytes),
             Frame::Rtcp(bytes) => (1, bytes),

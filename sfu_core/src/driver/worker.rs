@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bots::Bots;
+use super::coalescing::Coalescing;
 use super::counters::Counters;
 use super::lanes::{Commands, QueuedRequest};
 use super::overtaking::Overtaking;
@@ -162,14 +163,20 @@ impl<E: Drive> Worker<E> {
     fn work(&mut self) {
         let begun = Instant::now();
         let mut woken = begun;
+        let mut coalescing = Coalescing::new(begun);
         while !self.stopped() {
+            let before = self.counters.datagrams_in.load();
             let deadline = self.turn(woken);
+            let next_turn = coalescing.next_turn(woken, self.counters.datagrams_in.load() - before);
             let rested = Instant::now();
             self.counters.turns.add(1);
             self.counters.busy_us.add(rested.duration_since(woken).as_micros() as u64);
             self.counters.elapsed_us.set(rested.duration_since(begun).as_micros() as u64);
-            let sleep = deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(rested)).min(MAX_SLEEP);
-            self.sleep(sleep);
+            match deadline {
+                None => self.sleep(Duration::ZERO),
+                Some(_) if next_turn > rested => self.rest(next_turn.duration_since(rested)),
+                Some(at) => self.sleep(at.saturating_duration_since(rested).min(MAX_SLEEP)),
+            }
             woken = Instant::now();
             if let Some(late) = deadline.and_then(|at| woken.checked_duration_since(at)) {
                 self.counters.worst_lag_us.raise_to(late.as_micros() as u64);
@@ -274,7 +281,7 @@ impl<E: Drive> Worker<E> {
         let mut result = if is_free { self.engine.command(command, now) } else { Err(Refusal::RelayInUse) };
         self.counters.commands.add(1);
         if let Some((relay, end)) = relay_end.filter(|_| is_free && result.is_err()) {
-            self.rim.relays.forget(relay, end);
+            self.rim.relays.retract(relay, end);
         }
         let waits = self.rim.relays.tell(&mut self.engine);
         if let (Ok(Reply::Bot { peer }), Some(room)) = (&result, bot_room) {
@@ -342,12 +349,23 @@ impl<E: Drive> Worker<E> {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// Rests until the time is up or the bell rings; the ports may have something by then.
+    fn rest(&mut self, time: Duration) {
+        self.wait(1, time);
+        self.watched[1..].iter_mut().for_each(|port| port.revents = libc::POLLIN);
+    }
+
     /// Sleeps until a port has something, the bell rings or the time is up. `ppoll` rather than `epoll`: three descriptors
     /// that never change, and nanoseconds on every kernel.
     fn sleep(&mut self, sleep: Duration) {
+        self.wait(self.watched.len(), sleep);
+    }
+
+    /// Waits for the first `count` descriptors.
+    fn wait(&mut self, count: usize, sleep: Duration) {
         let time = libc::timespec { tv_sec: sleep.as_secs() as _, tv_nsec: sleep.subsec_nanos().into() };
-        let count = self.watched.len() as libc::nfds_t;
-        // SAFETY: the array is as long as said, the time lives through the call, and no signal mask is given.
+        let count = self.watched[..count].len() as libc::nfds_t;
+        // SAFETY: the array is at least as long as said, the time lives through the call, and no signal mask is given.
         let ready = unsafe { libc::ppoll(self.watched.as_mut_ptr(), count, &raw const time, std::ptr::null()) };
         if ready < 0 {
             // A signal; what the entries say is from the time before.

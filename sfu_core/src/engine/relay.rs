@@ -138,9 +138,12 @@ impl Engine {
     }
 }
 
-/// Makes the near end of a relay.
+/// Makes the near end of a relay. Not of a track that came by one: who takes a right away there waits for the next engine only.
 pub(super) fn make_near(engine: &mut Engine, id: TrackId, relay: RelayId, now: Instant) -> Result<Reply, Refusal> {
     let track = engine.tracks.find(id).ok_or(Refusal::UnknownTrack)?;
+    if engine.peers.find(track.publisher).is_some_and(|publisher| publisher.relay().is_some()) {
+        return Err(Refusal::OnlyRelays);
+    }
     engine.relays.admit(relay, RelayEnd::Near)?;
     if track.outlets.len() >= MAX_OUTLETS {
         return Err(Refusal::Full(Cap::Relays));
@@ -363,5 +366,4 @@ fn cut(engine: &mut Engine, peer: PeerId) {
         subscription.rewriter.forget();
     }
     engine.silence(room, id);
-    track_muted(engine, id, true); // if it goes on from here to a third engine, that forgets it as well
 }

@@ -6,14 +6,17 @@ import asyncio
 import os
 import re
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH
 
-from pysfu import Config, MediaProcess, Sfu, messages
+from pysfu import Config, MediaProcess, Sfu, TransportState, _resume, messages
 from pysfu._bridge import Bridge
+from pysfu._remote import RemoteCore
 from pysfu.errors import StartError
 from pysfu.events import EngineTakenOver
 
@@ -108,6 +111,114 @@ async def test_who_is_replaced_is_told_and_starts_nothing(process: MediaProcess)
                 assert isinstance(await anext(events), EngineTakenOver)
                 await second.create_room()
             assert first.rooms == ()
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[list[messages.Outgoing]], list[messages.Outgoing]]]:
+    """What worker 1 says passes through `words["change"]`."""
+    passed = {"change": list}
+    drain = RemoteCore.drain
+
+    def changed(core: RemoteCore) -> list[tuple[int, bytes]]:
+        said = drain(core)
+        of_one = [msgspec.msgpack.decode(data, type=messages.Outgoing) for worker, data in said if worker == 1]
+        others = [(worker, data) for worker, data in said if worker != 1]
+        return others + [(1, msgspec.msgpack.encode(outgoing)) for outgoing in passed["change"](of_one)]
+
+    monkeypatch.setattr(RemoteCore, "drain", changed)
+    return passed
+
+
+async def rooms_of(sfu: Sfu, worker: int) -> list[int]:
+    reply = await sfu._bridge.call(worker, messages.Snapshot(), messages.SnapshotReply)
+    return reply.snapshot.rooms
+
+
+async def test_what_a_late_worker_carries_ends_as_soon_as_it_goes_on_and_is_told_as_ended(
+    process: MediaProcess, words: dict[str, Callable[..., list[messages.Outgoing]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_resume, "RESUME_TIMEOUT_S", 0.05)
+    async with Sfu(CONFIG, process=process) as sfu:
+        await sfu.create_room(note=b"in time")
+        late = await sfu.create_room(note=b"late")
+        unnamed = await sfu._bridge.call(1, messages.CreateRoom(), messages.RoomReply)
+        assert late.worker == 1
+        sfu.detach()
+    held: list[messages.Outgoing] = []
+
+    def hold(said: list[messages.Outgoing]) -> list[messages.Outgoing]:
+        held.extend(said)
+        return []
+
+    words["change"] = hold
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert [room.note for room in sfu.rooms] == [b"in time"]
+        assert sfu.ended_rooms == (b"late",)
+        assert (await sfu.create_room()).worker == 0, "of those in time first"
+        words["change"] = lambda said: [*held, *said]
+        assert await rooms_of(sfu, 1) == [unnamed.room], "its own answer had been given before"
+        held.clear()
+        assert await rooms_of(sfu, 1) == []
+
+
+async def test_the_rooms_of_a_worker_that_has_failed_are_told_as_ended(
+    process: MediaProcess, words: dict[str, Callable[..., list[messages.Outgoing]]]
+) -> None:
+    async with Sfu(CONFIG, process=process) as sfu:
+        await sfu.create_room(note=b"goes on")
+        await sfu.create_room(note=b"failed")
+        sfu.detach()
+    words["change"] = lambda said: [
+        messages.Refused(id=outgoing.id, refusal="unavailable")
+        for outgoing in said
+        if isinstance(outgoing, messages.Reply)
+    ]
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert [room.note for room in sfu.rooms] == [b"goes on"]
+        assert sfu.ended_rooms == (b"failed",)
+        assert {(await sfu.create_room()).worker for _ in range(3)} == {0}
+
+
+async def test_what_a_worker_says_right_behind_its_state_is_not_missed(
+    process: MediaProcess, words: dict[str, Callable[..., list[messages.Outgoing]]]
+) -> None:
+    async with Sfu(CONFIG, process=process) as sfu:
+        await sfu.create_room(note=b"on the first worker")
+        room = await sfu.create_room(note=b"meeting")
+        transport = await (await room.add_participant()).answer(SENDS_BOTH, publish=True)
+        other = await sfu.create_room(note=b"on the first worker, too")
+        failed = await sfu.create_room(note=b"fails")
+        assert (room.worker, other.worker, failed.worker) == (1, 0, 1)
+        sfu.detach()
+
+    def behind(said: list[messages.Outgoing]) -> list[messages.Outgoing]:
+        if not any(isinstance(outgoing, messages.Reply) for outgoing in said):
+            return said
+        words["change"] = list
+        events = (
+            messages.PeerFailed(peer=transport.number, reason="ice"),
+            messages.RoomFailed(room=failed.number),
+        )
+        return [*said, *(messages.Event(version=1_000 + at, event=event) for at, event in enumerate(events))]
+
+    words["change"] = behind
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert {room.note for room in sfu.rooms} == {b"on the first worker", b"meeting", b"on the first worker, too"}
+        assert sfu.ended_rooms == (b"fails",)
+        (resumed,) = next(room for room in sfu.rooms if room.note == b"meeting").transports.values()
+        assert resumed.state is TransportState.FAILED
+
+
+async def test_no_note_is_left_on_what_has_ended(process: MediaProcess) -> None:
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = await sfu.create_room(note=b"over")
+        transport = await (await room.add_participant()).answer(SENDS_BOTH, publish=True)
+        await room.close()
+        room.keep(b"said afterwards")
+        transport.leave_note()
+        sfu.detach()
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert (sfu.rooms, sfu.ended_rooms, sfu._bridge.notes()) == ((), (), [])
 
 
 def children() -> list[int]:

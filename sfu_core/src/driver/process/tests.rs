@@ -77,7 +77,8 @@ impl Controller {
     }
 
     fn hello(&mut self, protocol: u32, config: &DriverConfig) {
-        self.send(Kind::Hello, 0, &encode(&Hello { protocol, end_other_version: false, config: config.clone() }));
+        let hello = Hello { protocol, end_other_version: false, reclaims: false, config: config.clone() };
+        self.send(Kind::Hello, 0, &encode(&hello));
     }
 
     fn request(&mut self, id: u64, command: Command) {
@@ -269,7 +270,51 @@ fn a_controller_that_does_not_read_keeps_no_revocation_waiting() {
     let (mut second, again) = lab.in_control();
     let snapshot = second.snapshot(again.first_request);
     assert!(snapshot.rooms.is_empty() && snapshot.peers.is_empty(), "the room has ended");
+    // When it reads at last, it learns that it is no longer in control.
+    first.until(Kind::Replaced);
+    assert!(first.is_closed());
+}
+
+#[test]
+fn whoever_comes_back_takes_control_from_nobody() {
+    let lab = Lab::new(HANG);
+    let (mut first, _) = lab.in_control();
+    let again = Hello { protocol: PROTOCOL, end_other_version: false, reclaims: true, config: config() };
+    let mut second = lab.controller();
+    second.send(Kind::Hello, 0, &encode(&again));
+    assert_eq!(second.fault().kind, FaultKind::Replaced);
+    assert!(second.is_closed());
+    first.until(Kind::Counters);
     drop(first);
+    loop {
+        // Until the process has seen that nobody is in control any more.
+        let mut third = lab.controller();
+        third.send(Kind::Hello, 0, &encode(&again));
+        let mut header = [0; HEADER];
+        third.stream.read_exact(&mut header).expect("a frame");
+        if header[4] == Kind::Welcome as u8 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn controllers_that_never_read_are_kept_for_a_while_only() {
+    let lab = Lab::new(HANG);
+    let mut silent = Vec::new();
+    for _ in 0..MAX_REPLACED + 2 {
+        let (mut controller, welcome) = lab.in_control();
+        let room = controller.room(welcome.first_request);
+        for id in 1..2_000 {
+            let participant = ParticipantId(id);
+            controller.request(welcome.first_request + id, Command::CreatePeer { room, participant });
+        }
+        silent.push(controller);
+    }
+    let (_last, _) = lab.in_control();
+    let mut header = Vec::new();
+    silent[0].stream.read_to_end(&mut header).expect("closed after what it had been sent");
+    silent.last_mut().expect("one").until(Kind::Replaced);
 }
 
 /// All that the hello of a later version need have in common with this one.
@@ -283,7 +328,8 @@ struct Later {
 fn whoever_speaks_another_version_may_end_it_and_whoever_speaks_this_one_does_not() {
     let lab = Lab::new(HANG);
     let mut same = lab.controller();
-    same.send(Kind::Hello, 0, &encode(&Hello { protocol: PROTOCOL, end_other_version: true, config: config() }));
+    let hello = Hello { protocol: PROTOCOL, end_other_version: true, reclaims: false, config: config() };
+    same.send(Kind::Hello, 0, &encode(&hello));
     same.until(Kind::Welcome);
     let mut newer = lab.controller();
     newer.send(Kind::Hello, 0, &encode(&Later { protocol: PROTOCOL + 1, end_other_version: true }));

@@ -68,6 +68,15 @@ pub(in crate::driver) fn claim(
     })
 }
 
+/// That end was never made.
+pub(super) fn retract(registry: &RelayRegistry, relay: RelayId, end: RelayEnd, shared: &Shared) {
+    let mut relays = registry.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.workers[end as usize].store(NOBODY, Ordering::SeqCst);
+    if shared.worker_of(end.other()).is_none() || shared.is_closed(end.other()) {
+        relays.remove(&relay);
+    }
+}
+
 /// That end is no more.
 pub(super) fn release(registry: &RelayRegistry, relay: RelayId, end: RelayEnd, shared: &Arc<Shared>) {
     let mut relays = registry.lock().unwrap_or_else(PoisonError::into_inner);

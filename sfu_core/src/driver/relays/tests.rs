@@ -268,7 +268,16 @@ fn a_command_that_is_refused_leaves_the_number_free() {
     for _ in 0..2 {
         assert_eq!(call.ask(0, nowhere.clone()), Err(Refusal::UnknownTrack));
     }
-    assert!(matches!(call.ask(0, Command::RelayOut { track: call.track, relay: RelayId(8) }), Ok(Reply::Relay { .. })));
+    let out = Command::RelayOut { track: call.track, relay: RelayId(8) };
+    let Ok(Reply::Relay { description, .. }) = call.ask(0, out) else { panic!("no relay") };
+    let into = |room| {
+        let (participant, relay, description) = (ParticipantId(1), RelayId(8), description.clone());
+        Command::RelayIn { room, participant, relay, description }
+    };
+    for _ in 0..2 {
+        assert_eq!(call.ask(1, into(RoomId::new(99, 0))), Err(Refusal::UnknownRoom), "while the near end is there");
+    }
+    assert!(matches!(call.ask(1, into(call.far_room)), Ok(Reply::Relayed { .. })));
 }
 
 #[test]

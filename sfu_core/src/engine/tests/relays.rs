@@ -173,6 +173,7 @@ fn a_relay_is_no_listener_and_takes_part_in_nothing_else() {
         Command::Allow { track: picture, subscriber: near, echo: false },
         Command::Allow { track: sound, subscriber: far, echo: true },
         Command::Allow { track, subscriber: far, echo: true },
+        Command::RelayOut { track, relay: RelayId(9) },
         Command::AllowData { publisher: bob, subscriber: near },
         Command::AllowData { publisher: far, subscriber: bob },
         Command::Connect { peer: near, session: Box::new(session(0x100)) },
