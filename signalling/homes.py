@@ -38,6 +38,8 @@ class Homes:
         self._steady = steady
         self._failed: set[int] = set()
         self._starts = 0
+        self._runs = asyncio.Event()
+        self._runs.set()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -47,6 +49,8 @@ class Homes:
         Raises:
             MediaError: this was not possible.
         """
+        if not self._runs.is_set():
+            raise EngineUnavailableError("the media process is being started anew")
         starts = self._starts
         media = await self._engine.create_room(avoid={*self._hanging(), *self._failed})
         if starts != self._starts or media.worker in self._failed:
@@ -94,10 +98,16 @@ class Homes:
         """Makes no room on that worker any more."""
         self._failed.add(worker)
 
+    def on_loss(self) -> None:
+        """Makes no room until the engine runs again."""
+        self._starts += 1
+        self._runs.clear()
+
     def on_restart(self) -> None:
         """Forgets what was wrong with the engine before."""
         self._starts += 1
         self._failed.clear()
+        self._runs.set()
 
     def stop(self) -> None:
         """Makes none any more: the server stops."""
@@ -121,6 +131,7 @@ class Homes:
         began = self._steady()
         for tries in itertools.count():
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            await self._runs.wait()
             if opened.ending is not None:
                 return
             try:

@@ -19,7 +19,7 @@ from signalling.domain.quarantine import REST
 from signalling.domain.refusals import Refusal
 from signalling.figures import WorkerFailed
 from signalling.media import EngineUnavailableError
-from signalling.media_events import EngineRestarted, MediaEvent, PeerGone
+from signalling.media_events import EngineLost, EngineRestarted, MediaEvent, PeerGone
 from signalling.notices import Watch
 
 
@@ -178,6 +178,32 @@ async def test_after_a_restart_of_the_engine_all_rooms_have_media_again_and_noth
     assert bench.engine.avoided[-1] == frozenset(), "the worker is well again"
     async with await bench.participant(rooms[-1], "alice") as alice:
         assert (await bench.publish(rooms[-1], alice)).status_code == 201
+
+
+async def test_when_the_media_process_is_lost_its_calls_have_ended_and_rooms_wait_for_the_next_one(
+    bench: Bench, logged: io.StringIO
+) -> None:
+    room, other = await bench.room(), await bench.room()
+    async with await bench.participant(room, "alice") as alice:
+        made = await bench.publish(room, alice)
+        watch = watch_of(bench, room, made)
+        bench.engine.unavailable = True
+        await tell(bench, EngineLost(reason="it has ended"))
+        assert await bench.roster(room) == []
+        assert watch.notice == Notice(reason=Reason.ENGINE_RESTARTED, welcome=True)
+        bench.engine.unavailable = False  # it runs again, which is not told yet: what is made then would not be known
+        joining = asyncio.ensure_future(bench.publish(room, alice))
+        await bench.settle()
+        with pytest.raises(EngineUnavailableError):
+            await bench.parts.rooms.create()
+        assert not joining.done()
+        assert len(bench.engine.rooms) == 2
+        assert value(bench, "sfu_rooms_waiting") == 2
+        await tell(bench, EngineRestarted())
+        assert (await joining).status_code == 201
+    assert len(bench.engine.rooms) == 4, "one for each"
+    assert [line["room"] for line in lines(logged, "room lost its media")] == [room, other], "once"
+    assert not lines(logged, "room gets no media yet: tried again")
 
 
 async def test_a_room_that_gets_no_media_at_once_is_tried_again_and_joins_wait_for_it(
