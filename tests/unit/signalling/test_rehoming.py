@@ -253,6 +253,16 @@ async def test_media_made_by_an_engine_that_was_restarted_meanwhile_is_not_used(
     assert [len(each.peers) for each in bench.engine.rooms] == [0, 0, 0, 1]
 
 
+async def test_media_made_by_an_engine_that_was_lost_meanwhile_is_not_used(bench: Bench) -> None:
+    bench.engine.creating = held = asyncio.Event()
+    making = asyncio.ensure_future(bench.parts.rooms.create())
+    await bench.settle()
+    await tell(bench, EngineLost(reason="it has ended"))
+    held.set()
+    with pytest.raises(EngineUnavailableError):
+        await making
+
+
 async def test_a_room_that_is_deleted_while_it_gets_media_leaves_none_behind(bench: Bench) -> None:
     room = await bench.room()
     bench.engine.creating = held = asyncio.Event()
