@@ -61,19 +61,22 @@ class Homes:
         """Returns where the room has its media, once it has any.
 
         Raises:
-            QuarantinedError: it gets none for a while.
+            QuarantinedError: it takes nobody in for a while.
             NotFoundError: it ends.
         """
-        while (media := opened.media) is None:
+        while True:
             if opened.ending is not None:
                 raise NotFoundError("room")
             if left := self.rest_of(opened):
                 raise QuarantinedError(left)
+            if (media := opened.media) is not None:
+                return media
             await asyncio.shield(self._begin(opened))
-        return media
 
     def lose(self, opened: OpenRoom, *, counts: bool) -> None:
-        """Takes note that the room's half in the engine has ended, and begins to make another unless the room rests.
+        """Takes note that the room's half in the engine has ended, and begins to make another.
+
+        A room that rests has an empty one: the note for the next server is on it. Where even that fails it has none.
 
         Args:
             opened: the room.
@@ -82,16 +85,17 @@ class Homes:
         opened.media = None
         if opened.ending is not None:
             return
+        failed_at_rest = counts and bool(self.rest_of(opened))
         if counts:
             opened.standing = opened.standing.failed(self._steady())
-        if left := self.rest_of(opened):
-            failures, seconds = opened.standing.failures, round(left.total_seconds())
-            log.error("room quarantined", room=opened.room.room, count=failures, seconds=seconds)
-            return
-        self._begin(opened)
+            if left := self.rest_of(opened):
+                failures, seconds = opened.standing.failures, round(left.total_seconds())
+                log.error("room quarantined", room=opened.room.room, count=failures, seconds=seconds)
+        if not failed_at_rest:
+            self._begin(opened)
 
     def rest_of(self, opened: OpenRoom) -> timedelta:
-        """Returns how long the room still gets no media."""
+        """Returns how long the room still takes nobody in."""
         return opened.standing.left(self._steady())
 
     def on_worker_failed(self, worker: int) -> None:
@@ -149,5 +153,6 @@ class Homes:
             opened.media = media
             opened.leave_note()
             took_ms = round((self._steady() - began).total_seconds() * 1000, 1)
-            log.info("room has media again", room=opened.room.room, count=tries + 1, duration_ms=took_ms)
+            if not self.rest_of(opened):
+                log.info("room has media again", room=opened.room.room, count=tries + 1, duration_ms=took_ms)
             return

@@ -101,13 +101,13 @@ async def test_a_room_that_fails_again_within_a_minute_rests_and_has_media_on_th
         assert refused.headers["retry-after"] == "60"
         assert "try again in 60 seconds, or meet in another room" in refused.json()["detail"]
         assert (await bench.play(room, alice, "bob")).json()["code"] == "room_quarantined"
-        assert len(bench.engine.rooms) == 2
+        assert bench.engine.rooms[-1].peers == []
         bench.clock.go(seconds=59.5)
         assert value(bench, "sfu_rooms_quarantined") == 0
-        assert len(bench.engine.rooms) == 2, "not before somebody wants it"
         assert (await bench.publish(room, alice)).status_code == 201
         await fail(bench)
         assert (await bench.publish(room, alice)).headers["retry-after"] == "120"
+        assert len(lines(logged, "room has media again")) == 1, "it rests, whatever it has"
     quarantined = lines(logged, "room quarantined")
     assert [(line["room"], line["level"], line["seconds"]) for line in quarantined] == [
         (room, "error", 60),
@@ -123,6 +123,31 @@ async def test_a_room_that_rests_tells_its_people_when_to_come_back_and_others_a
         await fail(bench)
         assert watch.notice == Notice(reason=Reason.ROOM_QUARANTINED, welcome=True, after=REST)
         assert (await bench.publish(other, bob)).status_code == 201
+
+
+async def test_a_room_that_fails_at_rest_although_it_is_empty_is_not_made_again_before_somebody_wants_it(
+    bench: Bench,
+) -> None:
+    room = await bench.room()
+    for _ in range(3):
+        await fail(bench)
+    assert [each.closed for each in bench.engine.rooms] == [True] * 3
+    assert value(bench, "sfu_rooms_quarantined") == 1
+    bench.clock.go(minutes=3)
+    async with await bench.participant(room, "alice") as alice:
+        assert (await bench.publish(room, alice)).status_code == 201
+    assert len(bench.engine.rooms) == 4
+
+
+async def test_a_room_that_rests_when_the_engine_is_started_anew_still_rests_in_that_one(bench: Bench) -> None:
+    room = await bench.room()
+    await fail(bench)
+    await fail(bench)
+    for event in (EngineLost(reason="it has ended"), EngineRestarted()):
+        await tell(bench, event)
+    assert len(bench.engine.rooms) == 4
+    async with await bench.participant(room, "alice") as alice:
+        assert (await bench.publish(room, alice)).json()["code"] == "room_quarantined"
 
 
 async def test_a_room_that_rests_ends_when_it_is_deleted(bench: Bench) -> None:

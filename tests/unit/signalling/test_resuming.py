@@ -184,6 +184,22 @@ async def test_a_room_whose_media_ended_meanwhile_has_other_media_and_nothing_is
     assert after.parts.rooms._rooms[RoomId(room)].standing.failures == 0
 
 
+async def test_a_room_that_rests_is_still_there_for_the_next_server_with_who_was_removed(bench: Bench) -> None:
+    room = await bench.room(name="ward-7")
+    for _ in range(2):
+        await bench.parts.rooms.on_event(bench.engine.break_room(bench.engine.rooms[-1]))
+        await bench.settle()
+    assert bench.parts.rooms.census.resting() == 1
+    await bench.parts.rooms.remove(RoomId(room), ParticipantId("eve"))
+    for failed in bench.engine.rooms[:-1]:
+        failed.note = b""  # as pysfu does at once
+    after = next_server(bench)
+    await taken_up(after)
+    assert after.parts.rooms.all() == bench.parts.rooms.all()
+    async with await after.participant(room, "eve") as eve:
+        assert (await after.publish(room, eve)).json()["code"] == "participant_removed"
+
+
 async def test_a_room_that_goes_on_is_not_hidden_by_an_older_note_on_it_and_keeps_who_was_removed(bench: Bench) -> None:
     room = await bench.room()
     await connected(bench, room, "anna", "eve")
