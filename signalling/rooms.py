@@ -34,9 +34,7 @@ from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFai
 from signalling.following import Following
 from signalling.homes import Homes
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
-from signalling.media_events import (
-    MediaEvent,
-)
+from signalling.media_events import MediaEvent
 from signalling.resuming import resume
 
 log = structlog.get_logger(__name__)
@@ -253,17 +251,15 @@ class Rooms:
             EngineLateError: some are still ending, and are in the roster until they have.
         """
         opened = self._open_room(room)
-        forgotten = opened.room.remove(participant)
+        if opened.room.remove(participant):
+            count = len(opened.room.removed)
+            log.warning("who was removed before so many others may come back", room=room, count=count)
         opened.leave_note()
         theirs = [c for c in opened.open.values() if c.connection.participant == participant]
         # All begin before anything waits, so that no cancellation comes in between.
         with self.control.held():
             await ended([ending for c in theirs for ending in self._closing.begin_to_close(opened, c, Reason.REMOVED)])
         log.info("participant removed", room=room, count=len(theirs))
-        if forgotten:
-            log.warning(
-                "who was removed before so many others may come back", room=room, count=len(opened.room.removed)
-            )
 
     def drain(self) -> None:
         """Lets nobody in any more but those who are in a room now, and makes no room."""
