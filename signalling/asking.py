@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from signalling.certificate import CertificateError, read_certificate
 from signalling.config import Settings
 
 TIMEOUT_S = 10.0
@@ -43,7 +44,11 @@ class Administrator:
         if bearer is None:
             raise UnansweredError("admin.bearer is not set in this configuration: that API is closed")
         headers = {"Authorization": f"Bearer {bearer.get_secret_value()}", "Content-Type": "application/json"}
-        with contextlib.closing(self._connection()) as connection:
+        try:
+            opened = self._connection()
+        except CertificateError as error:
+            raise UnansweredError(f"http.certificate: {error}") from error
+        with contextlib.closing(opened) as connection:
             try:
                 connection.request(method, path, None if body is None else json.dumps(body), headers)
                 response = connection.getresponse()
@@ -61,11 +66,12 @@ class Administrator:
         host, port = self._host(), self.settings.http.port
         if self.settings.http.certificate is None:
             return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-        # It is asked by its address, which its certificate need not name: only that very certificate is trusted.
+        # It is asked by its address, which its certificate need not name: only that very certificate is trusted, not
+        # those that come with it in the file, whose owners have signed others, too.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(self.settings.http.certificate)
+        context.load_verify_locations(cadata=read_certificate(self.settings.http.certificate).der)
         return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
 
     def _host(self) -> str:

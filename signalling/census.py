@@ -35,7 +35,7 @@ class Census:
         return sum(track.kind == kind for publication in published for track in publication.tracks)
 
     def resting(self) -> int:
-        """Counts the rooms that get no media for a while, after too many failures."""
+        """Counts the rooms that take nobody in for a while, after too many failures."""
         return sum(bool(self._homes.rest_of(opened)) for opened in self._rooms.values())
 
     def waiting(self) -> int:

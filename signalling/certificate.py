@@ -39,6 +39,7 @@ class Certificate:
     not_after: datetime
     names: tuple[str, ...]
     fingerprint: str
+    der: bytes
 
     def fault(self, *, now: datetime) -> str | None:
         """Says why it is not valid now, or None when it is."""
@@ -71,6 +72,7 @@ def read_certificate(path: Path) -> Certificate:
         not_after=leaf.not_valid_after_utc,
         names=names,
         fingerprint=leaf.fingerprint(hashes.SHA256()).hex(":").upper(),
+        der=leaf.public_bytes(serialization.Encoding.DER),
     )
 
 

@@ -63,8 +63,8 @@ class OpenRoom:
         self.ending: asyncio.Task[None] | None = None
 
     def leave_note(self) -> None:
-        """Leaves what a server after this one must know of it."""
-        if self.media is not None:
+        """Leaves what a server after this one must know of it; of one that ends, nothing: it would be there again."""
+        if self.media is not None and self.ending is None:
             self.media.keep(notes.of_room(self.room))
 
     def connections(self) -> list[Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import assert_never
 
 import structlog
 
@@ -13,15 +14,17 @@ from signalling.control import Control
 from signalling.domain.ids import RoomId
 from signalling.domain.notices import Reason, notice_of
 from signalling.endings import Endings, ended
-from signalling.figures import WorkerFailed
+from signalling.figures import MediaWarning, WorkerFailed
 from signalling.homes import Homes
 from signalling.media import MediaRoom
 from signalling.media_events import (
+    EngineLost,
     EngineRestarted,
     EngineTakenOver,
     MediaEvent,
     PeerConnected,
     PeerGone,
+    PeerReconnected,
     Resynced,
     RoomGone,
 )
@@ -57,6 +60,9 @@ class Following:
             case WorkerFailed():
                 self._homes.on_worker_failed(event.worker)
                 self._lose_those(lambda media: event.worker in media.workers, Reason.WORKER_FAILED, counts=False)
+            case EngineLost():
+                self._homes.on_loss()
+                self._lose_those(lambda _: True, Reason.ENGINE_RESTARTED, counts=False)
             case EngineRestarted():
                 self._homes.on_restart()
                 self._lose_those(lambda _: True, Reason.ENGINE_RESTARTED, counts=False)
@@ -64,6 +70,10 @@ class Following:
                 # Nobody is told and nothing forgotten: the calls go on. What was to end the other server has to end.
                 self._endings.stopping = True
                 self._control.lost.set()
+            case PeerReconnected() | MediaWarning():
+                pass  # Nothing has ended.
+            case _:
+                assert_never(event)
         return ended([])
 
     def lose(self, opened: OpenRoom, reason: Reason, *, counts: bool) -> None:

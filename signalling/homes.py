@@ -38,6 +38,8 @@ class Homes:
         self._steady = steady
         self._failed: set[int] = set()
         self._starts = 0
+        self._runs = asyncio.Event()
+        self._runs.set()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -47,6 +49,8 @@ class Homes:
         Raises:
             MediaError: this was not possible.
         """
+        if not self._runs.is_set():
+            raise EngineUnavailableError("the media process is being started anew")
         starts = self._starts
         media = await self._engine.create_room(avoid={*self._hanging(), *self._failed})
         if starts != self._starts or media.worker in self._failed:
@@ -57,19 +61,22 @@ class Homes:
         """Returns where the room has its media, once it has any.
 
         Raises:
-            QuarantinedError: it gets none for a while.
+            QuarantinedError: it takes nobody in for a while.
             NotFoundError: it ends.
         """
-        while (media := opened.media) is None:
+        while True:
             if opened.ending is not None:
                 raise NotFoundError("room")
             if left := self.rest_of(opened):
                 raise QuarantinedError(left)
+            if (media := opened.media) is not None:
+                return media
             await asyncio.shield(self._begin(opened))
-        return media
 
     def lose(self, opened: OpenRoom, *, counts: bool) -> None:
-        """Takes note that the room's half in the engine has ended, and begins to make another unless the room rests.
+        """Takes note that the room's half in the engine has ended, and begins to make another.
+
+        A room that rests has an empty one: the note for the next server is on it. Where even that fails it has none.
 
         Args:
             opened: the room.
@@ -78,26 +85,33 @@ class Homes:
         opened.media = None
         if opened.ending is not None:
             return
+        failed_at_rest = counts and bool(self.rest_of(opened))
         if counts:
             opened.standing = opened.standing.failed(self._steady())
-        if left := self.rest_of(opened):
-            failures, seconds = opened.standing.failures, round(left.total_seconds())
-            log.error("room quarantined", room=opened.room.room, count=failures, seconds=seconds)
-            return
-        self._begin(opened)
+            if left := self.rest_of(opened):
+                failures, seconds = opened.standing.failures, round(left.total_seconds())
+                log.error("room quarantined", room=opened.room.room, count=failures, seconds=seconds)
+        if not failed_at_rest:
+            self._begin(opened)
 
     def rest_of(self, opened: OpenRoom) -> timedelta:
-        """Returns how long the room still gets no media."""
+        """Returns how long the room still takes nobody in."""
         return opened.standing.left(self._steady())
 
     def on_worker_failed(self, worker: int) -> None:
         """Makes no room on that worker any more."""
         self._failed.add(worker)
 
+    def on_loss(self) -> None:
+        """Makes no room until the engine runs again."""
+        self._starts += 1
+        self._runs.clear()
+
     def on_restart(self) -> None:
         """Forgets what was wrong with the engine before."""
         self._starts += 1
         self._failed.clear()
+        self._runs.set()
 
     def stop(self) -> None:
         """Makes none any more: the server stops."""
@@ -121,6 +135,7 @@ class Homes:
         began = self._steady()
         for tries in itertools.count():
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            await self._runs.wait()
             if opened.ending is not None:
                 return
             try:
@@ -138,5 +153,6 @@ class Homes:
             opened.media = media
             opened.leave_note()
             took_ms = round((self._steady() - began).total_seconds() * 1000, 1)
-            log.info("room has media again", room=opened.room.room, count=tries + 1, duration_ms=took_ms)
+            if not self.rest_of(opened):
+                log.info("room has media again", room=opened.room.room, count=tries + 1, duration_ms=took_ms)
             return

@@ -47,6 +47,13 @@ class Resynced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLost:
+    """The media process has ended, with all rooms and participants; it is being started anew."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRestarted:
     """The media process was started anew: all rooms and participants it had are gone, and workers take rooms again."""
 
@@ -65,6 +72,7 @@ MediaEvent = (
     | RoomGone
     | Resynced
     | WorkerFailed
+    | EngineLost
     | EngineRestarted
     | EngineTakenOver
     | MediaWarning

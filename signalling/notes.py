@@ -25,7 +25,7 @@ class NotedRoom(_Noted):
     name: str | None
     created_at: datetime
     max_participants: int
-    removed: list[str]
+    removed: list[str]  # the latest last
 
 
 class NotedTrack(_Noted):
@@ -69,7 +69,7 @@ def of_room(room: Room) -> bytes:
         name=room.name,
         created_at=room.created_at,
         max_participants=room.policy.max_participants,
-        removed=sorted(room.removed),
+        removed=list(room.removed),
     )
     return note.model_dump_json().encode()
 
@@ -105,7 +105,7 @@ def read_room(note: bytes) -> Room | None:
         name=read.name,
         created_at=read.created_at,
         policy=RoomPolicy(max_participants=read.max_participants),
-        removed={ParticipantId(participant) for participant in read.removed},
+        removed=dict.fromkeys(map(ParticipantId, read.removed)),
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, assert_never
 
 import structlog
 
@@ -37,6 +37,7 @@ from signalling.media import (
     ResumedRoom,
 )
 from signalling.media_events import (
+    EngineLost,
     EngineRestarted,
     EngineTakenOver,
     MediaEvent,
@@ -46,6 +47,12 @@ from signalling.media_events import (
     Resynced,
     RoomGone,
 )
+
+if TYPE_CHECKING:
+    # Imported where it is used: it loads the compiled engine, without which there is much that this package can do.
+    import pysfu
+    from pysfu import events
+    from pysfu.warning import EngineWarning
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +99,7 @@ class PysfuEngine:
         self._max_dtls_version = max_dtls_version
         self._aead_only = aead_only
         self._process = process
-        self._sfu: Any = None
+        self._sfu: pysfu.Sfu
         self._known: dict[int, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -113,7 +120,7 @@ class PysfuEngine:
             self._sfu = await pysfu.Sfu(config, process=self._media_process()).__aenter__()
         return self
 
-    def _media_process(self) -> Any:
+    def _media_process(self) -> pysfu.MediaProcess | None:
         import pysfu
         from pysfu.process import default_socket
 
@@ -191,10 +198,10 @@ class PysfuEngine:
 
 
 class _PysfuRoom:
-    def __init__(self, room: Any) -> None:
+    def __init__(self, room: pysfu.Room) -> None:
         self._room = room
-        self.id = str(room.id)
-        self.worker = int(room.worker)
+        self.id = room.id
+        self.worker = room.worker
 
     @property
     def workers(self) -> Collection[int]:
@@ -205,8 +212,7 @@ class _PysfuRoom:
             return _PysfuPeer(await self._room.add_participant())
 
     def keep(self, note: bytes) -> None:
-        with _kept():
-            self._room.keep(note)
+        _keep(self._room.keep, note)
 
     async def close(self) -> None:
         with _translated():
@@ -214,9 +220,9 @@ class _PysfuRoom:
 
 
 class _PysfuPeer:
-    def __init__(self, participant: Any) -> None:
+    def __init__(self, participant: pysfu.Participant) -> None:
         self._participant = participant
-        self.id = str(participant.id)
+        self.id = participant.id
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
         theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
@@ -232,8 +238,7 @@ class _PysfuPeer:
             await self._participant.allow(track.inner)
 
     def keep(self, note: bytes) -> None:
-        with _kept():
-            self._participant.keep(note)
+        _keep(self._participant.keep, note)
 
     async def remove(self) -> None:
         with _translated():
@@ -241,27 +246,27 @@ class _PysfuPeer:
 
 
 class _PysfuTransport:
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: pysfu.Transport) -> None:
         self._transport = transport
         self.tracks: Sequence[MediaTrack] = [_PysfuTrack(track) for track in transport.tracks]
 
     @property
     def sdp(self) -> str:
-        return str(self._transport.sdp)
+        return self._transport.sdp
 
     async def restart(self, offer: str) -> str:
         with _translated():
-            return str(await self._transport.restart(offer))
+            return await self._transport.restart(offer)
 
 
 class _PysfuTrack:
-    def __init__(self, track: Any) -> None:
+    def __init__(self, track: pysfu.Track) -> None:
         self.inner = track
-        self.id = str(track.id)
-        self.kind: MediaKind = "audio" if str(track.kind) == "audio" else "video"
+        self.id = track.id
+        self.kind: MediaKind = track.kind
 
 
-def _resumed_peers(room: Any) -> Iterator[ResumedPeer]:
+def _resumed_peers(room: pysfu.Room) -> Iterator[ResumedPeer]:
     """Yields the participants of a room; each has one transport here."""
     for participant in room.participants:
         for transport in participant.transports:
@@ -273,13 +278,13 @@ def _resumed_peers(room: Any) -> Iterator[ResumedPeer]:
             )
 
 
-@contextlib.contextmanager
-def _kept() -> Iterator[None]:
-    """Goes on without a note that is too long: what it is about ends with this server, then."""
+def _keep(keep: Callable[[bytes], None], note: bytes) -> None:
+    """Leaves a note; where it is too long an empty one, so that what it is about ends with this server."""
     try:
-        yield
+        keep(note)
     except ValueError as error:
         log.warning("does not outlive this server", component="media", error=str(error))
+        keep(b"")
 
 
 # Code of pysfu → what it means to this server. Codes that are not listed are faults of ours.
@@ -313,51 +318,65 @@ def _translated() -> Iterator[None]:
         raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
 
 
-def _event(event: Any, sfu: Any) -> MediaEvent | None:
+def _event(event: events.Event, sfu: pysfu.Sfu) -> MediaEvent | None:
     from pysfu import events
 
     match event:
-        case events.TransportConnected() | events.TransportReconnected():
-            return _on_transport(event)
-        case events.TransportFailed():
-            return PeerGone(peer=event.transport.participant.id, reason=event.reason)
-        case events.TransportClosed():
-            return PeerGone(peer=event.transport.participant.id, reason="closed")
-        case events.RoomFailed():
-            return RoomGone(media_room=event.room.id)
+        case events.TransportConnected(transport=transport, srtp_profile=profile, dtls_version=version):
+            return PeerConnected(peer=transport.participant.id, srtp_profile=profile, dtls_version=version)
+        case events.TransportReconnected(transport=transport):
+            return PeerReconnected(peer=transport.participant.id)
+        case events.TransportFailed(transport=transport, reason=reason):
+            return PeerGone(peer=transport.participant.id, reason=reason)
+        case events.TransportClosed(transport=transport):
+            return PeerGone(peer=transport.participant.id, reason="closed")
+        case events.RoomFailed(room=room):
+            return RoomGone(media_room=room.id)
         case events.Resynced():
             return Resynced(media_rooms=frozenset(room.id for room in sfu.rooms), peers=frozenset(_living(sfu)))
-        case _:
+        case (
+            events.WorkerFailed()
+            | events.Warned()
+            | events.EngineLost()
+            | events.EngineRestarted()
+            | events.EngineTakenOver()
+        ):
             return _on_engine(event)
+        case (
+            events.TransportDisconnected()
+            | events.TrackStarted()
+            | events.RosterChanged()
+            | events.SpeakersChanged()
+            | events.LayerChanged()
+            | events.DataReceived()
+        ):
+            return None  # Nobody here waits for it.
+        case _:
+            assert_never(event)
 
 
-def _on_transport(event: Any) -> MediaEvent:
-    from pysfu import events
-
-    peer = event.transport.participant.id
-    if isinstance(event, events.TransportReconnected):
-        return PeerReconnected(peer=peer)
-    return PeerConnected(peer=peer, srtp_profile=event.srtp_profile, dtls_version=event.dtls_version)
-
-
-def _on_engine(event: Any) -> MediaEvent | None:
+def _on_engine(
+    event: events.WorkerFailed | events.Warned | events.EngineLost | events.EngineRestarted | events.EngineTakenOver,
+) -> MediaEvent:
     """Translates what concerns more than one room."""
     from pysfu import events
 
     match event:
-        case events.EngineRestarted():
-            return EngineRestarted(cause=event.cause)
+        case events.WorkerFailed(worker=worker):
+            return WorkerFailed(worker=worker)
+        case events.Warned(warning=warning):
+            return _warning(warning)
+        case events.EngineLost(reason=reason):
+            return EngineLost(reason=reason)
+        case events.EngineRestarted(cause=cause):
+            return EngineRestarted(cause=cause)
         case events.EngineTakenOver():
             return EngineTakenOver()
-        case events.WorkerFailed():
-            return WorkerFailed(worker=event.worker)
-        case events.Warned():
-            return _warning(event.warning)
         case _:
-            return None
+            assert_never(event)
 
 
-def _living(sfu: Any) -> Iterator[str]:
+def _living(sfu: pysfu.Sfu) -> Iterator[str]:
     """Yields the participants whose transport has not ended."""
     for room in sfu.rooms:
         for participant in room.participants:
@@ -365,5 +384,5 @@ def _living(sfu: Any) -> Iterator[str]:
                 yield participant.id
 
 
-def _warning(warning: Any) -> MediaWarning:
+def _warning(warning: EngineWarning) -> MediaWarning:
     return MediaWarning(code=warning.code, remedy=warning.remedy, worker=warning.worker, figures=dict(warning.figures))

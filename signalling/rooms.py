@@ -34,9 +34,7 @@ from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFai
 from signalling.following import Following
 from signalling.homes import Homes
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
-from signalling.media_events import (
-    MediaEvent,
-)
+from signalling.media_events import MediaEvent
 from signalling.resuming import resume
 
 log = structlog.get_logger(__name__)
@@ -104,12 +102,15 @@ class Rooms:
     def resume(self) -> Awaitable[None]:
         """Takes up what goes on in an engine that was another server's before; what is returned waits for what ends."""
         found = resume(self._engine, self._endings)
-        for opened in (*found.rooms, *found.lost):
-            self._rooms[opened.room.room] = opened
-        for opened in found.lost:
-            self._homes.lose(opened, counts=False)
-        lost = Reason.TRANSPORT_LOST
-        return ended([end for room, gone in found.gone for end in self._closing.begin_to_close(room, gone, lost)])
+        self._rooms.update(found.rooms)
+        ends = [end for room, gone, why in found.gone for end in self._closing.begin_to_close(room, gone, why)]
+        for opened in found.rooms.values():
+            if opened.media is None:
+                self._homes.lose(opened, counts=False)
+            # Whose source has gone with the server before this one, nothing else here ever ends.
+            for left in opened.left_alone():
+                ends += self._closing.begin_to_close(opened, left, Reason.SOURCE_LEFT)
+        return ended(ends)
 
     def all(self) -> list[Room]:
         """Lists the rooms, oldest first.
@@ -250,7 +251,9 @@ class Rooms:
             EngineLateError: some are still ending, and are in the roster until they have.
         """
         opened = self._open_room(room)
-        opened.room.removed.add(participant)
+        if opened.room.remove(participant):
+            count = len(opened.room.removed)
+            log.warning("who was removed before so many others may come back", room=room, count=count)
         opened.leave_note()
         theirs = [c for c in opened.open.values() if c.connection.participant == participant]
         # All begin before anything waits, so that no cancellation comes in between.

@@ -13,6 +13,10 @@ MAX_CONNECTIONS_PER_PARTICIPANT = 64
 """One to send camera and screen, and one to each of the others in a room of the largest size the demo page plays."""
 
 
+MAX_REMOVED = 350
+"""Whom a room remembers as removed: so many of the longest ids fit into the note that is left on it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomPolicy:
     """What holds in a room for as long as it exists."""
@@ -64,7 +68,22 @@ class Room:
     name: str | None
     created_at: datetime
     policy: RoomPolicy
-    removed: set[ParticipantId] = field(default_factory=set)
+    removed: dict[ParticipantId, None] = field(default_factory=dict)
+    """Who may not come back; a dict because they are in order, the latest last."""
+
+    def remove(self, participant: ParticipantId) -> bool:
+        """Keeps a participant from coming back; returns whether whoever was removed longest ago may come back for that.
+
+        What cannot be an id is nobody's.
+        """
+        if not is_id(participant):
+            return False
+        self.removed.pop(participant, None)
+        self.removed[participant] = None
+        if len(self.removed) <= MAX_REMOVED:
+            return False
+        del self.removed[next(iter(self.removed))]
+        return True
 
 
 def refusal_of_name(name: str) -> Refusal | None:

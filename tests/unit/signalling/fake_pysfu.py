@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, Self
 
+from pysfu import events  # what tells of something is the real thing, so that none can be missing here
 from signalling.figures import COUNTERS, DROPS, HISTOGRAMS, RIM
 from signalling.media import CREATE_TIMEOUT, FIGURES_TIMEOUT
 
@@ -39,73 +40,6 @@ class MediaProcess:
     user: str
 
 
-@dataclass(frozen=True)
-class TransportConnected:
-    transport: SimpleNamespace
-    srtp_profile: str = "AEAD_AES_256_GCM"
-    dtls_version: str = "1.2"
-
-
-@dataclass(frozen=True)
-class TransportReconnected:
-    transport: SimpleNamespace
-
-
-@dataclass(frozen=True)
-class WorkerFailed:
-    worker: int
-
-
-@dataclass(frozen=True)
-class Warned:
-    warning: SimpleNamespace
-
-
-@dataclass(frozen=True)
-class TransportFailed:
-    transport: SimpleNamespace
-    reason: str = "ice"
-
-
-@dataclass(frozen=True)
-class TransportClosed:
-    transport: SimpleNamespace
-
-
-@dataclass(frozen=True)
-class RoomFailed:
-    room: SimpleNamespace
-
-
-@dataclass(frozen=True)
-class Resynced:
-    pass
-
-
-@dataclass(frozen=True)
-class EngineRestarted:
-    cause: str | None = "was ended by signal 9"
-
-
-@dataclass(frozen=True)
-class EngineTakenOver:
-    pass
-
-
-events = SimpleNamespace(
-    EngineRestarted=EngineRestarted,
-    EngineTakenOver=EngineTakenOver,
-    TransportConnected=TransportConnected,
-    TransportReconnected=TransportReconnected,
-    TransportFailed=TransportFailed,
-    WorkerFailed=WorkerFailed,
-    Warned=Warned,
-    TransportClosed=TransportClosed,
-    RoomFailed=RoomFailed,
-    Resynced=Resynced,
-)
-
-
 def transport_of(participant: str) -> SimpleNamespace:
     return SimpleNamespace(participant=SimpleNamespace(id=participant))
 
@@ -114,6 +48,15 @@ def transport_of(participant: str) -> SimpleNamespace:
 class Track:
     id: str
     kind: str
+
+
+MAX_NOTE_BYTES = 9
+
+
+def checked(note: bytes) -> bytes:
+    if len(note) > MAX_NOTE_BYTES:
+        raise ValueError(f"a note has at most {MAX_NOTE_BYTES} bytes")
+    return note
 
 
 PUBLISHED = (Track("track-7", "audio"), Track("track-8", "video"))
@@ -135,6 +78,7 @@ class Participant:
     transports: list[SimpleNamespace] = field(default_factory=list)
     allowed: list[Track] = field(default_factory=list)
     gone: bool = False
+    note: bytes = b""
 
     async def answer(
         self, offer: str, *, publish: Collection[str], play: Sequence[Track], start_bitrate_bps: int | None
@@ -149,8 +93,45 @@ class Participant:
     async def allow(self, track: Track) -> None:
         self.allowed.append(track)
 
+    def keep(self, note: bytes) -> None:
+        self.note = checked(note)
+
     async def remove(self) -> None:
         self.gone = True
+
+
+def event_of(kind: type, **fields: object) -> object:
+    """Makes an event around objects that stand for pysfu's."""
+    return kind(**fields)
+
+
+EVENTS = (
+    event_of(
+        events.TransportConnected,
+        transport=transport_of("participant-1"),
+        srtp_profile="AEAD_AES_256_GCM",
+        dtls_version="1.2",
+    ),
+    event_of(events.TransportDisconnected, transport=transport_of("participant-1")),
+    event_of(events.TransportFailed, transport=transport_of("participant-2"), reason="ice"),
+    event_of(events.TransportClosed, transport=transport_of("participant-3")),
+    event_of(events.TrackStarted, track=PUBLISHED[0], codec="opus"),
+    event_of(events.RosterChanged, room=None, listeners=()),
+    event_of(events.SpeakersChanged, room=None, speakers=()),
+    event_of(events.LayerChanged, subscriber=None, track=PUBLISHED[1], encoding=0),
+    event_of(events.DataReceived, transport=None, label="l", payload=b"", binary=True),
+    event_of(events.RoomFailed, room=SimpleNamespace(id="room-4")),
+    event_of(events.TransportReconnected, transport=transport_of("participant-5")),
+    event_of(events.WorkerFailed, worker=1),
+    event_of(
+        events.Warned,
+        warning=SimpleNamespace(code="receive_failed", remedy=None, worker=1, figures={"errno": 5}),
+    ),
+    event_of(events.Resynced),
+    event_of(events.EngineLost, reason="it has ended"),
+    event_of(events.EngineRestarted, cause="was ended by signal 9"),
+    event_of(events.EngineTakenOver),
+)
 
 
 @dataclass
@@ -160,12 +141,16 @@ class Room:
     full: bool = False
     worker: int = 0
     workers: tuple[int, ...] = (0,)
+    note: bytes = b""
 
     async def add_participant(self) -> Participant:
         if self.full:
             raise PysfuError("full", "the engine is full: peers per room")
         self.participants.append(Participant(f"participant-{len(self.participants)}"))
         return self.participants[-1]
+
+    def keep(self, note: bytes) -> None:
+        self.note = checked(note)
 
     async def close(self) -> None:
         self.full = True
@@ -179,6 +164,9 @@ class Sfu:
         self.process = process
         self.rooms: list[Room] = []
         self.open = False
+        self.detached = False
+        self.ended_rooms: tuple[bytes, ...] = ()
+        self.left_behind: tuple[int, ...] = ()
         self.made.append(self)
         self.answers: list[SimpleNamespace | None] = [figures(1), figures(2)]
         self.warnings = [SimpleNamespace(code="no_segmentation", remedy=None, worker=None, figures={})]
@@ -191,6 +179,9 @@ class Sfu:
     async def __aexit__(self, *_: object) -> None:
         self.open = False
 
+    def detach(self) -> None:
+        self.detached = True
+
     async def create_room(self, *, avoid: Collection[int], timeout: timedelta) -> Room:
         assert timeout == CREATE_TIMEOUT
         if not self.open or 0 in avoid:
@@ -199,19 +190,7 @@ class Sfu:
         return self.rooms[-1]
 
     async def events(self) -> AsyncIterator[object]:
-        for event in (
-            TransportConnected(transport_of("participant-1")),
-            object(),
-            TransportFailed(transport_of("participant-2")),
-            TransportClosed(transport_of("participant-3")),
-            RoomFailed(SimpleNamespace(id="room-4")),
-            TransportReconnected(transport_of("participant-5")),
-            WorkerFailed(1),
-            Warned(SimpleNamespace(code="receive_failed", remedy=None, worker=1, figures={"errno": 5})),
-            Resynced(),
-            EngineRestarted(),
-            EngineTakenOver(),
-        ):
+        for event in EVENTS:
             yield event
 
     async def stats(self, *, timeout: timedelta) -> Stats:

@@ -118,7 +118,7 @@ def test_the_log_reminds_once_of_each_step(
     certificate = certificates.read_certificate(made)
     now = certificate.not_after - left
     long_lived = certificates.Certificate(
-        not_before=now - timedelta(days=365), not_after=certificate.not_after, names=(), fingerprint=""
+        not_before=now - timedelta(days=365), not_after=certificate.not_after, names=(), fingerprint="", der=b""
     )
     reminded = None
     for _ in range(3):

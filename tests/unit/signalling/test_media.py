@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import fake_pysfu
 import pytest
@@ -13,6 +18,7 @@ from signalling.domain.heartbeat import Beat
 from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed
 from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError
 from signalling.media_events import (
+    EngineLost,
     EngineRestarted,
     EngineTakenOver,
     PeerConnected,
@@ -21,7 +27,7 @@ from signalling.media_events import (
     Resynced,
     RoomGone,
 )
-from signalling.pysfu_engine import PysfuEngine
+from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 
 
 @pytest.fixture
@@ -94,9 +100,12 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
         Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-5"})),
+        EngineLost(reason="it has ended"),
         EngineRestarted(cause="was ended by signal 9"),
         EngineTakenOver(),
     ]
+    every_kind = set(get_args(fake_pysfu.events.Event))
+    assert {type(event) for event in fake_pysfu.EVENTS} == every_kind
 
 
 async def test_figures_are_those_of_the_engine(engine: PysfuEngine) -> None:
@@ -145,3 +154,73 @@ async def test_a_code_nobody_expected_is_still_an_error_of_the_engine(
     monkeypatch.setattr(fake_pysfu.Sfu, "stats", odd)
     with pytest.raises(MediaError):
         await engine.figures()
+
+
+def in_a_process(*, spawn: bool, control_socket: Path | None = None) -> PysfuEngine:
+    process = ProcessSettings(
+        control_socket=control_socket, spawn=spawn, orphan_limit=timedelta(minutes=3), user="nobody"
+    )
+    return PysfuEngine(host="127.0.0.1", port=7882, workers=1, announced_addresses=[], process=process)
+
+
+@pytest.mark.parametrize("spawn", [True, False], ids=["own", "external"])
+async def test_a_media_process_that_is_not_ours_to_end_goes_on_when_the_engine_is_closed(
+    monkeypatch: pytest.MonkeyPatch, spawn: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "pysfu", fake_pysfu)
+    async with in_a_process(spawn=spawn, control_socket=Path("/run/media.sock")) as engine:
+        assert engine.goes_on is not spawn
+        asked = fake_pysfu.MediaProcess(
+            socket=Path("/run/media.sock"), spawn=spawn, orphan_limit=timedelta(minutes=3), user="nobody"
+        )
+        assert sfu().process == asked
+    assert (sfu().detached, sfu().open) == (not spawn, False)
+
+
+async def test_an_engine_in_this_process_ends_with_it(engine: PysfuEngine) -> None:
+    assert not engine.goes_on
+    assert sfu().process is None
+    assert (engine.resumed_rooms(), engine.ended_rooms()) == ([], ())
+
+
+async def test_the_usual_place_of_a_media_process_depends_on_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pysfu", fake_pysfu)
+    async with in_a_process(spawn=True):
+        assert sfu().process is not None
+        assert sfu().process.socket.name == "media-7882.sock"
+
+
+async def test_what_was_there_before_this_server_is_told_with_its_notes(engine: PysfuEngine) -> None:
+    def transport(state: str) -> SimpleNamespace:
+        return SimpleNamespace(sdp=f"answer of {state}", tracks=list(fake_pysfu.PUBLISHED), state=state)
+
+    states = ("connecting", "connected", "disconnected", "failed", "closed")
+    people = [
+        fake_pysfu.Participant(f"participant-{state}", [transport(state)], note=state.encode()) for state in states
+    ]
+    sfu().rooms.append(fake_pysfu.Room("room-7", people, worker=1, note=b"room"))
+    sfu().ended_rooms = (b"gone",)
+    (room,) = engine.resumed_rooms()
+    assert (room.room.id, room.room.worker, room.note) == ("room-7", 1, b"room")
+    assert [(peer.peer.id, peer.note.decode(), peer.transport.sdp) for peer in room.peers] == [
+        (f"participant-{state}", state, f"answer of {state}") for state in states
+    ]
+    assert [peer.has_ended for peer in room.peers] == [False, False, False, True, True]
+    assert [track.id for track in room.peers[0].transport.tracks] == ["track-7", "track-8"]
+    assert engine.ended_rooms() == (b"gone",)
+
+
+async def test_a_note_that_is_too_long_leaves_none_rather_than_an_older_one(
+    engine: PysfuEngine, logged: io.StringIO
+) -> None:
+    room = await engine.create_room(avoid=())
+    alice = await room.add_participant()
+    for kept, asked in ((room, sfu().rooms[0]), (alice, sfu().rooms[0].participants[0])):
+        kept.keep(b"short")
+        assert asked.note == b"short"
+        kept.keep(b"too long to be kept")
+        assert asked.note == b""
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert [(line["event"], line["error"]) for line in lines] == [
+        ("does not outlive this server", "a note has at most 9 bytes")
+    ] * 2

@@ -19,7 +19,7 @@ from signalling.domain.quarantine import REST
 from signalling.domain.refusals import Refusal
 from signalling.figures import WorkerFailed
 from signalling.media import EngineUnavailableError
-from signalling.media_events import EngineRestarted, MediaEvent, PeerGone
+from signalling.media_events import EngineLost, EngineRestarted, MediaEvent, PeerGone
 from signalling.notices import Watch
 
 
@@ -101,13 +101,13 @@ async def test_a_room_that_fails_again_within_a_minute_rests_and_has_media_on_th
         assert refused.headers["retry-after"] == "60"
         assert "try again in 60 seconds, or meet in another room" in refused.json()["detail"]
         assert (await bench.play(room, alice, "bob")).json()["code"] == "room_quarantined"
-        assert len(bench.engine.rooms) == 2
+        assert bench.engine.rooms[-1].peers == []
         bench.clock.go(seconds=59.5)
         assert value(bench, "sfu_rooms_quarantined") == 0
-        assert len(bench.engine.rooms) == 2, "not before somebody wants it"
         assert (await bench.publish(room, alice)).status_code == 201
         await fail(bench)
         assert (await bench.publish(room, alice)).headers["retry-after"] == "120"
+        assert len(lines(logged, "room has media again")) == 1, "it rests, whatever it has"
     quarantined = lines(logged, "room quarantined")
     assert [(line["room"], line["level"], line["seconds"]) for line in quarantined] == [
         (room, "error", 60),
@@ -123,6 +123,31 @@ async def test_a_room_that_rests_tells_its_people_when_to_come_back_and_others_a
         await fail(bench)
         assert watch.notice == Notice(reason=Reason.ROOM_QUARANTINED, welcome=True, after=REST)
         assert (await bench.publish(other, bob)).status_code == 201
+
+
+async def test_a_room_that_fails_at_rest_although_it_is_empty_is_not_made_again_before_somebody_wants_it(
+    bench: Bench,
+) -> None:
+    room = await bench.room()
+    for _ in range(3):
+        await fail(bench)
+    assert [each.closed for each in bench.engine.rooms] == [True] * 3
+    assert value(bench, "sfu_rooms_quarantined") == 1
+    bench.clock.go(minutes=3)
+    async with await bench.participant(room, "alice") as alice:
+        assert (await bench.publish(room, alice)).status_code == 201
+    assert len(bench.engine.rooms) == 4
+
+
+async def test_a_room_that_rests_when_the_engine_is_started_anew_still_rests_in_that_one(bench: Bench) -> None:
+    room = await bench.room()
+    await fail(bench)
+    await fail(bench)
+    for event in (EngineLost(reason="it has ended"), EngineRestarted()):
+        await tell(bench, event)
+    assert len(bench.engine.rooms) == 4
+    async with await bench.participant(room, "alice") as alice:
+        assert (await bench.publish(room, alice)).json()["code"] == "room_quarantined"
 
 
 async def test_a_room_that_rests_ends_when_it_is_deleted(bench: Bench) -> None:
@@ -195,6 +220,32 @@ async def test_after_a_restart_of_the_engine_all_rooms_have_media_again_and_noth
         assert (await bench.publish(rooms[-1], alice)).status_code == 201
 
 
+async def test_when_the_media_process_is_lost_its_calls_have_ended_and_rooms_wait_for_the_next_one(
+    bench: Bench, logged: io.StringIO
+) -> None:
+    room, other = await bench.room(), await bench.room()
+    async with await bench.participant(room, "alice") as alice:
+        made = await bench.publish(room, alice)
+        watch = watch_of(bench, room, made)
+        bench.engine.unavailable = True
+        await tell(bench, EngineLost(reason="it has ended"))
+        assert await bench.roster(room) == []
+        assert watch.notice == Notice(reason=Reason.ENGINE_RESTARTED, welcome=True)
+        bench.engine.unavailable = False  # it runs again, which is not told yet: what is made then would not be known
+        joining = asyncio.ensure_future(bench.publish(room, alice))
+        await bench.settle()
+        with pytest.raises(EngineUnavailableError):
+            await bench.parts.rooms.create()
+        assert not joining.done()
+        assert len(bench.engine.rooms) == 2
+        assert value(bench, "sfu_rooms_waiting") == 2
+        await tell(bench, EngineRestarted())
+        assert (await joining).status_code == 201
+    assert len(bench.engine.rooms) == 4, "one for each"
+    assert [line["room"] for line in lines(logged, "room lost its media")] == [room, other], "once"
+    assert not lines(logged, "room gets no media yet: tried again")
+
+
 async def test_a_room_that_gets_no_media_at_once_is_tried_again_and_joins_wait_for_it(
     bench: Bench, logged: io.StringIO
 ) -> None:
@@ -240,6 +291,16 @@ async def test_media_made_by_an_engine_that_was_restarted_meanwhile_is_not_used(
     async with await bench.participant(room, "alice") as alice:
         assert (await bench.publish(room, alice)).status_code == 201
     assert [len(each.peers) for each in bench.engine.rooms] == [0, 0, 0, 1]
+
+
+async def test_media_made_by_an_engine_that_was_lost_meanwhile_is_not_used(bench: Bench) -> None:
+    bench.engine.creating = held = asyncio.Event()
+    making = asyncio.ensure_future(bench.parts.rooms.create())
+    await bench.settle()
+    await tell(bench, EngineLost(reason="it has ended"))
+    held.set()
+    with pytest.raises(EngineUnavailableError):
+        await making
 
 
 async def test_a_room_that_is_deleted_while_it_gets_media_leaves_none_behind(bench: Bench) -> None:

@@ -35,7 +35,7 @@ from signalling.domain.heartbeat import Beat, WorkerFault
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError
-from signalling.media_events import MediaEvent, PeerGone, Resynced, RoomGone
+from signalling.media_events import EngineLost, MediaEvent, PeerGone, Resynced, RoomGone
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -184,6 +184,14 @@ async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(l
     (failed,) = [line for event, line in lines.items() if event.startswith("media worker failed")]
     assert failed["worker"] == 3
     assert not any("dropped_fields" in line for line in lines.values())
+
+
+async def test_that_the_media_process_is_lost_is_told_the_operator(logged: io.StringIO) -> None:
+    engine = FakeEngine()
+    async with running(settings(http={"port": free_port()}), engine):
+        await engine.happened.put(EngineLost(reason="it has ended"))
+    (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "media process lost" in line]
+    assert (line["reason"], line["level"]) == ("it has ended", "error")
 
 
 async def call(http: httpx.AsyncClient) -> None:

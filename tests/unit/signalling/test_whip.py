@@ -212,7 +212,7 @@ async def test_a_participant_removed_while_it_joins_gets_no_edge(bench: Bench) -
     room = await bench.room()
     async with await bench.participant(room, "alice") as alice, await bench.participant(room, "bob") as bob:
         await bench.publish(room, alice)
-        bench.engine.at_pause = lambda: bench.parts.rooms.room(RoomId(room)).removed.add(ParticipantId("bob"))
+        bench.engine.at_pause = lambda: bench.parts.rooms.room(RoomId(room)).remove(ParticipantId("bob")) and None
         refused = await bench.play(room, bob, "alice")
     assert refused.json()["code"] == Refusal.PARTICIPANT_REMOVED
     await bench.settle()
