@@ -38,7 +38,8 @@ _LOST = "the media process has ended and is being started anew"
 _REPLACED = "another process has taken control of the media process"
 
 R = TypeVar("R", bound=messages.AnyReply)
-OnMessage = Callable[[int, messages.Event | messages.WorkerFailed | messages.Warned], None]
+Message = messages.Event | messages.WorkerFailed | messages.Warned
+OnMessage = Callable[[int, Message], None]
 
 
 class OnLost(Protocol):
@@ -153,6 +154,10 @@ class Bridge:
     def is_resumed(self) -> bool:
         """Whether the engine ran before, controlled by somebody else."""
         return self.core.resumed
+
+    def has(self, instance: int) -> bool:
+        """Whether the engine is still the one of that number."""
+        return self._core is not None and self.instance == instance
 
     async def call(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,9 +17,10 @@ MAX_OWN_NOTE_BYTES = 98_304
 
 
 class RoomNote(messages.Record, frozen=True, kw_only=True):
-    """What is to be known about a room."""
+    """What is to be known about a room, or that it is the part of another one: of which worker and number."""
 
     note: bytes
+    of: tuple[int, int] | None = None
 
 
 class PeerNote(messages.Record, frozen=True, kw_only=True):
@@ -41,6 +43,11 @@ _decode_peer = msgspec.msgpack.Decoder(PeerNote).decode
 def of_room(room: int, note: bytes) -> messages.Note:
     """Makes the note on a room."""
     return messages.Note(subject=messages.RoomSubject(room=room), note=_encode(RoomNote(note=note)))
+
+
+def of_part(number: int, *, of: tuple[int, int]) -> messages.Note:
+    """Makes the note on what of a room is on another worker than where it began: the worker and number there."""
+    return messages.Note(subject=messages.RoomSubject(room=number), note=_encode(RoomNote(note=b"", of=of)))
 
 
 def of_peer(peer: int, note: PeerNote) -> messages.Note:
@@ -69,21 +76,37 @@ def checked(note: bytes) -> bytes:
     return note
 
 
-def read(
-    notes: Iterable[tuple[int, messages.Note]],
-) -> tuple[dict[tuple[int, int], bytes], dict[tuple[int, int], PeerNote]]:
-    """Returns the notes on rooms and on peers, by worker and number. One that cannot be read is as good as none."""
-    rooms: dict[tuple[int, int], bytes] = {}
-    peers: dict[tuple[int, int], PeerNote] = {}
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """All notes, by worker and number; one that cannot be read is as good as none.
+
+    Attributes:
+        rooms: on rooms, where they began.
+        parts: on what of a room is elsewhere: where it began.
+        peers: on transports.
+    """
+
+    rooms: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    parts: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    peers: dict[tuple[int, int], PeerNote] = field(default_factory=dict)
+
+
+def read(notes: Iterable[tuple[int, messages.Note]]) -> Notes:
+    """Returns the notes."""
+    read = Notes()
     for worker, note in notes:
         if note.note is None:
             continue
         try:
             match note.subject:
                 case messages.RoomSubject(room=room):
-                    rooms[worker, room] = _decode_room(note.note).note
+                    of_room = _decode_room(note.note)
+                    if of_room.of is None:
+                        read.rooms[worker, room] = of_room.note
+                    else:
+                        read.parts[worker, room] = of_room.of
                 case messages.PeerSubject(peer=peer):
-                    peers[worker, peer] = _decode_peer(note.note)
+                    read.peers[worker, peer] = _decode_peer(note.note)
         except msgspec.MsgspecError:
             continue
-    return rooms, peers
+    return read

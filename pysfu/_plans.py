@@ -10,10 +10,11 @@ from pysfu import messages
 from pysfu.messages import MEDIA_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pysfu.messages import MediaKind
     from pysfu.track import Track
+    from pysfu.transport import Transport
 
 
 def kinds_of(publish: bool | Collection[MediaKind]) -> frozenset[MediaKind]:
@@ -39,3 +40,13 @@ def send_plan(track: Track) -> messages.SendPlan:
     return messages.SendPlan(
         kind=track.kind, publisher=track.publisher.number, stream=track.publisher.id, track=track.id
     )
+
+
+def data_allows(ours: Sequence[Transport], theirs: Sequence[Transport]) -> list[messages.Command]:
+    """Returns what lets messages flow from their transports to ours, all of one worker."""
+    return [messages.AllowData(publisher=their.number, subscriber=our.number) for our in ours for their in theirs]
+
+
+def data_revokes(ours: Sequence[Transport], theirs: Sequence[Transport]) -> list[messages.Command]:
+    """Returns what ends that."""
+    return [messages.RevokeData(publisher=their.number, subscriber=our.number) for our in ours for their in theirs]

@@ -12,16 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import _notes, messages
+from pysfu._part import Part
 from pysfu.errors import RefusedError
 from pysfu.room import Room
 from pysfu.transport import TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pysfu._bridge import Bridge
-    from pysfu.participant import Participant
     from pysfu.sfu import Sfu
+    from pysfu.track import Track
     from pysfu.transport import Transport
 
 logger = logging.getLogger("pysfu")
@@ -37,52 +36,49 @@ class Resumed:
     Attributes:
         rooms: all rooms.
         ended: the notes on those that have ended since anybody knew of them, or that a late worker has.
+        versions: how old the state of each worker is.
         late: workers that have not told in time what goes on there. Whatever that is ends as soon as they do anything.
         failed: workers that will never tell.
     """
 
     rooms: list[Room] = field(default_factory=list)
     ended: list[bytes] = field(default_factory=list)
+    versions: dict[int, int] = field(default_factory=dict)
     late: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
 
 
-async def resume_all(sfu: Sfu, bridge: Bridge, rooms: dict[tuple[int, int], Room], versions: dict[int, int]) -> Resumed:
+async def resume_all(sfu: Sfu, bridge: Bridge) -> Resumed:
     """Asks every worker what goes on, and makes its rooms anew.
 
-    Args:
-        sfu: whose rooms they are.
-        bridge: to the workers.
-        rooms: gets those that go on, by worker and number, before anything that the worker said after its answer is
-            looked at, so that nothing is missed.
-        versions: gets how old the state of each worker is, at the same time.
+    What a worker says after its answer must be looked at once the rooms are there.
     """
-    notes = _Notes(*_notes.read(bridge.notes()))
-    found = Resumed()
+    found, states = Resumed(), dict[int, messages.State]()
+    notes, instance = _notes.read(bridge.notes()), bridge.instance
     waiting = set(range(bridge.workers))
 
     def on_reply(worker: int, reply: messages.AnyReply | RefusedError) -> None:
         if worker not in waiting:
             end_all(bridge, worker, reply)
         elif isinstance(reply, messages.SnapshotReply):
-            for room in _resume(sfu, bridge, found, worker=worker, state=reply.snapshot, notes=notes):
-                rooms[worker, room.number] = room
-            versions[worker] = reply.snapshot.version
+            states[worker] = reply.snapshot
         else:
             found.failed.add(worker)
-            _end_unknown(bridge, found, worker=worker, notes=notes)
         waiting.discard(worker)
 
-    asked = [bridge.ask(worker, messages.Snapshot(), on_reply=partial(on_reply, worker)) for worker in tuple(waiting)]
+    asked = [bridge.ask(worker, messages.Snapshot(), on_reply=partial(on_reply, worker)) for worker in sorted(waiting)]
     await asyncio.wait(asked, timeout=RESUME_TIMEOUT_S)
     for future in asked:
         if future.done():
             future.exception()  # which has been seen to
-    for worker in tuple(waiting):
+    for worker in sorted(waiting):
         logger.error("worker %d does not tell what goes on there: it ends as soon as it goes on", worker)
-        waiting.discard(worker)
-        found.late.add(worker)
-        _end_unknown(bridge, found, worker=worker, notes=notes)
+    found.late |= waiting
+    waiting.clear()
+    if not bridge.has(instance):
+        states.clear()  # what they were about has ended meanwhile
+    found.versions |= {worker: state.version for worker, state in states.items()}
+    _Resumption(sfu, bridge, states, notes).resume(found)
     return found
 
 
@@ -96,107 +92,132 @@ def end_all(bridge: Bridge, worker: int, reply: messages.AnyReply | RefusedError
             bridge.note(worker, _notes.forgotten_peer(peer.peer))
 
 
-@dataclass(frozen=True, slots=True)
-class _Notes:
-    """What was left on rooms and peers, by worker and number."""
+class _Resumption:
+    """Makes anew what goes on, from what the workers say and the notes. Everything is kept by worker and number."""
 
-    rooms: dict[tuple[int, int], bytes]
-    peers: dict[tuple[int, int], _notes.PeerNote]
+    def __init__(self, sfu: Sfu, bridge: Bridge, states: dict[int, messages.State], notes: _notes.Notes) -> None:
+        self._sfu = sfu
+        self._bridge = bridge
+        self._states = states
+        self._notes = notes
+        self._rooms: dict[tuple[int, int], Room] = {}
+        self._transports: dict[tuple[int, int], Transport] = {}
+        self._tracks: dict[tuple[int, int], Track] = {}
 
-    def rooms_of(self, worker: int) -> list[int]:
-        return [number for at, number in self.rooms if at == worker]
+    def resume(self, found: Resumed) -> None:
+        """Notes what goes on and what has ended; ends the rest."""
+        found.ended += self._resume_rooms()
+        found.rooms += dict.fromkeys(self._rooms.values())
+        for worker, state in self._states.items():
+            self._resume_transports(worker, state)
+            self._resume_published(worker, state)
+        for worker, number in self._notes.peers.keys() - self._transports.keys():
+            self._bridge.note(worker, _notes.forgotten_peer(number))
+        self._resume_relays()
+        for worker, state in self._states.items():
+            self._resume_playing(worker, state)
+            self._resume_rights(worker, state)
+        for track in tuple(self._tracks.values()):
+            track.publisher.room.relays.settle(track)
+        logger.info("%d rooms go on, %d have ended", len(found.rooms), len(found.ended))
 
-    def peers_of(self, worker: int) -> list[int]:
-        return [number for at, number in self.peers if at == worker]
+    def _resume_rooms(self) -> list[bytes]:
+        """Makes the rooms anew of which every part goes on, and returns the notes on the others."""
+        going_on = {(worker, number) for worker, state in self._states.items() for number in state.rooms}
+        broken = {home for part, home in self._notes.parts.items() if part not in going_on}
+        for (worker, number), note in self._notes.rooms.items():
+            if (worker, number) in going_on - broken:
+                room = Room(self._sfu, self._bridge, worker=worker, number=number, note=note)
+                self._rooms[worker, number] = room
+        for part, home in self._notes.parts.items():
+            if home in self._rooms:
+                self._rooms[part] = self._rooms[home]
+                self._rooms[home].parts[part[0]] = Part(*part)
+        known = going_on | self._notes.rooms.keys() | self._notes.parts.keys()
+        for worker, number in sorted(known - self._rooms.keys()):
+            # Of one that failed there is still its place in the engine.
+            self._bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
+            self._bridge.note(worker, _notes.forgotten_room(number))
+        return [note for home, note in self._notes.rooms.items() if home not in self._rooms]
 
+    def _resume_transports(self, worker: int, state: messages.State) -> None:
+        """Makes the transports anew, and ends those that nobody can name."""
+        for peer in state.peers:
+            room, note = self._rooms.get((worker, peer.room)), self._notes.peers.get((worker, peer.peer))
+            if room is None or peer.relay is not None:
+                continue
+            if note is None:
+                self._bridge.fire_and_forget(worker, messages.RemovePeer(peer=peer.peer))
+                continue
+            participant = room.resume_participant(peer.participant, worker=worker, note=note.participant)
+            transport = self._transports[worker, peer.peer] = participant.resume_transport(peer.peer, note)
+            if peer.state != "connecting":
+                transport.set_state(TransportState(peer.state))
 
-def _end_unknown(bridge: Bridge, found: Resumed, *, worker: int, notes: _Notes) -> None:
-    """Ends what there may be in a worker that tells nothing; its rooms can go on elsewhere."""
-    _forget(bridge, found, worker=worker, rooms=notes.rooms_of(worker), peers=notes.peers_of(worker), notes=notes)
+    def _resume_published(self, worker: int, state: messages.State) -> None:
+        """Makes the tracks anew, and notes who hears and sees."""
+        for track in state.tracks:
+            if (worker, track.peer) in self._transports:
+                self._tracks[worker, track.track] = self._transports[worker, track.peer].resume_track(track)
+        for roster in state.rosters:
+            if (worker, roster.room) in self._rooms:
+                self._rooms[worker, roster.room].parts[worker].listeners = tuple(roster.listeners)
 
+    def _resume_relays(self) -> None:
+        """Takes up the relays that have both ends and their track, and ends the others."""
+        nears: dict[int, tuple[int, int]] = {}
+        fars: dict[int, tuple[int, int, int]] = {}
+        for worker, state in self._states.items():
+            published = {track.peer: track.track for track in state.tracks}
+            for peer in [peer for peer in state.peers if peer.relay is not None and (worker, peer.room) in self._rooms]:
+                assert peer.relay is not None, "chosen so"
+                self._sfu.resume_relays(peer.relay)
+                if peer.state == "closed":
+                    self._bridge.fire_and_forget(worker, messages.RemovePeer(peer=peer.peer))
+                elif peer.peer in published:
+                    fars[peer.relay] = worker, peer.peer, published[peer.peer]
+                else:
+                    nears[peer.relay] = worker, peer.peer
+        carried = {
+            (worker, peer): self._tracks[worker, track.track]
+            for worker, state in self._states.items()
+            for track in state.tracks
+            for peer in track.allowed
+            if (worker, track.track) in self._tracks
+        }
+        for relay in nears.keys() | fars.keys():
+            self._resume_relay(carried.get(nears[relay]) if relay in nears else None, nears.get(relay), fars.get(relay))
 
-def _forget(
-    bridge: Bridge, found: Resumed, *, worker: int, rooms: Iterable[int], peers: Iterable[int], notes: _Notes
-) -> None:
-    for number in rooms:
-        # Of one that failed there is still its place in the engine.
-        bridge.note(worker, _notes.forgotten_room(number))
-        bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
-        found.ended.append(notes.rooms[worker, number])
-    for number in peers:
-        bridge.note(worker, _notes.forgotten_peer(number))
+    def _resume_relay(
+        self, track: Track | None, near: tuple[int, int] | None, far: tuple[int, int, int] | None
+    ) -> None:
+        if track is not None and near is not None and far is not None:
+            worker, peer, number = far
+            track.publisher.room.relays.resume(track, worker, near=near[1], far=peer, number=number)
+            self._tracks[worker, number] = track
+            return
+        for worker, peer in [end[:2] for end in (near, far) if end is not None]:
+            self._bridge.fire_and_forget(worker, messages.RemovePeer(peer=peer))
 
+    def _resume_playing(self, worker: int, state: messages.State) -> None:
+        """Notes what media sections carry: the engine's word."""
+        for peer in state.peers:
+            transport = self._transports.get((worker, peer.peer))
+            if transport is not None:
+                carried = {section.mid: self._tracks.get((worker, section.track)) for section in peer.playing}
+                transport.resume_playing({mid: track for mid, track in carried.items() if track is not None})
 
-def _resume(
-    sfu: Sfu, bridge: Bridge, found: Resumed, *, worker: int, state: messages.State, notes: _Notes
-) -> list[Room]:
-    resumed: dict[int, Room] = {}
-    for number in state.rooms:
-        if (worker, number) in notes.rooms:
-            resumed[number] = Room(sfu, bridge, worker=worker, number=number, note=notes.rooms[worker, number])
-        else:
-            bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
-    transports = _transports(bridge, resumed, worker=worker, state=state, peers=notes.peers)
-    _rights(transports, state)
-    for roster in state.rosters:
-        if roster.room in resumed:
-            room = resumed[roster.room]
-            room.listeners = tuple(map(room.name_of, roster.listeners))
-    ended = [number for number in notes.rooms_of(worker) if number not in resumed]
-    gone = [number for number in notes.peers_of(worker) if number not in transports]
-    _forget(bridge, found, worker=worker, rooms=ended, peers=gone, notes=notes)
-    logger.info("worker %d: %d rooms go on, %d have ended", worker, len(resumed), len(ended))
-    found.rooms += resumed.values()
-    return list(resumed.values())
-
-
-def _transports(
-    bridge: Bridge,
-    rooms: dict[int, Room],
-    *,
-    worker: int,
-    state: messages.State,
-    peers: dict[tuple[int, int], _notes.PeerNote],
-) -> dict[int, Transport]:
-    """Makes the transports and their tracks anew, and ends those that nobody can name."""
-    transports: dict[int, Transport] = {}
-    participants: dict[tuple[int, int], Participant] = {}
-    for peer in state.peers:
-        room, note = rooms.get(peer.room), peers.get((worker, peer.peer))
-        if room is None:
-            continue
-        if note is None:
-            bridge.fire_and_forget(worker, messages.RemovePeer(peer=peer.peer))
-            continue
-        participant = participants.get((peer.room, peer.participant))
-        if participant is None:
-            participant = room.resume_participant(peer.participant, note=note.participant)
-            participants[peer.room, peer.participant] = participant
-        transports[peer.peer] = participant.resume_transport(peer.peer, note)
-        if peer.state != "connecting":
-            transports[peer.peer].set_state(TransportState(peer.state))
-    tracks = {}
-    for track in state.tracks:
-        if track.peer in transports:
-            tracks[track.track] = transports[track.peer].resume_track(track)
-    for peer in state.peers:
-        if peer.peer in transports:
-            playing = {section.mid: tracks[section.track] for section in peer.playing if section.track in tracks}
-            transports[peer.peer].resume_playing(playing)
-    return transports
-
-
-def _rights(transports: dict[int, Transport], state: messages.State) -> None:
-    """Notes who may receive what: the engine's word."""
-    for track in state.tracks:
-        if track.peer not in transports:
-            continue
-        publisher = transports[track.peer].participant
-        for subscriber in track.allowed:
-            if subscriber in transports:
-                theirs = transports[subscriber].participant
-                theirs.resume_right(publisher.room.tracks[track.track], echo=theirs is publisher)
-    for right in state.data:
-        if right.publisher in transports and right.subscriber in transports:
-            subscriber_ = transports[right.subscriber].participant
-            subscriber_.resume_data(transports[right.publisher].participant)
+    def _resume_rights(self, worker: int, state: messages.State) -> None:
+        """Notes who may receive what, likewise."""
+        for granted in state.tracks:
+            track = self._tracks.get((worker, granted.track))
+            for subscriber in granted.allowed if track is not None else ():
+                transport = self._transports.get((worker, subscriber))
+                if track is not None and transport is not None:
+                    participant = transport.participant
+                    participant.resume_right(track, echo=participant is track.publisher)
+        for right in state.data:
+            publisher = self._transports.get((worker, right.publisher))
+            subscribing = self._transports.get((worker, right.subscriber))
+            if publisher is not None and subscribing is not None:
+                subscribing.participant.resume_data(publisher.participant)

@@ -21,8 +21,9 @@ from pysfu.events import (
 from pysfu.transport import TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from pysfu._part import Part
     from pysfu.room import Room
     from pysfu.track import Track
     from pysfu.transport import Transport
@@ -35,35 +36,27 @@ class Translator:
         self._rooms = rooms
         self._fail = fail
 
+    def _on(self, worker: int) -> Iterator[Room]:
+        return (room for (at, _), room in self._rooms.items() if at == worker)
+
     def _transport(self, worker: int, number: int) -> Transport | None:
-        found = (room.transports.get(number) for room in self._rooms.values() if room.worker == worker)
+        found = (room.parts[worker].transports.get(number) for room in self._on(worker))
         return next((transport for transport in found if transport is not None), None)
 
     def _track(self, worker: int, number: int) -> Track | None:
-        found = (room.tracks.get(number) for room in self._rooms.values() if room.worker == worker)
+        found = (room.parts[worker].tracks.get(number) for room in self._on(worker))
         return next((track for track in found if track is not None), None)
 
     def translate(self, worker: int, event: messages.AnyEvent) -> Event | None:
         """Turns numbers into objects; None when the object is already gone here."""
         match event:
-            case messages.Speakers(room=number, speakers=speakers):
-                room = self._rooms.get((worker, number))
-                levels = tuple((f"participant-{speaker.participant:x}", speaker.level) for speaker in speakers)
-                return SpeakersChanged(room, levels) if room is not None else None
-            case messages.Roster(room=number, listeners=listeners):
-                room = self._rooms.get((worker, number))
-                if room is None:
-                    return None
-                room.listeners = tuple(map(room.name_of, listeners))
-                return RosterChanged(room, room.listeners)
-            case messages.RoomFailed(room=number):
-                room = self._rooms.get((worker, number))
-                if room is not None:
-                    self._fail(room)
-                return None
+            case messages.Speakers() | messages.Roster() | messages.RoomFailed():
+                room = self._rooms.get((worker, event.room))
+                return self._translate_room(room, room.parts[worker], event) if room is not None else None
             case messages.TrackStarted(track=number, codec=codec):
                 track = self._track(worker, number)
-                return TrackStarted(track, codec) if track is not None else None
+                # Where it is relayed to, it starts again.
+                return TrackStarted(track, codec) if track is not None and track.worker == worker else None
             case messages.LayerChanged(subscriber=number, track=of, encoding=encoding):
                 track, transport = self._track(worker, of), self._transport(worker, number)
                 if track is None or transport is None:
@@ -73,7 +66,29 @@ class Translator:
                 return None
             case _:
                 transport = self._transport(worker, event.peer)
+                if transport is None and isinstance(event, messages.PeerClosed):
+                    self._end_closed(worker, event.peer)
                 return self._translate_peer(transport, event) if transport is not None else None
+
+    def _end_closed(self, worker: int, peer: int) -> None:
+        """Tells the relay of which that peer is an end, if it is."""
+        for room in self._on(worker):
+            room.relays.on_closed(worker, peer)
+
+    def _translate_room(
+        self, room: Room, part: Part, event: messages.Speakers | messages.Roster | messages.RoomFailed
+    ) -> Event | None:
+        """Adds what one worker says of a room to what the others have said."""
+        match event:
+            case messages.Speakers(speakers=speakers):
+                part.speakers = tuple((speaker.participant, speaker.level) for speaker in speakers)
+                return SpeakersChanged(room, room.speakers)
+            case messages.Roster(listeners=listeners):
+                part.listeners = tuple(listeners)
+                return RosterChanged(room, room.listeners)
+            case messages.RoomFailed():
+                self._fail(room)
+                return None
 
     def _translate_peer(
         self,

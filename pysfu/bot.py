@@ -125,19 +125,19 @@ class Bot:
         """
         participant.check_same_room(*(track.publisher for track in play))
         session = codecs.session(publish_audio=publish_audio, publish_video=publish_video, play=play)
-        room = participant.room
+        room, part = participant.room, participant.part
         reply = await room.bridge.call(
-            room.worker,
-            messages.CreateBot(room=room.number, participant=participant.number, session=session),
+            part.worker,
+            messages.CreateBot(room=part.number, participant=participant.number, session=session),
             messages.BotReply,
             undo=lambda reply: messages.RemovePeer(peer=reply.peer),
         )
         transport = Transport(participant, reply.peer, None)
         transport.session = session
         transport.set_state(TransportState.CONNECTED)
-        room.transports[transport.number] = transport
+        part.transports[transport.number] = transport
         try:
-            bot = cls(participant, transport, room.bridge.bot(room.worker, reply.peer))
+            bot = cls(participant, transport, room.bridge.bot(part.worker, reply.peer))
             await transport.publish(kinds=("audio", "video"), sources={}, encrypted=False)
             for track, section in zip(play, session.send, strict=True):
                 await transport.play(track, mid=section.mid)

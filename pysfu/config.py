@@ -15,7 +15,9 @@ class Config:
         bind: local addresses; an unspecified one of a family that the host lacks is skipped with a warning.
         port: UDP port of the first worker, the next worker has the next; 0 takes any free ones.
         announce: addresses that remotes are told, for hosts behind a one-to-one NAT; empty tells those of the host.
-        workers: threads that forward media; a room lives on one of them.
+        workers: threads that forward media; a room lives on one of them, or on several when it is large.
+        room_spread_over: participants of a room beyond which further ones are placed on the next worker, if there are
+            several; messages on data channels do not go from one to another.
         pin: whether the n-th worker stays on the n-th processor.
         receive_buffer_bytes: what the kernel keeps for a worker to read.
         send_buffer_bytes: what the kernel keeps for the network to take.
@@ -30,6 +32,7 @@ class Config:
     port: int = 0
     announce: tuple[str, ...] = ()
     workers: int = 1
+    room_spread_over: int = 100
     pin: bool = False
     receive_buffer_bytes: int = 4 << 20
     send_buffer_bytes: int = 4 << 20

@@ -150,7 +150,7 @@ class RelayInUseError(RefusedError):
 
 
 class OnlyRelaysError(RefusedError):
-    """The transport is an end of a relay: it carries one track one way, and takes part in nothing else."""
+    """Something else than a track was to go through a relay: one carries one track one way, and nothing else."""
 
     code = "only_relays"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pysfu import _compiled, _notes, messages
 from pysfu._asked import all_asked, all_done
-from pysfu._plans import kinds_of, only, send_plan
-from pysfu.errors import OtherRoomError, UnknownPeerError, UnknownTrackError
+from pysfu._plans import data_allows, data_revokes, kinds_of, only, send_plan
+from pysfu.errors import OnlyRelaysError, OtherRoomError, UnknownPeerError, UnknownTrackError
 from pysfu.pending import PendingOffer
 from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from pysfu._part import Part
     from pysfu.messages import MediaKind, TrackSource
     from pysfu.room import Room
 
@@ -33,8 +34,9 @@ class _Right:
 class Participant:
     """One participant of a room: its transports, and what may flow to them. At first nothing may."""
 
-    def __init__(self, room: Room, number: int, *, note: bytes = b"") -> None:
+    def __init__(self, room: Room, number: int, *, worker: int, note: bytes = b"") -> None:
         self.room = room
+        self.worker = worker
         self.note = note
         self._number = number
         self._transports: list[Transport] = []
@@ -52,6 +54,11 @@ class Participant:
     def number(self) -> int:
         """The engine's number for it."""
         return self._number
+
+    @property
+    def part(self) -> Part:
+        """What of its room is on its worker."""
+        return self.room.parts[self.worker]
 
     @property
     def transports(self) -> Sequence[Transport]:
@@ -189,7 +196,8 @@ class Participant:
         self._allowed[track] = right
         try:
             await self._ask(self._allows(track, right, self._transports))
-            if self.room.tracks.get(track.number) is not track and self._allowed.get(track) is right:
+            await self.room.relays.granted(track, self.worker)
+            if not self.room.has(track) and self._allowed.get(track) is right:
                 del self._allowed[track]  # it has ended
         except BaseException:
             # Half a right is none.
@@ -219,16 +227,19 @@ class Participant:
 
         Raises:
             OtherRoomError: the other one is in another room.
+            OnlyRelaysError: the other one is on another worker, to which messages do not go.
         """
         self.check_same_room(publisher)
+        if publisher.worker != self.worker:
+            raise OnlyRelaysError("the participants are on different workers, between which no messages go")
         right = _Right()
         self._data_from[publisher] = right
         try:
-            await self._ask(self._data_allows(publisher, self._transports, publisher.transports))
+            await self._ask(data_allows(self._transports, publisher.transports))
         except BaseException:
             if self._data_from.get(publisher) is right:
                 del self._data_from[publisher]
-                self._fire_and_forget(self._data_revokes(publisher))
+                self._fire_and_forget(data_revokes(self._transports, publisher.transports))
             raise
 
     async def revoke_data(self, publisher: Participant) -> None:
@@ -238,8 +249,10 @@ class Participant:
             OtherRoomError: the other one is in another room, so that there was no right.
         """
         self.check_same_room(publisher)
+        if publisher.worker != self.worker:
+            return  # there never was one
         self._data_from.pop(publisher, None)
-        await self._revoke_all(self._data_revokes(publisher))
+        await self._revoke_all(data_revokes(self._transports, publisher.transports))
 
     async def remove(self) -> None:
         """Ends the participant: nothing flows to or from it when this returns. Harmless when it is gone already.
@@ -276,13 +289,13 @@ class Participant:
 
     async def _new_transport(self) -> Transport:
         reply = await self.room.bridge.call(
-            self.room.worker,
-            messages.CreatePeer(room=self.room.number, participant=self._number),
+            self.worker,
+            messages.CreatePeer(room=self.part.number, participant=self._number),
             messages.PeerReply,
             undo=lambda reply: messages.RemovePeer(peer=reply.peer),
         )
         transport = Transport(self, reply.peer, reply.local)
-        self.room.transports[transport.number] = transport
+        self.part.transports[transport.number] = transport
         return transport
 
     async def attach(self, transport: Transport) -> None:
@@ -298,16 +311,16 @@ class Participant:
             commands += self._allows(track, right, [transport])
         for other in self.room.participants:
             if other in self._data_from:
-                commands += self._data_allows(other, [transport], other.transports)
+                commands += data_allows([transport], other.transports)
             if other is not self and self in other._data_from:
-                commands += other._data_allows(self, other.transports, [transport])
+                commands += data_allows(other.transports, [transport])
         await self._ask(commands)
 
     def resume_transport(self, number: int, note: _notes.PeerNote) -> Transport:
         """Makes a transport anew that the engine has already."""
         transport = Transport(self, number, note.local)
         transport.resume(note)
-        self.room.transports[number] = transport
+        self.part.transports[number] = transport
         self._transports.append(transport)
         return transport
 
@@ -327,29 +340,27 @@ class Participant:
         """Forgets the right to the messages of a participant who leaves."""
         self._data_from.pop(publisher, None)
 
-    @staticmethod
-    def _allows(track: Track, right: _Right, transports: Sequence[Transport]) -> list[messages.Command]:
-        return [messages.Allow(track=track.number, subscriber=ours.number, echo=right.echo) for ours in transports]
+    def grants(self, track: Track) -> list[messages.Command]:
+        """Returns what grants the right to a track, where there is one, now that the track can be had on our worker."""
+        right = self._allowed.get(track)
+        return self._allows(track, right, self._transports) if right is not None else []
+
+    def _allows(self, track: Track, right: _Right, transports: Sequence[Transport]) -> list[messages.Command]:
+        number = self.room.relays.number_now(track, self.worker)
+        if number is None:
+            return []  # granted once somebody here plays it
+        return [messages.Allow(track=number, subscriber=ours.number, echo=right.echo) for ours in transports]
 
     def _revokes(self, track: Track) -> list[messages.Command]:
-        return [messages.Revoke(track=track.number, subscriber=ours.number) for ours in self._transports]
-
-    @staticmethod
-    def _data_allows(
-        publisher: Participant, ours: Sequence[Transport], theirs: Sequence[Transport]
-    ) -> list[messages.Command]:
-        return [messages.AllowData(publisher=their.number, subscriber=our.number) for our in ours for their in theirs]
-
-    def _data_revokes(self, publisher: Participant) -> list[messages.Command]:
-        return [
-            messages.RevokeData(publisher=theirs.number, subscriber=ours.number)
-            for ours in self._transports
-            for theirs in publisher.transports
-        ]
+        # Also where its relay has ended just now: the answer says that the worker knows.
+        number = track.number if track.worker == self.worker else track.relayed_as.get(self.worker)
+        if number is None:
+            return []
+        return [messages.Revoke(track=number, subscriber=ours.number) for ours in self._transports]
 
     async def _ask(self, commands: Sequence[messages.Command]) -> None:
         """Grants, all handed over before this waits, so that no revocation comes in between."""
-        asked = all_asked(self.room.bridge.ask(self.room.worker, command) for command in commands)
+        asked = all_asked(self.room.bridge.ask(self.worker, command) for command in commands)
         try:
             await all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
         except BaseException:
@@ -359,28 +370,28 @@ class Participant:
 
     async def _revoke_all(self, commands: Sequence[messages.Command]) -> None:
         self.room.bridge.check_control()
-        ask = partial(self.room.bridge.ask, self.room.worker, retry_when_full=True)
+        ask = partial(self.room.bridge.ask, self.worker, retry_when_full=True)
         asked = all_asked(map(ask, commands))
         await all_done(asked, gone=(UnknownPeerError, UnknownTrackError))
 
     def _fire_and_forget(self, commands: Sequence[messages.Command]) -> None:
         for command in commands:
-            self.room.bridge.fire_and_forget(self.room.worker, command)
+            self.room.bridge.fire_and_forget(self.worker, command)
 
     def detach(self, transport: Transport) -> None:
         """Forgets a transport that ends."""
         for ours in (self._transports, self._offered):
             if transport in ours:
                 ours.remove(transport)
-        self.room.transports.pop(transport.number, None)
-        self.room.bridge.note(self.room.worker, _notes.forgotten_peer(transport.number))
+        self.part.transports.pop(transport.number, None)
+        self.room.bridge.note(self.worker, _notes.forgotten_peer(transport.number))
         for track in tuple(transport.tracks):
             transport.forget(track)
         for track in set(transport.playing.values()):
-            track.played_by.discard(transport)
+            track.unplayed_by(transport)
 
     def abandon(self, transport: Transport) -> None:
         """Ends a transport that was not finished, without waiting."""
         self.detach(transport)
         transport.set_state(TransportState.CLOSED)
-        self.room.bridge.fire_and_forget(self.room.worker, messages.RemovePeer(peer=transport.number))
+        self.room.bridge.fire_and_forget(self.worker, messages.RemovePeer(peer=transport.number))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from pysfu import _notes, messages
-from pysfu._asked import all_done
-from pysfu.errors import RefusedError, UnknownRoomError
+from pysfu import _notes, _spread, messages
+from pysfu._asked import all_asked, all_done
+from pysfu._part import Part
+from pysfu._relays import Relays
+from pysfu.errors import RefusedError, UnavailableError, UnknownRoomError
 from pysfu.participant import Participant
 from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
@@ -22,12 +27,15 @@ if TYPE_CHECKING:
     from pysfu.codecs import VideoCodec
     from pysfu.sfu import Sfu
 
+logger = logging.getLogger("pysfu")
+
 
 class Room:
     """One room.
 
+    It begins on one worker, and goes on to others when it grows beyond `Config.room_spread_over`.
+
     `note` is what is to be known about it by whoever controls the engine after this process: opaque, nothing personal.
-    `listeners` are the ids of those who can hear or see anything in it; there is no hidden listener.
     """
 
     def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int, note: bytes = b"") -> None:
@@ -35,13 +43,13 @@ class Room:
         self.bridge = bridge
         self.worker = worker
         self.number = number
-        self.transports: dict[int, Transport] = {}
-        self.tracks: dict[int, Track] = {}
+        self.parts: dict[int, Part] = {worker: Part(worker, number)}
+        self.relays = Relays(self)
         self.failed = False
-        self._ended = False
-        self.listeners: tuple[str, ...] = ()
+        self.has_ended = False
         self.note = note
         self._participants: dict[int, Participant] = {}
+        self._spreading = asyncio.Lock()
 
     @property
     def id(self) -> str:
@@ -53,6 +61,34 @@ class Room:
         """Who is in it."""
         return tuple(self._participants.values())
 
+    @property
+    def workers(self) -> tuple[int, ...]:
+        """The workers that it is on; if one of them fails, all of it does."""
+        return tuple(self.parts)
+
+    @property
+    def transports(self) -> dict[tuple[int, int], Transport]:
+        """All transports in it, by worker and number."""
+        return {(part.worker, number): each for part in self.parts.values() for number, each in part.transports.items()}
+
+    @property
+    def tracks(self) -> dict[tuple[int, int], Track]:
+        """All tracks in it, by the worker of their publisher and number."""
+        every = (track for part in self.parts.values() for track in part.tracks.values())
+        return {(track.worker, track.number): track for track in every}
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """The ids of those who can hear or see anything in it; there is no hidden listener."""
+        return tuple(map(self.name_of, sorted(number for part in self.parts.values() for number in part.listeners)))
+
+    @property
+    def speakers(self) -> tuple[tuple[str, int], ...]:
+        """The ids of those who speak, who dominates first, each with a level in -dBov: 0 is loudest, 127 silence."""
+        homes = [{n for n, each in self._participants.items() if each.worker == worker} for worker in self.parts]
+        speakers = _spread.speakers([part.speakers for part in self.parts.values()], homes)
+        return tuple((self.name_of(number), level) for number, level in speakers)
+
     def keep(self, note: bytes) -> None:
         """Replaces its note; of one that has ended nobody else gets to know.
 
@@ -60,7 +96,7 @@ class Room:
             ValueError: it is longer than is kept.
         """
         self.note = _notes.checked(note)
-        if not self._ended:
+        if not self.has_ended:
             self.bridge.note(self.worker, _notes.of_room(self.number, note))
 
     async def add_participant(self, *, note: bytes = b"") -> Participant:
@@ -72,9 +108,31 @@ class Room:
         Raises:
             ValueError: the note is longer than is kept.
         """
-        participant = Participant(self, self.sfu.next_participant(), note=_notes.checked(note))
+        _notes.checked(note)
+        worker = self._placed()
+        if worker not in self.parts:
+            async with self._spreading:
+                worker = await self._spread()
+        participant = Participant(self, self.sfu.next_participant(), worker=worker, note=note)
         self._participants[participant.number] = participant
         return participant
+
+    def _placed(self, *, may_spread: bool = True) -> int:
+        """Returns the worker for one more participant."""
+        population = dict.fromkeys(self.parts, 0) | Counter(each.worker for each in self._participants.values())
+        others = self.sfu.others(self) if may_spread and not self.has_ended else ()
+        return _spread.placed(population, others=others, most=self.sfu.config.room_spread_over)
+
+    async def _spread(self) -> int:
+        """Goes on to another worker, unless somebody has seen to that meanwhile, or none takes rooms now."""
+        worker = self._placed()
+        if worker in self.parts:
+            return worker
+        try:
+            await self.sfu.add_part(self, worker)
+        except UnavailableError as error:
+            logger.warning("a room that is large for its worker stays there: %s", error)
+        return worker if worker in self.parts else self._placed(may_spread=False)
 
     @asynccontextmanager
     async def bot(
@@ -104,10 +162,13 @@ class Room:
 
     async def close(self) -> None:
         """Ends the room and all in it. Harmless when it is gone already, while the Sfu is open."""
-        ended = self.bridge.ask(self.worker, messages.RemoveRoom(room=self.number), retry_when_full=True)
+        ended = all_asked(
+            self.bridge.ask(part.worker, messages.RemoveRoom(room=part.number), retry_when_full=True)
+            for part in self.parts.values()
+        )
         self.end()
         # Of a room that has failed there is nothing left, whatever the engine says.
-        await all_done([ended], gone=(RefusedError,) if self.failed else (UnknownRoomError,))
+        await all_done(ended, gone=(RefusedError,) if self.failed else (UnknownRoomError,))
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,18 +180,24 @@ class Room:
 
     # --- for this package ---
 
-    def resume_participant(self, number: int, *, note: bytes) -> Participant:
-        """Makes a participant anew that is in it already."""
+    def begin_part(self, worker: int, number: int) -> None:
+        """Takes up what of the room is on another worker from here on."""
+        self.parts[worker] = Part(worker, number)
+        self.bridge.note(worker, _notes.of_part(number, of=(self.worker, self.number)))
+
+    def resume_participant(self, number: int, *, worker: int, note: bytes) -> Participant:
+        """Makes a participant anew that is in it already, unless that was done."""
         self.sfu.resume_participants(number)
-        participant = Participant(self, number, note=note)
-        self._participants[number] = participant
-        return participant
+        participant = Participant(self, number, worker=worker, note=note)
+        return self._participants.setdefault(number, participant)
 
     def end(self) -> None:
         """Forgets everything in it."""
-        self._ended = True
+        self.has_ended = True
         self.sfu.forget(self)
-        self.bridge.note(self.worker, _notes.forgotten_room(self.number))
+        self.relays.clear()
+        for part in self.parts.values():
+            self.bridge.note(part.worker, _notes.forgotten_room(part.number))
         for transport in tuple(self.transports.values()):
             transport.participant.detach(transport)
             transport.set_state(TransportState.CLOSED)
@@ -142,9 +209,14 @@ class Room:
         for other in self._participants.values():
             other.forget_publisher(participant)
 
+    def has(self, track: Track) -> bool:
+        """Whether a track has not ended."""
+        return self.parts[track.worker].tracks.get(track.number) is track
+
     def forget_track(self, track: Track) -> None:
         """Forgets a track that ends, and with it every right to it and where it plays."""
-        self.tracks.pop(track.number, None)
+        self.parts[track.worker].tracks.pop(track.number, None)
+        self.relays.forget(track)
         for transport in tuple(track.played_by):
             transport.forget_playing(track)
         for participant in self._participants.values():

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter
-from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pysfu import _notes, messages, warning
-from pysfu._bridge import Bridge
+from pysfu._bridge import Bridge, Message
+from pysfu._held import Held
 from pysfu._resume import end_all, resume_all
+from pysfu._resync import Resyncs
 from pysfu._translate import Translator
+from pysfu._workers import Workers
 from pysfu.config import Config
-from pysfu.errors import LateError, RefusedError, UnavailableError
+from pysfu.errors import UnavailableError
 from pysfu.events import (
     MAX_WAITING_EVENTS,
     EngineLost,
@@ -36,7 +38,6 @@ from pysfu.transport import TransportState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator
-    from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
@@ -47,16 +48,8 @@ logger = logging.getLogger("pysfu")
 # What embedders can also take as values; those who do may silence it.
 events_logger = logging.getLogger("pysfu.events")
 
-RESYNC_RETRY_S = 1.0  # After a fault that may last, and is logged each time.
-
-
-@dataclass(slots=True)
-class _Resync:
-    """A worker of which events were lost."""
-
-    version: int  # What a snapshot must have at least, to make up for all that was lost.
-    asked: bool = False
-    retry: asyncio.TimerHandle | None = None
+SPREAD_TIMEOUT = timedelta(seconds=2)
+"""How long a worker may take that a room is to go on to; it answers within milliseconds, or hangs."""
 
 
 class Sfu:
@@ -73,20 +66,21 @@ class Sfu:
         self._bridge = Bridge(
             opener(self.config, process),
             on_message=self._on_message,
-            on_drained=self._ask_for_snapshots,
+            on_drained=self._on_drained,
             on_lost=self._on_lost,
             on_reopened=self._on_reopened,
         )
+        # By worker and number, so that a room on several workers is here several times.
         self._rooms: dict[tuple[int, int], Room] = {}
         self._translator = Translator(self._rooms, fail=self._fail)
         self.ended_rooms: tuple[bytes, ...] = ()
         self._queues: set[EventQueue] = set()
-        self._placing: Counter[int] = Counter()
-        self._late: set[int] = set()
+        self._workers = Workers(self._bridge, self._rooms)
         self._participants = 0
-        self._failed: set[int] = set()
-        self._resyncs: dict[int, _Resync] = {}
+        self._relays = 0
+        self._resyncs = Resyncs(self._bridge, apply=self._apply, on_resynced=self._on_resynced)
         self._versions: dict[int, int] = {}
+        self._held: Held | None = None  # while it is being found out what goes on
 
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
@@ -104,13 +98,12 @@ class Sfu:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in tuple(self._resyncs):
-            self._forget_resync(worker)
+        self._resyncs.clear()
         known = len(self.left_behind)
         await self._bridge.__aexit__(kind, error, trace)
         for worker in self.left_behind[known:]:
             events_logger.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
-        for room in tuple(self._rooms.values()):
+        for room in self.rooms:
             room.end()
         for queue in self._queues:
             queue.close()
@@ -118,7 +111,7 @@ class Sfu:
     @property
     def rooms(self) -> tuple[Room, ...]:
         """All rooms."""
-        return tuple(self._rooms.values())
+        return tuple(dict.fromkeys(self._rooms.values()))
 
     @property
     def warnings(self) -> tuple[EngineWarning, ...]:
@@ -157,44 +150,18 @@ class Sfu:
         Raises:
             UnavailableError: there is no other worker, or it takes no commands now, or was late (`LateError`).
         """
-        usable = sorted({*range(self._bridge.workers)} - self._failed - {*avoid})
+        _notes.checked(note)
+        usable = self._workers.usable(avoid)
         if not usable:
             raise UnavailableError("no worker is left that takes rooms")
-        placed = Counter(room.worker for room in self._rooms.values()) + self._placing
-        worker = min(usable, key=lambda worker: (worker in self._late, placed[worker]))
-        made: list[Room] = []
-        _notes.checked(note)
+        worker = usable[0]
 
-        def on_reply(reply: messages.AnyReply | RefusedError) -> None:
-            # Before anything that the worker said after it is looked at, such as that it failed.
-            self._late.discard(worker)
-            if isinstance(reply, messages.RoomReply) and waiting:
-                made.append(Room(self, self._bridge, worker=worker, number=reply.room))
-                self._rooms[worker, reply.room] = made[0]
-                made[0].keep(note)
+        def keep(number: int) -> Room:
+            room = self._rooms[worker, number] = Room(self, self._bridge, worker=worker, number=number)
+            room.keep(note)
+            return room
 
-        self._placing[worker] += 1
-        waiting = True
-        try:
-            async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
-                await self._bridge.call(
-                    worker,
-                    messages.CreateRoom(),
-                    messages.RoomReply,
-                    undo=lambda reply: messages.RemoveRoom(room=reply.room),
-                    on_reply=on_reply,
-                )
-        except BaseException as error:
-            waiting = False
-            for room in made:
-                room.end()
-            if not isinstance(error, TimeoutError):
-                raise
-            self._late.add(worker)
-            raise LateError("the worker has not answered in time; the next room is made by another one") from error
-        finally:
-            self._placing[worker] -= 1
-        return made[0]
+        return await self._workers.make_room(worker, keep, forget=Room.end, timeout=timeout)
 
     async def events(self, *, capacity: int = MAX_WAITING_EVENTS) -> AsyncIterator[Event]:
         """Yields what happens from here on, until the Sfu is closed.
@@ -233,7 +200,7 @@ class Sfu:
         return SfuStats(workers=tuple(WorkerStats(engine=engine, rim=rim) for engine, rim in pairs))
 
     async def _engine_figures(self, worker: int, timeout: timedelta | None) -> messages.EngineFigures | None:
-        if worker in self._failed:
+        if worker in self._workers.failed:
             return None
         try:
             async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
@@ -252,15 +219,49 @@ class Sfu:
         """Notes that a number has been given to a participant before."""
         self._participants = max(self._participants, number)
 
+    def next_relay(self) -> int:
+        """Returns a number that no relay has had."""
+        self._relays += 1
+        return self._relays
+
+    def resume_relays(self, number: int) -> None:
+        """Notes that a number has been given to a relay before."""
+        self._relays = max(self._relays, number)
+
+    def others(self, room: Room) -> list[int]:
+        """Returns the workers that a room may go on to, the least loaded first."""
+        return [worker for worker in self._workers.usable(room.workers) if worker not in self._workers.late]
+
+    async def add_part(self, room: Room, worker: int) -> None:
+        """Has a room go on to a worker.
+
+        Raises:
+            UnavailableError: it takes no commands now, or was late (`LateError`).
+        """
+
+        def keep(number: int) -> None:
+            if room.has_ended:
+                self._bridge.fire_and_forget(worker, messages.RemoveRoom(room=number))
+                return
+            self._rooms[worker, number] = room
+            room.begin_part(worker, number)
+
+        # One that was made for a caller who is cancelled is there for the next one.
+        await self._workers.make_room(worker, keep, forget=lambda _: None, timeout=SPREAD_TIMEOUT)
+
     def forget(self, room: Room) -> None:
         """Forgets a room that ends."""
-        self._rooms.pop((room.worker, room.number), None)
+        for part in room.parts.values():
+            self._rooms.pop((part.worker, part.number), None)
 
     def _emit(self, event: Event) -> None:
         for queue in self._queues:
             queue.put(event)
 
-    def _on_message(self, worker: int, message: messages.Event | messages.WorkerFailed | messages.Warned) -> None:
+    def _on_message(self, worker: int, message: Message) -> None:
+        if self._held is not None:
+            self._held.keep(worker, message)
+            return
         if isinstance(message, messages.Warned):
             warned = warning.of(message.warning, worker=worker)
             events_logger.warning("worker %d: %s", worker, warned)
@@ -268,16 +269,14 @@ class Sfu:
             return
         if isinstance(message, messages.WorkerFailed):
             events_logger.error("worker %d failed: %s", worker, message.reason)
-            self._failed.add(worker)
-            self._forget_resync(worker)
+            self._workers.failed.add(worker)
+            self._resyncs.forget(worker)
             self._emit(WorkerFailed(worker))
-            for room in [room for room in self._rooms.values() if room.worker == worker]:
+            for room in self._rooms_on(worker):
                 self._fail(room)
             return
         if isinstance(message.event, messages.Resync):
-            resync = self._resyncs.setdefault(worker, _Resync(message.event.version))
-            resync.version = max(resync.version, message.event.version)
-            self._ask_for_snapshot(worker, resync)
+            self._resyncs.lost(worker, message.event.version)
             return
         if isinstance(message.event, messages.Roster) and message.version <= self._versions.get(worker, 0):
             return  # The snapshot, which overtook it, says the same or something newer.
@@ -290,31 +289,43 @@ class Sfu:
         room.end()
         self._emit(RoomFailed(room))
         # Empty as it is, it would keep its place in the engine until somebody closes it.
-        self._bridge.fire_and_forget(room.worker, messages.RemoveRoom(room=room.number))
+        for part in room.parts.values():
+            self._bridge.fire_and_forget(part.worker, messages.RemoveRoom(room=part.number))
+
+    def _rooms_on(self, worker: int) -> list[Room]:
+        return [room for (at, _), room in self._rooms.items() if at == worker]
 
     # --- an engine in a process of its own ---
 
     async def _resume(self) -> None:
         """Takes up what goes on in an engine that somebody else controlled before."""
-        found = await resume_all(self, self._bridge, self._rooms, self._versions)
-        self._failed |= found.failed
-        self._late |= found.late
+        held = self._held = Held()
+        try:
+            found = await resume_all(self, self._bridge)
+            for room in found.rooms:
+                self._rooms.update({(part.worker, part.number): room for part in room.parts.values()})
+            self._versions.update(found.versions)
+            self._workers.failed |= found.failed
+            self._workers.late |= found.late
+        finally:
+            self._held = None
+        for worker, message in held.since(self._versions):
+            self._on_message(worker, message)
         # Some may have failed since they were found, and nobody has been told.
         self.ended_rooms = (*found.ended, *(room.note for room in found.rooms if room.failed))
 
     def _on_lost(self, reason: str, *, is_replaced: bool) -> None:
         """Ends what was in an engine that is there no more, or is somebody else's."""
-        self._failed.update(range(self._bridge.workers))
-        for worker in tuple(self._resyncs):
-            self._forget_resync(worker)
-        for room in tuple(self._rooms.values()):
+        self._workers.failed.update(range(self._bridge.workers))
+        self._resyncs.clear()
+        for room in self.rooms:
             room.failed = True
             room.end()
         self._emit(EngineTakenOver() if is_replaced else EngineLost(reason))
 
     def _on_reopened(self) -> None:
-        self._failed.clear()
-        self._late.clear()
+        self._workers.failed.clear()
+        self._workers.late.clear()
         self._versions.clear()
         if self._bridge.is_resumed:
             # It has not ended after all; nobody knows any more what is in it.
@@ -324,74 +335,30 @@ class Sfu:
 
     # --- after a loss of events ---
 
-    def _ask_for_snapshots(self) -> None:
-        for worker, resync in self._resyncs.items():
-            self._ask_for_snapshot(worker, resync)
+    def _on_drained(self) -> None:
+        self._resyncs.ask_again()
 
-    def _ask_for_snapshot(self, worker: int, resync: _Resync) -> None:
-        """Asks for a snapshot, unless one is under way; tried again once answers were read where none is taken now."""
-        if resync.asked:
-            return
-        with contextlib.suppress(UnavailableError):
-            future = self._bridge.ask(worker, messages.Snapshot(), on_reply=partial(self._on_snapshot, worker))
-            resync.asked = True
-            future.add_done_callback(partial(self._on_snapshot_answered, worker))
-
-    def _on_snapshot(self, worker: int, reply: messages.AnyReply | RefusedError) -> None:
-        """Brings what we know up to date, before anything that the worker said after the snapshot."""
-        resync = self._resyncs.get(worker)
-        if resync is None or not isinstance(reply, messages.SnapshotReply):
-            return
-        try:
-            self._apply(worker, reply.snapshot)
-        except BaseException:
-            self._retry_later(worker, resync)
-            raise
-        resync.asked = False
-        self._versions[worker] = reply.snapshot.version
-        if reply.snapshot.version < resync.version:
-            self._ask_for_snapshot(worker, resync)  # More was lost while it was under way.
-            return
-        self._forget_resync(worker)
+    def _on_resynced(self, worker: int) -> None:
         self._emit(Resynced())
         # Whoever keeps a roster has missed changes of it, and no later event repeats them.
-        for room in self._rooms.values():
-            if room.worker == worker:
-                self._emit(RosterChanged(room, room.listeners))
-
-    def _on_snapshot_answered(self, worker: int, future: asyncio.Future[messages.AnyReply]) -> None:
-        """Tries again a while after a refusal."""
-        error, resync = future.exception(), self._resyncs.get(worker)
-        if error is None or resync is None:
-            return
-        logger.warning("no snapshot from worker %d: %s", worker, error)
-        self._retry_later(worker, resync)
-
-    def _retry_later(self, worker: int, resync: _Resync) -> None:
-        loop = asyncio.get_running_loop()
-        resync.retry = loop.call_later(RESYNC_RETRY_S, self._retry_snapshot, worker, resync)
-
-    def _retry_snapshot(self, worker: int, resync: _Resync) -> None:
-        resync.asked = False
-        self._ask_for_snapshot(worker, resync)
-
-    def _forget_resync(self, worker: int) -> None:
-        resync = self._resyncs.pop(worker, None)
-        if resync is not None and resync.retry is not None:
-            resync.retry.cancel()
+        for room in self._rooms_on(worker):
+            self._emit(RosterChanged(room, room.listeners))
 
     def _apply(self, worker: int, state: messages.State) -> None:
         rooms = set(state.rooms)
         peers = {peer.peer: peer for peer in state.peers}
         listeners = {roster.room: roster.listeners for roster in state.rosters}
-        for room in [room for room in self._rooms.values() if room.worker == worker]:
-            if room.number not in rooms:
+        for room in self._rooms_on(worker):
+            part = room.parts[worker]
+            if part.number not in rooms:
                 self._fail(room)
                 continue
-            room.listeners = tuple(map(room.name_of, listeners.get(room.number, ())))
-            for number, transport in tuple(room.transports.items()):
+            part.listeners = tuple(listeners.get(part.number, ()))
+            room.relays.check(worker, state.peers)
+            for number, transport in tuple(part.transports.items()):
                 peer = peers.get(number)
                 if peer is None:
                     transport.set_state(TransportState.FAILED)
                 elif peer.state != "connecting":
                     transport.set_state(TransportState(peer.state))
+        self._versions[worker] = state.version

@@ -23,6 +23,7 @@ class Track:
         self.kind: MediaKind = kind
         self.source: TrackSource = source
         self.played_by: set[Transport] = set()
+        self.relayed_as: dict[int, int] = {}  # the engine's number on other workers, now or when it was last there
         self._number = number
 
     @property
@@ -34,6 +35,11 @@ class Track:
     def number(self) -> int:
         """The engine's number for it."""
         return self._number
+
+    @property
+    def worker(self) -> int:
+        """The worker of its publisher."""
+        return self.transport.worker
 
     @property
     def publisher(self) -> Participant:
@@ -63,9 +69,11 @@ class Track:
         """
         self.publisher.check_same_room(participant)
         limit = messages.LayerLimit(encoding=encoding, temporal=temporal)
+        relays = self.publisher.room.relays
         for transport in tuple(participant.transports):
-            command = messages.LimitLayer(track=self._number, subscriber=transport.number, limit=limit)
-            await self.transport.done(command)
+            number = await relays.number_of(self, transport.worker)
+            await transport.done(messages.LimitLayer(track=number, subscriber=transport.number, limit=limit))
+            relays.limited(transport, self, limit)
 
     async def request_keyframe(self) -> None:
         """Asks the publisher for a keyframe."""
@@ -76,3 +84,10 @@ class Track:
         ended = self.transport.ask_revocation(messages.Unpublish(track=self._number))
         self.transport.forget(self)
         await all_done([ended], gone=(UnknownTrackError,))
+
+    # --- for this package ---
+
+    def unplayed_by(self, transport: Transport) -> None:
+        """Notes that a transport does not play it any more."""
+        self.played_by.discard(transport)
+        self.publisher.room.relays.settle(self)

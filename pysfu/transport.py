@@ -73,7 +73,7 @@ class Transport:
     @property
     def worker(self) -> int:
         """The worker that it lives on."""
-        return self.participant.room.worker
+        return self.participant.worker
 
     @property
     def playing(self) -> Mapping[str, Track]:
@@ -128,19 +128,29 @@ class Transport:
         self._playing[chosen] = track
         track.played_by.add(self)
         try:
-            await self.done(messages.Subscribe(peer=self._number, mid=chosen, track=track.number))
+            await self._wire(track, chosen)
         except BaseException:
-            self._playing.pop(chosen, None)
+            if self._playing.get(chosen) is track:
+                unwire = messages.Unsubscribe(peer=self._number, mid=chosen)
+                self.participant.room.bridge.fire_and_forget(self.worker, unwire)
+                del self._playing[chosen]
             if track not in self._playing.values():
-                track.played_by.discard(self)
-            self.participant.room.bridge.fire_and_forget(
-                self.worker, messages.Unsubscribe(peer=self._number, mid=chosen)
-            )
+                track.unplayed_by(self)
             raise
         if chosen in self._used:
             self._discard(chosen)  # of the track that it played before
         self._used.add(chosen)
         return chosen
+
+    async def _wire(self, track: Track, mid: str) -> None:
+        """Has a media section carry a track, which comes through a relay where its publisher is on another worker."""
+        relays = self.participant.room.relays
+        relays.settle(track)
+        number = await relays.number_of(track, self.worker)
+        if self._playing.get(mid) is not track:
+            raise UnknownTrackError("the track is not played any more")
+        await self.done(messages.Subscribe(peer=self._number, mid=mid, track=number))
+        relays.wired(self, mid, track)
 
     async def stop(self, track: Track) -> None:
         """Takes a track off its media sections."""
@@ -224,6 +234,7 @@ class Transport:
             self._local, self.session, self.sdp = local, answered.session, answered.sdp
             self._plan = (policy, list(send), data)
             self.leave_note()
+            self.participant.room.relays.renegotiated(self)
 
         connect = messages.Connect(peer=self._number, session=answered.session)
         await self._call(connect, messages.DoneReply, on_reply=applied)
@@ -273,16 +284,16 @@ class Transport:
     def resume_track(self, state: messages.TrackState) -> Track:
         """Makes a track anew that the engine has already."""
         track = Track(self, state.track, mid=state.mid, kind=state.kind, source=state.source)
-        self.tracks.append(track)
-        self.participant.room.tracks[track.number] = track
+        self._add(track)
         return track
 
     def resume_playing(self, playing: Mapping[str, Track]) -> None:
         """Notes what its media sections carry already."""
         self._playing.update(playing)
         self._used.update(playing)
-        for track in playing.values():
+        for mid, track in playing.items():
             track.played_by.add(self)
+            self.participant.room.relays.wired(self, mid, track)
 
     def offer_plan(
         self, *, policy: messages.MediaPolicy, sections: Sequence[messages.Media | messages.Data]
@@ -314,15 +325,18 @@ class Transport:
         """Notes a track, before anything that the worker said after it is looked at: its first packet may be there."""
         if isinstance(reply, messages.TrackReply) and self.state not in _ENDED:
             track = Track(self, reply.track, mid=section.mid, kind=section.kind, source=source)
-            self.tracks.append(track)
-            self.participant.room.tracks[track.number] = track
+            self._add(track)
+
+    def _add(self, track: Track) -> None:
+        self.tracks.append(track)
+        self.participant.part.tracks[track.number] = track
 
     def forget_playing(self, track: Track) -> None:
         """Forgets that its media sections carry a track: they are free, and nothing of it is read any more."""
-        track.played_by.discard(self)
         for mid in self._mids_of(track):
             del self._playing[mid]
             self._discard(mid)
+        track.unplayed_by(self)
 
     def discard(self, track: Track) -> None:
         """Drops what waits to be read of a track that may not flow here any more; only of bots does anything wait."""

@@ -91,7 +91,9 @@ class MediaSettings(_Section):
     port: Port = 7882
     """First UDP port; each worker after the first uses the next one."""
     workers: int = Field(1, ge=1, le=64)
-    """Media threads. A room lives on one of them."""
+    """Media threads. A room lives on one of them, and a large one on several."""
+    room_spread_over: int = Field(100, ge=1)
+    """Connections of a room that one media thread takes before the room goes on to another, if there are several."""
     pin_workers: bool = False
     """Whether the first media thread stays on the first processor, the second on the second, and so on. Of use on a
     machine that does nothing else; where the kernel does not allow it, a warning says so."""

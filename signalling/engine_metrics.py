@@ -17,6 +17,7 @@ COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "rtp_bytes_in": ("sfu_rtp_bytes", "Bytes of those packets", {"dir": "in"}),
     "rtp_bytes_out": ("sfu_rtp_bytes", "Bytes of those packets", {"dir": "out"}),
     "rtx_packets_out": ("sfu_rtx_packets", "Packets sent again", {}),
+    "relay_packets_out": ("sfu_relay_packets", "RTP packets handed to another worker, for those of a room there", {}),
     "lost_packets_in": ("sfu_rtp_lost_packets", "Packets lost on the way", {"dir": "in"}),
     "lost_packets_out": ("sfu_rtp_lost_packets", "Packets lost on the way", {"dir": "out"}),
     "nacked_packets_in": ("sfu_rtp_nacked_packets", "Packets asked for again", {"dir": "in"}),
@@ -88,6 +89,7 @@ RIM_COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "events_lost": ("sfu_events_lost", "Events lost because nobody read them", {}),
     "messages_lost": ("sfu_messages_lost", "Messages on data channels not told because nobody read them", {}),
     "bot_drops": ("sfu_bot_drops", "Packets of bots that were not taken in time", {}),
+    "relay_drops": ("sfu_relay_drops", "Packets, reports and requests that another worker did not take in time", {}),
 }
 
 US_PER_S = 1_000_000

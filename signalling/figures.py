@@ -12,6 +12,7 @@ COUNTERS = (
     "rtp_bytes_in",
     "rtp_bytes_out",
     "rtx_packets_out",
+    "relay_packets_out",
     "lost_packets_in",
     "lost_packets_out",
     "nacked_packets_in",
@@ -84,6 +85,7 @@ RIM = (
     "events_lost",
     "messages_lost",
     "bot_drops",
+    "relay_drops",
 )
 """What each worker counts where it meets sockets and Python."""
 

@@ -59,7 +59,7 @@ class Following:
                 self._lose_those(lambda media: media.id == event.media_room, Reason.ROOM_FAILED)
             case WorkerFailed():
                 self._homes.on_worker_failed(event.worker)
-                self._lose_those(lambda media: media.worker == event.worker, Reason.WORKER_FAILED, counts=False)
+                self._lose_those(lambda media: event.worker in media.workers, Reason.WORKER_FAILED, counts=False)
             case EngineLost():
                 self._homes.on_loss()
                 self._lose_those(lambda _: True, Reason.ENGINE_RESTARTED, counts=False)

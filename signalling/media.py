@@ -109,7 +109,12 @@ class MediaRoom(Protocol):
     @property
     def id(self) -> str: ...  # noqa: D102
     @property
-    def worker(self) -> int: ...  # noqa: D102
+    def worker(self) -> int:
+        """The worker that it began on."""
+
+    @property
+    def workers(self) -> Collection[int]:
+        """All workers that it is on now; if one of them fails, all of it does."""
 
     async def add_participant(self) -> MediaPeer:
         """Makes a participant, without transport and without any right to receive."""

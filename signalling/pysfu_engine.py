@@ -84,6 +84,7 @@ class PysfuEngine:
         port: int,
         workers: int,
         announced_addresses: Sequence[str],
+        room_spread_over: int = 100,
         pin_workers: bool = False,
         max_dtls_version: Literal["1.2", "1.3"] = "1.2",
         aead_only: bool = False,
@@ -92,6 +93,7 @@ class PysfuEngine:
         self._bind = tuple(str(address) for address in to_bind(ip_address(host)))
         self._port = port
         self._workers = workers
+        self._room_spread_over = room_spread_over
         self._pin_workers = pin_workers
         self._announce = tuple(announced_addresses)
         self._max_dtls_version = max_dtls_version
@@ -109,6 +111,7 @@ class PysfuEngine:
                 bind=self._bind,
                 port=self._port,
                 workers=self._workers,
+                room_spread_over=self._room_spread_over,
                 pin=self._pin_workers,
                 announce=self._announce,
                 max_dtls_version=self._max_dtls_version,
@@ -199,6 +202,10 @@ class _PysfuRoom:
         self._room = room
         self.id = room.id
         self.worker = room.worker
+
+    @property
+    def workers(self) -> Collection[int]:
+        return tuple(self._room.workers)
 
     async def add_participant(self) -> MediaPeer:
         with _translated():

@@ -73,6 +73,7 @@ def pysfu_engine(settings: Settings) -> MediaEngine:
         host=str(media.host),
         port=media.port,
         workers=media.workers,
+        room_spread_over=media.room_spread_over,
         pin_workers=media.pin_workers,
         announced_addresses=[str(address) for address in media.announced_addresses],
         max_dtls_version=media.max_dtls_version,

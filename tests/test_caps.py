@@ -27,6 +27,7 @@ KEEPS_NOTHING = {
     "driver/process/frame.rs": {"MAX_READ"},
     "driver/udp/receive.rs": {"MAX_BATCH"},
     "driver/udp/send.rs": {"MAX_SEGMENTS", "MAX_MESSAGE_BYTES"},
+    "driver/wire.rs": {"MAX_DEPTH"},
     "driver/worker.rs": {"MAX_RECEIVE_CALLS", "MAX_COMMANDS_PER_TURN"},
     "engine/batch.rs": {"MAX_DATAGRAM", "MAX_DATAGRAM_V6", "MAX_GROUPS", "MAX_SEGMENTS", "MAX_GROUP_BYTES"},
     "engine/ingest.rs": {"MAX_TOGETHER", "MAX_RUN"},

@@ -38,11 +38,19 @@ def children_of(pid: int) -> list[int]:
 
 @dataclass
 class Restartable:
-    """A server with a configuration that stays. Open from entry to exit, and nothing of it runs on then."""
+    """A server with a configuration that stays. Open from entry to exit, and nothing of it runs on then.
+
+    Attributes:
+        folder: where its files are.
+        orphan_limit_s: how long its media process goes on alone.
+        external: where the media process of somebody else is controlled, if it is not to start one.
+        media_settings: further lines of its section on media.
+    """
 
     folder: Path
     orphan_limit_s: int = 30
     external: Path | None = None
+    media_settings: str = ""
     base_url: str = ""
     media_pids: set[int] = field(default_factory=set)
 
@@ -52,6 +60,7 @@ class Restartable:
         where = f'process = "external"\ncontrol_socket = "{self.external}"\n' if self.external is not None else ""
         (self.folder / "pysfu.toml").write_text(
             f"[http]\nport = {http}\n[media]\nport = {media}\norphan_limit_s = {self.orphan_limit_s}\n{where}"
+            f"{self.media_settings}"
             f'[admin]\nbearer = "{ADMIN}"\n[tokens.keys]\ntests = "{SECRET}"\n'
         )
         self.process: subprocess.Popen[bytes] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import time
@@ -96,6 +97,33 @@ async def test_a_call_goes_on_while_the_server_is_killed_and_the_next_one_has_it
             )
             assert again.status_code == 403, "who was removed stays removed"
             assert (await room.http.delete(resource, headers=BEARER)).status_code == 404
+
+
+async def test_a_room_on_two_workers_goes_on_while_the_server_is_killed_and_the_next_one_has_all_of_it(
+    tmp_path: Path,
+) -> None:
+    spread = "workers = 2\nroom_spread_over = 1\n"
+    with Restartable(tmp_path, media_settings=spread) as server, Relay() as relay:
+        async with meeting(server.base_url, ADMIN) as room, Caller() as anna, Caller(relay=relay) as bela:
+            await room.publish(anna.send(Camera(1, frame_rate=30), Tone(440)), "anna")
+            await room.play(bela.take(*PUBLISHED), "anna", "bela")
+            await bela.watched(A_WHILE)
+            since_ns = time.time_ns()
+            await in_background(server.kill)
+            await in_background(server.start)
+            await more(bela)
+            assert missing(relay, since_ns) == [], "the same call, with nothing missing"
+            assert await room.roster() == {"anna": [], "bela": ["anna"]}
+            async with httpx.AsyncClient(base_url=server.base_url) as http:
+                figures = (await http.get("/metrics")).text
+            assert re.search(r"^sfu_relay_packets_total [1-9]", figures, re.MULTILINE), "it was on two workers"
+            async with Caller() as carl:
+                await room.play(carl.take(*PUBLISHED), "anna", "carl")
+                await carl.watched(A_WHILE)
+            await room.remove("anna")
+            done_ns = time.time_ns()
+            await asyncio.sleep(1.0)  # in which pictures would have come
+            assert relay.rtp_to_clients(done_ns) == 0, "no packet after it said so"
 
 
 async def test_who_was_removed_before_the_server_was_killed_stays_removed(server: Restartable, room: Meeting) -> None:

@@ -4,11 +4,11 @@
 
 mod arrivals;
 mod bounds;
-mod honest;
-mod hostile;
+pub(crate) mod honest;
+pub(crate) mod hostile;
 mod link;
-mod orders;
-mod room;
+pub(crate) mod orders;
+pub(crate) mod room;
 pub(crate) mod treatment;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -7,6 +7,7 @@ use std::cell::Cell;
 thread_local! {
     static CALLS: Cell<u64> = const { Cell::new(0) };
     static HELD: Cell<i64> = const { Cell::new(0) };
+    static MOST: Cell<i64> = const { Cell::new(0) };
 }
 
 #[global_allocator]
@@ -34,6 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 fn note(calls: u64, bytes: i64) {
     CALLS.set(CALLS.get() + calls);
     HELD.set(HELD.get() + bytes);
+    MOST.set(MOST.get().max(HELD.get()));
 }
 
 /// Calls that this thread made since its start.
@@ -44,4 +46,12 @@ pub(crate) fn calls() -> u64 {
 /// Bytes that this thread holds.
 pub(crate) fn held() -> i64 {
     HELD.get()
+}
+
+/// What came of `work`, and how many bytes more than before it were held at a time.
+pub(crate) fn most<T>(work: impl FnOnce() -> T) -> (T, i64) {
+    let before = HELD.get();
+    MOST.set(before);
+    let done = work();
+    (done, MOST.get() - before)
 }

@@ -8,10 +8,12 @@ mod bounds;
 mod bytes;
 mod command;
 mod connected;
+mod control;
 mod dcep;
 mod demux;
 mod engine;
 mod heap;
+mod relays;
 mod rtcp;
 mod rtp;
 mod sctp;
@@ -26,9 +28,11 @@ use std::time::Instant;
 
 pub use command::command;
 pub use connected::{connected, longest_call};
+pub use control::control_frames;
 pub use dcep::dcep;
 pub use demux::demux;
 pub use engine::{engine, sdp_session};
+pub use relays::relays;
 pub use rtcp::{rtcp, twcc};
 pub use rtp::{av1, h264, red, rtp_extensions, rtp_packet, vp8, vp9};
 pub use sctp::sctp;
@@ -44,11 +48,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("av1", av1),
     ("command", command),
     ("connected", connected),
+    ("control_frames", control_frames),
     ("dcep", dcep),
     ("demux", demux),
     ("engine", engine),
     ("h264", h264),
     ("red", red),
+    ("relays", relays),
     ("rtcp", rtcp),
     ("rtp_extensions", rtp_extensions),
     ("rtp_packet", rtp_packet),

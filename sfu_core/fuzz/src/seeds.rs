@@ -2,7 +2,9 @@
 //! targets that read choices, choices that lead somewhere. What libFuzzer found lies beside it.
 
 mod connected;
+mod control;
 mod network;
+mod relays;
 mod rtcp;
 mod rtp;
 mod sctp;
@@ -21,7 +23,17 @@ pub struct Seed {
 
 /// All of them, the same each time.
 pub fn all() -> Vec<Seed> {
-    [rtp::all(), rtcp::all(), network::all(), connected::all(), sctp::all(), signalling::all()].concat()
+    [
+        rtp::all(),
+        rtcp::all(),
+        network::all(),
+        connected::all(),
+        control::all(),
+        relays::all(),
+        sctp::all(),
+        signalling::all(),
+    ]
+    .concat()
 }
 
 /// Seeds of one target.

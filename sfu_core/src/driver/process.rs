@@ -8,6 +8,7 @@
 pub mod connection;
 pub mod frame;
 pub mod notes;
+pub mod orders;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -18,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use self::connection::Connection;
 use self::frame::{Frame, Kind};
-use self::notes::{Note, Notes};
+use self::notes::Notes;
+use self::orders::{Order, Orders, ends_other_version, fault, read_hello};
 use super::counters::CounterValues;
 use super::privileges::{Dropped, User, come_first, drop_privileges};
 use super::warning::Warning;
-use super::wire::{Outgoing, decode, encode};
+use super::wire::encode;
 use super::{CLOSE_PATIENCE, Driver, DriverConfig};
-use crate::engine::command::{Command, Request};
 
 /// What both sides must speak; raised whenever a frame's or a message's meaning changes.
 pub const PROTOCOL: u32 = 1;
@@ -34,6 +35,8 @@ pub const MAX_STRANGERS: usize = 4;
 const ENOUGH_WAITING: usize = 256 << 10;
 /// Most replaced controllers that have not read yet that they are.
 const MAX_REPLACED: usize = 4;
+/// Most bytes that wait for a controller that does not read and sends what is answered with faults: beyond it is hung up.
+const MAX_UNREAD: usize = 16 << 20;
 /// Most turns in which a controller that has been replaced is still heard: a socket holds far less than one turn reads.
 const MAX_LAST_TURNS: usize = 4;
 /// Most messages of each worker that are taken out in one turn.
@@ -126,20 +129,6 @@ pub struct Fault {
     pub request: Option<u64>,
 }
 
-/// What can be read of a request whose rest cannot.
-#[derive(Deserialize)]
-struct Numbered {
-    id: u64,
-}
-
-/// What a hello of every version has.
-#[derive(Deserialize)]
-struct Versioned {
-    protocol: u32,
-    #[serde(default)]
-    end_other_version: bool,
-}
-
 /// The engine, once it runs.
 struct Running {
     driver: Driver,
@@ -158,9 +147,7 @@ struct Process {
     /// Those before, until they have read so, the oldest first. Nothing they say counts any more.
     replaced: Vec<Connection>,
     strangers: Vec<Connection>,
-    /// The highest number of a request so far.
-    last_request: u64,
-    first_request: u64,
+    orders: Orders,
     /// Since when nobody is in control.
     alone_since: Option<Instant>,
     counters_told: Instant,
@@ -202,8 +189,7 @@ impl Process {
             controller: None,
             replaced: Vec::new(),
             strangers: Vec::new(),
-            last_request: 0,
-            first_request: 1,
+            orders: Orders::default(),
             alone_since: Some(now),
             counters_told: now,
             stop: false,
@@ -314,13 +300,12 @@ impl Process {
             self.replaced.push(before);
         }
         let Some(running) = &self.running else { return };
-        self.first_request = self.last_request + 1;
         let text = |worker: Vec<std::net::SocketAddr>| worker.iter().map(ToString::to_string).collect();
         let welcome = Welcome {
             resumed,
             as_configured: running.config == hello.config,
             instance: running.instance,
-            first_request: self.first_request,
+            first_request: self.orders.begin_anew(),
             addresses: running.driver.addresses().into_iter().map(text).collect(),
             warnings: running.driver.warnings().to_vec(),
             dropped: running.dropped,
@@ -382,39 +367,32 @@ impl Process {
             let worker = frame.as_ref().map_or(0, |frame| frame.worker);
             faults.extend(self.take(frame).err().map(|fault| (worker, fault)));
         });
+        let faulty = !faults.is_empty();
         for (worker, fault) in faults {
             controller.push(Kind::Fault, worker, &encode(&fault));
         }
-        self.controller = alive.then_some(controller);
+        // Nobody who reads leaves so much.
+        let hears = !faulty || controller.waiting() <= MAX_UNREAD;
+        self.controller = (alive && hears).then_some(controller);
     }
 
     /// Carries out what a controller sent.
     fn take(&mut self, frame: Result<Frame<'_>, frame::FrameError>) -> Result<(), Fault> {
-        let frame = frame.map_err(|error| fault(FaultKind::Malformed, error, None))?;
-        match frame.kind {
-            Kind::Request => self.submit(frame.worker, frame.payload),
-            Kind::Note => {
-                let note: Note = decode(frame.payload).map_err(|_| unreadable(frame.payload))?;
-                self.notes.apply(frame.worker, note).map_err(|error| fault(FaultKind::Note, error, None))
+        let Some(running) = &self.running else { return Ok(()) };
+        match self.orders.read(frame, running.config.workers)? {
+            Order::Submit { worker, request } => {
+                let id = request.id;
+                let busy = |error| fault(FaultKind::Request, error, Some(id));
+                running.driver.submit(usize::from(worker), request).map_err(busy)
             }
-            Kind::Stop => {
+            Order::Keep { worker, note } => {
+                self.notes.apply(worker, note).map_err(|error| fault(FaultKind::Note, error, None))
+            }
+            Order::Stop => {
                 self.stop = true;
                 Ok(())
             }
-            _ => Err(fault(FaultKind::Malformed, "a controller sends no such frame here", None)),
         }
-    }
-
-    fn submit(&mut self, worker: u16, payload: &[u8]) -> Result<(), Fault> {
-        let Some(running) = &self.running else { return Ok(()) };
-        let request: Request = decode(payload).map_err(|_| unreadable(payload))?;
-        let id = request.id;
-        self.last_request = self.last_request.max(id);
-        if matches!(request.command, Command::CreateBot { .. }) {
-            return Err(fault(FaultKind::Request, "a bot lives in the process of its engine", Some(id)));
-        }
-        let busy = |error| fault(FaultKind::Request, error, Some(id));
-        running.driver.submit(usize::from(worker), request).map_err(busy)
     }
 
     fn tell_notes(&mut self) {
@@ -425,11 +403,11 @@ impl Process {
     /// Hands on what the workers say. To nobody where there is nobody: a snapshot tells a successor more than what is old.
     fn drain(&mut self) {
         let Some(running) = &self.running else { return };
-        let first = self.first_request;
+        let orders = &self.orders;
         match &mut self.controller {
             Some(controller) if controller.waiting() >= ENOUGH_WAITING => {}
             Some(controller) => running.driver.drain(MAX_DRAIN, |worker, outgoing| {
-                if !is_older(&outgoing, first) {
+                if !orders.is_older(&outgoing) {
                     controller.push(Kind::Outgoing, worker as u16, &encode(&outgoing));
                 }
             }),
@@ -449,41 +427,6 @@ impl Process {
             controller.push(Kind::Counters, 0, &encode(&running.driver.counters()));
         }
     }
-}
-
-/// Whether this answers somebody who controlled before.
-fn is_older(outgoing: &Outgoing, first: u64) -> bool {
-    matches!(outgoing, Outgoing::Reply { id, .. } | Outgoing::Refused { id, .. } if *id < first)
-}
-
-/// Whether a controller of another version wishes this process to end.
-fn ends_other_version(frame: &Frame<'_>) -> bool {
-    let hello = decode::<Versioned>(frame.payload);
-    frame.kind == Kind::Hello && hello.is_ok_and(|hello| hello.end_other_version && hello.protocol != PROTOCOL)
-}
-
-fn read_hello(frame: Result<Frame<'_>, frame::FrameError>) -> Result<Hello, Fault> {
-    let frame = frame.map_err(|error| fault(FaultKind::Malformed, error, None))?;
-    if frame.kind != Kind::Hello {
-        return Err(fault(FaultKind::Malformed, "the first frame is no hello", None));
-    }
-    let Versioned { protocol, .. } = decode(frame.payload).map_err(|_| unreadable(frame.payload))?;
-    if protocol != PROTOCOL {
-        let text =
-            format!("this process speaks version {PROTOCOL} of the control protocol, not {protocol}: restart it");
-        return Err(fault(FaultKind::Protocol, text, None));
-    }
-    decode(frame.payload).map_err(|error| fault(FaultKind::Start, error, None))
-}
-
-fn fault(kind: FaultKind, text: impl std::fmt::Display, request: Option<u64>) -> Fault {
-    Fault { kind, text: text.to_string(), request }
-}
-
-/// The error's own words could quote what was sent.
-fn unreadable(payload: &[u8]) -> Fault {
-    let request = decode(payload).ok().map(|Numbered { id }| id);
-    fault(FaultKind::Malformed, "a message cannot be read", request)
 }
 
 #[cfg(test)]

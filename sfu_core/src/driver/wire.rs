@@ -8,6 +8,9 @@ use super::warning::Warning;
 use crate::engine::command::{Refusal, Reply};
 use crate::engine::event::Event;
 
+/// Deepest message: twice as deep as ours are. Each level may claim a list of a MiB before anything of it is there.
+const MAX_DEPTH: usize = 16;
+
 /// What leaves a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -66,6 +69,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// [`Malformed`], when the bytes do not begin with such a value.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
+    deserializer.set_max_depth(MAX_DEPTH);
     Ok(T::deserialize(&mut deserializer)?)
 }
 

@@ -20,6 +20,14 @@ LOCAL = messages.LocalTransport(
 )
 
 
+DESCRIPTION = messages.RelayDescription(
+    source="camera",
+    encrypted=False,
+    extensions=[],
+    media=messages.ReceiveMedia(mid="0", kind="video", payload_types=[], encodings=[]),
+)
+
+
 class FakeCore:
     """Carries out all commands each time it is drained, in the order in which they came: nothing overtakes here."""
 
@@ -108,6 +116,25 @@ class FakeCore:
             case messages.Publish(peer=peer):
                 self.tracks[worker, number] = peer
                 return messages.TrackReply(track=number)
+            case messages.Unpublish(track=track):
+                if self.tracks.pop((worker, track), None) is None:
+                    return "unknown_track"
+                self.edges = {edge for edge in self.edges if edge[:2] != (worker, track)}
+            case messages.RelayOut(track=track):
+                if (worker, track) not in self.tracks:
+                    return "unknown_track"
+                room = self.peers[worker, self.tracks[worker, track]].room
+                self.peers[worker, number] = messages.PeerState(
+                    peer=number, room=room, participant=0, state="connecting", playing=[], relay=1
+                )
+                return messages.RelayReply(peer=number, description=DESCRIPTION)
+            case messages.RelayIn(room=room, participant=participant):
+                self.peers[worker, number] = messages.PeerState(
+                    peer=number, room=room, participant=participant, state="connecting", playing=[], relay=1
+                )
+                self.numbers[worker] += 1  # a peer and its track have no number in common
+                self.tracks[worker, number + 1] = number
+                return messages.RelayedReply(peer=number, track=number + 1)
             case messages.Subscribe(peer=peer, track=track) | messages.LimitLayer(subscriber=peer, track=track) if (
                 self.are_apart(worker, peer, self.tracks.get((worker, track)))
             ):
@@ -161,8 +188,9 @@ class FakeCore:
         gone = [key for key, publisher in self.tracks.items() if key[0] == worker and publisher == peer]
         for key in gone:
             del self.tracks[key]
-        self.data_edges = {edge for edge in self.data_edges if peer not in edge[1:]}
-        self.edges = {edge for edge in self.edges if edge[2] != peer and (edge[0], edge[1]) in self.tracks}
+        self.data_edges = {edge for edge in self.data_edges if edge[0] != worker or peer not in edge[1:]}
+        theirs = {edge for edge in self.edges if (edge[0], edge[2]) == (worker, peer)}
+        self.edges = {edge for edge in self.edges - theirs if edge[:2] in self.tracks}
 
     def tell(self, event: messages.AnyEvent | messages.WorkerFailed | messages.Warned, *, worker: int = 0) -> None:
         self.out.append((worker, self.outgoing(event)))

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -22,6 +23,7 @@ from pysfu.events import EngineTakenOver
 
 pytestmark = pytest.mark.asyncio
 CONFIG = Config(bind=("127.0.0.1",), workers=2)
+SPREAD = Config(bind=("127.0.0.1",), workers=2, room_spread_over=1)
 
 
 @pytest.fixture
@@ -90,6 +92,78 @@ async def test_what_nobody_can_name_is_ended(process: MediaProcess, monkeypatch:
         for worker in range(2):
             reply = await sfu._bridge.call(worker, messages.Snapshot(), messages.SnapshotReply)
             assert (reply.snapshot.rooms, reply.snapshot.peers) == ([], [])
+
+
+async def test_a_room_on_two_workers_is_as_it_was_with_its_relays(process: MediaProcess) -> None:
+    async with Sfu(SPREAD, process=process) as sfu:
+        room = await sfu.create_room(note=b"ward round")
+        anna, bela = await room.add_participant(), await room.add_participant(note=b"b")
+        sent = await anna.answer(SENDS_BOTH)
+        await bela.answer(TAKES_BOTH, publish=False, play=sent.tracks)
+        await bela.allow(sent.tracks[0])
+        numbers = [room.relays.number_now(track, bela.worker) for track in sent.tracks]
+        sfu.detach()
+    async with Sfu(SPREAD, process=process) as sfu:
+        (room,) = sfu.rooms
+        assert (room.note, room.workers) == (b"ward round", (0, 1))
+        anna, bela = sorted(room.participants, key=lambda participant: participant.number)
+        assert (anna.worker, bela.worker, bela.note) == (0, 1, b"b")
+        (sent,), (taken,) = anna.transports, bela.transports
+        sound, pictures = sent.tracks
+        assert list(taken.playing.values()) == [sound, pictures]
+        assert [room.relays.number_now(track, 1) for track in sent.tracks] == numbers
+        assert (bela.allowed, room.listeners) == ({sound}, (bela.id,))
+        assert (await sfu.stats()).total("peers") == 2 + 2 * 2
+        # And all of it can be changed.
+        await bela.revoke(sound)
+        await bela.allow(pictures)
+        await taken.stop(sound)
+        assert (await sfu.stats()).total("peers") == 2 + 2
+        await taken.play(sound)
+        assert (await sfu.stats()).total("peers") == 2 + 2 * 2, "under a number that no relay has had"
+        await room.close()
+        assert [(await sfu.stats()).total(name) for name in ("rooms", "peers", "tracks", "edges")] == [0, 0, 0, 0]
+
+
+async def test_a_room_of_which_a_part_has_ended_has_ended(process: MediaProcess) -> None:
+    async with Sfu(SPREAD, process=process) as sfu:
+        room = await sfu.create_room(note=b"over")
+        for _ in range(2):
+            await (await room.add_participant()).answer(SENDS_BOTH)
+        part = room.parts[1]
+        await sfu._bridge.call(part.worker, messages.RemoveRoom(room=part.number), messages.DoneReply)
+        sfu.detach()
+    async with Sfu(SPREAD, process=process) as sfu:
+        assert (sfu.rooms, sfu.ended_rooms) == ((), (b"over",))
+        assert (await sfu.stats()).total("rooms") == 0
+        sfu.detach()
+    async with Sfu(SPREAD, process=process) as sfu:
+        assert sfu.ended_rooms == ()
+
+
+@pytest.mark.parametrize("lost", ["near", "far"])
+async def test_a_relay_that_has_lost_an_end_is_ended_and_a_new_one_made_when_somebody_plays(
+    process: MediaProcess, lost: Literal["near", "far"]
+) -> None:
+    async with Sfu(SPREAD, process=process) as sfu:
+        room = await sfu.create_room(note=b"ward round")
+        anna, bela = await room.add_participant(), await room.add_participant()
+        sent = await anna.answer(SENDS_BOTH)
+        taken = await bela.answer(TAKES_BOTH, publish=False, play=sent.tracks[:1])
+        near, far = room.relays._find(sent.tracks[0], 1).ends()
+        worker, peer = near if lost == "near" else far
+        # As if this process had been killed right then.
+        sfu._bridge.ask(worker, messages.RemovePeer(peer=peer)).cancel()
+        sfu.detach()
+    async with Sfu(SPREAD, process=process) as sfu:
+        (room,) = sfu.rooms
+        (pictures, *_) = (track for track in room.tracks.values() if track.kind == "video")
+        taken = next(each for each in room.transports.values() if each.worker == 1)
+        assert taken.playing == {}
+        assert (await sfu.stats()).total("peers") == 2
+        await taken.play(pictures)
+        assert (await sfu.stats()).total("peers") == 2 + 2
+        await room.close()
 
 
 async def test_the_notes_on_rooms_that_ended_meanwhile_are_told_once(process: MediaProcess) -> None:

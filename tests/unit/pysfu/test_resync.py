@@ -8,8 +8,7 @@ import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH, FakeCore, settle
 
-from pysfu import Room, Sfu, Transport, TransportState, errors, events, messages
-from pysfu import sfu as sfu_module
+from pysfu import Room, Sfu, Transport, TransportState, _resync, errors, events, messages
 
 pytestmark = pytest.mark.asyncio
 
@@ -163,7 +162,7 @@ async def test_nothing_is_told_to_be_up_to_date_before_there_was_room_to_ask_for
 async def test_a_snapshot_that_is_refused_is_asked_for_again(
     cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sfu_module, "RESYNC_RETRY_S", 0)
+    monkeypatch.setattr(_resync, "RESYNC_RETRY_S", 0)
     async with Sfu() as sfu:
         await room_with_listener(sfu)
         core = cores[0]
@@ -181,7 +180,7 @@ async def test_a_snapshot_that_is_refused_is_asked_for_again(
 async def test_a_snapshot_that_cannot_be_applied_is_logged_and_asked_for_again(
     cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sfu_module, "RESYNC_RETRY_S", 0)
+    monkeypatch.setattr(_resync, "RESYNC_RETRY_S", 0)
     apply, faults = Sfu._apply, [RuntimeError("a bug")]
 
     def faulty(self: Sfu, worker: int, state: messages.State) -> None:

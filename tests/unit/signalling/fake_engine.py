@@ -122,6 +122,11 @@ class FakeRoom:
     peers: list[FakePeer] = field(default_factory=list)
     closed: bool = False
     note: bytes = b""
+    grown_to: tuple[int, ...] = ()
+
+    @property
+    def workers(self) -> tuple[int, ...]:
+        return (self.worker, *self.grown_to)
 
     async def add_participant(self) -> FakePeer:
         if self.closed:
@@ -232,7 +237,13 @@ class FakeEngine:
         return MediaFigures(
             rooms=len(self.rooms),
             peers=len(self.peers()),
-            counters={"rtp_packets_in": 7, "rtp_packets_out": 21, "unauthorized_forwards": 0, "stun_replays": 2},
+            counters={
+                "rtp_packets_in": 7,
+                "rtp_packets_out": 21,
+                "unauthorized_forwards": 0,
+                "stun_replays": 2,
+                "relay_packets_out": 5,
+            },
             drops={"revoked": 3, "replayed": 1},
             histograms={
                 name: Histogram(bounds=(0.1, 1.0), counts=(2, 1, 1), sum=3.5) for name in (*HISTOGRAMS, *RIM_HISTOGRAMS)

@@ -25,6 +25,7 @@ class Config:
     bind: tuple[str, ...]
     port: int
     workers: int
+    room_spread_over: int
     pin: bool
     announce: tuple[str, ...]
     max_dtls_version: str
@@ -140,6 +141,7 @@ class Room:
     full: bool = False
     worker: int = 0
     note: bytes = b""
+    workers: tuple[int, ...] = (0,)
 
     async def add_participant(self) -> Participant:
         if self.full:

@@ -95,6 +95,8 @@ async def test_the_engines_figures_have_the_documented_names(bench: Bench) -> No
         'sfu_jitter_seconds_count{dir="out"} 4.0',
         "sfu_forward_duration_seconds_count 4.0",
         "sfu_stun_replays_total 2.0",
+        "sfu_relay_packets_total 5.0",
+        "sfu_relay_drops_total 1e+06",
         'sfu_core_busy_ratio{shard="0"} 0.25',
         'sfu_datagrams_total{dir="out"} 1e+06',
         'sfu_socket_drops_total{reason="receive_buffer_full"} 1e+06',

@@ -177,6 +177,21 @@ async def test_when_a_worker_has_failed_its_rooms_move_to_others_and_nothing_is_
     assert bench.engine.avoided[-1] == {0, 1}
 
 
+async def test_a_room_that_has_grown_to_a_worker_moves_when_that_fails_and_nothing_is_held_against_it(
+    bench: Bench,
+) -> None:
+    bench.engine.workers = [Beat(turns=0), Beat(turns=0), Beat(turns=0)]
+    await bench.room()
+    for failed in (1, 2):
+        (room,) = [room for room in bench.engine.rooms if not room.closed]
+        assert room.worker == 0
+        room.grown_to = (failed,)
+        for event in (WorkerFailed(worker=failed), bench.engine.break_room(room)):
+            await tell(bench, event)
+    assert len([room for room in bench.engine.rooms if not room.closed]) == 1
+    assert value(bench, "sfu_rooms_quarantined") == 0, "it would rest after two failures of its own"
+
+
 async def test_after_a_restart_of_the_engine_all_rooms_have_media_again_and_nothing_is_held_against_them() -> None:
     bench = Bench(settings(rooms={"max_rooms": 500}))
     rooms = [await bench.room() for _ in range(200)]

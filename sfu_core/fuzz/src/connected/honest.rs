@@ -12,7 +12,7 @@ use crate::engine::remote::{Received, Remote};
 use crate::engine::setup::{OPUS, PUBLISHED, VP8};
 
 /// Between two packets of sound; pictures come half as often.
-pub(super) const INTERVAL: Duration = Duration::from_millis(20);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(20);
 /// Packets of one kind that may be under way: the pacer lets pictures go group by group.
 const MAX_BEHIND: u16 = 3;
 /// What a payload of pictures has before what must not change: the descriptor of VP8, whose numbers are ours to write.
@@ -23,11 +23,11 @@ const KEYFRAME_EVERY: u16 = 8;
 const TICKS: u32 = 960;
 
 /// A publisher and a subscriber.
-pub(super) struct Pair {
-    pub(super) publisher: Remote,
-    pub(super) subscriber: Remote,
+pub(crate) struct Pair {
+    pub(crate) publisher: Remote,
+    pub(crate) subscriber: Remote,
     /// Sound and pictures.
-    pub(super) tracks: [TrackId; 2],
+    pub(crate) tracks: [TrackId; 2],
     /// The first SSRC that the subscriber gets them under.
     ssrc_base: u32,
     sent: [u16; 2],
@@ -39,14 +39,14 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(publisher: Remote, subscriber: Remote, tracks: [TrackId; 2], ssrc_base: u32) -> Self {
+    pub(crate) fn new(publisher: Remote, subscriber: Remote, tracks: [TrackId; 2], ssrc_base: u32) -> Self {
         let arrivals = Arrivals::new(Ssrc(ssrc_base));
         let (sent, came, last) = ([0; 2], [0; 2], [None; 2]);
         Self { publisher, subscriber, tracks, ssrc_base, sent, came, last, arrivals, turns: 0 }
     }
 
     /// The publisher's next packets, and what the subscriber has to say about the last.
-    pub(super) fn say(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn say(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         self.turns += 1;
         let pictures = self.turns % 2 == 1;
         let mut said = Vec::new();
@@ -64,7 +64,7 @@ impl Pair {
     }
 
     /// A datagram reaches one of the two.
-    pub(super) fn receive(&mut self, to: SocketAddr, mut datagram: Vec<u8>, rights: &Rights, now: Instant) {
+    pub(crate) fn receive(&mut self, to: SocketAddr, mut datagram: Vec<u8>, rights: &Rights, now: Instant) {
         if to == self.publisher.address {
             let received = self.publisher.receive(&mut datagram);
             return assert!(received.is_none(), "the publisher receives no media");
@@ -102,15 +102,20 @@ impl Pair {
     }
 
     /// Everything said has been heard, but for what may be under way; at the end nothing is.
-    pub(super) fn check(&self, ended: bool) {
+    pub(crate) fn check(&self, ended: bool) {
         let allowed = if ended { 0 } else { MAX_BEHIND };
         for (kind, (sent, came)) in self.sent.iter().zip(self.came).enumerate() {
             assert!(sent - came <= allowed, "of {kind} {sent} were said and {came} heard");
         }
     }
 
+    /// The SSRC under which the subscriber is sent what goes into its `n`-th section.
+    pub(crate) fn ssrc_of(&self, n: usize) -> Ssrc {
+        Ssrc(self.ssrc_base + 2 * n as u32)
+    }
+
     /// How many packets were heard.
-    pub(super) fn heard(&self) -> u64 {
+    pub(crate) fn heard(&self) -> u64 {
         self.came.iter().map(|&came| u64::from(came)).sum()
     }
 }

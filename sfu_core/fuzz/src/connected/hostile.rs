@@ -23,13 +23,13 @@ use crate::engine::remote::{Received, Remote};
 use crate::engine::setup::{MIDS, OPUS, RIDS, VP8, extensions};
 
 /// The sections in which it receives.
-pub(super) const SECTIONS: usize = 4;
+pub(crate) const SECTIONS: usize = 4;
 /// Bytes that one compound of its own has at most.
 const MAX_COMPOUND: usize = 1_200;
 
 /// How something is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layer {
+pub(crate) enum Layer {
     Rtp,
     Rtcp,
     /// SCTP in DTLS; whether its checksum is set right after changes.
@@ -51,15 +51,15 @@ struct Line {
 }
 
 /// One hostile participant.
-pub(super) struct Hostile {
-    pub(super) media: Remote,
+pub(crate) struct Hostile {
+    pub(crate) media: Remote,
     /// `None`: connected from the start, with given keys.
-    pub(super) link: Option<Link>,
-    pub(super) session: NegotiatedSession,
-    pub(super) tracks: [TrackId; 2],
+    pub(crate) link: Option<Link>,
+    pub(crate) session: NegotiatedSession,
+    pub(crate) tracks: [TrackId; 2],
     /// It has been removed.
-    pub(super) gone: bool,
-    pub(super) generation: u8,
+    pub(crate) gone: bool,
+    pub(crate) generation: u8,
     /// Sound, two encodings of pictures, and what is sent again.
     lines: [Line; 4],
     next_transport_cc: u16,
@@ -70,7 +70,7 @@ pub(super) struct Hostile {
 }
 
 impl Hostile {
-    pub(super) fn new(
+    pub(crate) fn new(
         number: u8,
         media: Remote,
         link: Option<Link>,
@@ -102,7 +102,7 @@ impl Hostile {
     }
 
     /// What it got.
-    pub(super) fn hear(&mut self, received: &Received, now: Instant) {
+    pub(crate) fn hear(&mut self, received: &Received, now: Instant) {
         self.arrivals.note(received.transport_cc, now);
         let place = received.ssrc.0.wrapping_sub(self.ssrc_base);
         if place.is_multiple_of(2)
@@ -113,7 +113,7 @@ impl Hostile {
     }
 
     /// What it is about to say, in the clear, and how that is to be sealed. `None`: there is nothing of that kind.
-    pub(super) fn say(&mut self, kind: u8, choices: &mut Choices<'_>, now: Instant) -> Option<(Layer, Vec<u8>)> {
+    pub(crate) fn say(&mut self, kind: u8, choices: &mut Choices<'_>, now: Instant) -> Option<(Layer, Vec<u8>)> {
         Some(match kind {
             0 => (Layer::Rtp, self.sound()),
             1 => (Layer::Rtp, self.picture(1 + usize::from(choices.byte() & 1), true)),
@@ -142,7 +142,7 @@ impl Hostile {
     }
 
     /// Seals what was said.
-    pub(super) fn seal(&mut self, layer: Layer, plain: Vec<u8>, now: Instant) -> Vec<Vec<u8>> {
+    pub(crate) fn seal(&mut self, layer: Layer, plain: Vec<u8>, now: Instant) -> Vec<Vec<u8>> {
         match layer {
             Layer::Rtp => vec![self.media.seal_rtp(&plain)],
             Layer::Rtcp => vec![self.media.seal_rtcp(&plain)],
@@ -265,6 +265,6 @@ impl Hostile {
 }
 
 /// The `n`-th SSRC that the hostile participant of that number sends with.
-pub(super) const fn own_ssrc(number: u8, n: usize) -> Ssrc {
+pub(crate) const fn own_ssrc(number: u8, n: usize) -> Ssrc {
     Ssrc(0x7000 + 0x100 * number as u32 + n as u32)
 }

@@ -20,7 +20,7 @@ use crate::stun;
 const MAX_WAITING: usize = 64;
 
 /// ICE, DTLS and SCTP of one remote.
-pub(super) struct Link {
+pub(crate) struct Link {
     dtls: Dtls,
     data: DataTransport,
     gate: Gate,

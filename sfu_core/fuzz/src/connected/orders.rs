@@ -18,7 +18,7 @@ const BEHIND: u8 = 1 << 4;
 
 /// Who may hear whom.
 #[derive(Debug, Default)]
-pub(super) struct Rights {
+pub(crate) struct Rights {
     /// What goes out under an SSRC of ours.
     wired: BTreeMap<Ssrc, TrackId>,
     edges: BTreeSet<(TrackId, PeerId)>,
@@ -27,7 +27,7 @@ pub(super) struct Rights {
 
 impl Rights {
     /// A command was carried out.
-    pub(super) fn note(&mut self, command: &Command, ssrc: Option<Ssrc>) {
+    pub(crate) fn note(&mut self, command: &Command, ssrc: Option<Ssrc>) {
         match *command {
             Command::Allow { track, subscriber, .. } => {
                 self.edges.insert((track, subscriber));
@@ -56,7 +56,7 @@ impl Rights {
     }
 
     /// A packet reached the subscriber under that SSRC.
-    pub(super) fn check(&self, subscriber: PeerId, ssrc: Ssrc) {
+    pub(crate) fn check(&self, subscriber: PeerId, ssrc: Ssrc) {
         let track = self.wired.get(&ssrc).copied();
         let may = track.is_some_and(|track| self.edges.contains(&(track, subscriber)) && !self.muted.contains(&track));
         assert!(may, "{ssrc:?} of {track:?} left for {subscriber:?}, who may not have it");

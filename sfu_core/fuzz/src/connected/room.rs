@@ -25,7 +25,7 @@ use crate::engine::setup::{PUBLISHED, RIDS, address, join, mid, named, section, 
 use crate::start;
 
 /// Where everybody receives: the honest publisher's sound and pictures, then the hostile one's.
-pub(super) const SECTIONS: [&str; 4] = ["pa", "pv", "ha", "hv"];
+pub(crate) const SECTIONS: [&str; 4] = ["pa", "pv", "ha", "hv"];
 /// Rounds of a handshake, with a few milliseconds between them.
 const HANDSHAKE_ROUNDS: usize = 32;
 const ROUND: Duration = Duration::from_millis(5);
@@ -33,7 +33,7 @@ const ROUND: Duration = Duration::from_millis(5);
 const DOWNLINK: Bitrate = Bitrate::kbps(20_000);
 
 /// Who everybody is, speaking DTLS 1.2 only, or up to 1.3.
-pub(super) static IDENTITIES: LazyLock<[Identity; 2]> = LazyLock::new(|| {
+pub(crate) static IDENTITIES: LazyLock<[Identity; 2]> = LazyLock::new(|| {
     [DtlsVersions::Only12, DtlsVersions::UpTo13].map(|versions| Identity::generate(versions).expect("an identity"))
 });
 
@@ -134,7 +134,8 @@ impl World {
     }
 }
 
-fn engine(identity: Identity, now: Instant) -> Engine {
+/// An engine in which nobody is.
+pub(crate) fn engine(identity: Identity, now: Instant) -> Engine {
     let transport =
         TransportConfig { identity, candidates: vec![address(0)], check_signalled: false, aead_only: false };
     let epoch = Epoch { instant: now, ntp: NtpTime(0xe000_0000 << 32) };
@@ -142,7 +143,7 @@ fn engine(identity: Identity, now: Instant) -> Engine {
 }
 
 /// The first announces its SSRCs, the second names its encodings by RID.
-fn hostile_session(number: u8) -> NegotiatedSession {
+pub(crate) fn hostile_session(number: u8) -> NegotiatedSession {
     let announced = |n: usize, again: Option<usize>| RemoteEncoding {
         rid: None,
         ssrc: Some(own_ssrc(number, n)),
@@ -154,7 +155,8 @@ fn hostile_session(number: u8) -> NegotiatedSession {
     session
 }
 
-fn publish(engine: &mut Engine, peer: PeerId, now: Instant) -> [TrackId; 2] {
+/// Makes tracks of the sound and the pictures that the peer sends.
+pub(crate) fn publish(engine: &mut Engine, peer: PeerId, now: Instant) -> [TrackId; 2] {
     [MediaKind::Audio, MediaKind::Video].map(|kind| {
         let (mid, source) = section(kind);
         match engine.command(Command::Publish { peer, mid, source, encrypted: false }, now) {

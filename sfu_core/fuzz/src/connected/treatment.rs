@@ -5,7 +5,7 @@ use crate::bytes::Choices;
 /// Most changes to one datagram, before or after it is sealed.
 const MAX_EDITS: u8 = 4;
 /// No datagram gets longer: what a socket reads into.
-pub(super) const MAX_DATAGRAM: usize = 1_500;
+pub(crate) const MAX_DATAGRAM: usize = 1_500;
 
 pub(crate) const BEFORE: u8 = 1;
 pub(crate) const AFTER: u8 = 1 << 1;
@@ -18,18 +18,18 @@ pub(crate) const STAYS: u8 = 1 << 7;
 
 /// One change.
 #[derive(Debug, Clone, Copy)]
-struct Edit {
+pub(crate) struct Edit {
     kind: u8,
     place: usize,
     value: u8,
 }
 
 impl Edit {
-    fn read(choices: &mut Choices<'_>) -> Self {
+    pub(crate) fn read(choices: &mut Choices<'_>) -> Self {
         Self { kind: choices.byte(), place: usize::from(choices.word()), value: choices.byte() }
     }
 
-    fn apply(self, bytes: &mut Vec<u8>) {
+    pub(crate) fn apply(self, bytes: &mut Vec<u8>) {
         let place = self.place % (bytes.len() + 1);
         match self.kind & 7 {
             0 | 1 => {
@@ -64,25 +64,25 @@ impl Edit {
 
 /// What happens to one datagram.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Treatment {
+pub(crate) struct Treatment {
     before: Vec<Edit>,
     after: Vec<Edit>,
     /// It arrives twice.
-    pub(super) twice: bool,
+    pub(crate) twice: bool,
     /// It arrives so many turns later.
-    pub(super) delay: u8,
+    pub(crate) delay: u8,
     /// It comes from another address, and from which.
-    pub(super) elsewhere: Option<u8>,
+    pub(crate) elsewhere: Option<u8>,
     /// It does not arrive.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
     /// It overtakes what is under way.
-    pub(super) first: bool,
+    pub(crate) first: bool,
     /// The next step happens in the same turn.
-    pub(super) stays: bool,
+    pub(crate) stays: bool,
 }
 
 impl Treatment {
-    pub(super) fn read(choices: &mut Choices<'_>) -> Self {
+    pub(crate) fn read(choices: &mut Choices<'_>) -> Self {
         let flags = choices.byte();
         let edits = |choices: &mut Choices<'_>, flag| -> Vec<Edit> {
             let count = if flags & flag == 0 { 0 } else { 1 + choices.byte() % MAX_EDITS };
@@ -101,14 +101,14 @@ impl Treatment {
     }
 
     /// Changes what is about to be sealed; false when nothing changes.
-    pub(super) fn before(&self, plain: &mut Vec<u8>) -> bool {
+    pub(crate) fn before(&self, plain: &mut Vec<u8>) -> bool {
         self.before.iter().for_each(|edit| edit.apply(plain));
         plain.truncate(MAX_DATAGRAM);
         !self.before.is_empty()
     }
 
     /// Changes what was sealed.
-    pub(super) fn after(&self, sealed: &mut Vec<u8>) {
+    pub(crate) fn after(&self, sealed: &mut Vec<u8>) {
         self.after.iter().for_each(|edit| edit.apply(sealed));
         sealed.truncate(MAX_DATAGRAM);
     }

@@ -9,7 +9,7 @@ pub const HEADER: usize = 8;
 /// channel 256.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 /// Most bytes read in one go, so that the rest of the loop comes round.
-const MAX_READ: usize = 64 << 10;
+pub const MAX_READ: usize = 64 << 10;
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use super::frame::{HEADER, MAX_PAYLOAD};
-use super::notes::Subject;
+use super::notes::{Note, Subject};
 use super::*;
-use crate::engine::command::{Refusal, Reply};
+use crate::driver::wire::{Outgoing, decode};
+use crate::engine::command::{Command, Refusal, Reply, Request};
 use crate::engine::event::Snapshot;
 use crate::ids::{ParticipantId, RoomId};
 
@@ -315,6 +316,21 @@ fn controllers_that_never_read_are_kept_for_a_while_only() {
     let mut header = Vec::new();
     silent[0].stream.read_to_end(&mut header).expect("closed after what it had been sent");
     silent.last_mut().expect("one").until(Kind::Replaced);
+}
+
+#[test]
+fn a_controller_that_sends_nonsense_and_reads_nothing_is_hung_up() {
+    let lab = Lab::new(HANG);
+    let (mut rude, _) = lab.in_control();
+    // Frames of no kind, each a few bytes, and answered with many more.
+    let nonsense = vec![0; 64 << 10];
+    let mut sent = 0;
+    while rude.stream.write_all(&nonsense).is_ok() {
+        sent += nonsense.len();
+        assert!(sent < 64 << 20, "the answers wait somewhere");
+    }
+    drop(rude);
+    assert!(lab.in_control().1.resumed, "and the engine runs on");
 }
 
 /// All that the hello of a later version need have in common with this one.

@@ -99,3 +99,13 @@ fn other_bytes_are_refused() {
         assert!(decode::<Request>(bytes).is_err());
     }
 }
+
+#[test]
+fn what_is_deeper_than_any_message_is_refused_before_it_costs_memory() {
+    // Lists of which each says that it is as long as a list can be, in a field that nobody knows.
+    let mut bytes = b"\x82\xa2id\x01\xa7command\x82\xa4type\xa5stats\xa1x".to_vec();
+    assert!(decode::<Request>(&[&bytes[..], &[0x91, 0xc0]].concat()).is_ok(), "a field more is none too many");
+    bytes.extend([0xdd, 0xff, 0xff, 0xff, 0xff].repeat(500));
+    let error = decode::<Request>(&bytes).expect_err("far too deep").to_string();
+    assert!(error.contains("depth"), "{error}");
+}
