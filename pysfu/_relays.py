@@ -76,6 +76,11 @@ class Relays:
         self._relays: defaultdict[Track, dict[int, Relay]] = defaultdict(dict)
         self._ends: dict[tuple[int, int], Relay] = {}
 
+    @property
+    def count(self) -> int:
+        """How many there are, and are being made."""
+        return len(self._all())
+
     def number_now(self, track: Track, worker: int) -> int | None:
         """Returns what a track is on a worker, where it is at all."""
         if worker == track.worker:
@@ -262,7 +267,7 @@ class Relays:
                 limited = messages.LimitLayer(track=relay.number, subscriber=transport.number, limit=limit)
                 self._bridge.fire_and_forget(relay.worker, limited)
 
-    def _on_granted(self, relay: Relay, granted: asyncio.Future[list[object]]) -> None:
+    def _on_granted(self, relay: Relay, granted: asyncio.Future[list[messages.AnyReply | BaseException]]) -> None:
         for result in granted.result() if not granted.cancelled() else ():
             if isinstance(result, PysfuError) and not isinstance(result, _GONE):
                 self._fail(relay, result)
