@@ -118,9 +118,10 @@ class Room:
 
     def _placed(self, *, may_spread: bool = True) -> int:
         """Returns the worker for one more participant."""
+        most = self.sfu.config.room_spread_over
         population = dict.fromkeys(self.parts, 0) | Counter(each.worker for each in self._participants.values())
-        others = self.sfu.others(self) if may_spread and not self.has_ended else ()
-        return _spread.placed(population, others=others, most=self.sfu.config.room_spread_over)
+        may_spread = may_spread and not self.has_ended and min(population.values()) >= most
+        return _spread.placed(population, others=self.sfu.others(self) if may_spread else (), most=most)
 
     async def _spread(self) -> int:
         """Goes on to another worker, unless somebody has seen to that meanwhile, or none takes rooms now."""
