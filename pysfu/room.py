@@ -12,7 +12,7 @@ from pysfu import _notes, _spread, messages
 from pysfu._asked import all_asked, all_done
 from pysfu._part import Part
 from pysfu._relays import Relays
-from pysfu.errors import RefusedError, UnavailableError, UnknownRoomError
+from pysfu.errors import RefusedError, UnknownRoomError
 from pysfu.participant import Participant
 from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
@@ -130,7 +130,7 @@ class Room:
             return worker
         try:
             await self.sfu.add_part(self, worker)
-        except UnavailableError as error:
+        except RefusedError as error:
             logger.warning("a room that is large for its worker stays there: %s", error)
         return worker if worker in self.parts else self._placed(may_spread=False)
 

@@ -233,6 +233,7 @@ class Sfu:
         """Has a room go on to a worker.
 
         Raises:
+            FullError: it has as many rooms as it may.
             UnavailableError: it takes no commands now, or was late (`LateError`).
         """
 
