@@ -76,6 +76,11 @@ class Relays:
         self._relays: defaultdict[Track, dict[int, Relay]] = defaultdict(dict)
         self._ends: dict[tuple[int, int], Relay] = {}
 
+    @property
+    def count(self) -> int:
+        """How many there are, and are being made."""
+        return len(self._all())
+
     def number_now(self, track: Track, worker: int) -> int | None:
         """Returns what a track is on a worker, where it is at all."""
         if worker == track.worker:

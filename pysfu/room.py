@@ -12,7 +12,7 @@ from pysfu import _notes, _spread, messages
 from pysfu._asked import all_asked, all_done
 from pysfu._part import Part
 from pysfu._relays import Relays
-from pysfu.errors import RefusedError, UnavailableError, UnknownRoomError
+from pysfu.errors import RefusedError, UnknownRoomError
 from pysfu.participant import Participant
 from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
@@ -119,9 +119,10 @@ class Room:
 
     def _placed(self, *, may_spread: bool = True) -> int:
         """Returns the worker for one more participant."""
+        most = self.sfu.config.room_spread_over
         population = dict.fromkeys(self.parts, 0) | Counter(each.worker for each in self._participants.values())
-        others = self.sfu.others(self) if may_spread and not self.has_ended else ()
-        return _spread.placed(population, others=others, most=self.sfu.config.room_spread_over)
+        may_spread = may_spread and not self.has_ended and min(population.values()) >= most
+        return _spread.placed(population, others=self.sfu.others(self) if may_spread else (), most=most)
 
     async def _spread(self) -> int:
         """Goes on to another worker, unless somebody has seen to that meanwhile, or none takes rooms now."""
@@ -130,7 +131,7 @@ class Room:
             return worker
         try:
             await self.sfu.add_part(self, worker)
-        except UnavailableError as error:
+        except RefusedError as error:
             logger.warning("a room that is large for its worker stays there: %s", error)
         return worker if worker in self.parts else self._placed(may_spread=False)
 

@@ -197,7 +197,11 @@ class Sfu:
         rims = self.counters()
         engines = await asyncio.gather(*(self._engine_figures(worker, timeout) for worker in range(len(rims))))
         pairs = zip(engines, rims, strict=True)
-        return SfuStats(workers=tuple(WorkerStats(engine=engine, rim=rim) for engine, rim in pairs))
+        return SfuStats(
+            workers=tuple(WorkerStats(engine=engine, rim=rim) for engine, rim in pairs),
+            further_rooms=len(self._rooms) - len(self.rooms),
+            relays=sum(room.relays.count for room in self.rooms),
+        )
 
     async def _engine_figures(self, worker: int, timeout: timedelta | None) -> messages.EngineFigures | None:
         if worker in self._workers.failed:
@@ -236,6 +240,7 @@ class Sfu:
         """Has a room go on to a worker.
 
         Raises:
+            FullError: it has as many rooms as it may.
             UnavailableError: it takes no commands now, or was late (`LateError`).
         """
 

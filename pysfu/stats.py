@@ -28,9 +28,17 @@ class WorkerStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SfuStats:
-    """The figures of all workers."""
+    """The figures of all workers.
+
+    Attributes:
+        workers: those of each.
+        further_rooms: of the rooms that they count, those that are further parts of rooms that began on another worker.
+        relays: of what they count, two connected peers and an edge for each of these are no participant's.
+    """
 
     workers: tuple[WorkerStats, ...]
+    further_rooms: int = 0
+    relays: int = 0
 
     def total(self, name: str) -> int:
         """Returns the sum over all workers of one of the engine's figures."""

@@ -144,12 +144,14 @@ class Transport:
 
     async def _wire(self, track: Track, mid: str) -> None:
         """Has a media section carry a track, which comes through a relay where its publisher is on another worker."""
-        relays = self.participant.room.relays
+        relays, wired = self.participant.room.relays, None
         relays.settle(track)
-        number = await relays.number_of(track, self.worker)
-        if self._playing.get(mid) is not track:
-            raise UnknownTrackError("the track is not played any more")
-        await self.done(messages.Subscribe(peer=self._number, mid=mid, track=number))
+        # The relay may be made anew while this waits.
+        while (number := await relays.number_of(track, self.worker)) != wired:
+            if self._playing.get(mid) is not track:
+                raise UnknownTrackError("the track is not played any more")
+            await self.done(messages.Subscribe(peer=self._number, mid=mid, track=number))
+            wired = number
         relays.wired(self, mid, track)
 
     async def stop(self, track: Track) -> None:

@@ -152,14 +152,15 @@ class WorkerFailed:
     worker: int
 
 
-def figures_of(workers: Sequence[Any], known: dict[int, Any]) -> MediaFigures:
+def figures_of(stats: Any, known: dict[int, Any]) -> MediaFigures:
     """Takes what the server shows from pysfu's figures.
 
     Args:
-        workers: the figures of each worker.
+        stats: pysfu's figures; what is there only because rooms are on several workers is not shown as rooms or people.
         known: the last figures of each worker, brought up to date here. What has been counted by a worker that does not
             answer stays counted; what it held is not there.
     """
+    workers = stats.workers
     known.update({number: worker.engine for number, worker in enumerate(workers) if worker.engine is not None})
     present = [worker.engine for worker in workers if worker.engine is not None]
 
@@ -167,11 +168,11 @@ def figures_of(workers: Sequence[Any], known: dict[int, Any]) -> MediaFigures:
         return sum(getattr(engine, name) for engine in present)
 
     return MediaFigures(
-        rooms=now("rooms"),
-        peers=now("peers"),
-        connected_peers=now("connected_peers"),
+        rooms=max(0, now("rooms") - stats.further_rooms),
+        peers=max(0, now("peers") - 2 * stats.relays),
+        connected_peers=max(0, now("connected_peers") - 2 * stats.relays),
         handshakes=now("handshakes"),
-        edges=now("edges"),
+        edges=max(0, now("edges") - stats.relays),
         counters={name: sum(getattr(engine, name) for engine in known.values()) for name in COUNTERS},
         drops={name: sum(getattr(engine.drops, name) for engine in known.values()) for name in DROPS},
         histograms=_histograms((engine.quality for engine in known.values()), HISTOGRAMS)

@@ -158,7 +158,7 @@ class PysfuEngine:
         """Returns counters and states, within a second or so."""
         with _translated():
             stats = await self._sfu.stats(timeout=FIGURES_TIMEOUT)
-        return figures_of(stats.workers, self._known)
+        return figures_of(stats, self._known)
 
     def resumed_rooms(self) -> Sequence[ResumedRoom]:
         """Returns the rooms that a media process had when this server came."""

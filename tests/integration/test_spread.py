@@ -95,6 +95,9 @@ async def test_two_on_different_workers_see_and_hear_each_other() -> None:
         assert set(room.listeners) == {anna.participant.id, bela.participant.id}
         stats = await sfu.stats()
         assert stats.total("relay_packets_out") > 0
+        assert (stats.total("rooms") - stats.further_rooms, stats.total("peers") - 2 * stats.relays) == (1, 4)
+        assert stats.total("connected_peers") - 2 * stats.relays == 4
+        assert stats.total("edges") - stats.relays == 2 * 2 * 2, "each track to each transport of the other"
         assert [rim.relay_drops for rim in sfu.counters()] == [0, 0]
 
 

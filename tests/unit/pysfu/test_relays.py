@@ -245,6 +245,9 @@ async def test_a_room_that_cannot_go_on_to_another_worker_grows_where_it_is(
         assert [(await room.add_participant()).worker for _ in range(3)] == [0, 0, 0]
         assert "stays there" in caplog.text
         cores[0].busy_workers.clear()
+        cores[0].refuse[messages.CreateRoom] = {"full": "rooms"}
+        assert (await room.add_participant()).worker == 0
+        cores[0].refuse.clear()
         assert (await room.add_participant()).worker == 1
 
 

@@ -163,6 +163,7 @@ class Sfu:
         self.config = config
         self.process = process
         self.rooms: list[Room] = []
+        self.further_rooms = self.relays = 0
         self.open = False
         self.detached = False
         self.ended_rooms: tuple[bytes, ...] = ()
@@ -195,7 +196,7 @@ class Sfu:
 
     async def stats(self, *, timeout: timedelta) -> Stats:
         assert timeout == FIGURES_TIMEOUT
-        return Stats(*self.answers)
+        return Stats(*self.answers, further_rooms=self.further_rooms, relays=self.relays)
 
     def counters(self) -> list[SimpleNamespace]:
         return [RIM_FIGURES, SimpleNamespace(turns=7, failed=1)]
@@ -215,5 +216,7 @@ RIM_FIGURES = SimpleNamespace(**dict.fromkeys(RIM, 5), turns=6, failed=0, forwar
 
 
 class Stats:
-    def __init__(self, *engines: SimpleNamespace | None) -> None:
+    def __init__(self, *engines: SimpleNamespace | None, further_rooms: int, relays: int) -> None:
+        self.further_rooms = further_rooms
+        self.relays = relays
         self.workers = [SimpleNamespace(engine=engine, rim=RIM_FIGURES) for engine in engines]

@@ -119,6 +119,14 @@ async def test_figures_are_those_of_the_engine(engine: PysfuEngine) -> None:
     assert (len(figures.rims), figures.silent) == (2, ())
 
 
+async def test_what_is_there_because_rooms_are_on_several_workers_counts_as_nobody(engine: PysfuEngine) -> None:
+    before = await engine.figures()
+    sfu().further_rooms = sfu().relays = 1
+    figures = await engine.figures()
+    assert (figures.rooms, figures.peers, figures.edges) == (before.rooms - 1, before.peers - 2, before.edges - 1)
+    assert figures.connected_peers == before.connected_peers - 2
+
+
 async def test_what_a_worker_has_counted_stays_counted_when_it_no_longer_answers(engine: PysfuEngine) -> None:
     await engine.figures()
     sfu().answers[1] = None
