@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from pysfu.errors import LateError, RefusedError, UnavailableError
 from pysfu.events import (
     MAX_WAITING_EVENTS,
     EngineLost,
+    EngineNotStarted,
     EngineRestarted,
     EngineTakenOver,
     Event,
@@ -36,7 +38,6 @@ from pysfu.transport import TransportState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator
-    from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
@@ -75,6 +76,7 @@ class Sfu:
             on_message=self._on_message,
             on_drained=self._ask_for_snapshots,
             on_lost=self._on_lost,
+            on_not_started=lambda reason, pause_s: self._emit(EngineNotStarted(reason, timedelta(seconds=pause_s))),
             on_reopened=self._on_reopened,
         )
         self._rooms: dict[tuple[int, int], Room] = {}
@@ -297,7 +299,7 @@ class Sfu:
         self._failed |= found.silent
         self.ended_rooms = tuple(found.ended)
 
-    def _on_lost(self, reason: str, *, is_replaced: bool) -> None:
+    def _on_lost(self, reason: str, *, pause_s: float | None) -> None:
         """Ends what was in an engine that is there no more, or is somebody else's."""
         self._failed.update(range(self._bridge.workers))
         for worker in tuple(self._resyncs):
@@ -305,7 +307,7 @@ class Sfu:
         for room in tuple(self._rooms.values()):
             room.failed = True
             room.end()
-        self._emit(EngineTakenOver() if is_replaced else EngineLost(reason))
+        self._emit(EngineTakenOver() if pause_s is None else EngineLost(reason, timedelta(seconds=pause_s)))
 
     def _on_reopened(self) -> None:
         self._failed.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from signalling.figures import MediaWarning, WorkerFailed
 
@@ -47,6 +48,22 @@ class Resynced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLost:
+    """The media process has ended, with all that it had; another one is started after `pause`."""
+
+    reason: str
+    pause: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineNotStarted:
+    """No media process runs, and another could not be started: tried again after `pause`."""
+
+    reason: str
+    pause: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRestarted:
     """The media process was started anew: all rooms and participants it had are gone, and workers take rooms again."""
 
@@ -65,6 +82,8 @@ MediaEvent = (
     | RoomGone
     | Resynced
     | WorkerFailed
+    | EngineLost
+    | EngineNotStarted
     | EngineRestarted
     | EngineTakenOver
     | MediaWarning

@@ -37,6 +37,8 @@ from signalling.media import (
     ResumedRoom,
 )
 from signalling.media_events import (
+    EngineLost,
+    EngineNotStarted,
     EngineRestarted,
     EngineTakenOver,
     MediaEvent,
@@ -338,6 +340,10 @@ def _on_engine(event: Any) -> MediaEvent | None:
     from pysfu import events
 
     match event:
+        case events.EngineLost():
+            return EngineLost(reason=event.reason, pause=event.pause)
+        case events.EngineNotStarted():
+            return EngineNotStarted(reason=event.reason, pause=event.pause)
         case events.EngineRestarted():
             return EngineRestarted(cause=event.cause)
         case events.EngineTakenOver():

@@ -82,6 +82,18 @@ class Resynced:
 
 
 @dataclass(frozen=True)
+class EngineLost:
+    reason: str = "it has ended"
+    pause: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class EngineNotStarted:
+    reason: str = "no"
+    pause: timedelta = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
 class EngineRestarted:
     cause: str | None = "was ended by signal 9"
 
@@ -92,6 +104,8 @@ class EngineTakenOver:
 
 
 events = SimpleNamespace(
+    EngineLost=EngineLost,
+    EngineNotStarted=EngineNotStarted,
     EngineRestarted=EngineRestarted,
     EngineTakenOver=EngineTakenOver,
     TransportConnected=TransportConnected,
@@ -207,6 +221,8 @@ class Sfu:
             WorkerFailed(1),
             Warned(SimpleNamespace(code="receive_failed", remedy=None, worker=1, figures={"errno": 5})),
             Resynced(),
+            EngineLost(),
+            EngineNotStarted(),
             EngineRestarted(),
             EngineTakenOver(),
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from types import SimpleNamespace
 
 import fake_pysfu
@@ -13,6 +14,8 @@ from signalling.domain.heartbeat import Beat
 from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed
 from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError
 from signalling.media_events import (
+    EngineLost,
+    EngineNotStarted,
     EngineRestarted,
     EngineTakenOver,
     PeerConnected,
@@ -92,6 +95,8 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
         Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-5"})),
+        EngineLost(reason="it has ended", pause=timedelta(0)),
+        EngineNotStarted(reason="no", pause=timedelta(seconds=1)),
         EngineRestarted(cause="was ended by signal 9"),
         EngineTakenOver(),
     ]
