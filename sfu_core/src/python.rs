@@ -212,6 +212,7 @@ fn serve_media(
     let user = user.map(|(uid, gid)| User { uid, gid });
     let watchdog = watchdog.map_or_else(|| Ok(Watchdog::default()), |address| Watchdog::at(&address))?;
     let options = ProcessOptions { orphan_limit, privileges: Privileges::Drop(user), watchdog };
+    process::panics::write_as_lines();
     // SAFETY: whoever starts this process hands the descriptor over to it, and to nobody else.
     let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok(match py.detach(|| process::run(listener, options))? {

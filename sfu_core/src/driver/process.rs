@@ -9,6 +9,7 @@ pub mod connection;
 pub mod frame;
 mod health;
 pub mod notes;
+pub mod panics;
 pub mod watchdog;
 
 use std::io;

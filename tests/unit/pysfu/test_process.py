@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from pysfu import Config, MediaProcess, Sfu, _remote, messages
+from pysfu import Config, MediaProcess, Sfu, _remote, messages, worker
 from pysfu._handle import ProcessHandle
 from pysfu._remote import RemoteCore
 from pysfu.events import EngineLost, EngineRestarted
@@ -85,6 +87,17 @@ async def test_a_process_that_says_nothing_is_ended_and_another_one_started(
             assert await anext(events) == EngineRestarted("stood still, and was ended by force")
         assert pid_at(process.socket) != before
         await sfu.create_room()
+
+
+def test_a_media_process_that_breaks_says_so_in_one_line_of_the_log() -> None:
+    command = worker.command(0, orphan_limit=NEVER, user=None)
+    broken = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+    assert broken.returncode == worker.EXIT_BROKEN
+    assert json.loads(broken.stderr) == {
+        "level": "error",
+        "event": "media process broke: OSError",
+        "component": "media",
+    }
 
 
 async def test_silence_is_counted_in_looks_and_over_with_the_first_word(process: MediaProcess) -> None:
