@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from pysfu import messages
+from pysfu._pauses import Pauses
 from pysfu._pending import OnReply, Undo, Waiting, number_of
 from pysfu._remote import EngineLostError, ReplacedError
 from pysfu.errors import ClosedError, PysfuError, StartError, UnavailableError, from_refusal
@@ -31,9 +31,6 @@ logger = logging.getLogger("pysfu")
 MAX_BACKLOG = 65_536
 """Most commands of one worker that wait to be tried again: twice as many as the worker itself keeps revocations."""
 
-REOPEN_WAIT_S = 5.0
-"""Longest wait between two attempts to start a media process that does not start."""
-
 _LOST = "the media process has ended and is being started anew"
 _REPLACED = "another process has taken control of the media process"
 
@@ -43,12 +40,11 @@ OnMessage = Callable[[int, Message], None]
 
 
 class OnLost(Protocol):
-    """Is told why the engine is lost, and whether another process controls it now."""
+    """Is told why the engine is lost, and how long the next start waits; None: another process controls it now."""
 
-    def __call__(self, reason: str, *, is_replaced: bool) -> None: ...
+    def __call__(self, reason: str, *, pause_s: float | None) -> None: ...
 
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode_outgoing = msgspec.msgpack.Decoder(messages.Outgoing).decode
 
 
@@ -60,6 +56,7 @@ class Bridge:
         on_message: called with what was not asked for, in the order in which the worker said it.
         on_drained: called once answers have been read, so that workers that took no more commands take some again.
         on_lost: called, after all who wait have been answered, when the engine's process has ended or is another one's.
+        on_not_started: called with the reason and the seconds until the next try, when a lost engine does not start.
         on_reopened: called when a lost engine is there again; everything that was in it is not.
     """
 
@@ -70,15 +67,17 @@ class Bridge:
         on_message: OnMessage,
         on_drained: Callable[[], None],
         on_lost: OnLost,
+        on_not_started: Callable[[str, float], None],
         on_reopened: Callable[[], None],
     ) -> None:
         self._open_core = open_core
         self._on_message = on_message
         self._on_drained = on_drained
         self._on_lost = on_lost
+        self._on_not_started = on_not_started
         self._on_reopened = on_reopened
         self._pending: dict[int, Waiting] = {}
-        self._backlogs: defaultdict[int, deque[bytes]] = defaultdict(deque)
+        self._backlogs: defaultdict[int, deque[messages.Request]] = defaultdict(deque)
         self._failed: set[int] = set()
         self._next_id = 0
         self.warnings: tuple[messages.AnyWarning, ...] = ()
@@ -89,6 +88,7 @@ class Bridge:
         self._counters: list[messages.Counters] = []
         self._core: Core | None = None
         self._reopening: asyncio.Task[None] | None = None
+        self._pauses = Pauses()
         self._is_lost = False
         self.is_replaced = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -121,6 +121,7 @@ class Bridge:
         self._core, self._is_lost = core, False
         self._next_id = max(self._next_id, core.first_request - 1)
         assert self._loop is not None, "opened in a loop"
+        self._pauses.on_running(now=self._loop.time())
         self._loop.add_reader(core.event_fd, self._drain)
 
     @property
@@ -239,7 +240,7 @@ class Bridge:
             future.set_result(messages.DoneReply())  # nothing flows there any more
             return future
         core = self.core
-        request = _encode(messages.Request(id=self._next_id + 1, command=command))
+        request = messages.Request(id=self._next_id + 1, command=command)
         # Behind those that wait already: order is what makes a grant and its revocation mean something.
         backlog = self._flush_backlog(worker)
         if backlog or not core.submit(worker, request):
@@ -280,7 +281,7 @@ class Bridge:
         """Returns the packet rings of a bot."""
         return self.core.bot(worker, peer)
 
-    def _flush_backlog(self, worker: int) -> deque[bytes]:
+    def _flush_backlog(self, worker: int) -> deque[messages.Request]:
         """Hands over what a worker did not take before, and returns what it does not take yet."""
         backlog = self._backlogs[worker]
         while backlog and self.core.submit(worker, backlog[0]):
@@ -322,25 +323,27 @@ class Bridge:
         self._core, self._is_lost, self.is_replaced = None, True, isinstance(error, ReplacedError)
         for worker in range(self.workers):
             self._fail(worker)
-        if not self.is_replaced:
-            self._reopening = self._loop.create_task(self._reopen())
-        self._on_lost(str(error), is_replaced=self.is_replaced)
+        pause_s = None if self.is_replaced else self._pauses.next_s(now=self._loop.time())
+        if pause_s is not None:
+            self._reopening = self._loop.create_task(self._reopen(pause_s))
+        self._on_lost(str(error), pause_s=pause_s)
 
-    async def _reopen(self) -> None:
-        wait_s = 0.0
+    async def _reopen(self, pause_s: float) -> None:
+        assert self._loop is not None, "opened in a loop"
         while self._is_lost:
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secret
+            await asyncio.sleep(pause_s)
             try:
                 core = await self._open_core()
             except ReplacedError as error:
                 logger.error("the media process is not ours any more: %s", error)
                 self.is_replaced = True
-                self._on_lost(str(error), is_replaced=True)
+                self._on_lost(str(error), pause_s=None)
                 return
             except Exception as error:
                 # Whatever it is, nobody else tries again.
                 logger.error("the media process does not start: %s", error, exc_info=not isinstance(error, StartError))
-                wait_s = min(max(0.1, wait_s * 2), REOPEN_WAIT_S)
+                pause_s = self._pauses.next_s(now=self._loop.time())
+                self._on_not_started(str(error), pause_s)
                 continue
             self._failed.clear()
             self._take_up(core)
@@ -350,14 +353,18 @@ class Bridge:
     def _give_up_reply(self, data: bytes) -> None:
         """Tells whoever waits for an answer that it cannot be read."""
         number = number_of(data)
-        waiting = self._pending.pop(number, None) if number is not None else None
+        waiting = self._answered(number) if number is not None else None
         if waiting is not None:
             waiting.give_up(PysfuError("the worker's answer cannot be read"))
+
+    def _answered(self, number: int) -> Waiting | None:
+        self.core.answered(number)
+        return self._pending.pop(number, None)
 
     def _take(self, worker: int, outgoing: messages.Outgoing) -> None:
         match outgoing:
             case messages.Reply(id=number, reply=reply):
-                waiting = self._pending.pop(number, None)
+                waiting = self._answered(number)
                 if waiting is None:
                     return
                 if not waiting.future.done():
@@ -367,7 +374,7 @@ class Bridge:
                 if waiting.on_reply is not None:
                     waiting.on_reply(reply)
             case messages.Refused(id=number, refusal=refusal):
-                waiting = self._pending.pop(number, None)
+                waiting = self._answered(number)
                 if waiting is not None:
                     waiting.refuse(from_refusal(refusal))
             case messages.WorkerFailed():

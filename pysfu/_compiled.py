@@ -42,9 +42,12 @@ class LocalCore:
         self.addresses = self._core.addresses
         self.warnings = tuple(_decode_warnings(self._core.warnings))
 
-    def submit(self, worker: int, request: bytes) -> bool:
+    def submit(self, worker: int, request: messages.Request) -> bool:
         """Hands a request to a worker; False when too many wait for an answer."""
-        return self._core.submit(worker, request)
+        return self._core.submit(worker, _encode(request))
+
+    def answered(self, number: int) -> None:
+        """Needs not be told: the workers count what they have answered."""
 
     def drain(self) -> list[tuple[int, bytes]]:
         """Takes out replies and events, each with its worker."""

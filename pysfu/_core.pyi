@@ -78,5 +78,8 @@ def accept(pending: bytes, answer: str) -> bytes:
 def round_trip(kind: str, message: bytes) -> bytes:
     """Reads and writes one message: for the test that both languages mean the same."""
 
-def serve_media(fd: int, orphan_limit_s: float, user: tuple[int, int] | None) -> str:
-    """Runs the media process on a listening Unix socket; blocks until it ends, and says why it did."""
+def serve_media(fd: int, orphan_limit_s: float, user: tuple[int, int] | None, watchdog: str | None) -> str:
+    """Runs the media process on a listening Unix socket; blocks until it ends, and says why it did.
+
+    Whoever listens at `watchdog`, an address as in `NOTIFY_SOCKET`, is told all the while that it goes round.
+    """

@@ -37,6 +37,12 @@ HELLO_TIMEOUT_S = 10.0
 MAX_PAYLOAD = 1 << 20
 """Longest payload of a frame, in bytes: `MAX_PAYLOAD` of `driver/process/frame.rs`."""
 
+SILENCE_LIMIT_S = 5.0
+"""How long a media process that goes round may say nothing. It says four times a second what it counts; calls may go on
+in one that does not, but no right could be taken away in them. Everyone is back within a second or two of its end, so
+that waiting for longer would cost more than ending it."""
+
+_LOOK_EVERY_S = 0.5  # a look that comes late counts as one: whatever held us up may have held up the other end, too
 _MAX_READ = 1 << 18  # bytes in one turn of the loop
 _HEADER = struct.Struct(">IBxH")
 _HELLO, _REQUEST, _NOTE, _STOP, _WELCOME, _OUTGOING, _COUNTERS, _FAULT, _REPLACED, _STOPPED = range(1, 11)
@@ -49,8 +55,6 @@ _decode_note = msgspec.msgpack.Decoder(messages.Note).decode
 _decode_fault = msgspec.msgpack.Decoder(messages.Fault).decode
 _decode_counters = msgspec.msgpack.Decoder(list[messages.Counters]).decode
 _decode_hanging = msgspec.msgpack.Decoder(list[int]).decode
-_decode_asked = msgspec.msgpack.Decoder(messages.AskedFor).decode
-_decode_answered = msgspec.msgpack.Decoder(messages.AnsweredFor).decode
 
 
 class EngineLostError(Exception):
@@ -63,6 +67,10 @@ class ReplacedError(EngineLostError):
 
 class ProtocolError(Exception):
     """The media process speaks another version."""
+
+
+class SilentError(Exception):
+    """A media process runs and does not answer."""
 
 
 class _Frames:
@@ -104,8 +112,8 @@ class RemoteCore:
         self._notes = notes
         self._frames = frames
         self._unsent = bytearray()
-        self._unanswered: Counter[tuple[int, bool]] = Counter()
-        self._revocations: set[int] = set()
+        self._unanswered: Counter[tuple[int, bool]] = Counter()  # by worker, and whether it is a revocation
+        self._lanes: dict[int, tuple[int, bool]] = {}  # of requests without an answer
         self._last_counters = welcome.counters
         self.instance = welcome.instance
         self.first_request = welcome.first_request
@@ -118,25 +126,33 @@ class RemoteCore:
         self.predecessor: str | None = None
         self.event_fd = connection.fileno()
         self.when_closed: Callable[[bool], None] = lambda has_ended: None
+        self.when_silent: Callable[[], None] = lambda: None
+        self._silent_looks = 0
+        self._next_look = self._loop.call_later(_LOOK_EVERY_S, self._look)
 
-    def submit(self, worker: int, request: bytes) -> bool:
+    def submit(self, worker: int, request: messages.Request) -> bool:
         """Hands a request to a worker; False when too many wait for an answer.
 
         Raises:
             ValueError: it is longer than the process takes.
         """
-        if len(request) > MAX_PAYLOAD:
-            raise ValueError(f"a request to the media process has at most {MAX_PAYLOAD} bytes")
-        asked = _decode_asked(request)
-        is_revocation = asked.command.is_revocation
-        most = MAX_UNANSWERED_REVOCATIONS if is_revocation else MAX_UNANSWERED
-        if self._unanswered[worker, is_revocation] >= most:
+        lane = worker, request.is_revocation
+        if self._unanswered[lane] >= (MAX_UNANSWERED_REVOCATIONS if request.is_revocation else MAX_UNANSWERED):
             return False
-        self._unanswered[worker, is_revocation] += 1
-        if is_revocation:
-            self._revocations.add(asked.id)
-        self._send(_REQUEST, worker, request)
+        encoded = _encode(request)
+        if len(encoded) > MAX_PAYLOAD:
+            raise ValueError(f"a request to the media process has at most {MAX_PAYLOAD} bytes")
+            return False
+        self._unanswered[lane] += 1
+        self._lanes[request.id] = lane
+        self._send(_REQUEST, worker, encoded)
         return True
+
+    def answered(self, number: int) -> None:
+        """Takes note that a request has its answer, among what `drain` brought."""
+        lane = self._lanes.pop(number, None)
+        if lane is not None:
+            self._unanswered[lane] -= 1
 
     def note(self, worker: int, note: messages.Note) -> None:
         """Leaves something for whoever controls the engine next."""
@@ -160,6 +176,7 @@ class RemoteCore:
             raise EngineLostError(f"its socket failed: {error.strerror}") from error
         if not data:
             raise EngineLostError("it has ended")
+        self._silent_looks = 0
         self._frames.feed(data)
         heard = (self._hear(kind, worker, payload) for kind, worker, payload in self._frames)
         return [outgoing for outgoing in heard if outgoing is not None]
@@ -178,6 +195,7 @@ class RemoteCore:
 
     def close(self) -> list[int]:
         """Ends the process and waits for that; returns the workers that hang."""
+        self._next_look.cancel()
         self._loop.remove_writer(self._socket)
         hanging, has_ended = list(range(self.workers)), False
         with self._socket, contextlib.suppress(OSError):
@@ -193,12 +211,20 @@ class RemoteCore:
 
     def detach(self) -> list[int]:
         """Leaves the process as it is, for whoever comes; hands over what it can of what was asked for."""
+        self._next_look.cancel()
         self._loop.remove_writer(self._socket)
         with contextlib.suppress(OSError, TimeoutError):
             self._socket.settimeout(_CLOSE_TIMEOUT_S)
             self._socket.sendall(self._unsent)
         self._socket.close()
         return []
+
+    def _look(self) -> None:
+        """Tells once, when nothing was heard for too long; the socket tells the rest."""
+        self._silent_looks += 1
+        self._next_look = self._loop.call_later(_LOOK_EVERY_S, self._look)
+        if self._silent_looks == int(SILENCE_LIMIT_S / _LOOK_EVERY_S):
+            self.when_silent()
 
     def _send(self, kind: int, worker: int, payload: bytes) -> None:
         was_empty = not self._unsent
@@ -235,15 +261,7 @@ class RemoteCore:
             payload = _encode(messages.Refused(id=fault.request, refusal="unavailable"))
         elif kind != _OUTGOING:
             return None
-        self._note_answer(worker, payload)
         return worker, payload
-
-    def _note_answer(self, worker: int, payload: bytes) -> None:
-        number = _decode_answered(payload).id
-        if number is not None:
-            is_revocation = number in self._revocations
-            self._revocations.discard(number)
-            self._unanswered[worker, is_revocation] -= 1
 
 
 async def connect(
@@ -264,7 +282,8 @@ async def connect(
     Raises:
         ReplacedError: somebody else has control, or took it while this one was getting it.
         ProtocolError: it is of another version.
-        StartError: it does not start with this configuration, or does not answer.
+        SilentError: it does not answer.
+        StartError: it does not start with this configuration.
     """
     hello = messages.Hello(protocol=PROTOCOL, end_other_version=end_other_version, reclaims=reclaims, config=config)
     try:
@@ -272,7 +291,7 @@ async def connect(
             return await _say_hello(connection, hello)
     except TimeoutError as error:
         connection.close()
-        raise StartError("the media process does not answer") from error
+        raise SilentError("the media process does not answer") from error
     except OSError as error:
         connection.close()
         raise StartError(f"the media process hung up: {error.strerror}") from error

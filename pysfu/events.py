@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from typing import Self
 
     from pysfu.messages import Codec, FailReason
@@ -132,9 +133,28 @@ class Resynced:
 
 @dataclass(frozen=True, slots=True)
 class EngineLost:
-    """The media process has ended, with all rooms; a new one is being started."""
+    """The media process has ended, with all rooms; a new one is being started.
+
+    Attributes:
+        reason: how that was noticed.
+        pause: how long the start waits: not at all, unless the ones before it did not last either.
+    """
 
     reason: str
+    pause: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNotStarted:
+    """No media process runs, and another could not be started; that is tried again.
+
+    Attributes:
+        reason: why not.
+        pause: how long the next try waits.
+    """
+
+    reason: str
+    pause: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +189,7 @@ Event = (
     | Warned
     | Resynced
     | EngineLost
+    | EngineNotStarted
     | EngineRestarted
     | EngineTakenOver
 )

@@ -10,7 +10,6 @@ import pwd
 import signal
 import socket
 import stat
-import struct
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pysfu import _remote, worker
 from pysfu._compiled import LocalCore
+from pysfu._handle import ProcessHandle
 from pysfu.errors import StartError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pysfu")
 
 _BACKLOG = 8
-_CREDENTIALS = struct.Struct("3i")  # `struct ucred`: process, user, group
+_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGSYS)
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "RUST_BACKTRACE")
 
 
@@ -66,14 +66,15 @@ class MediaProcess:
 
 
 class Supervisor:
-    """Finds the media process or starts it, and knows the one that it has started."""
+    """Finds the media process or starts it, and ends the one that it controls when that hangs."""
 
     def __init__(self, process: MediaProcess, config: messages.DriverConfig) -> None:
         self._process = process
         self._config = config
         self._how_it_ended: str | None = None
         self._had_control = False
-        self._pids: list[int] = []  # those that have not been seen to end, the latest last
+        self._pids: list[int] = []  # of those started here that have not been seen to end
+        self._handle: ProcessHandle | None = None  # of the one that is controlled, where it is ours to end
 
     async def open(self) -> RemoteCore:
         """Takes control of the process that runs, or starts one.
@@ -83,21 +84,26 @@ class Supervisor:
             ReplacedError: it was controlled from here, and is by another process now.
         """
         self._reap()
-        path = self._process.socket
+        path, is_ours = self._process.socket, self._process.spawn
         connection = _connected(path)
         if connection is None:
-            if not self._process.spawn:
+            if not is_ours:
                 raise StartError(f"no media process listens at {path}: start it, or see why it does not run")
             return await self._started()
+        self._hold(ProcessHandle.at(connection) if is_ours else None)
         try:
             core = await _remote.connect(
-                connection, self._config, end_other_version=self._process.spawn, reclaims=self._had_control
+                connection, self._config, end_other_version=is_ours, reclaims=self._had_control
             )
         except _remote.ProtocolError as error:
-            if not self._process.spawn:
+            if not is_ours:
                 raise StartError(str(error)) from error
             # Of the version before an upgrade, whose calls end now: nobody could control them.
             logger.warning("the media process is of another version, and is started anew")
+            return await self._started()
+        except _remote.SilentError as error:
+            if not is_ours or not self._end_hanging("did not answer"):
+                raise StartError(str(error)) from error
             return await self._started()
         if not core.as_configured:
             logger.warning("the media process runs with other settings: they change when it is started anew")
@@ -108,32 +114,69 @@ class Supervisor:
         connection = self._start()
         try:
             core = await _remote.connect(connection, self._config)
-        except BaseException:
+        except BaseException as error:
             # Also when this is cancelled: nothing goes on in it yet, and nobody else would end it.
             self._end_by_force()
+            if isinstance(error, _remote.ProtocolError | _remote.SilentError):
+                raise StartError(str(error)) from error
             raise
         return self._taken_up(core)
 
     def _taken_up(self, core: RemoteCore) -> RemoteCore:
         self._had_control = True
         core.when_closed = self._closed
+        core.when_silent = self._silent
         self._reap()
         core.predecessor, self._how_it_ended = self._how_it_ended, None
         return core
 
-    def _closed(self, has_ended: bool) -> None:
-        """Sees to the end of what was started here, by force if it does not end."""
-        if not has_ended and self._pids:
-            logger.error("the media process hangs, and is ended by force")
-            self._end_by_force()
-        elif has_ended and self._process.spawn:
-            self._process.socket.unlink(missing_ok=True)
-            self._reap(patiently=True)
+    def _hold(self, handle: ProcessHandle | None) -> None:
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = handle
 
-    def _end_by_force(self) -> None:
-        os.kill(self._pids[-1], signal.SIGKILL)
-        os.waitpid(self._pids.pop(), 0)
-        self._process.socket.unlink(missing_ok=True)
+    def _silent(self) -> None:
+        """Ends a process that stands still: that its connection ends then tells everyone else."""
+        if not self._process.spawn:
+            logger.error("the media process stands still: whoever has started it must end it")
+            return
+        self._end_hanging("stood still")
+
+    def _closed(self, has_ended: bool) -> None:
+        """Sees to the end of what was controlled, by force if it does not end."""
+        if not self._process.spawn:
+            return
+        if has_ended:
+            self._reap(patiently=True)
+            self._remove_socket()
+        else:
+            self._end_hanging("did not stop")
+        self._hold(None)
+
+    def _end_hanging(self, how: str) -> bool:
+        """Ends the process that is controlled by force, and says whether that was possible."""
+        logger.error("the media process %s, and is ended by force", how)
+        if not self._end_by_force():
+            logger.error("the media process cannot be ended from here: it is not known, or not ours to end")
+            return False
+        self._how_it_ended = f"{how}, and was ended by force"
+        return True
+
+    def _end_by_force(self) -> bool:
+        if self._handle is None or not self._handle.kill():
+            return False
+        self._ended()
+        self._remove_socket()
+        return True
+
+    def _remove_socket(self) -> None:
+        """Removes the socket that nobody listens at any more; a successor may have put its own there meanwhile."""
+        with contextlib.suppress(StartError):
+            successor = _connected(self._process.socket)
+            if successor is None:
+                self._process.socket.unlink(missing_ok=True)
+            else:
+                successor.close()
 
     def _start(self) -> socket.socket:
         """Starts a process and connects to it, before it listens: the kernel keeps the connection for it."""
@@ -154,24 +197,46 @@ class Supervisor:
                     ],
                     setsid=True,  # what ends this process and its group must not end calls
                 )
+                self._pids.append(pid)
+                self._hold(ProcessHandle(pid))
             except OSError as error:
                 connection.close()
                 raise StartError(f"the media process cannot be started: {error.strerror}") from error
-        self._pids.append(pid)
         return connection
 
     def _reap(self, *, patiently: bool = False) -> None:
         """Takes note of how those ended that were started here."""
+        for code in filter(None, self._ended(patiently=patiently)):
+            how = _how_it_ended(code)
+            logger.error("the media process %s", how)
+            self._how_it_ended = self._how_it_ended or how
+
+    def _ended(self, *, patiently: bool = False) -> list[int]:
+        """Returns with what those ended that were started here, each once."""
+        codes = []
         for started in tuple(self._pids):
             pid, status = os.waitpid(started, 0 if patiently else os.WNOHANG)
-            if not pid:
-                continue
-            self._pids.remove(pid)
-            code = os.waitstatus_to_exitcode(status)
-            if code:
-                how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-                logger.error("the media process %s", how)
-                self._how_it_ended = how
+            if pid:
+                self._pids.remove(pid)
+                codes.append(os.waitstatus_to_exitcode(status))
+        return codes
+
+
+def _how_it_ended(code: int) -> str:
+    """Says how a process ended, and who can do something about that.
+
+    Args:
+        code: with what it ended, which is not 0; of a signal the negative number.
+    """
+    if code == worker.EXIT_WORKER_LOST:
+        return "gave up as a worker failed or hung: a fault of ours, please report it"
+    if code > 0:
+        return f"ended with status {code}: its last lines on stderr say why"
+    if code in _CRASHES:
+        return f"was ended by signal {-code}: a fault of ours, please report it"
+    if code == -signal.SIGKILL:
+        return "was ended by signal 9: by somebody, or by the kernel as memory was short"
+    return f"was ended by signal {-code}: by somebody"
 
 
 def opener(config: Config, process: MediaProcess | None) -> Callable[[], Awaitable[LocalCore | RemoteCore]]:
@@ -191,11 +256,11 @@ def _connected(path: Path) -> socket.socket | None:
     Raises:
         StartError: it takes no more connections, or others could have put it there.
     """
+    # At once, or not at all: one that hangs takes no more after a while.
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         _check_folder(path.parent)
         connection.connect(str(path))
-        _check_owner(connection, path)
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
         return None
@@ -209,18 +274,6 @@ def _connected(path: Path) -> socket.socket | None:
         connection.close()
         raise
     return connection
-
-
-def _check_owner(connection: socket.socket, path: Path) -> None:
-    """Refuses a process that a stranger has started: calls would be in its hands.
-
-    Raises:
-        StartError: it is such a process.
-    """
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(found)
-    if user not in (os.geteuid(), 0):
-        raise StartError(f"{path}: user {user} listens here, who could control all calls")
 
 
 def _listen(path: Path) -> tuple[socket.socket, socket.socket]:

@@ -21,6 +21,7 @@ from pysfu.errors import UnavailableError
 from pysfu.events import (
     MAX_WAITING_EVENTS,
     EngineLost,
+    EngineNotStarted,
     EngineRestarted,
     EngineTakenOver,
     Event,
@@ -68,6 +69,7 @@ class Sfu:
             on_message=self._on_message,
             on_drained=self._on_drained,
             on_lost=self._on_lost,
+            on_not_started=lambda reason, pause_s: self._emit(EngineNotStarted(reason, timedelta(seconds=pause_s))),
             on_reopened=self._on_reopened,
         )
         # By worker and number, so that a room on several workers is here several times.
@@ -319,14 +321,14 @@ class Sfu:
         # Some may have failed since they were found, and nobody has been told.
         self.ended_rooms = (*found.ended, *(room.note for room in found.rooms if room.failed))
 
-    def _on_lost(self, reason: str, *, is_replaced: bool) -> None:
+    def _on_lost(self, reason: str, *, pause_s: float | None) -> None:
         """Ends what was in an engine that is there no more, or is somebody else's."""
         self._workers.failed.update(range(self._bridge.workers))
         self._resyncs.clear()
         for room in self.rooms:
             room.failed = True
             room.end()
-        self._emit(EngineTakenOver() if is_replaced else EngineLost(reason))
+        self._emit(EngineTakenOver() if pause_s is None else EngineLost(reason, timedelta(seconds=pause_s)))
 
     def _on_reopened(self) -> None:
         self._workers.failed.clear()

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import NoReturn
 
+EXIT_BROKEN = 1
+"""With what it ends when it cannot go on by itself; a line on stderr says what kind of error that was."""
+
+EXIT_WORKER_LOST = 70
+"""With what the media process ends when a worker failed or hangs and no other one carries a call (EX_SOFTWARE)."""
+
 _SYSTEMD_FIRST_FD = 3  # SD_LISTEN_FDS_START
 
 
@@ -39,7 +45,6 @@ def start() -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Runs the media process; without a socket among the arguments, on the one that systemd has opened."""
-    os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for whoever controls this, who says what to do
     os.chdir("/")
     fd, orphan_limit_s = _SYSTEMD_FIRST_FD, 300.0
@@ -55,11 +60,21 @@ def main(arguments: list[str]) -> int:
     assert spec is not None, "a loader has a spec"
     module = module_from_spec(spec)
     loader.exec_module(module)
-    ended = module.serve_media(fd, orphan_limit_s, user)
+    # systemd, where its unit has WatchdogSec, ends this process when it is not told often enough that it goes round.
+    watchdog = os.environ.get("NOTIFY_SOCKET") if os.environ.get("WATCHDOG_PID") == str(os.getpid()) else None
+    try:
+        ended = module.serve_media(fd, orphan_limit_s, user, watchdog)
+    except BaseException as error:  # a panic is no Exception
+        _say(f"broke: {type(error).__name__}")
+        return EXIT_BROKEN
     if ended != "stopped":
-        # As the log of the server, which reads on the same lines; no time: nobody who could say it is imported.
-        sys.stderr.write(f'{{"level": "error", "event": "media process {ended}", "component": "media"}}\n')
-    return 0
+        _say(ended)
+    return EXIT_WORKER_LOST if "worker" in ended else 0
+
+
+def _say(what: str) -> None:
+    """Writes as the server does, which logs to the same stderr; no time: nobody who could say it is imported."""
+    sys.stderr.write(f'{{"level": "error", "event": "media process {what}", "component": "media"}}\n')
 
 
 if __name__ == "__main__":

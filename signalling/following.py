@@ -19,6 +19,7 @@ from signalling.homes import Homes
 from signalling.media import MediaRoom
 from signalling.media_events import (
     EngineLost,
+    EngineNotStarted,
     EngineRestarted,
     EngineTakenOver,
     MediaEvent,
@@ -70,7 +71,7 @@ class Following:
                 # Nobody is told and nothing forgotten: the calls go on. What was to end the other server has to end.
                 self._endings.stopping = True
                 self._control.lost.set()
-            case PeerReconnected() | MediaWarning():
+            case PeerReconnected() | MediaWarning() | EngineNotStarted():
                 pass  # Nothing has ended.
             case _:
                 assert_never(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from signalling.figures import MediaWarning, WorkerFailed
 
@@ -48,9 +49,18 @@ class Resynced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLost:
-    """The media process has ended, with all rooms and participants; it is being started anew."""
+    """The media process has ended, with all that it had; another one is started after `pause`."""
 
     reason: str
+    pause: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineNotStarted:
+    """No media process runs, and another could not be started: tried again after `pause`."""
+
+    reason: str
+    pause: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +83,7 @@ MediaEvent = (
     | Resynced
     | WorkerFailed
     | EngineLost
+    | EngineNotStarted
     | EngineRestarted
     | EngineTakenOver
     | MediaWarning

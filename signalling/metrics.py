@@ -16,6 +16,7 @@ from signalling.engine_metrics import EngineCollector
 from signalling.figures import MediaWarning
 from signalling.media import MediaEngine, MediaError
 from signalling.media_events import (
+    EngineNotStarted,
     EngineRestarted,
     MediaEvent,
     PeerConnected,
@@ -75,6 +76,9 @@ class Metrics:
         )
         self._restarts = Counter(
             "sfu_engine_restarts", "Times the media process was started anew", registry=self.registry
+        )
+        self._failed_starts = Counter(
+            "sfu_engine_failed_starts", "Times the media process could not be started", registry=self.registry
         )
         self.room_participants = Histogram(
             "sfu_room_participants", "People in a room after each join", registry=self.registry, buckets=_SIZE_BUCKETS
@@ -163,6 +167,8 @@ class Metrics:
                 self._ended.labels("room").inc()
             case EngineRestarted():
                 self._restarts.inc()
+            case EngineNotStarted():
+                self._failed_starts.inc()
 
     def on_reconnect(self, kind: str) -> None:
         """Counts a transport that came back: `resume`, or `ice_restart` when asked for."""

@@ -38,6 +38,7 @@ from signalling.media import (
 )
 from signalling.media_events import (
     EngineLost,
+    EngineNotStarted,
     EngineRestarted,
     EngineTakenOver,
     MediaEvent,
@@ -338,6 +339,7 @@ def _event(event: events.Event, sfu: pysfu.Sfu) -> MediaEvent | None:
             events.WorkerFailed()
             | events.Warned()
             | events.EngineLost()
+            | events.EngineNotStarted()
             | events.EngineRestarted()
             | events.EngineTakenOver()
         ):
@@ -356,7 +358,12 @@ def _event(event: events.Event, sfu: pysfu.Sfu) -> MediaEvent | None:
 
 
 def _on_engine(
-    event: events.WorkerFailed | events.Warned | events.EngineLost | events.EngineRestarted | events.EngineTakenOver,
+    event: events.WorkerFailed
+    | events.Warned
+    | events.EngineLost
+    | events.EngineNotStarted
+    | events.EngineRestarted
+    | events.EngineTakenOver,
 ) -> MediaEvent:
     """Translates what concerns more than one room."""
     from pysfu import events
@@ -366,8 +373,10 @@ def _on_engine(
             return WorkerFailed(worker=worker)
         case events.Warned(warning=warning):
             return _warning(warning)
-        case events.EngineLost(reason=reason):
-            return EngineLost(reason=reason)
+        case events.EngineLost(reason=reason, pause=pause):
+            return EngineLost(reason=reason, pause=pause)
+        case events.EngineNotStarted(reason=reason, pause=pause):
+            return EngineNotStarted(reason=reason, pause=pause)
         case events.EngineRestarted(cause=cause):
             return EngineRestarted(cause=cause)
         case events.EngineTakenOver():

@@ -27,7 +27,7 @@ from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
 from signalling.listening import bind, check_media_ports
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
-from signalling.media_events import EngineLost, EngineRestarted, EngineTakenOver, MediaEvent
+from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarted, EngineTakenOver, MediaEvent
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 from signalling.rooms import Rooms
@@ -297,11 +297,16 @@ def _report(parts: Parts, event: MediaEvent) -> None:
         case MediaWarning():
             log.warning("media engine", code=event.code, worker=event.worker, remedy=event.remedy, **event.figures)
         case WorkerFailed():
-            log.error("media worker failed: its rooms move; restart the server to have it back", worker=event.worker)
+            log.error(
+                "media worker failed: its rooms move; it is back once no other one carries calls", worker=event.worker
+            )
         case EngineTakenOver():
             log.critical("another server has taken control of the media process: this one can do nothing and stops")
         case EngineLost():
-            log.error("media process lost: it is being started anew", reason=event.reason)
+            log.error("media process lost: started anew", reason=event.reason, seconds=event.pause.total_seconds())
+        case EngineNotStarted():
+            seconds = event.pause.total_seconds()
+            log.error("media process does not start: tried again", reason=event.reason, seconds=seconds)
         case EngineRestarted():
             parts.heartbeat.begin_anew()
             log.error(

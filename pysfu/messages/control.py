@@ -9,8 +9,6 @@ from pysfu.messages.figures import Counters
 from pysfu.messages.warnings import AnyWarning
 from pysfu.messages.wire import DriverConfig
 
-_REVOCATIONS = frozenset({"revoke", "revoke_data", "remove_peer", "remove_room", "unpublish", "unsubscribe"})
-
 
 class Hello(Record, frozen=True, kw_only=True):
     """The first word of a controller."""
@@ -70,28 +68,3 @@ class Fault(Record, frozen=True, kw_only=True):
     kind: Literal["start", "protocol", "replaced", "malformed", "request", "note"]
     text: str
     request: int | None
-
-
-class AskedCommand(Record, frozen=True, kw_only=True):
-    """What of a command tells whether it takes a right away."""
-
-    type: str
-    muted: bool = False
-
-    @property
-    def is_revocation(self) -> bool:
-        """Whether it has a lane of its own (`Command::is_revocation`)."""
-        return self.type in _REVOCATIONS or (self.type == "mute" and self.muted)
-
-
-class AskedFor(Record, frozen=True, kw_only=True):
-    """What of a request tells in which lane it goes."""
-
-    id: int
-    command: AskedCommand
-
-
-class AnsweredFor(Record, frozen=True, kw_only=True):
-    """What of a worker's word tells whom it answers."""
-
-    id: int | None = None

@@ -1,5 +1,6 @@
 //! The compiled module `pysfu._core`: conversions between Python and the driver, and no decisions.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -13,6 +14,7 @@ use pyo3::types::PyBytes;
 use crate::driver::bots::BotLink;
 use crate::driver::echo_call::{EchoCaller, EchoOutcome};
 use crate::driver::privileges::User;
+use crate::driver::process::watchdog::Watchdog;
 use crate::driver::process::{self, Ended, Privileges, ProcessOptions};
 use crate::driver::wire::{decode, encode};
 use crate::driver::{CLOSE_PATIENCE, Driver, DriverConfig, StartError};
@@ -196,17 +198,27 @@ fn accept<'py>(py: Python<'py>, pending: &[u8], answer: &str) -> PyResult<Bound<
     Ok(PyBytes::new(py, &encode(&session)))
 }
 
-/// Runs the media process on a listening Unix socket, given by its descriptor; blocks until it ends, and says why it did.
+/// Runs the media process on a listening Unix socket, given by its descriptor; blocks until it ends, and says why it did. Whoever
+/// listens at `watchdog` is told all the while that it goes round.
 #[pyfunction]
-fn serve_media(py: Python<'_>, fd: i32, orphan_limit_s: f64, user: Option<(u32, u32)>) -> PyResult<&'static str> {
+fn serve_media(
+    py: Python<'_>,
+    fd: i32,
+    orphan_limit_s: f64,
+    user: Option<(u32, u32)>,
+    watchdog: Option<OsString>,
+) -> PyResult<&'static str> {
     let orphan_limit = Duration::try_from_secs_f64(orphan_limit_s).map_err(invalid)?;
     let user = user.map(|(uid, gid)| User { uid, gid });
-    let options = ProcessOptions { orphan_limit, privileges: Privileges::Drop(user) };
+    let watchdog = watchdog.map_or_else(|| Ok(Watchdog::default()), |address| Watchdog::at(&address))?;
+    let options = ProcessOptions { orphan_limit, privileges: Privileges::Drop(user), watchdog };
+    process::panics::write_as_lines();
     // SAFETY: whoever starts this process hands the descriptor over to it, and to nobody else.
     let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok(match py.detach(|| process::run(listener, options))? {
         Ended::Stopped => "stopped",
         Ended::Orphaned => "ended: nobody was in control",
+        Ended::WorkerLost => "ended: a worker failed or hangs",
     })
 }
 

@@ -74,4 +74,4 @@ class Heartbeat:
         if not self.faults or len(self.faults) < self.workers:
             return None
         which = ", ".join(f"media worker {worker} has {fault.value}" for worker, fault in self.faults.items())
-        return f"{which}: restart the server"
+        return f"{which}: a media process is started anew by itself, one inside the server with the server"

@@ -32,6 +32,13 @@ def hang(thread: int) -> None:
     os.waitpid(thread, _WAIT_FOR_ANY_THREAD)
 
 
+def end_of_thread(thread: int) -> float:
+    """Waits for the end of a stopped thread, as whoever stopped it must, and returns how long it took in seconds."""
+    began = time.monotonic()
+    os.waitpid(thread, _WAIT_FOR_ANY_THREAD)
+    return time.monotonic() - began
+
+
 def end_of(process: subprocess.Popen[str], thread: int | None) -> float:
     """Waits for the end of the process and returns how long it took. A stopped thread is waited for as well."""
     began = time.monotonic()

@@ -51,13 +51,17 @@ class Restartable:
     orphan_limit_s: int = 30
     external: Path | None = None
     media_settings: str = ""
+    control: Path | None = None
     base_url: str = ""
+    media_port: int = 0
     media_pids: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         http, media = free_port(), free_port(socket.SOCK_DGRAM)
+        self.media_port = media
         self.base_url = f"http://127.0.0.1:{http}"
         where = f'process = "external"\ncontrol_socket = "{self.external}"\n' if self.external is not None else ""
+        where += f'control_socket = "{self.control}"\n' if self.control is not None else ""
         (self.folder / "pysfu.toml").write_text(
             f"[http]\nport = {http}\n[media]\nport = {media}\norphan_limit_s = {self.orphan_limit_s}\n{where}"
             f"{self.media_settings}"
@@ -78,10 +82,15 @@ class Restartable:
         self.wait_for_the_end_of_media()
 
     @property
+    def children(self) -> list[int]:
+        """What the running server has started and not seen to end."""
+        assert self.process is not None
+        return children_of(self.process.pid)
+
+    @property
     def media_pid(self) -> int:
         """The media process that the running server has started."""
-        assert self.process is not None
-        (pid,) = children_of(self.process.pid)
+        (pid,) = self.children
         self.media_pids.add(pid)
         return pid
 
@@ -118,8 +127,12 @@ class Restartable:
 
     def wait_for_the_end_of_media(self) -> None:
         """Waits until no media process of it runs any more."""
+        self.wait_for_the_end_of(*self.media_pids)
+
+    def wait_for_the_end_of(self, *pids: int) -> None:
+        """Waits until these media processes run no more."""
         deadline = time.monotonic() + HANG_S
-        while any(_runs(pid) for pid in self.media_pids):
+        while any(_runs(pid) for pid in pids):
             assert time.monotonic() < deadline, "a media process runs on"
             time.sleep(0.02)  # they are no children of ours, of whose end we would be told
 

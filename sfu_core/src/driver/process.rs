@@ -7,8 +7,11 @@
 
 pub mod connection;
 pub mod frame;
+mod health;
 pub mod notes;
 pub mod orders;
+pub mod panics;
+pub mod watchdog;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -16,11 +19,14 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use socket2::SockRef;
 
 use self::connection::Connection;
 use self::frame::{Frame, Kind};
+use self::health::Health;
 use self::notes::Notes;
 use self::orders::{Order, Orders, ends_other_version, fault, read_hello};
+use self::watchdog::Watchdog;
 use super::counters::CounterValues;
 use super::privileges::{Dropped, User, come_first, drop_privileges};
 use super::warning::Warning;
@@ -41,17 +47,21 @@ const MAX_UNREAD: usize = 16 << 20;
 const MAX_LAST_TURNS: usize = 4;
 /// Most messages of each worker that are taken out in one turn.
 const MAX_DRAIN: usize = 256;
-/// How often the controller hears what the rims count: a few times within what it takes to call a worker stalled.
+/// Connections that the kernel keeps until they are looked at.
+const BACKLOG: libc::c_int = 8;
+/// How often the controller and the supervisor hear that this goes round: a few times within what it takes to call it stalled.
 const COUNTERS_EVERY: Duration = Duration::from_millis(250);
 
 /// How the process runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct ProcessOptions {
     /// How long the engine goes on with nobody in control. Calls go on meanwhile; after that they end, because nobody could
     /// end them otherwise.
     pub orphan_limit: Duration,
     /// What is given up once the ports are bound.
     pub privileges: Privileges,
+    /// Whoever ends this process when it no longer goes round, besides a controller.
+    pub watchdog: Watchdog,
 }
 
 /// What a process keeps of the rights that it was started with.
@@ -135,6 +145,7 @@ struct Running {
     config: DriverConfig,
     dropped: Dropped,
     instance: u64,
+    health: Health,
 }
 
 /// The loop's state.
@@ -150,7 +161,7 @@ struct Process {
     orders: Orders,
     /// Since when nobody is in control.
     alone_since: Option<Instant>,
-    counters_told: Instant,
+    looked: Instant,
     stop: bool,
 }
 
@@ -161,6 +172,8 @@ pub enum Ended {
     Stopped,
     /// Nobody was in control for too long.
     Orphaned,
+    /// A worker failed or hangs, and no other one carries a call: whoever starts the process anew has all of them again.
+    WorkerLost,
 }
 
 /// Runs until a controller ends it, or none has come for too long.
@@ -170,6 +183,8 @@ pub enum Ended {
 #[allow(clippy::disallowed_methods)]
 pub fn run(listener: UnixListener, options: ProcessOptions) -> io::Result<Ended> {
     listener.set_nonblocking(true)?;
+    // Whoever connects from here on learns from the kernel which process this is, rather than who has made the socket.
+    SockRef::from(&listener).listen(BACKLOG)?;
     let mut process = Process::new(listener, options, Instant::now());
     loop {
         process.wait(Instant::now())?;
@@ -191,7 +206,7 @@ impl Process {
             strangers: Vec::new(),
             orders: Orders::default(),
             alone_since: Some(now),
-            counters_told: now,
+            looked: now,
             stop: false,
         }
     }
@@ -205,7 +220,7 @@ impl Process {
         if let Some(running) = self.running.as_ref().filter(|_| listens) {
             fds.push(libc::pollfd { fd: running.driver.bell().as_raw_fd(), events: libc::POLLIN, revents: 0 });
         }
-        let rest = COUNTERS_EVERY.saturating_sub(now.saturating_duration_since(self.counters_told));
+        let rest = COUNTERS_EVERY.saturating_sub(now.saturating_duration_since(self.looked));
         let millis = rest.as_millis().max(1) as libc::c_int;
         // SAFETY: the array is as long as said.
         let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
@@ -215,17 +230,20 @@ impl Process {
 
     fn turn(&mut self, now: Instant) -> Option<Ended> {
         self.accept();
-        self.hear_strangers(now);
+        self.hear_strangers();
         self.hear_controller();
         self.tell_notes();
         self.drain();
-        self.tell_counters(now);
+        let is_worker_lost = self.look(now);
         self.replaced.retain_mut(|before| before.flush() && before.waiting() > 0);
         if self.controller.as_mut().is_some_and(|controller| !controller.flush()) {
             self.part();
         }
         if self.stop {
             return Some(self.end(Ended::Stopped));
+        }
+        if is_worker_lost {
+            return Some(self.end(Ended::WorkerLost));
         }
         if self.controller.is_some() {
             self.alone_since = None;
@@ -236,7 +254,9 @@ impl Process {
     }
 
     fn end(&mut self, ended: Ended) -> Ended {
-        let hanging = self.running.take().map_or_else(Vec::new, |running| running.driver.close(CLOSE_PATIENCE));
+        // One that is lost has had its time, and those beside it carry nothing.
+        let patience = if ended == Ended::WorkerLost { Duration::ZERO } else { CLOSE_PATIENCE };
+        let hanging = self.running.take().map_or_else(Vec::new, |running| running.driver.close(patience));
         if let Some(controller) = &mut self.controller {
             controller.push(Kind::Stopped, 0, &encode(&hanging));
             controller.flush();
@@ -254,7 +274,7 @@ impl Process {
     }
 
     /// Waits for the first word of those who have come.
-    fn hear_strangers(&mut self, now: Instant) {
+    fn hear_strangers(&mut self) {
         let mut index = 0;
         while index < self.strangers.len() {
             let mut hello = None;
@@ -267,7 +287,7 @@ impl Process {
             match hello {
                 Some(hello) => {
                     let stranger = self.strangers.remove(index);
-                    self.welcome(stranger, hello, now);
+                    self.welcome(stranger, hello);
                 }
                 None if alive => index += 1,
                 None => drop(self.strangers.remove(index)),
@@ -276,7 +296,7 @@ impl Process {
     }
 
     /// Puts a stranger in control, or tells it why not.
-    fn welcome(&mut self, mut stranger: Connection, hello: Result<Hello, Fault>, now: Instant) {
+    fn welcome(&mut self, mut stranger: Connection, hello: Result<Hello, Fault>) {
         let allowed = hello.and_then(|hello| self.may_control(&hello).map(|()| hello));
         let started = allowed.and_then(|hello| self.start(&hello.config).map(|resumed| (resumed, hello)));
         let (resumed, hello) = match started {
@@ -315,7 +335,6 @@ impl Process {
         stranger.push(Kind::Welcome, 0, &encode(&welcome));
         stranger.tell_notes_from_the_first();
         self.controller = Some(stranger);
-        self.counters_told = now;
     }
 
     /// Whether the latest one is to be in control, as it is unless it only comes back.
@@ -344,7 +363,7 @@ impl Process {
         let mut instance = [0; 8];
         aws_lc_rs::rand::fill(&mut instance).map_err(|error| fault(FaultKind::Start, error, None))?;
         let (config, instance) = (config.clone(), u64::from_be_bytes(instance));
-        self.running = Some(Running { driver, config, dropped, instance });
+        self.running = Some(Running { driver, config, dropped, instance, health: Health::default() });
         Ok(false)
     }
 
@@ -415,17 +434,20 @@ impl Process {
         }
     }
 
-    fn tell_counters(&mut self, now: Instant) {
-        let due = now.saturating_duration_since(self.counters_told) >= COUNTERS_EVERY;
-        if !due {
-            return;
+    /// Tells, now and then, that this goes round; says whether a worker is lost and nothing is lost with the others.
+    fn look(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.looked) < COUNTERS_EVERY {
+            return false;
         }
-        self.counters_told = now;
-        if let (Some(controller), Some(running)) = (&mut self.controller, &self.running)
-            && controller.waiting() < ENOUGH_WAITING
-        {
-            controller.push(Kind::Counters, 0, &encode(&running.driver.counters()));
+        self.looked = now;
+        self.options.watchdog.pat();
+        let Some(running) = &mut self.running else { return false };
+        let counters = running.driver.counters();
+        let lost = running.health.look(&counters, now);
+        if let Some(controller) = self.controller.as_mut().filter(|controller| controller.waiting() < ENOUGH_WAITING) {
+            controller.push(Kind::Counters, 0, &encode(&counters));
         }
+        !lost.is_empty() && !self.notes.workers_with_peers().any(|worker| !lost.contains(&worker))
     }
 }
 

@@ -17,7 +17,7 @@ const ALLOW: Command = Command::Allow { track: TrackId::new(0, 0), subscriber: P
 
 /// Notes commands, sends datagrams back, tells as many events as it is asked to, and fails when asked to.
 #[derive(Default)]
-struct Stand {
+pub(super) struct Stand {
     commands: Arc<Mutex<Vec<Command>>>,
     events: Vec<Event>,
     batch: TransmitBatch,

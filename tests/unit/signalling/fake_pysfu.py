@@ -128,7 +128,8 @@ EVENTS = (
         warning=SimpleNamespace(code="receive_failed", remedy=None, worker=1, figures={"errno": 5}),
     ),
     event_of(events.Resynced),
-    event_of(events.EngineLost, reason="it has ended"),
+    event_of(events.EngineLost, reason="it has ended", pause=timedelta(0)),
+    event_of(events.EngineNotStarted, reason="no", pause=timedelta(seconds=1)),
     event_of(events.EngineRestarted, cause="was ended by signal 9"),
     event_of(events.EngineTakenOver),
 )

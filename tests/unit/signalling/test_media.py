@@ -19,6 +19,7 @@ from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, Worke
 from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError
 from signalling.media_events import (
     EngineLost,
+    EngineNotStarted,
     EngineRestarted,
     EngineTakenOver,
     PeerConnected,
@@ -100,7 +101,8 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
         Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-5"})),
-        EngineLost(reason="it has ended"),
+        EngineLost(reason="it has ended", pause=timedelta(0)),
+        EngineNotStarted(reason="no", pause=timedelta(seconds=1)),
         EngineRestarted(cause="was ended by signal 9"),
         EngineTakenOver(),
     ]

@@ -151,7 +151,7 @@ async def test_a_node_is_ready_while_one_worker_is_well_and_alive_without(bench:
         assert (await http.get("/live")).status_code == 200
         answer = await http.get("/ready")
         assert answer.status_code == 503
-        assert answer.json()["detail"] == f"media worker 0 has {fault.value}: restart the server"
+        assert answer.json()["detail"].startswith(f"media worker 0 has {fault.value}: ")
 
 
 @pytest.mark.parametrize(

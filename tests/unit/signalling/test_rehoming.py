@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -143,7 +144,7 @@ async def test_a_room_that_rests_when_the_engine_is_started_anew_still_rests_in_
     room = await bench.room()
     await fail(bench)
     await fail(bench)
-    for event in (EngineLost(reason="it has ended"), EngineRestarted()):
+    for event in (EngineLost(reason="it has ended", pause=timedelta(0)), EngineRestarted()):
         await tell(bench, event)
     assert len(bench.engine.rooms) == 4
     async with await bench.participant(room, "alice") as alice:
@@ -228,7 +229,7 @@ async def test_when_the_media_process_is_lost_its_calls_have_ended_and_rooms_wai
         made = await bench.publish(room, alice)
         watch = watch_of(bench, room, made)
         bench.engine.unavailable = True
-        await tell(bench, EngineLost(reason="it has ended"))
+        await tell(bench, EngineLost(reason="it has ended", pause=timedelta(0)))
         assert await bench.roster(room) == []
         assert watch.notice == Notice(reason=Reason.ENGINE_RESTARTED, welcome=True)
         bench.engine.unavailable = False  # it runs again, which is not told yet: what is made then would not be known
@@ -297,7 +298,7 @@ async def test_media_made_by_an_engine_that_was_lost_meanwhile_is_not_used(bench
     bench.engine.creating = held = asyncio.Event()
     making = asyncio.ensure_future(bench.parts.rooms.create())
     await bench.settle()
-    await tell(bench, EngineLost(reason="it has ended"))
+    await tell(bench, EngineLost(reason="it has ended", pause=timedelta(0)))
     held.set()
     with pytest.raises(EngineUnavailableError):
         await making

@@ -189,7 +189,7 @@ async def test_what_the_kernel_does_not_grant_is_told_with_the_line_that_helps(l
 async def test_that_the_media_process_is_lost_is_told_the_operator(logged: io.StringIO) -> None:
     engine = FakeEngine()
     async with running(settings(http={"port": free_port()}), engine):
-        await engine.happened.put(EngineLost(reason="it has ended"))
+        await engine.happened.put(EngineLost(reason="it has ended", pause=timedelta(0)))
     (line,) = [json.loads(line) for line in logged.getvalue().splitlines() if "media process lost" in line]
     assert (line["reason"], line["level"]) == ("it has ended", "error")
 

@@ -88,6 +88,12 @@ impl Notes {
         self.notes.len()
     }
 
+    /// The workers that carry a peer on which there is a note.
+    pub fn workers_with_peers(&self) -> impl Iterator<Item = u16> {
+        let peers = self.notes.keys().filter(|(_, subject)| matches!(subject, Subject::Peer { .. }));
+        peers.map(|(worker, _)| *worker)
+    }
+
     /// The note after `last`, with its worker; the first one after `None`.
     pub fn after(&self, last: Option<(u16, Subject)>) -> Option<((u16, Subject), &[u8])> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);

@@ -8,10 +8,12 @@ use std::thread::JoinHandle;
 use super::frame::{HEADER, MAX_PAYLOAD};
 use super::notes::{Note, Subject};
 use super::*;
+use crate::driver::tests::Stand;
 use crate::driver::wire::{Outgoing, decode};
 use crate::engine::command::{Command, Refusal, Reply, Request};
 use crate::engine::event::Snapshot;
-use crate::ids::{ParticipantId, RoomId};
+use crate::ids::{ParticipantId, PeerId, RoomId};
+use crate::units::start;
 
 /// Catches hangs only.
 const HANG: Duration = Duration::from_secs(20);
@@ -28,7 +30,7 @@ impl Lab {
         let name = format!("pysfu-{}-{}.sock", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).expect("a socket");
-        let options = ProcessOptions { orphan_limit, privileges: Privileges::Keep };
+        let options = ProcessOptions { orphan_limit, privileges: Privileges::Keep, watchdog: Watchdog::default() };
         Self { path, thread: Some(std::thread::spawn(move || run(listener, options))) }
     }
 
@@ -362,6 +364,42 @@ fn it_ends_when_told_and_when_nobody_comes() {
     assert!(controller.is_closed());
     assert_eq!(lab.ended(), Ended::Stopped);
     assert_eq!(Lab::new(Duration::from_millis(1)).ended(), Ended::Orphaned);
+}
+
+/// A process whose turns the test takes, with two workers, the first of which has failed.
+fn with_a_failed_worker() -> Process {
+    let path = std::env::temp_dir().join(format!("pysfu-{}-failed.sock", std::process::id()));
+    let listener = UnixListener::bind(&path).expect("a socket");
+    std::fs::remove_file(&path).expect("nobody comes");
+    listener.set_nonblocking(true).expect("a socket can");
+    let config = DriverConfig { workers: 2, ..config() };
+    let driver = Driver::start_with(&config, |_, _| Stand::default(), || Ok(())).expect("it starts");
+    driver.submit(0, Request { id: 1, command: Command::Snapshot }).expect("not busy");
+    let mut told = 0;
+    while told == 0 {
+        let mut bell = libc::pollfd { fd: driver.bell().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid entry.
+        assert_eq!(unsafe { libc::poll(&raw mut bell, 1, HANG.as_millis() as libc::c_int) }, 1, "it tells");
+        driver.drain(1, |_, outgoing| told += usize::from(matches!(outgoing, Outgoing::WorkerFailed { .. })));
+    }
+    let options = ProcessOptions { orphan_limit: HANG, privileges: Privileges::Keep, watchdog: Watchdog::default() };
+    let health = Health::default();
+    let running = Running { driver, config, dropped: Dropped::default(), instance: 1, health };
+    Process { running: Some(running), ..Process::new(listener, options, start()) }
+}
+
+#[test]
+fn a_process_with_a_failed_worker_ends_as_soon_as_no_other_one_carries_a_call() {
+    let mut process = with_a_failed_worker();
+    let mut note = |worker, note: Option<Vec<u8>>| {
+        let subject = Subject::Peer { peer: PeerId::new(1, 0) };
+        process.notes.apply(worker, Note { subject, note }).expect("it is kept");
+        let now = process.looked + COUNTERS_EVERY;
+        process.turn(now)
+    };
+    assert_eq!(note(1, Some(b"a call".to_vec())), None, "it goes on for that");
+    assert_eq!(note(0, Some(b"a call that has ended".to_vec())), None);
+    assert_eq!(note(1, None), Some(Ended::WorkerLost));
 }
 
 #[test]
