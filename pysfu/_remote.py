@@ -8,6 +8,7 @@ import logging
 import socket
 import struct
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -269,6 +270,7 @@ async def connect(
     config: messages.DriverConfig,
     *,
     end_other_version: bool = False,
+    orphan_limit: timedelta,
     reclaims: bool = False,
 ) -> RemoteCore:
     """Takes control of the media process at the other end.
@@ -277,6 +279,7 @@ async def connect(
         connection: connected, and not blocking; closed when this fails.
         config: how the engine runs, if it does not run yet.
         end_other_version: whether a process that speaks another version is to end.
+        orphan_limit: how long calls are to go on once this one is gone.
         reclaims: whether it was controlled from here and lost, so that it must be left to whoever has it now.
 
     Raises:
@@ -285,7 +288,13 @@ async def connect(
         SilentError: it does not answer.
         StartError: it does not start with this configuration.
     """
-    hello = messages.Hello(protocol=PROTOCOL, end_other_version=end_other_version, reclaims=reclaims, config=config)
+    hello = messages.Hello(
+        protocol=PROTOCOL,
+        end_other_version=end_other_version,
+        reclaims=reclaims,
+        orphan_limit_ms=orphan_limit // timedelta(milliseconds=1),
+        config=config,
+    )
     try:
         async with asyncio.timeout(HELLO_TIMEOUT_S):
             return await _say_hello(connection, hello)

@@ -93,7 +93,11 @@ class Supervisor:
         self._hold(ProcessHandle.at(connection) if is_ours else None)
         try:
             core = await _remote.connect(
-                connection, self._config, end_other_version=is_ours, reclaims=self._had_control
+                connection,
+                self._config,
+                end_other_version=is_ours,
+                orphan_limit=self._process.orphan_limit,
+                reclaims=self._had_control,
             )
         except _remote.ProtocolError as error:
             if not is_ours:
@@ -113,7 +117,7 @@ class Supervisor:
         """Starts a process and takes control of it."""
         connection = self._start()
         try:
-            core = await _remote.connect(connection, self._config)
+            core = await _remote.connect(connection, self._config, orphan_limit=self._process.orphan_limit)
         except BaseException as error:
             # Also when this is cancelled: nothing goes on in it yet, and nobody else would end it.
             self._end_by_force()

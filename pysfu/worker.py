@@ -23,6 +23,7 @@ EXIT_WORKER_LOST = 70
 """With what the media process ends when a worker failed or hangs and no other one carries a call (EX_SOFTWARE)."""
 
 _SYSTEMD_FIRST_FD = 3  # SD_LISTEN_FDS_START
+_UNCONTROLLED_LIMIT_S = 300.0  # until a server has come, which says how long calls go on without it
 
 
 def command(fd: int, *, orphan_limit: timedelta, user: tuple[int, int] | None) -> list[str]:
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
     """Runs the media process; without a socket among the arguments, on the one that systemd has opened."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for whoever controls this, who says what to do
     os.chdir("/")
-    fd, orphan_limit_s = _SYSTEMD_FIRST_FD, 300.0
+    fd, orphan_limit_s = _SYSTEMD_FIRST_FD, _UNCONTROLLED_LIMIT_S
     if arguments:
         fd, orphan_limit_s = int(arguments[0]), float(arguments[1])
     elif os.environ.get("LISTEN_PID") != str(os.getpid()):

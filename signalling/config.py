@@ -107,7 +107,7 @@ class MediaSettings(_Section):
     control_socket: Path | None = None
     """Where that process is controlled; the usual place if not set. Nobody else may write to its folder."""
     orphan_limit_s: float = Field(300.0, ge=1, le=86_400)
-    """Seconds that calls go on while no server is there to control them; only with "own"."""
+    """Seconds that calls go on while no server is there to control them."""
     user: str = "nobody"
     """Whose rights the media process keeps when this server runs as root; only with "own"."""
     max_dtls_version: Literal["1.2", "1.3"] = "1.2"

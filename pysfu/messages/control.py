@@ -16,6 +16,7 @@ class Hello(Record, frozen=True, kw_only=True):
     protocol: int
     end_other_version: bool
     reclaims: bool
+    orphan_limit_ms: int
     config: DriverConfig
 
 

@@ -55,8 +55,8 @@ const COUNTERS_EVERY: Duration = Duration::from_millis(250);
 /// How the process runs.
 #[derive(Debug)]
 pub struct ProcessOptions {
-    /// How long the engine goes on with nobody in control. Calls go on meanwhile; after that they end, because nobody could
-    /// end them otherwise.
+    /// How long the engine goes on with nobody in control, until a controller says otherwise. Calls go on meanwhile; after that
+    /// they end, because nobody could end them otherwise.
     pub orphan_limit: Duration,
     /// What is given up once the ports are bound.
     pub privileges: Privileges,
@@ -83,6 +83,9 @@ pub struct Hello {
     /// Whether this controller had the engine and lost it: then it must not take it from whoever has it now.
     #[serde(default)]
     pub reclaims: bool,
+    /// For how long, in milliseconds, calls are to go on once this controller is gone; as the process was started, if it does not say.
+    #[serde(default)]
+    pub orphan_limit_ms: Option<u64>,
     /// How the engine is to run, if it does not run yet.
     pub config: DriverConfig,
 }
@@ -168,9 +171,9 @@ struct Process {
 /// Why the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// A controller wished it.
+    /// A controller wished it, or none has ever come.
     Stopped,
-    /// Nobody was in control for too long.
+    /// Nobody was in control for too long after somebody had been.
     Orphaned,
     /// A worker failed or hangs, and no other one carries a call: whoever starts the process anew has all of them again.
     WorkerLost,
@@ -250,7 +253,9 @@ impl Process {
             return None;
         }
         let alone = now.saturating_duration_since(*self.alone_since.get_or_insert(now));
-        (alone >= self.options.orphan_limit).then(|| self.end(Ended::Orphaned))
+        // Where nobody has ever come, nothing ends.
+        let ended = if self.running.is_some() { Ended::Orphaned } else { Ended::Stopped };
+        (alone >= self.options.orphan_limit).then(|| self.end(ended))
     }
 
     fn end(&mut self, ended: Ended) -> Ended {
@@ -334,6 +339,9 @@ impl Process {
         };
         stranger.push(Kind::Welcome, 0, &encode(&welcome));
         stranger.tell_notes_from_the_first();
+        if let Some(limit) = hello.orphan_limit_ms {
+            self.options.orphan_limit = Duration::from_millis(limit);
+        }
         self.controller = Some(stranger);
     }
 

@@ -82,6 +82,7 @@ fn piece(kind: u8, number: &mut u64, choices: &mut Choices<'_>) -> Vec<u8> {
                     protocol: PROTOCOL + u32::from(what & 1),
                     end_other_version,
                     reclaims: what & 4 != 0,
+                    orphan_limit_ms: Some(u64::from(what)),
                     config,
                 }),
             )

@@ -80,7 +80,7 @@ impl Controller {
     }
 
     fn hello(&mut self, protocol: u32, config: &DriverConfig) {
-        let hello = Hello { protocol, end_other_version: false, reclaims: false, config: config.clone() };
+        let hello = Hello { protocol, end_other_version: false, reclaims: false, orphan_limit_ms: None, config: config.clone() };
         self.send(Kind::Hello, 0, &encode(&hello));
     }
 
@@ -282,7 +282,7 @@ fn a_controller_that_does_not_read_keeps_no_revocation_waiting() {
 fn whoever_comes_back_takes_control_from_nobody() {
     let lab = Lab::new(HANG);
     let (mut first, _) = lab.in_control();
-    let again = Hello { protocol: PROTOCOL, end_other_version: false, reclaims: true, config: config() };
+    let again = Hello { protocol: PROTOCOL, end_other_version: false, reclaims: true, orphan_limit_ms: None, config: config() };
     let mut second = lab.controller();
     second.send(Kind::Hello, 0, &encode(&again));
     assert_eq!(second.fault().kind, FaultKind::Replaced);
@@ -346,7 +346,7 @@ struct Later {
 fn whoever_speaks_another_version_may_end_it_and_whoever_speaks_this_one_does_not() {
     let lab = Lab::new(HANG);
     let mut same = lab.controller();
-    let hello = Hello { protocol: PROTOCOL, end_other_version: true, reclaims: false, config: config() };
+    let hello = Hello { protocol: PROTOCOL, end_other_version: true, reclaims: false, orphan_limit_ms: None, config: config() };
     same.send(Kind::Hello, 0, &encode(&hello));
     same.until(Kind::Welcome);
     let mut newer = lab.controller();
@@ -363,7 +363,20 @@ fn it_ends_when_told_and_when_nobody_comes() {
     controller.send(Kind::Stop, 0, &[]);
     assert!(controller.is_closed());
     assert_eq!(lab.ended(), Ended::Stopped);
-    assert_eq!(Lab::new(Duration::from_millis(1)).ended(), Ended::Orphaned);
+    assert_eq!(Lab::new(Duration::from_millis(1)).ended(), Ended::Stopped, "nothing has ended with it");
+}
+
+#[test]
+fn calls_go_on_alone_for_as_long_as_the_last_controller_wished() {
+    let lab = Lab::new(HANG);
+    let mut controller = lab.controller();
+    let (end_other_version, reclaims) = (false, false);
+    let orphan_limit_ms = Some(1);
+    let hello = Hello { protocol: PROTOCOL, end_other_version, reclaims, orphan_limit_ms, config: config() };
+    controller.send(Kind::Hello, 0, &encode(&hello));
+    controller.until(Kind::Welcome);
+    drop(controller);
+    assert_eq!(lab.ended(), Ended::Orphaned);
 }
 
 /// A process whose turns the test takes, with two workers, the first of which has failed.
