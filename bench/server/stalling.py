@@ -12,30 +12,19 @@ import signal
 import sys
 import time
 
-import msgspec
-
+from pysfu import messages
 from pysfu._remote import RemoteCore
 
 INSTANTS = sys.argv.pop(1)
 
-
-class _Command(msgspec.Struct):
-    type: str
-
-
-class _Request(msgspec.Struct):
-    command: _Command
-
-
-_decode = msgspec.msgpack.Decoder(_Request).decode
 _submit = RemoteCore.submit
 
 
-def _stopping(core: RemoteCore, worker: int, request: bytes) -> bool:
+def _stopping(core: RemoteCore, worker: int, request: messages.Request) -> bool:
     """Hands a request over; stops then, if that was to remove somebody."""
     handed_ns = time.time_ns()
     is_taken = _submit(core, worker, request)
-    if is_taken and _decode(request).command.type == "remove_peer":
+    if is_taken and isinstance(request.command, messages.RemovePeer):
         if core._unsent:
             raise RuntimeError("the control socket was full: the removal has not been sent")
         with open(INSTANTS, "a") as instants:  # noqa: PTH123

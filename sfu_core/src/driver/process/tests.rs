@@ -80,7 +80,13 @@ impl Controller {
     }
 
     fn hello(&mut self, protocol: u32, config: &DriverConfig) {
-        let hello = Hello { protocol, end_other_version: false, reclaims: false, orphan_limit_ms: None, config: config.clone() };
+        let hello = Hello {
+            protocol,
+            end_other_version: false,
+            reclaims: false,
+            orphan_limit_ms: None,
+            config: config.clone(),
+        };
         self.send(Kind::Hello, 0, &encode(&hello));
     }
 
@@ -282,7 +288,8 @@ fn a_controller_that_does_not_read_keeps_no_revocation_waiting() {
 fn whoever_comes_back_takes_control_from_nobody() {
     let lab = Lab::new(HANG);
     let (mut first, _) = lab.in_control();
-    let again = Hello { protocol: PROTOCOL, end_other_version: false, reclaims: true, orphan_limit_ms: None, config: config() };
+    let again =
+        Hello { protocol: PROTOCOL, end_other_version: false, reclaims: true, orphan_limit_ms: None, config: config() };
     let mut second = lab.controller();
     second.send(Kind::Hello, 0, &encode(&again));
     assert_eq!(second.fault().kind, FaultKind::Replaced);
@@ -346,7 +353,8 @@ struct Later {
 fn whoever_speaks_another_version_may_end_it_and_whoever_speaks_this_one_does_not() {
     let lab = Lab::new(HANG);
     let mut same = lab.controller();
-    let hello = Hello { protocol: PROTOCOL, end_other_version: true, reclaims: false, orphan_limit_ms: None, config: config() };
+    let hello =
+        Hello { protocol: PROTOCOL, end_other_version: true, reclaims: false, orphan_limit_ms: None, config: config() };
     same.send(Kind::Hello, 0, &encode(&hello));
     same.until(Kind::Welcome);
     let mut newer = lab.controller();
