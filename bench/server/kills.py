@@ -55,7 +55,7 @@ def signalling(rig: Rig) -> Sampled:
         begin_ns = calls.wait_for("begin")["at_ns"]
         media, roster = server.media_pid, server.roster()
         kills = []
-        time.sleep(AFTERMATH_S)
+        time.sleep(AFTERMATH_S)  # what the start stirred up is no part of the first span
         for _ in range(TIMES):
             span = _kill_signalling(server, media, roster)
             kills.append(span)
@@ -73,7 +73,7 @@ def _kill_signalling(server: Restartable, media: int, roster: Mapping[tuple[str,
         raise RuntimeError("the calls have another media process than before the kill")
     if server.roster() != roster:
         raise RuntimeError("the server that was started again does not have the calls of the one before")
-    time.sleep(AFTERMATH_S)
+    time.sleep(AFTERMATH_S)  # a part of the span: what the server does once it is ready
     return Span(from_ns, time.time_ns() - MEDIA_GAP_MS * 1_000_000)
 
 

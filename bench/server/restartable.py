@@ -131,7 +131,7 @@ class Restartable:
             self._rig.server, [sys.executable, "-c", "import signalling.cli, signalling.server, pysfu"]
         )
         subprocess.run(command, check=True, env=self._plan.environment, cwd=self._plan.log.parent)
-        time.sleep(max(0.0, until - time.monotonic()))
+        time.sleep(max(0.0, until - time.monotonic()))  # for as long as the span it is compared with
 
     def rooms(self) -> list[str]:
         """Returns all rooms."""

@@ -104,7 +104,7 @@ def _removals(rig: Rig, server: Restartable, remove: Callable[[str, str], Remova
         removals = []
         for room, participant in _to_be_removed(server):
             removals.append(remove(room, participant))
-            time.sleep(PAUSE_S)
+            time.sleep(PAUSE_S)  # one removal at a time, so that a late packet is of no other
         time.sleep(STALL_S)  # what comes late shall come
         report = calls.end()
     latest = _latest(report)
@@ -156,7 +156,7 @@ def _remove_stalled(server: Restartable, instants: Path, room: str, participant:
             if time.monotonic() - began > INSTANT_LIMIT_S:
                 raise RuntimeError(f"the signalling process did not stop: {server.log()}")
             time.sleep(0.001)  # it tells nobody but who looks
-        time.sleep(STALL_S)
+        time.sleep(STALL_S)  # how long Python stands still is what is measured
         if not server.is_stopped or len(_read(instants)) != already + 1:
             raise RuntimeError("the signalling process did not stand still")
     _check_removed(*server.http.answered())
