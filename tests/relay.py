@@ -74,6 +74,20 @@ class Relay:
             self._pass_back(back)
         return sum(each.is_rtp and each.at_ns > since_ns for each in self.to_clients)
 
+    def missing_to_clients(self, since_ns: int) -> list[tuple[int, int]]:
+        """Returns where the numbers of packets sent since then are not gap-free, by stream (RFC 3550 §5.1)."""
+        last: dict[bytes, int] = {}
+        found = []
+        for passed in self.to_clients:
+            if not passed.is_rtp or passed.at_ns < since_ns:
+                continue
+            stream, number = passed.data[8:12], int.from_bytes(passed.data[2:4], "big")
+            if stream in last and number != (last[stream] + 1) & 0xFFFF:
+                found.append((last[stream], number))
+            last[stream] = number
+        assert last, "packets came"
+        return found
+
     def _front(self, host: str, port: int) -> int:
         """Opens a port beside one of the engine."""
         if (host, port) not in self._fronts:

@@ -52,10 +52,10 @@ def test_no_module_is_too_long_to_be_read_in_one_go() -> None:
     assert too_long(sorted((ROOT / "sfu_core" / "src").rglob("*.rs")), limit=500) == []
 
 
-def test_a_wheel_has_the_features_of_a_server_and_nothing_of_a_simulation() -> None:
+def test_a_wheel_has_the_features_of_a_server_and_nothing_of_a_simulation_or_of_a_test() -> None:
     built = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["maturin"]
     assert built["features"] == ["python"]
     features = tomllib.loads((ROOT / "sfu_core" / "Cargo.toml").read_text("utf-8"))["features"]
-    assert "simulation" in features
+    assert {"simulation", "breakable"} <= features.keys()
     assert "default" not in features
     assert all(needs.startswith("dep:") for needs in features["python"])

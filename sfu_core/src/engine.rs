@@ -12,6 +12,8 @@ pub mod transmit;
 mod allocate;
 mod apply;
 mod batch;
+#[cfg(feature = "breakable")]
+mod breakable;
 mod ceiling;
 mod control;
 mod data;

@@ -126,6 +126,11 @@ class Caller:
         await until(lambda: len(self.pictures) >= frames, f"{frames} pictures, {len(self.pictures)} came")
         return list(self.pictures)
 
+    async def more(self, pictures: int) -> None:
+        """Waits until so many more pictures came."""
+        already = len(self.pictures)
+        await until(lambda: len(self.pictures) >= already + pictures, "more pictures")
+
     async def heard(self, seconds: float = 1.0) -> float:
         """Returns the frequency of the latest sound, after the decoder has settled."""
         samples = int(seconds * 48_000)

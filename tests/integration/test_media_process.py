@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from callers import HANG_S, SDP, Caller, Meeting, meeting, until
+from callers import HANG_S, SDP, Caller, Meeting, meeting
 from footage import Camera, Tone
 from media_process import ADMIN, ROOT, SECRET, Restartable, systemd_media
 from relay import Relay
@@ -39,12 +39,6 @@ async def in_background(blocking: object) -> None:
     await asyncio.get_running_loop().run_in_executor(None, blocking)  # type: ignore[arg-type]
 
 
-async def more(caller: Caller, pictures: int = A_WHILE) -> None:
-    """Waits until so many more pictures came."""
-    already = len(caller.pictures)
-    await until(lambda: len(caller.pictures) >= already + pictures, "more pictures")
-
-
 async def bearer_of(room: Meeting, participant: str) -> dict[str, str]:
     return SDP | {"Authorization": f"Bearer {await room.token(participant)}"}
 
@@ -52,21 +46,6 @@ async def bearer_of(room: Meeting, participant: str) -> dict[str, str]:
 async def an_offer() -> str:
     async with Caller() as caller:
         return await caller.take("video").offer()
-
-
-def missing(relay: Relay, since_ns: int) -> list[tuple[int, int]]:
-    """Returns where the numbers of packets sent since then are not gap-free, by stream (RFC 3550 §5.1)."""
-    last: dict[bytes, int] = {}
-    found = []
-    for passed in relay.to_clients:
-        if not passed.is_rtp or passed.at_ns < since_ns:
-            continue
-        stream, number = passed.data[8:12], int.from_bytes(passed.data[2:4], "big")
-        if stream in last and number != (last[stream] + 1) & 0xFFFF:
-            found.append((last[stream], number))
-        last[stream] = number
-    assert last, "packets came"
-    return found
 
 
 async def test_a_call_goes_on_while_the_server_is_killed_and_the_next_one_has_it_in_hand_again(
@@ -80,10 +59,10 @@ async def test_a_call_goes_on_while_the_server_is_killed_and_the_next_one_has_it
             media = server.media_pid
             since_ns = time.time_ns()
             await in_background(server.kill)
-            await more(bela)
+            await bela.more(A_WHILE)
             await in_background(server.start)
-            await more(bela)
-            assert missing(relay, since_ns) == [], "the same call, with nothing missing"
+            await bela.more(A_WHILE)
+            assert relay.missing_to_clients(since_ns) == [], "the same call, with nothing missing"
             os.kill(media, 0)  # the same process
             assert await room.roster() == {"anna": [], "bela": ["anna"]}
             # What the server before has begun goes on with this one: its resources, rights and refusals.
@@ -111,8 +90,8 @@ async def test_a_room_on_two_workers_goes_on_while_the_server_is_killed_and_the_
             since_ns = time.time_ns()
             await in_background(server.kill)
             await in_background(server.start)
-            await more(bela)
-            assert missing(relay, since_ns) == [], "the same call, with nothing missing"
+            await bela.more(A_WHILE)
+            assert relay.missing_to_clients(since_ns) == [], "the same call, with nothing missing"
             assert await room.roster() == {"anna": [], "bela": ["anna"]}
             async with httpx.AsyncClient(base_url=server.base_url) as http:
                 figures = (await http.get("/metrics")).text
@@ -171,10 +150,10 @@ async def test_a_server_that_stands_still_slows_no_packet(server: Restartable, r
             assert server.process is not None
             since_ns = time.time_ns()
             server.process.send_signal(signal.SIGSTOP)
-            await more(bela, 3 * A_WHILE)
+            await bela.more(3 * A_WHILE)
             server.process.send_signal(signal.SIGCONT)
-            await more(bela)
-            assert missing(relay, since_ns) == []
+            await bela.more(A_WHILE)
+            assert relay.missing_to_clients(since_ns) == []
             assert await room.roster() == {"anna": [], "bela": ["anna"]}
 
 
@@ -237,9 +216,9 @@ async def test_a_server_is_restarted_under_calls_that_a_media_process_of_systemd
                 await room.play(bela.take("video"), "anna", "bela")
                 await bela.watched(A_WHILE)
                 await in_background(server.stop)
-                await more(bela)
+                await bela.more(A_WHILE)
                 await in_background(server.start)
-                await more(bela)
+                await bela.more(A_WHILE)
                 assert await room.roster() == {"anna": [], "bela": ["anna"]}
         assert media.poll() is None, "it is not the server's to end"
 

@@ -91,6 +91,8 @@ pub(super) fn on_rtcp(engine: &mut Engine, from: PeerId, plain: &[u8], now: Inst
 }
 
 fn on_packet(engine: &mut Engine, from: PeerId, packet: &RtcpPacket<'_>, allowance: &mut Allowance, now: Instant) {
+    #[cfg(feature = "breakable")]
+    super::breakable::heed(packet);
     match packet {
         RtcpPacket::SenderReport(report) => {
             on_sender_report(engine, from, report, &mut allowance.blocks, now);
