@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -130,9 +130,12 @@ def _matches(secret: SecretStr | None, given: str | None) -> bool:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    # A socket that takes calls over IPv6 and IPv4 names the latter so (RFC 4291 §2.5.5.2).
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 AdminOnly = Depends(admin)

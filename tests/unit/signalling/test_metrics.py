@@ -159,7 +159,9 @@ async def test_a_node_is_ready_while_one_worker_is_well_and_alive_without(bench:
     [
         ("127.0.0.1", {}, 200),
         ("::1", {}, 200),
+        ("::ffff:127.0.0.1", {}, 200),
         ("192.0.2.9", {}, 403),
+        ("::ffff:192.0.2.9", {}, 403),
         ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, 403),
         ("127.0.0.1", {"Forwarded": "for=192.0.2.60"}, 403),
     ],
