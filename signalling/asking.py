@@ -42,7 +42,7 @@ class Administrator:
         """
         bearer = self.settings.admin.bearer
         if bearer is None:
-            raise UnansweredError("admin.bearer is not set in this configuration: that API is closed")
+            raise UnansweredError("admin.bearer is not set in this configuration: the server takes no orders")
         headers = {"Authorization": f"Bearer {bearer.get_secret_value()}", "Content-Type": "application/json"}
         try:
             opened = self._connection()

@@ -41,6 +41,7 @@ EXIT_BROKEN = 3
 
 DRAIN_LOOK_S = 1.0
 DRAIN_LOOKS = 30  # A server that hangs is gone long before, as README.md says.
+ROUNDED_S = 0.1  # What is left is told in tenths of seconds.
 
 app = typer.Typer(
     help="A self-hosted video server.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -63,30 +64,23 @@ def serve(config_path: ConfigPath = None) -> None:
 def drain(
     deadline_s: Annotated[float, typer.Option(min=0, max=86_400, help="Seconds after which calls are ended.")] = 3_600,
     cancel: Annotated[bool, typer.Option("--cancel", help="Call it off: everything as before.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the server has stopped; 1 if it goes on.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when it is over; 1 if it is called off or cut short.")
+    ] = False,
     config_path: ConfigPath = None,
 ) -> None:
     """Has the server on this machine let nobody in, and stop when the last call has ended or the deadline comes."""
     running = Administrator(_load(config_path))
     wanted: dict[str, object] = {"deadline_s": deadline_s}
-    answer: dict[str, Any] = {}
+    asked = time.monotonic()
     try:
         answer = running.ask("DELETE", "/drain") if cancel else running.ask("POST", "/drain", wanted)
         typer.echo(_drain_line(answer))
-        while wait and answer["draining"]:
-            time.sleep(DRAIN_LOOK_S)  # the server answers at once, and is asked again
-            before, answer = answer["calls_left"], running.ask("GET", "/drain")
-            if answer["calls_left"] != before or not answer["draining"]:
-                typer.echo(_drain_line(answer))
+        if wait and not cancel:
+            _wait_for_the_end(running, answer, asked=asked)
     except UnansweredError as error:
-        if answer and error.gone:
-            _wait_until_ports_are_free(running.settings)
-            typer.echo("The server has stopped.")
-            return
         typer.echo(f"pysfu: {error}", err=True)
         raise typer.Exit(EXIT_UNDONE) from None
-    if wait and not cancel:
-        raise typer.Exit(EXIT_UNDONE)
 
 
 @app.command()
@@ -176,15 +170,57 @@ def token(
         _fail(ConfigError([f"--life-s: {error.refusal.value}: at most {settings.tokens.max_life_s}"]))
 
 
+def _wait_for_the_end(running: Administrator, answer: dict[str, Any], *, asked: float) -> None:
+    """Follows a drain until the server has stopped, and says so.
+
+    Args:
+        running: whom to ask.
+        answer: what it answered when it was asked to drain.
+        asked: when that was.
+
+    Raises:
+        UnansweredError: the server does not answer, or is gone for another reason than the drain.
+    """
+    while answer["draining"]:
+        deadline, calls = asked + answer["seconds_left"] - ROUNDED_S, answer["calls_left"]
+        try:
+            time.sleep(DRAIN_LOOK_S)  # the server answers at once, and is asked again
+            asked = time.monotonic()
+            answer = running.ask("GET", "/drain")
+        except KeyboardInterrupt:
+            typer.echo("pysfu: waits no longer; the drain goes on (`pysfu drain --cancel` calls it off)", err=True)
+            raise
+        except UnansweredError as error:
+            if not error.gone:
+                raise
+            if calls and time.monotonic() < deadline:
+                raise UnansweredError(f"the server was gone before the drain was over; calls left: {calls}") from None
+            _wait_until_ports_are_free(running.settings)
+            typer.echo(f"The server has stopped; calls ended: {calls}." if calls else "The server has stopped.")
+            return
+        if answer["calls_left"] != calls or not answer["draining"]:
+            typer.echo(_drain_line(answer))
+    raise typer.Exit(EXIT_UNDONE)
+
+
 def _wait_until_ports_are_free(settings: Settings) -> None:
-    """Waits until another server can start: this one hears no requests any more, but may still end its rooms."""
+    """Waits until another server can start: this one hears no requests any more, but may still end its rooms.
+
+    Raises:
+        UnansweredError: none can.
+    """
+    if settings.media.process == "external":
+        return  # those ports stay where they are, in a process that goes on
+    taken: ConfigError | None = None
     for _ in range(DRAIN_LOOKS):
         try:
             check_media_ports(settings)
-        except ConfigError:
+        except ConfigError as error:
+            taken = error
             time.sleep(DRAIN_LOOK_S)  # nobody tells when a port is free
         else:
             return
+    raise UnansweredError(f"the server is gone, but something of it runs on: {taken}")
 
 
 def _drain_line(answer: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from asyncio.subprocess import PIPE, Process
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from callers import HANG_S, Caller, meeting
 from footage import Tone
+from media_process import ADMIN, Restartable
 from servers import FROM_SOURCE, ROOT, TRUSTING, serving
 
 from signalling.certificate import make_trial_certificate
@@ -68,5 +70,34 @@ async def test_at_its_deadline_a_drain_ends_the_calls_and_the_server_stops(tmp_p
         async with meeting(running.base_url, running.admin_bearer) as room, Caller() as anna:
             await room.publish(anna.send(Tone(440)), "anna")
             code, said, told = await drain(tmp_path, "--deadline-s", "2", "--wait")
-            assert (code, said.splitlines()[-1], told) == (0, "The server has stopped.", "")
+            assert (code, said.splitlines()[-1], told) == (0, "The server has stopped; calls ended: 1.", "")
             await asyncio.to_thread(running.process.wait, HANG_S)
+
+
+async def test_whoever_waits_for_a_drain_is_told_when_the_server_is_killed_meanwhile(tmp_path: Path) -> None:
+    with Restartable(tmp_path) as running:
+        async with meeting(running.base_url, ADMIN) as room, Caller() as anna:
+            await room.publish(anna.send(Tone(440)), "anna")
+            assert running.media_pid
+            waiting = await begun(tmp_path, "--wait")
+            assert waiting.stdout is not None
+            await waiting.stdout.readline()
+            await asyncio.to_thread(running.kill)
+            code, said, told = await end_of(waiting)
+            wanted = "pysfu: the server was gone before the drain was over; calls left: 1\n"
+            assert (code, said, told) == (1, "", wanted)
+            await asyncio.to_thread(running.start)
+
+
+async def test_whoever_waits_no_longer_is_told_that_the_drain_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        async with meeting(running.base_url, running.admin_bearer) as room, Caller() as anna:
+            await room.publish(anna.send(Tone(440)), "anna")
+            waiting = await begun(tmp_path, "--wait")
+            assert waiting.stdout is not None
+            await waiting.stdout.readline()
+            waiting.send_signal(signal.SIGINT)
+            code, _, told = await end_of(waiting)
+            assert code == 130
+            assert told == "pysfu: waits no longer; the drain goes on (`pysfu drain --cancel` calls it off)\n"
+            assert (await room.http.get("/ready")).status_code == 503
