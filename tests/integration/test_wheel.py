@@ -15,7 +15,6 @@ from footage import FRAME_RATE, Camera, Tone
 from servers import serving
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 
 WHERE = """
 import pathlib, sys
@@ -23,16 +22,6 @@ import pysfu, signalling
 for package in (pysfu, signalling):
     assert pathlib.Path(package.__file__).is_relative_to(sys.prefix), package.__file__
 """
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Builds it as `make wheel` does. That compiles Rust once more, in the release profile."""
-    out = tmp_path_factory.mktemp("wheel")
-    command = [BIN / "maturin", "build", "--release", "--quiet", "--out", out]
-    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"VIRTUAL_ENV": str(BIN.parent)})
-    (built,) = out.glob("*.whl")
-    return built
 
 
 @pytest.fixture
