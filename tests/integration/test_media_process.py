@@ -211,7 +211,7 @@ async def test_a_media_process_that_stands_still_is_noticed_and_ended_by_force(t
 
 
 def scheduler_slice_ns(thread: int) -> int:
-    """What a thread asks the scheduler for at a time (`sched_getattr(2)`, the field `sched_runtime`); 0: it has not asked."""
+    """What a thread asks the scheduler for at a time (`sched_getattr(2)`, `sched_runtime`); 0: it has not asked."""
     number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
     attributes = ctypes.create_string_buffer(56)
     libc = ctypes.CDLL(None, use_errno=True)
