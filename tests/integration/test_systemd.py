@@ -189,6 +189,8 @@ async def test_neither_process_has_a_right_and_the_server_still_shows_what_prome
         assert int(process["CapEff"], 16) == int(process["CapPrm"], 16) == int(process["CapBnd"], 16) == 0
     assert set(server["Uid"].split()) == {there.run("id", "-u", "pysfu").stdout.strip()}
     assert int(media["Uid"].split()[0]) >= 61_184, "a user that is there as long as it runs (DynamicUser)"
+    niceness = there.path(f"/proc/{there.main_pid(MEDIA)}/stat").read_text().rpartition(")")[2].split()[16]
+    assert niceness == "-10", "it comes first"
     figures = (await room.http.get("https://127.0.0.1:8443/metrics")).text
     assert "process_resident_memory_bytes" in figures
 

@@ -288,6 +288,27 @@ async def test_a_worker_that_hangs_does_not_keep_the_server_from_stopping_and_is
     assert (line["worker"], line["level"]) == (1, "error")
 
 
+async def test_a_client_that_leaves_a_connection_open_without_a_request_does_not_hold_up_the_stop(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    certificate, key = make_trial_certificate(tmp_path, [ip_address("127.0.0.1")])
+    context = ssl.create_default_context(cafile=certificate)
+
+    def asked() -> ssl.SSLSocket:
+        """Asks once and reads nothing more, as the pool of an administrating system does: no goodbye either."""
+        opened = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+        opened.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert opened.recv(12) == b"HTTP/1.1 200"
+        return opened
+
+    https = {"port": port, "certificate": certificate, "key": key}
+    async with running(settings(http=https, shutdown={"grace_s": 600}), FakeEngine()) as serving:
+        with await asyncio.to_thread(asked):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(serving, 20)  # TLS itself would have waited for 30 s
+
+
 async def test_a_failing_part_ends_the_server_and_leaves_nothing_running() -> None:
     class Failing(FakeEngine):
         async def events(self) -> AsyncIterator[MediaEvent]:
