@@ -109,6 +109,7 @@ def _when_up(process: subprocess.Popen[bytes]) -> Machine:
                 state = machine.run("systemctl", "is-system-running", check=False).stdout.strip()
                 if state == "running":
                     return machine
+                state += machine.run("systemctl", "--failed", "--no-legend", "--plain", check=False).stdout
         time.sleep(0.1)  # process 1 tells nobody outside
     raise AssertionError(f"systemd does not come up: {state}")
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from ipaddress import ip_address
@@ -74,7 +73,7 @@ def certify(machine: Machine, folder: Path) -> None:
 def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Boots a machine and installs the server there. It reaches no network: what the wheel needs is fetched before."""
     folder = tmp_path_factory.mktemp("systemd")
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    subprocess.run(["/usr/bin/python3", "-m", "venv", folder / "venv"], check=True)  # of the version that runs it there
     fetch = [folder / "venv/bin/pip", "download", "--quiet", "--disable-pip-version-check", "--dest", folder / "wheels"]
     subprocess.run([*fetch, wheel], check=True)
     (folder / "machine").mkdir()
@@ -140,7 +139,7 @@ async def another(machine: Machine, unit: str, before: int) -> int:
 
 
 async def signalled(machine: Machine, signal: str, process: int) -> None:
-    await asyncio.to_thread(machine.run, "kill", f"-{signal}", str(process))
+    await asyncio.to_thread(machine.run, "sh", "-c", f"kill -{signal} {process}")
 
 
 async def call(room: Meeting, anna: Caller, bela: Caller) -> str:
