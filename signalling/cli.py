@@ -75,9 +75,14 @@ def drain(
     asked = time.monotonic()
     try:
         answer = running.ask("DELETE", "/drain") if cancel else running.ask("POST", "/drain", wanted)
-        typer.echo(_drain_line(answer))
-        if wait and not cancel:
-            _wait_for_the_end(running, answer, asked=asked)
+        try:
+            typer.echo(_drain_line(answer))
+            if wait and not cancel:
+                _wait_for_the_end(running, answer, asked=asked)
+        except KeyboardInterrupt:
+            if answer["draining"]:
+                typer.echo("pysfu: waits no longer; the drain goes on (`pysfu drain --cancel` calls it off)", err=True)
+            raise
     except UnansweredError as error:
         typer.echo(f"pysfu: {error}", err=True)
         raise typer.Exit(EXIT_UNDONE) from None
@@ -187,9 +192,6 @@ def _wait_for_the_end(running: Administrator, answer: dict[str, Any], *, asked: 
             time.sleep(DRAIN_LOOK_S)  # the server answers at once, and is asked again
             asked = time.monotonic()
             answer = running.ask("GET", "/drain")
-        except KeyboardInterrupt:
-            typer.echo("pysfu: waits no longer; the drain goes on (`pysfu drain --cancel` calls it off)", err=True)
-            raise
         except UnansweredError as error:
             if not error.gone:
                 raise
