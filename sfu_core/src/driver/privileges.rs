@@ -1,14 +1,11 @@
 //! What a process that reads strangers' bytes gives up before it has a thread: another user's rights, capabilities, the file
-//! system, core dumps; and the one thing that it takes first. Whoever breaks into it finds no file to read and no program to start with more rights.
+//! system, core dumps. Whoever breaks into it finds no file to read and no program to start with more rights.
 
 use std::io;
 
 use caps::CapSet;
 use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus};
 use serde::{Deserialize, Serialize};
-
-/// How the process comes before others: what is behind in media is heard, what is behind in anything else is not.
-const NICENESS: libc::c_int = -10;
 
 /// Whose rights are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +23,6 @@ pub struct Dropped {
     pub user: bool,
     /// Whether no file can be opened any more, and no process outside be looked into (Landlock, Linux 5.13).
     pub files: bool,
-}
-
-/// Puts this process before others where it may, which is before it gives that right up. Threads inherit it.
-pub fn come_first() {
-    // SAFETY: only numbers are passed. Refused, media waits its turn beside everything else, as under whoever forbade it.
-    let _refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
 
 /// Gives up everything that can be. To be called while the process has one thread: most of it is each thread's own, and new
