@@ -9,7 +9,7 @@ import socket
 import struct
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
 
@@ -74,6 +74,12 @@ class SilentError(Exception):
     """A media process runs and does not answer."""
 
 
+class WhenClosed(Protocol):
+    """Is told that the media process was to end, and whether it has."""
+
+    def __call__(self, *, has_ended: bool) -> None: ...
+
+
 class _Frames:
     """The frames in what was read."""
 
@@ -126,7 +132,7 @@ class RemoteCore:
         self.warnings = tuple(welcome.warnings)
         self.predecessor: str | None = None
         self.event_fd = connection.fileno()
-        self.when_closed: Callable[[bool], None] = lambda has_ended: None
+        self.when_closed: WhenClosed = lambda *, has_ended: None
         self.when_silent: Callable[[], None] = lambda: None
         self._silent_looks = 0
         self._next_look = self._loop.call_later(_LOOK_EVERY_S, self._look)
@@ -207,7 +213,7 @@ class RemoteCore:
                 for kind, _, payload in self._frames:
                     hanging = _decode_hanging(payload) if kind == _STOPPED else hanging
             has_ended = True
-        self.when_closed(has_ended)
+        self.when_closed(has_ended=has_ended)
         return hanging
 
     def detach(self) -> list[int]:
