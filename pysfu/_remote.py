@@ -220,10 +220,12 @@ class RemoteCore:
         """Leaves the process as it is, for whoever comes; hands over what it can of what was asked for."""
         self._next_look.cancel()
         self._loop.remove_writer(self._socket)
-        with contextlib.suppress(OSError, TimeoutError):
-            self._socket.settimeout(_CLOSE_TIMEOUT_S)
-            self._socket.sendall(self._unsent)
-        self._socket.close()
+        with self._socket:
+            try:
+                self._socket.settimeout(_CLOSE_TIMEOUT_S)
+                self._socket.sendall(self._unsent)
+            except OSError:
+                logger.error("the media process did not take all that it was told before it was left")
         return []
 
     def _look(self) -> None:

@@ -100,9 +100,14 @@ class Sfu:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._resyncs.clear()
         known = len(self.left_behind)
-        await self._bridge.__aexit__(kind, error, trace)
+        try:
+            await self._bridge.__aexit__(kind, error, trace)
+        finally:
+            self._end(known)
+
+    def _end(self, known: int) -> None:
+        self._resyncs.clear()
         for worker in self.left_behind[known:]:
             events_logger.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
         for room in self.rooms:
@@ -136,7 +141,11 @@ class Sfu:
         return f"{self._bridge.instance:x}-" if self._bridge.instance else ""
 
     def detach(self) -> None:
-        """Has the media process, and all calls in it, go on when this is closed."""
+        """Has the media process, and all calls in it, go on when this is closed.
+
+        What was asked for and takes rights away is done by then. Where the workers have not said so within two seconds,
+        that is logged, and whoever waits for it is told (`UnavailableError`).
+        """
         self._bridge.leaves_running = True
 
     async def create_room(

@@ -155,3 +155,19 @@ async def test_an_answer_makes_room_for_another_request_in_its_lane(
         assert [taken(6, ask), taken(7, take_away), taken(8, take_away)] == [False, True, False]
         core.answered(1)
         assert [taken(9, ask), taken(10, ask)] == [True, False]
+
+
+async def test_that_a_process_does_not_take_what_it_is_told_last_is_logged(
+    process: MediaProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_remote, "_CLOSE_TIMEOUT_S", 0.05)
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = await sfu.create_room()
+        pid = pid_at(process.socket)
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(20):
+            room.keep(bytes(90_000))  # together more than a socket holds
+        sfu.detach()
+    assert "did not take all that it was told" in caplog.text
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH
 
-from pysfu import Config, MediaProcess, Sfu, TransportState, _resume, messages
+from pysfu import Config, MediaProcess, Sfu, TransportState, _remote, _resume, messages
 from pysfu._bridge import Bridge
 from pysfu._remote import RemoteCore
 from pysfu.errors import StartError
@@ -176,6 +176,28 @@ async def test_the_notes_on_rooms_that_ended_meanwhile_are_told_once(process: Me
         sfu.detach()
     async with Sfu(CONFIG, process=process) as sfu:
         assert sfu.ended_rooms == ()
+
+
+async def test_what_could_not_be_handed_over_yet_is_taken_away_before_the_process_is_left(
+    process: MediaProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_remote, "MAX_UNANSWERED_REVOCATIONS", 1)
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = await sfu.create_room()
+        anna, bela = await room.add_participant(), await room.add_participant()
+        sound, pictures = (await anna.answer(SENDS_BOTH)).tracks
+        for _ in range(2):
+            await bela.answer(TAKES_BOTH, publish=False)
+        await bela.allow(sound)
+        await bela.allow(pictures)
+        awaited, given_up = (asyncio.ensure_future(bela.revoke(track)) for track in (sound, pictures))
+        await asyncio.sleep(0)  # both have been asked for
+        given_up.cancel()
+        sfu.detach()
+    await awaited
+    async with Sfu(CONFIG, process=process) as sfu:
+        (room,) = sfu.rooms
+        assert [participant.allowed for participant in room.participants] == [frozenset(), frozenset()]
 
 
 async def test_who_is_replaced_is_told_and_starts_nothing(process: MediaProcess) -> None:
