@@ -139,8 +139,8 @@ async def test_a_socket_that_nobody_listens_at_is_gone_once_the_process_is_stopp
 async def test_an_answer_makes_room_for_another_request_in_its_lane(
     process: MediaProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_remote, "MAX_UNANSWERED", 2)
-    monkeypatch.setattr(_remote, "MAX_UNANSWERED_REVOCATIONS", 1)
+    monkeypatch.setattr(_remote, "MAX_COMMANDS", 2)
+    monkeypatch.setattr(_remote, "MAX_REVOCATIONS", 1)
     async with Sfu(CONFIG, process=process) as sfu:
         core = core_of(sfu)
 

@@ -181,7 +181,7 @@ async def test_the_notes_on_rooms_that_ended_meanwhile_are_told_once(process: Me
 async def test_what_could_not_be_handed_over_yet_is_taken_away_before_the_process_is_left(
     process: MediaProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_remote, "MAX_UNANSWERED_REVOCATIONS", 1)
+    monkeypatch.setattr(_remote, "MAX_REVOCATIONS", 1)
     async with Sfu(CONFIG, process=process) as sfu:
         room = await sfu.create_room()
         anna, bela = await room.add_participant(), await room.add_participant()
