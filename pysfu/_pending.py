@@ -16,8 +16,8 @@ from pysfu.errors import PysfuError, RefusedError, UnavailableError
 logger = logging.getLogger("pysfu")
 
 REVOKED_LIMIT_S = 2.0
-"""How long what takes rights away may take before an engine is left that goes on: whoever controls it next takes a right
-that is still there for one that is to be. All that can wait is done within a second, but by a worker that hangs."""
+"""How long what takes rights away may take before an engine is left that goes on: for whoever controls it next, a right
+that is still there is one that is to be. All that can wait is done within a second, but by a worker that hangs."""
 
 Undo = Callable[[Any], messages.Command]
 OnReply = Callable[[messages.AnyReply | RefusedError], None]

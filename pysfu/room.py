@@ -43,7 +43,7 @@ class Room:
         self.bridge = bridge
         self.worker = worker
         self.number = number
-        self.parts: dict[int, Part] = {worker: Part(worker, number)}
+        self.parts: dict[int, Part] = {worker: Part(worker, number, index=sfu.index)}
         self.relays = Relays(self)
         self.failed = False
         self.has_ended = False
@@ -183,7 +183,7 @@ class Room:
 
     def begin_part(self, worker: int, number: int) -> None:
         """Takes up what of the room is on another worker from here on."""
-        self.parts[worker] = Part(worker, number)
+        self.parts[worker] = Part(worker, number, index=self.sfu.index)
         self.bridge.note(worker, _notes.of_part(number, of=(self.worker, self.number)))
 
     def resume_participant(self, number: int, *, worker: int, note: bytes) -> Participant:
@@ -198,6 +198,7 @@ class Room:
         self.sfu.forget(self)
         self.relays.clear()
         for part in self.parts.values():
+            part.end()
             self.bridge.note(part.worker, _notes.forgotten_room(part.number))
         for transport in tuple(self.transports.values()):
             transport.participant.detach(transport)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pysfu import _notes, messages, warning
 from pysfu._bridge import Bridge, Message
 from pysfu._held import Held
+from pysfu._index import Index
 from pysfu._resume import end_all, resume_all
 from pysfu._resync import Resyncs
 from pysfu._translate import Translator
@@ -74,7 +75,8 @@ class Sfu:
         )
         # By worker and number, so that a room on several workers is here several times.
         self._rooms: dict[tuple[int, int], Room] = {}
-        self._translator = Translator(self._rooms, fail=self._fail)
+        self.index = Index()
+        self._translator = Translator(self._rooms, self.index, fail=self._fail)
         self.ended_rooms: tuple[bytes, ...] = ()
         self._queues: set[EventQueue] = set()
         self._workers = Workers(self._bridge, self._rooms)
