@@ -18,7 +18,7 @@ from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -99,41 +99,43 @@ class Room:
         if not self.has_ended:
             self.bridge.note(self.worker, _notes.of_room(self.number, note))
 
-    async def add_participant(self, *, note: bytes = b"") -> Participant:
+    async def add_participant(self, *, note: bytes = b"", avoid: Collection[int] = ()) -> Participant:
         """Makes a participant, without transport and without any right.
 
         Args:
             note: what is to be known about it by whoever controls the engine after this process; nothing personal.
+            avoid: workers that it is not to be on, as in `Sfu.create_room`, if the room is on another or may go there.
 
         Raises:
             ValueError: the note is longer than is kept.
         """
         _notes.checked(note)
-        worker = self._placed()
+        worker = self._placed(avoid)
         if worker not in self.parts:
             async with self._spreading:
-                worker = await self._spread()
+                worker = await self._spread(avoid)
         participant = Participant(self, self.sfu.next_participant(), worker=worker, note=note)
         self._participants[participant.number] = participant
         return participant
 
-    def _placed(self, *, may_spread: bool = True) -> int:
+    def _placed(self, avoid: Collection[int], *, may_spread: bool = True) -> int:
         """Returns the worker for one more participant."""
         most = self.sfu.config.room_spread_over
         population = dict.fromkeys(self.parts, 0) | Counter(each.worker for each in self._participants.values())
+        population = {worker: count for worker, count in population.items() if worker not in avoid} or population
         may_spread = may_spread and not self.has_ended and min(population.values()) >= most
-        return _spread.placed(population, others=self.sfu.others(self) if may_spread else (), most=most)
+        return _spread.placed(population, others=self.sfu.others(self, avoid) if may_spread else (), most=most)
 
-    async def _spread(self) -> int:
+    async def _spread(self, avoid: Collection[int]) -> int:
         """Goes on to another worker, unless somebody has seen to that meanwhile, or none takes rooms now."""
-        worker = self._placed()
+        worker = self._placed(avoid)
         if worker in self.parts:
             return worker
         try:
             await self.sfu.add_part(self, worker)
         except RefusedError as error:
             logger.warning("a room that is large for its worker stays there: %s", error)
-        return worker if worker in self.parts else self._placed(may_spread=False)
+        return worker if worker in self.parts else self._placed(avoid, may_spread=False)
 
     @asynccontextmanager
     async def bot(

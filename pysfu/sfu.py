@@ -245,9 +245,9 @@ class Sfu:
         """Notes that a number has been given to a relay before."""
         self._relays = max(self._relays, number)
 
-    def others(self, room: Room) -> list[int]:
+    def others(self, room: Room, avoid: Collection[int]) -> list[int]:
         """Returns the workers that a room may go on to, the least loaded first."""
-        return [worker for worker in self._workers.usable(room.workers) if worker not in self._workers.late]
+        return self._workers.usable({*room.workers, *self._workers.late, *avoid})
 
     async def add_part(self, room: Room, worker: int) -> None:
         """Has a room go on to a worker.

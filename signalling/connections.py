@@ -99,14 +99,20 @@ def new_tag() -> str:
 
 
 async def open_transport(
-    media: MediaRoom, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack], endings: Endings
+    media: MediaRoom,
+    offer: str,
+    *,
+    publish: Collection[MediaKind],
+    play: Sequence[MediaTrack],
+    avoid: Collection[int],
+    endings: Endings,
 ) -> Opened:
     """Makes a participant and answers its offer. Nothing flows to it yet.
 
     Raises:
         MediaError: this was not possible; the participant ends again, which is not waited for.
     """
-    peer = await media.add_participant()
+    peer = await media.add_participant(avoid=avoid)
     try:
         return Opened(peer, await peer.answer(offer, publish=publish, play=play), offer)
     except BaseException:

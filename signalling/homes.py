@@ -52,10 +52,14 @@ class Homes:
         if not self._runs.is_set():
             raise EngineUnavailableError("the media process is being started anew")
         starts = self._starts
-        media = await self._engine.create_room(avoid={*self._hanging(), *self._failed})
+        media = await self._engine.create_room(avoid=self.to_avoid())
         if starts != self._starts or media.worker in self._failed:
             raise EngineUnavailableError("what was made has ended already")
         return media
+
+    def to_avoid(self) -> set[int]:
+        """Returns the workers that nothing is to be made on: it would wait for them in vain."""
+        return {*self._hanging(), *self._failed}
 
     async def of(self, opened: OpenRoom) -> MediaRoom:
         """Returns where the room has its media, once it has any.

@@ -116,8 +116,8 @@ class MediaRoom(Protocol):
     def workers(self) -> Collection[int]:
         """All workers that it is on now; if one of them fails, all of it does."""
 
-    async def add_participant(self) -> MediaPeer:
-        """Makes a participant, without transport and without any right to receive."""
+    async def add_participant(self, *, avoid: Collection[int]) -> MediaPeer:
+        """Makes one without any right, on none of the workers to avoid where the room is on another or may go there."""
 
     def keep(self, note: bytes) -> None:
         """Leaves a note on it with a media process of its own, for the server after this one."""
