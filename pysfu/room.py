@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pysfu import _notes, _spread, messages
 from pysfu._asked import all_asked, all_done
+from pysfu._line import Line
 from pysfu._part import Part
 from pysfu._relays import Relays
 from pysfu.errors import RefusedError, UnknownRoomError
@@ -40,7 +41,8 @@ class Room:
 
     def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int, note: bytes = b"") -> None:
         self.sfu = sfu
-        self.bridge = bridge
+        self.bridge = Line(bridge)
+        self.prefix = sfu.prefix
         self.worker = worker
         self.number = number
         self.parts: dict[int, Part] = {worker: Part(worker, number, index=sfu.index)}
@@ -54,7 +56,7 @@ class Room:
     @property
     def id(self) -> str:
         """A name that no other room of this Sfu ever has."""
-        return f"room-{self.sfu.prefix}{self.worker}-{self.number:x}"
+        return f"room-{self.prefix}{self.worker}-{self.number:x}"
 
     @property
     def participants(self) -> tuple[Participant, ...]:
