@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Line:
-    """The bridge as what is in the engine that runs now reaches it; once another one runs, there is nothing to reach."""
+    """The bridge as what is in the engine that runs now reaches it; once another one runs, it reaches nothing."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
