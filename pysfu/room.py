@@ -36,7 +36,8 @@ class Room:
 
     It begins on one worker, and goes on to others when it grows beyond `Config.room_spread_over`.
 
-    `note` is what is to be known about it by whoever controls the engine after this process: opaque, nothing personal.
+    `note` is what is to be known about it by whoever controls the engine after this process: opaque, nothing personal. Of a
+    room that fails, which is told by `RoomFailed`, it is kept for them until the room is closed.
     """
 
     def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int, note: bytes = b"") -> None:
@@ -50,6 +51,7 @@ class Room:
         self.failed = False
         self.has_ended = False
         self.note = note
+        self._is_noted = True
         self._participants: dict[int, Participant] = {}
         self._spreading = asyncio.Lock()
 
@@ -92,13 +94,13 @@ class Room:
         return tuple((self.name_of(number), level) for number, level in speakers)
 
     def keep(self, note: bytes) -> None:
-        """Replaces its note; of one that has ended nobody else gets to know.
+        """Replaces its note; of one that was closed nobody else gets to know.
 
         Raises:
             ValueError: it is longer than is kept.
         """
         self.note = _notes.checked(note)
-        if not self.has_ended:
+        if self._is_noted:
             self.bridge.note(self.worker, _notes.of_room(self.number, note))
 
     async def add_participant(self, *, note: bytes = b"", avoid: Collection[int] = ()) -> Participant:
@@ -196,14 +198,16 @@ class Room:
         participant = Participant(self, number, worker=worker, note=note)
         return self._participants.setdefault(number, participant)
 
-    def end(self) -> None:
-        """Forgets everything in it."""
+    def end(self, *, keeps_note: bool = False) -> None:
+        """Forgets everything in it, but its note if that is to be kept."""
         self.has_ended = True
+        self._is_noted = keeps_note
         self.sfu.forget(self)
         self.relays.clear()
         for part in self.parts.values():
             part.end()
-            self.bridge.note(part.worker, _notes.forgotten_room(part.number))
+            if not keeps_note or part.worker != self.worker:
+                self.bridge.note(part.worker, _notes.forgotten_room(part.number))
         for transport in tuple(self.transports.values()):
             transport.participant.detach(transport)
             transport.set_state(TransportState.CLOSED)

@@ -304,7 +304,10 @@ class Sfu:
 
     def _fail(self, room: Room) -> None:
         room.failed = True
-        room.end()
+        # Whoever is told can make another room for what the note is about; until then, that would be forgotten.
+        room.end(keeps_note=bool(self._queues))
+        if not self._queues:
+            self.ended_rooms = (*self.ended_rooms, room.note)
         self._emit(RoomFailed(room))
         # Empty as it is, it would keep its place in the engine until somebody closes it.
         for part in room.parts.values():
@@ -325,12 +328,11 @@ class Sfu:
             self._versions.update(found.versions)
             self._workers.failed |= found.failed
             self._workers.late |= found.late
+            self.ended_rooms = tuple(found.ended)
         finally:
             self._held = None
         for worker, message in held.since(self._versions):
             self._on_message(worker, message)
-        # Some may have failed since they were found, and nobody has been told.
-        self.ended_rooms = (*found.ended, *(room.note for room in found.rooms if room.failed))
 
     def _on_lost(self, reason: str, *, pause_s: float | None) -> None:
         """Ends what was in an engine that is there no more, or is somebody else's."""

@@ -54,6 +54,8 @@ class OpenRoom:
     def __init__(self, room: Room, media: MediaRoom | None) -> None:
         self.room = room
         self.media = media
+        self.lost: list[MediaRoom] = []
+        """Its halves in the engine that have ended, until there is another one: the note is on the latest."""
         self.standing = Standing()
         self.moving: asyncio.Task[None] | None = None
         self.staying: frozenset[ParticipantId] = frozenset()
@@ -64,8 +66,9 @@ class OpenRoom:
 
     def leave_note(self) -> None:
         """Leaves what a server after this one must know of it; of one that ends, nothing: it would be there again."""
-        if self.media is not None and self.ending is None:
-            self.media.keep(notes.of_room(self.room))
+        noted = self.media or next(reversed(self.lost), None)
+        if noted is not None and self.ending is None:
+            noted.keep(notes.of_room(self.room))
 
     def connections(self) -> list[Connection]:
         """Lists what is open, as the domain sees it."""

@@ -120,7 +120,10 @@ class MediaRoom(Protocol):
         """Makes one without any right, on none of the workers to avoid where the room is on another or may go there."""
 
     def keep(self, note: bytes) -> None:
-        """Leaves a note on it with a media process of its own, for the server after this one."""
+        """Leaves a note on it with a media process of its own, for the server after this one.
+
+        It is there until the room is closed, also when that is gone by a fault of the engine's.
+        """
 
     async def close(self) -> None:
         """Ends the room and all in it; harmless when it is gone already."""

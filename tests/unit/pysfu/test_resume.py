@@ -19,7 +19,7 @@ from pysfu import Config, MediaProcess, Sfu, TransportState, _remote, _resume, m
 from pysfu._bridge import Bridge
 from pysfu._remote import RemoteCore
 from pysfu.errors import StartError
-from pysfu.events import EngineTakenOver
+from pysfu.events import EngineTakenOver, RoomFailed
 
 pytestmark = pytest.mark.asyncio
 CONFIG = Config(bind=("127.0.0.1",), workers=2)
@@ -303,6 +303,31 @@ async def test_what_a_worker_says_right_behind_its_state_is_not_missed(
         assert sfu.ended_rooms == (b"fails",)
         (resumed,) = next(room for room in sfu.rooms if room.note == b"meeting").transports.values()
         assert resumed.state is TransportState.FAILED
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_a_room_that_failed_is_told_as_ended_until_it_was_closed(
+    process: MediaProcess, words: dict[str, Callable[..., list[messages.Outgoing]]], *, is_closed: bool
+) -> None:
+    async with Sfu(CONFIG, process=process) as sfu:
+        await sfu.create_room()
+        failed = await sfu.create_room(note=b"ward round")
+        event = messages.Event(version=1_000, event=messages.RoomFailed(room=failed.number))
+        with sfu.subscription() as events:
+            words["change"] = lambda said: [*said, event]
+            await rooms_of(sfu, failed.worker)
+            words["change"] = list
+            assert await anext(events) == RoomFailed(failed)
+        failed.keep(b"ward round, without carl")
+        if is_closed:
+            await failed.close()
+            failed.keep(b"said afterwards")
+        sfu.detach()
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert sfu.ended_rooms == (() if is_closed else (b"ward round, without carl",))
+        sfu.detach()
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert sfu.ended_rooms == ()
 
 
 async def test_no_note_is_left_on_what_has_ended(process: MediaProcess) -> None:

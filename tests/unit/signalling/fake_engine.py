@@ -145,7 +145,7 @@ class FakeRoom:
     async def close(self) -> None:
         if self.engine.unavailable:
             raise EngineUnavailableError
-        self.closed = True
+        self.closed, self.note = True, b""
         if self.engine.hangs:
             await self.engine.stopped.wait()
             raise EngineUnavailableError
