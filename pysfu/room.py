@@ -36,8 +36,8 @@ class Room:
 
     It begins on one worker, and goes on to others when it grows beyond `Config.room_spread_over`.
 
-    `note` is what is to be known about it by whoever controls the engine after this process: opaque, nothing personal. Of a
-    room that fails, which is told by `RoomFailed`, it is kept for them until the room is closed.
+    `note` is what is to be known about it by whoever controls the engine after this process: opaque, nothing personal.
+    Of a room that fails, which is told by `RoomFailed`, it is kept for them until the room is closed.
     """
 
     def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int, note: bytes = b"") -> None:
