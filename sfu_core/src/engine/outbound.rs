@@ -291,7 +291,15 @@ impl Outbound {
         let send = &self.send;
         self.pacer
             .retain(|queued| send.get(usize::from(queued.send_index)).is_some_and(|section| section.takes(queued)));
+        self.number_beside_pictures();
         true
+    }
+
+    /// Packets have transport-wide numbers while a picture is received. Sound alone leaves nothing to divide, and every number is
+    /// answered: each of a hundred listeners would wake us twenty times a second. Of loss and round trip receiver reports tell.
+    pub(crate) fn number_beside_pictures(&mut self) {
+        let is_picture = |section: &SendTrack| section.kind == MediaKind::Video && section.track.is_some();
+        self.stamp.set_numbers(self.send.iter().any(is_picture));
     }
 
     /// Since when something is on its way of which nothing was heard yet.

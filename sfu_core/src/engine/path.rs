@@ -291,7 +291,7 @@ pub(super) fn leave(
         return exit.stats.drops.revoked += 1;
     };
     let leaving = Leaving { transport_cc: outbound.history.next_sequence(), abs_send_time: now.abs_send_time };
-    let stamped = outbound.stamp.has_transport_cc();
+    let stamped = outbound.stamp.transport_cc().is_some();
     let len = match (&mut subscriber.link, route) {
         (Link::Network(peer), Some(route)) => {
             let Some(srtp) = peer.srtp.as_mut() else { return exit.stats.drops.no_route += 1 };

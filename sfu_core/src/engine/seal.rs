@@ -25,16 +25,24 @@ const HAS_PADDING: u8 = 0x20;
 pub(crate) struct Stamp {
     ids: ExtensionMap,
     two_byte: bool,
+    /// Whether packets are numbered over the whole transport, where that was agreed on.
+    numbers: bool,
 }
 
 impl Stamp {
     pub(crate) fn new(extensions: &ExtensionMap) -> Self {
         let two_byte = ExtensionKind::ALL.into_iter().any(|kind| extensions.id(kind).is_some_and(|id| id > 14));
-        Self { ids: extensions.clone(), two_byte }
+        Self { ids: extensions.clone(), two_byte, numbers: false }
     }
 
-    pub(crate) fn has_transport_cc(&self) -> bool {
-        self.ids.id(ExtensionKind::TransportCc).is_some()
+    /// With numbers or without, from the next packet that leaves on.
+    pub(crate) const fn set_numbers(&mut self, numbers: bool) {
+        self.numbers = numbers;
+    }
+
+    /// The identifier of the transport-wide number, where packets have one.
+    pub(crate) fn transport_cc(&self) -> Option<u8> {
+        self.ids.id(ExtensionKind::TransportCc).filter(|_| self.numbers)
     }
 }
 
@@ -129,7 +137,7 @@ fn write_extensions(packet: &Outgoing<'_>, stamp: &Stamp, leaving: Leaving, out:
     let ids = &stamp.ids;
     let two_byte = stamp.two_byte || has_long_value(packet.stored.extensions, |kind| ids.id(kind).is_some());
     let mut writer = ExtensionWriter::new(out, two_byte);
-    if let Some(id) = ids.id(ExtensionKind::TransportCc) {
+    if let Some(id) = stamp.transport_cc() {
         writer.push_array(id, (leaving.transport_cc as u16).to_be_bytes());
     }
     if let Some(id) = ids.id(ExtensionKind::AbsSendTime) {

@@ -62,6 +62,7 @@ pub(super) fn subscribe(
         share: None,
         too_much: false,
     });
+    subscriber.outbound.number_beside_pictures();
     start(engine, id, peer, now);
     Ok(Reply::Done)
 }
@@ -133,6 +134,7 @@ pub(super) fn detach(engine: &mut Engine, track: TrackId, subscriber: PeerId, se
         section.next_index = section.next_index.max(subscription.rewriter.next_sequence());
         section.last_timestamp = subscription.rewriter.last_timestamp();
     }
+    member.outbound.number_beside_pictures();
 }
 
 pub(super) fn allow(

@@ -1,4 +1,5 @@
-//! The moment of leaving, as it stands in a packet (libwebrtc, abs-send-time): seconds with 18 binary digits, of 24 in all.
+//! What is written into a packet when it leaves: the moment (libwebrtc, abs-send-time: seconds with 18 binary digits, of 24 in
+//! all) and the transport-wide number.
 
 use super::rig::Rig;
 use super::*;
@@ -23,4 +24,33 @@ fn the_time_of_leaving_is_stamped_in_binary_fractions_of_a_second_and_begins_ane
         let [_, bytes @ ..] = u32::to_be_bytes(expected);
         assert_eq!(stamps, [&(ExtensionKind::AbsSendTime, bytes.to_vec())], "after {at_ms} ms");
     }
+}
+
+#[test]
+fn packets_are_numbered_over_the_transport_while_a_picture_is_received_and_not_beside_sound_alone() {
+    let mut rig = Rig::new();
+    let (alice, bob) = (rig.join(1), rig.join(2));
+    let sound = rig.publish(alice, "a", TrackSource::Microphone);
+    let picture = rig.publish(alice, "v", TrackSource::Camera);
+    rig.subscribe(bob, "a", sound);
+    rig.allow(sound, bob);
+    rig.allow(picture, bob);
+
+    assert_eq!(rig.send_audio(alice, 1, b"word").len(), 1);
+    assert_eq!(rig.transport_wide_numbers(bob), []);
+
+    rig.subscribe(bob, "v", picture);
+    assert_eq!(rig.send_audio(alice, 2, b"word").len(), 1);
+    rig.ingest_video(alice, 1, true, 100);
+    rig.advance(Duration::from_millis(20));
+    assert_eq!(rig.transport_wide_numbers(bob), [0, 1]);
+
+    let session = Box::new(rig::session(0x2000));
+    rig.command(Command::Connect { peer: bob, session }).expect("the same as before");
+    assert_eq!(rig.send_audio(alice, 3, b"word").len(), 1);
+    assert_eq!(rig.transport_wide_numbers(bob), [2]);
+
+    rig.command(Command::Unsubscribe { peer: bob, mid: rig::mid("v") }).expect("a subscription");
+    assert_eq!(rig.send_audio(alice, 4, b"word").len(), 1);
+    assert_eq!(rig.transport_wide_numbers(bob), []);
 }

@@ -1,7 +1,7 @@
 //! What is agreed on with everyone at the desk.
 
-use super::{OPUS, VP8, VP8_RTX, mid};
-use crate::ids::Ssrc;
+use super::{OPUS, Rig, VP8, VP8_RTX, mid};
+use crate::ids::{PeerId, Ssrc};
 use crate::rtp::ext::{ExtensionKind, ExtensionMap};
 use crate::session::{
     Codec, CongestionFeedback, DtlsRole, MediaKind, NegotiatedSession, PayloadType, ReceiveMedia, RemoteEncoding,
@@ -67,5 +67,14 @@ pub(in crate::engine::tests) fn session(ssrc_base: u32) -> NegotiatedSession {
         receive: vec![receive("a", MediaKind::Audio, &opus, &[1]), receive("v", MediaKind::Video, &vp8, &[2, 3])],
         send: vec![send("a", MediaKind::Audio, &opus, 0), send("v", MediaKind::Video, &vp8, 1)],
         data: None,
+    }
+}
+
+impl Rig {
+    /// The transport-wide numbers that reached `peer` since this was asked last.
+    pub(in crate::engine::tests) fn transport_wide_numbers(&mut self, peer: PeerId) -> Vec<u16> {
+        self.flush();
+        let desk = self.desks.get_mut(&peer).expect("a peer");
+        std::mem::take(&mut desk.arrived).into_keys().collect()
     }
 }
