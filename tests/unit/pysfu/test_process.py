@@ -39,6 +39,11 @@ def command_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
+def end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(NEVER.total_seconds()):
         while not true():  # noqa: ASYNC110 - nothing tells us
@@ -170,8 +175,7 @@ async def test_that_a_process_does_not_take_what_it_is_told_last_is_logged(
             room.keep(bytes(90_000))  # together more than a socket holds
         sfu.detach()
     assert "did not take all that it was told" in caplog.text
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    end(pid)
 
 
 async def meeting(sfu: Sfu) -> Room:

@@ -14,12 +14,12 @@ use sfu_core::peer::dtls::{DtlsVersions, Identity};
 use sfu_core::session::{DataMedia, MediaKind, NegotiatedSession, RemoteEncoding};
 use sfu_core::units::{Bitrate, Epoch, NtpTime};
 
+use super::World;
 use super::bounds::Bounds;
 use super::honest::Pair;
 use super::hostile::{Hostile, own_ssrc};
 use super::link::{Link, fingerprints};
 use super::orders::Rights;
-use super::World;
 use crate::engine::remote::{Remote, Wire};
 use crate::engine::setup::{PUBLISHED, RIDS, address, join, mid, named, section, session};
 use crate::start;
