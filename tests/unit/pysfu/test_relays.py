@@ -259,8 +259,8 @@ async def test_a_room_goes_on_to_no_worker_that_is_to_be_avoided_which_is_not_ev
         assert (await room.add_participant(avoid=[1])).worker == 0
         assert cores[0].log == []
         assert (await room.add_participant()).worker == 1
-        assert (await room.add_participant(avoid=[0])).worker == 1, "of those that it is on, too"
-        assert (await room.add_participant(avoid=[0, 1])).worker == 0, "there is no other"
+        assert (await room.add_participant(avoid=[1])).worker == 0, "although there are fewer on the other one"
+        assert (await room.add_participant(avoid=[0, 1])).worker == 1, "there is no third"
 
 
 async def test_a_room_that_is_closed_while_it_goes_on_to_another_worker_is_not_left_there(
