@@ -17,7 +17,7 @@ logger = logging.getLogger("pysfu")
 
 REVOKED_LIMIT_S = 4.0
 """How long what takes rights away may take before an engine is left that goes on: for whoever controls it next, a right
-that is still there is one that is to be. All that can wait for a worker took two seconds on a machine without a processor
+that is still there is one that is to be. All that can wait for a worker took two seconds on a machine with no processor
 to spare; one that hangs would never be done."""
 
 Undo = Callable[[Any], messages.Command]

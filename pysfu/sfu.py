@@ -145,7 +145,7 @@ class Sfu:
     def detach(self) -> None:
         """Has the media process, and all calls in it, go on when this is closed.
 
-        What was asked for and takes rights away is done by then. Where the workers have not said so within four seconds,
+        What was asked for and takes rights away is done by then. Where workers have not said so within four seconds,
         that is logged, and whoever waits for it is told (`UnavailableError`).
         """
         self._bridge.leaves_running = True
