@@ -441,7 +441,7 @@ fn a_successor_is_not_told_what_happened_before_it_came() {
     let hello =
         Hello { protocol: PROTOCOL, end_other_version: false, reclaims: true, orphan_limit_ms: None, config: config() };
     process.welcome(Connection::new(far).expect("a socket can"), Ok(hello));
-    process.turn(start());
+    process.turn(process.looked);
     process.controller = None;
     let (mut reader, mut said) = (frame::FrameReader::default(), Vec::new());
     while reader.fill(&mut &near).expect("it was sent") != frame::Filled::End {
