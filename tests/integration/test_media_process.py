@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -208,6 +210,15 @@ async def test_a_media_process_that_stands_still_is_noticed_and_ended_by_force(t
     server.wait_for_the_end_of_media()
 
 
+def scheduler_slice_ns(thread: int) -> int:
+    """What a thread asks the scheduler for at a time (`sched_getattr(2)`, `sched_runtime`); 0: it has not asked."""
+    number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
+    attributes = ctypes.create_string_buffer(56)
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.syscall(number, thread, attributes, len(attributes), 0) == 0, os.strerror(ctypes.get_errno())
+    return int(struct.unpack_from("=IIQiIQ", attributes)[5])
+
+
 def test_the_media_process_has_no_secret_no_rights_and_no_file(server: Restartable) -> None:
     media = Path("/proc") / str(server.media_pid)
     status = dict(line.split(":\t", 1) for line in (media / "status").read_text().splitlines() if ":\t" in line)
@@ -216,6 +227,10 @@ def test_the_media_process_has_no_secret_no_rights_and_no_file(server: Restartab
     niceness = {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in (media / "task").iterdir()}
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert niceness == {-10 if os.geteuid() == 0 else own}, "it comes first where it may"
+    slices = {scheduler_slice_ns(int(thread.name)) for thread in (media / "task").iterdir()}
+    # Linux 6.12 is the first that has slices of one's own.
+    has_slices = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 12)
+    assert slices == {100_000 if has_slices else 0}, "it waits for nobody's slice"
     if os.geteuid() == 0:
         assert "0" not in status["Uid"].split(), "not root's"
         environment = (media / "environ").read_bytes()
