@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from pysfu import messages
-from pysfu._pauses import Pauses
+from pysfu._backoff import Backoff
 from pysfu._pending import OnReply, Pending, Undo, Waiting, number_of
 from pysfu._remote import EngineLostError, ReplacedError
 from pysfu.errors import ClosedError, PysfuError, StartError, UnavailableError, from_refusal
@@ -89,7 +89,7 @@ class Bridge:
         self._counters: list[messages.Counters] = []
         self._core: Core | None = None
         self._reopening: asyncio.Task[None] | None = None
-        self._pauses = Pauses()
+        self._backoff = Backoff()
         self._is_lost = False
         self.is_replaced = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -129,7 +129,7 @@ class Bridge:
         self._core, self._is_lost = core, False
         self._next_id = max(self._next_id, core.first_request - 1)
         assert self._loop is not None, "opened in a loop"
-        self._pauses.on_running(now=self._loop.time())
+        self._backoff.on_running(now=self._loop.time())
         self._loop.add_reader(core.event_fd, self._drain)
 
     @property
@@ -330,7 +330,7 @@ class Bridge:
         self._core, self._is_lost, self.is_replaced = None, True, isinstance(error, ReplacedError)
         for worker in range(self.workers):
             self._fail(worker)
-        pause_s = None if self.is_replaced else self._pauses.next_s(now=self._loop.time())
+        pause_s = None if self.is_replaced else self._backoff.next_s(now=self._loop.time())
         if pause_s is not None:
             self._reopening = self._loop.create_task(self._reopen(pause_s))
         self._on_lost(str(error), pause_s=pause_s)
@@ -349,7 +349,7 @@ class Bridge:
             except Exception as error:
                 # Whatever it is, nobody else tries again.
                 logger.error("the media process does not start: %s", error, exc_info=not isinstance(error, StartError))
-                pause_s = self._pauses.next_s(now=self._loop.time())
+                pause_s = self._backoff.next_s(now=self._loop.time())
                 self._on_not_started(str(error), pause_s)
                 continue
             self._failed.clear()

@@ -100,7 +100,8 @@ def round_trip(kind: str, message: bytes) -> bytes:
     """Reads and writes one message: for the test that both languages mean the same."""
 
 def serve_media(fd: int, orphan_limit_s: float, user: tuple[int, int] | None, watchdog: str | None) -> str:
-    """Runs the media process on a listening Unix socket; blocks until it ends, and says why it did.
+    """Runs the media process on a listening Unix socket; blocks until it ends.
 
     Whoever listens at `watchdog`, an address as in `NOTIFY_SOCKET`, is told all the while that it goes round.
+    Returns why it ended: `stopped`, `orphaned` or `worker_lost`.
     """

@@ -249,20 +249,26 @@ class RemoteCore:
 
     def _hear(self, kind: int, worker: int, payload: bytes) -> tuple[int, bytes] | None:
         """Takes a frame in, and returns it if a worker says it."""
-        if kind == _COUNTERS:
-            self._last_counters = _decode_counters(payload)
-            return None
+        if kind == _OUTGOING:
+            return worker, payload
         if kind == _REPLACED:
             raise ReplacedError(_TAKEN)
-        if kind == _FAULT:
-            fault = _decode_fault(payload)
-            logger.error("the media process refused a message (%s): %s", fault.kind, fault.text)
-            if fault.request is None:
-                return None
-            payload = _encode(messages.Refused(id=fault.request, refusal="unavailable"))
-        elif kind != _OUTGOING:
+        try:
+            if kind == _COUNTERS:
+                self._last_counters = _decode_counters(payload)
+            elif kind == _FAULT:
+                return self._refusal_of(worker, _decode_fault(payload))
+        except msgspec.MsgspecError as error:
+            # What came before it and comes behind it must be heard all the same.
+            logger.error("a frame of the media process cannot be read: %s", error)
+        return None
+
+    def _refusal_of(self, worker: int, fault: messages.Fault) -> tuple[int, bytes] | None:
+        """Makes of a fault what the worker would say to the request."""
+        logger.error("the media process refused a message (%s): %s", fault.kind, fault.text)
+        if fault.request is None:
             return None
-        return worker, payload
+        return worker, _encode(messages.Refused(id=fault.request, refusal="unavailable"))
 
 
 async def connect(

@@ -1,4 +1,4 @@
-"""Between rooms and the media engine: what this server needs of it."""
+"""Between rooms and the media engine: what this server needs of it. Whatever is awaited may raise a `MediaError`."""
 
 from __future__ import annotations
 
@@ -64,9 +64,12 @@ class MediaTrack(Protocol):
     """A track of a publisher."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its name in the engine."""
+
     @property
-    def kind(self) -> MediaKind: ...  # noqa: D102
+    def kind(self) -> MediaKind:
+        """What is sent in it."""
 
 
 class MediaTransport(Protocol):
@@ -88,7 +91,8 @@ class MediaPeer(Protocol):
     """One participant of the engine."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its name in the engine, by which events speak of it."""
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
         """Answers an offer, and takes what is sent of these kinds and of no other."""
@@ -107,7 +111,9 @@ class MediaRoom(Protocol):
     """One room of the engine."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its name in the engine, by which events speak of it."""
+
     @property
     def worker(self) -> int:
         """The worker that it began on."""

@@ -219,8 +219,8 @@ fn serve_media(
     let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok(match py.detach(|| process::run(listener, options))? {
         Ended::Stopped => "stopped",
-        Ended::Orphaned => "ended: nobody was in control",
-        Ended::WorkerLost => "ended: a worker failed or hangs",
+        Ended::Orphaned => "orphaned",
+        Ended::WorkerLost => "worker_lost",
     })
 }
 

@@ -24,11 +24,6 @@ CONFIG = Config(bind=("127.0.0.1",))
 NEVER = timedelta(seconds=20)
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> MediaProcess:
-    return MediaProcess(socket=tmp_path / "m.sock", orphan_limit=NEVER)
-
-
 def pid_at(path: Path) -> int:
     with socket.socket(socket.AF_UNIX) as probe:
         probe.connect(str(path))

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -24,11 +23,6 @@ from pysfu.events import EngineTakenOver, RoomFailed
 pytestmark = pytest.mark.asyncio
 CONFIG = Config(bind=("127.0.0.1",), workers=2)
 SPREAD = Config(bind=("127.0.0.1",), workers=2, room_spread_over=1)
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> MediaProcess:
-    return MediaProcess(socket=tmp_path / "m.sock", orphan_limit=timedelta(seconds=20))
 
 
 async def leave_a_meeting(process: MediaProcess) -> dict[str, object]:

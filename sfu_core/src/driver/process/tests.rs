@@ -1,9 +1,13 @@
+//! A media process in a thread, and controllers that speak to it over its socket.
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+
+use serde::Serialize;
 
 use super::frame::{HEADER, MAX_PAYLOAD};
 use super::notes::{Note, Subject};
@@ -210,7 +214,8 @@ fn what_cannot_be_read_is_refused_and_the_process_lives_on() {
     // Of a worker that there is not, of a kind that a controller does not send, of none, too long.
     let numbered = request();
     controller.send(Kind::Request, 9, &encode(&Request { id: numbered, command: Command::CreateRoom }));
-    assert_eq!((controller.fault().kind, numbered), (FaultKind::Request, numbered));
+    let fault = controller.fault();
+    assert_eq!((fault.kind, fault.request), (FaultKind::Request, Some(numbered)));
     controller.send(Kind::Welcome, 0, &[]);
     assert_eq!(controller.fault().kind, FaultKind::Malformed);
     controller.stream.write_all(&[0, 0, 0, 0, 200, 0, 0, 0]).expect("it reads");
@@ -309,7 +314,7 @@ fn whoever_comes_back_takes_control_from_nobody() {
 }
 
 #[test]
-fn controllers_that_never_read_are_kept_for_a_while_only() {
+fn of_too_many_controllers_that_never_read_the_first_is_hung_up() {
     let lab = Lab::new(HANG);
     let mut silent = Vec::new();
     for _ in 0..MAX_REPLACED + 2 {
@@ -365,7 +370,7 @@ fn whoever_speaks_another_version_may_end_it_and_whoever_speaks_this_one_does_no
 }
 
 #[test]
-fn it_ends_when_told_and_when_nobody_comes() {
+fn a_process_ends_when_told_and_when_nobody_comes() {
     let lab = Lab::new(HANG);
     let (mut controller, _) = lab.in_control();
     controller.send(Kind::Stop, 0, &[]);
