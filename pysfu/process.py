@@ -144,7 +144,7 @@ class Supervisor:
             return
         self._end_hanging("stood still")
 
-    def _closed(self, has_ended: bool) -> None:
+    def _closed(self, *, has_ended: bool) -> None:
         """Sees to the end of what was controlled, by force if it does not end."""
         if not self._process.spawn:
             return

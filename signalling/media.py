@@ -122,11 +122,14 @@ class MediaRoom(Protocol):
     def workers(self) -> Collection[int]:
         """All workers that it is on now; if one of them fails, all of it does."""
 
-    async def add_participant(self) -> MediaPeer:
-        """Makes a participant, without transport and without any right to receive."""
+    async def add_participant(self, *, avoid: Collection[int]) -> MediaPeer:
+        """Makes one without any right, on none of the workers to avoid where the room is on another or may go there."""
 
     def keep(self, note: bytes) -> None:
-        """Leaves a note on it with a media process of its own, for the server after this one."""
+        """Leaves a note on it with a media process of its own, for the server after this one.
+
+        It is there until the room is closed, also when that is gone by a fault of the engine's.
+        """
 
     async def close(self) -> None:
         """Ends the room and all in it; harmless when it is gone already."""

@@ -28,8 +28,10 @@ pub use self::messages::{Fault, FaultKind, Hello, PROTOCOL, Welcome};
 use self::notes::Notes;
 use self::orders::{Order, Orders, ends_other_version, fault, read_hello};
 use self::watchdog::Watchdog;
+use super::lanes::MAX_OUTSTANDING;
 use super::priority::raise_priority;
 use super::privileges::{Dropped, User, drop_privileges};
+use super::ring::MAX_EVENTS;
 use super::wire::encode;
 use super::{CLOSE_PATIENCE, Driver, DriverConfig};
 
@@ -254,6 +256,9 @@ impl Process {
             self.replaced.push(before);
         }
         let Some(running) = &self.running else { return };
+        // What waits is older than the snapshot that is taken next. Told first, it would make that late, and whatever a worker
+        // carries that is late with it ends.
+        running.driver.drain(MAX_OUTSTANDING + MAX_EVENTS, |_, _| {});
         let text = |worker: Vec<std::net::SocketAddr>| worker.iter().map(ToString::to_string).collect();
         let welcome = Welcome {
             resumed,
