@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from pysfu import messages
-from pysfu._pauses import Pauses
-from pysfu._pending import OnReply, Undo, Waiting, number_of
+from pysfu._backoff import Backoff
+from pysfu._pending import OnReply, Pending, Undo, Waiting, number_of
 from pysfu._remote import EngineLostError, ReplacedError
 from pysfu.errors import ClosedError, PysfuError, StartError, UnavailableError, from_refusal
 
@@ -33,6 +33,7 @@ MAX_BACKLOG = 65_536
 
 _LOST = "the media process has ended and is being started anew"
 _REPLACED = "another process has taken control of the media process"
+_LEFT = "the media process was left before it said that this is done: ask whoever controls it next"
 
 R = TypeVar("R", bound=messages.AnyReply)
 Message = messages.Event | messages.WorkerFailed | messages.Warned
@@ -76,7 +77,7 @@ class Bridge:
         self._on_lost = on_lost
         self._on_not_started = on_not_started
         self._on_reopened = on_reopened
-        self._pending: dict[int, Waiting] = {}
+        self._pending = Pending()
         self._backlogs: defaultdict[int, deque[messages.Request]] = defaultdict(deque)
         self._failed: set[int] = set()
         self._next_id = 0
@@ -88,7 +89,7 @@ class Bridge:
         self._counters: list[messages.Counters] = []
         self._core: Core | None = None
         self._reopening: asyncio.Task[None] | None = None
-        self._pauses = Pauses()
+        self._backoff = Backoff()
         self._is_lost = False
         self.is_replaced = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,6 +105,13 @@ class Bridge:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            if self.leaves_running:
+                await self._pending.revoked()
+        finally:
+            self._part()
+
+    def _part(self) -> None:
         if self._reopening is not None:
             self._reopening.cancel()
         core, loop, self._core, self._is_lost = self._core, self._loop, None, False
@@ -112,16 +120,16 @@ class Bridge:
             # Joining the workers takes a turn of theirs; one that hangs is left behind after two seconds. A caller who
             # is cancelled must not leave them running.
             self.left_behind = tuple(core.detach() if self.leaves_running else core.close())
-        pending, self._pending = self._pending, {}
-        for waiting in pending.values():
-            waiting.give_up(ClosedError("the Sfu is closed"))
+        for waiting in self._pending.take_all():
+            is_left = self.leaves_running and waiting.is_revocation
+            waiting.give_up(UnavailableError(_LEFT) if is_left else ClosedError("the Sfu is closed"))
 
     def _take_up(self, core: Core) -> None:
         self.warnings, self.addresses, self.instance = core.warnings, core.addresses, core.instance
         self._core, self._is_lost = core, False
         self._next_id = max(self._next_id, core.first_request - 1)
         assert self._loop is not None, "opened in a loop"
-        self._pauses.on_running(now=self._loop.time())
+        self._backoff.on_running(now=self._loop.time())
         self._loop.add_reader(core.event_fd, self._drain)
 
     @property
@@ -248,9 +256,8 @@ class Bridge:
                 raise UnavailableError("too many commands wait for an answer")
             backlog.append(request)
         self._next_id += 1
-        self._pending[self._next_id] = Waiting(
-            future=future, worker=worker, undo=undo, on_reply=on_reply, is_revocation=retry_when_full
-        )
+        waiting = Waiting(future=future, worker=worker, undo=undo, on_reply=on_reply, is_revocation=retry_when_full)
+        self._pending.add(self._next_id, waiting)
         return future
 
     def fire_and_forget(self, worker: int, command: messages.Command) -> None:
@@ -323,7 +330,7 @@ class Bridge:
         self._core, self._is_lost, self.is_replaced = None, True, isinstance(error, ReplacedError)
         for worker in range(self.workers):
             self._fail(worker)
-        pause_s = None if self.is_replaced else self._pauses.next_s(now=self._loop.time())
+        pause_s = None if self.is_replaced else self._backoff.next_s(now=self._loop.time())
         if pause_s is not None:
             self._reopening = self._loop.create_task(self._reopen(pause_s))
         self._on_lost(str(error), pause_s=pause_s)
@@ -342,7 +349,7 @@ class Bridge:
             except Exception as error:
                 # Whatever it is, nobody else tries again.
                 logger.error("the media process does not start: %s", error, exc_info=not isinstance(error, StartError))
-                pause_s = self._pauses.next_s(now=self._loop.time())
+                pause_s = self._backoff.next_s(now=self._loop.time())
                 self._on_not_started(str(error), pause_s)
                 continue
             self._failed.clear()
@@ -359,7 +366,7 @@ class Bridge:
 
     def _answered(self, number: int) -> Waiting | None:
         self.core.answered(number)
-        return self._pending.pop(number, None)
+        return self._pending.take(number)
 
     def _take(self, worker: int, outgoing: messages.Outgoing) -> None:
         match outgoing:
@@ -388,5 +395,5 @@ class Bridge:
         self._failed.add(worker)
         self._backlogs.pop(worker, None)
         error = UnavailableError(_REPLACED if self.is_replaced else "the worker has failed")
-        for number in [number for number, waiting in self._pending.items() if waiting.worker == worker]:
-            self._pending.pop(number).give_up_worker(error, is_gone=not self.is_replaced)
+        for waiting in self._pending.take_all(worker):
+            waiting.give_up_worker(error, is_gone=not self.is_replaced)

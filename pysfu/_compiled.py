@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 BotRing = _core.BotRing
 
+# What whoever controls a media process must know of it, from the engine itself.
+PROTOCOL = _core.PROTOCOL
+MAX_COMMANDS = _core.MAX_COMMANDS
+MAX_REVOCATIONS = _core.MAX_REVOCATIONS
+MAX_PAYLOAD = _core.MAX_PAYLOAD
+frame_kinds = _core.frame_kinds
+is_revocation = _core.is_revocation
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_session = msgspec.msgpack.Decoder(messages.NegotiatedSession).decode
 _decode_answered = msgspec.msgpack.Decoder(messages.Answered).decode

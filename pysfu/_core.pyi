@@ -1,17 +1,32 @@
 """The compiled module: conversions only. Only `pysfu._compiled` imports it."""
 
-from typing import final
+from typing import Final, final
 
 __all__ = [
+    "MAX_COMMANDS",
+    "MAX_PAYLOAD",
+    "MAX_REVOCATIONS",
+    "PROTOCOL",
     "BotRing",
     "Core",
     "EchoCaller",
     "accept",
     "answer",
+    "frame_kinds",
+    "is_revocation",
     "offer",
     "round_trip",
     "serve_media",
 ]
+
+MAX_COMMANDS: Final[int]
+"""Most requests of one worker without an answer, revocations excepted."""
+MAX_PAYLOAD: Final[int]
+"""Longest payload of a frame of the control socket, in bytes."""
+MAX_REVOCATIONS: Final[int]
+"""Most revocations of one worker without an answer."""
+PROTOCOL: Final[int]
+"""The version of the control protocol, which both sides must speak."""
 
 @final
 class Core:
@@ -75,11 +90,18 @@ def offer(plan: bytes) -> tuple[str, bytes]:
 def accept(pending: bytes, answer: str) -> bytes:
     """Takes the answer to an offer: the negotiated session."""
 
+def frame_kinds() -> dict[str, int]:
+    """The kinds of frames of the control socket: their numbers by name."""
+
+def is_revocation(request: bytes) -> bool:
+    """Whether a request takes a right away, for which each worker has a lane of its own."""
+
 def round_trip(kind: str, message: bytes) -> bytes:
     """Reads and writes one message: for the test that both languages mean the same."""
 
 def serve_media(fd: int, orphan_limit_s: float, user: tuple[int, int] | None, watchdog: str | None) -> str:
-    """Runs the media process on a listening Unix socket; blocks until it ends, and says why it did.
+    """Runs the media process on a listening Unix socket; blocks until it ends.
 
     Whoever listens at `watchdog`, an address as in `NOTIFY_SOCKET`, is told all the while that it goes round.
+    Returns why it ended: `stopped`, `orphaned` or `worker_lost`.
     """

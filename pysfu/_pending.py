@@ -1,8 +1,9 @@
-"""Whoever waits for the answer to a request."""
+"""Whoever waits for the answer to a request, one by one and all of them."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,13 @@ import msgspec
 
 from pysfu import messages
 from pysfu.errors import PysfuError, RefusedError, UnavailableError
+
+logger = logging.getLogger("pysfu")
+
+REVOKED_LIMIT_S = 4.0
+"""How long what takes rights away may take before an engine is left that goes on: for whoever controls it next, a right
+that is still there is one that is to be. All that can wait for a worker took two seconds on a machine with no processor
+to spare; one that hangs would never be done."""
 
 Undo = Callable[[Any], messages.Command]
 OnReply = Callable[[messages.AnyReply | RefusedError], None]
@@ -58,6 +66,46 @@ class Waiting:
         if is_gone and self.is_revocation and not self.future.done():
             self.future.set_result(messages.DoneReply())
         self.give_up(error)
+
+
+class Pending:
+    """All who wait, by the number of their request."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Waiting] = {}
+        self._has_none = asyncio.Event()
+        self._revocations = 0
+
+    def add(self, number: int, waiting: Waiting) -> None:
+        """Notes that one waits."""
+        self._waiting[number] = waiting
+        self._revocations += waiting.is_revocation
+
+    def take(self, number: int) -> Waiting | None:
+        """Takes out the one who waits for that answer, if anybody does."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None and waiting.is_revocation:
+            self._revocations -= 1
+            if not self._revocations:
+                self._has_none.set()
+        return waiting
+
+    def take_all(self, worker: int | None = None) -> list[Waiting]:
+        """Takes out all, or those who wait for one worker."""
+        theirs = [number for number, each in self._waiting.items() if worker is None or each.worker == worker]
+        return [waiting for waiting in map(self.take, theirs) if waiting is not None]
+
+    async def revoked(self) -> None:
+        """Waits until nothing is left that is to be taken away, for `REVOKED_LIMIT_S` at most."""
+        try:
+            async with asyncio.timeout(REVOKED_LIMIT_S):
+                while self._revocations:
+                    self._has_none.clear()
+                    await self._has_none.wait()
+        except TimeoutError:
+            logger.error(
+                "the media process is left before it said that %d revocations are carried out", self._revocations
+            )
 
 
 def number_of(answer: bytes) -> int | None:

@@ -37,6 +37,7 @@ def only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages
 
 
 def send_plan(track: Track) -> messages.SendPlan:
+    """Returns how a section is to be named in which a track is sent."""
     return messages.SendPlan(
         kind=track.kind, publisher=track.publisher.number, stream=track.publisher.id, track=track.id
     )

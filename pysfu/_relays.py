@@ -74,7 +74,6 @@ class Relays:
         self._room = room
         self._bridge = room.bridge
         self._relays: defaultdict[Track, dict[int, Relay]] = defaultdict(dict)
-        self._ends: dict[tuple[int, int], Relay] = {}
 
     @property
     def count(self) -> int:
@@ -147,7 +146,6 @@ class Relays:
         """Forgets all: the room ends, and with it whatever is in it."""
         relays = self._all()
         self._relays.clear()
-        self._ends.clear()
         for relay in relays:
             relay.is_over, relay.near, relay.far, relay.number = True, None, None, None
             relay.settled()
@@ -157,16 +155,14 @@ class Relays:
         for relay in [relay for track in transport.tracks for relay in self._of(track) if relay.fault is not None]:
             self._replace(relay)
 
-    def on_closed(self, worker: int, peer: int) -> None:
+    def on_closed(self, relay: Relay) -> None:
         """Makes a relay anew of which one end has closed: its track is no longer what the other end was told."""
-        relay = self._ends.get((worker, peer))
-        if relay is not None:
-            self._replace(relay)
+        self._replace(relay)
 
     def check(self, worker: int, peers: Sequence[messages.PeerState]) -> None:
         """Does so for all ends on a worker that are not among these peers, or are closed."""
-        alive = {(worker, peer.peer) for peer in peers if peer.state != "closed"}
-        for relay in {relay for end, relay in self._ends.items() if end[0] == worker and end not in alive}:
+        alive = {peer.peer for peer in peers if peer.state != "closed"}
+        for relay in {relay for peer, relay in self._room.parts[worker].ends.items() if peer not in alive}:
             self._replace(relay)
 
     def resume(self, track: Track, worker: int, *, near: int, far: int, number: int) -> None:
@@ -174,7 +170,8 @@ class Relays:
         relay = self._relays[track][worker] = Relay(track, worker)
         relay.near, relay.far, relay.number = near, far, number
         track.relayed_as[worker] = number
-        self._ends |= dict.fromkeys(relay.ends(), relay)
+        for at, peer in relay.ends():
+            self._room.parts[at].ends[peer] = relay
         self._room.parts[worker].tracks[number] = track
         relay.settled()
 
@@ -222,7 +219,7 @@ class Relays:
         if relay.is_over:
             self._close(relay)
             return
-        self._ends[relay.track.worker, reply.peer] = relay
+        self._room.parts[relay.track.worker].ends[reply.peer] = relay
         track, part = relay.track, self._room.parts[relay.worker]
         command = messages.RelayIn(
             room=part.number, participant=track.publisher.number, relay=number, description=reply.description
@@ -237,7 +234,7 @@ class Relays:
         if relay.is_over:
             self._close(relay)
             return
-        self._ends[relay.worker, reply.peer] = relay
+        self._room.parts[relay.worker].ends[reply.peer] = relay
         relay.number = relay.track.relayed_as[relay.worker] = reply.track
         self._room.parts[relay.worker].tracks[reply.track] = relay.track
         try:
@@ -303,6 +300,6 @@ class Relays:
             part.tracks.pop(relay.number, None)
         ends, relay.near, relay.far, relay.number = tuple(relay.ends()), None, None, None
         for worker, peer in ends:
-            self._ends.pop((worker, peer), None)
+            self._room.parts[worker].ends.pop(peer, None)
             self._bridge.fire_and_forget(worker, messages.RemovePeer(peer=peer))
         relay.settled()

@@ -9,11 +9,12 @@ import socket
 import struct
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
 
 from pysfu import messages
+from pysfu._compiled import MAX_COMMANDS, MAX_PAYLOAD, MAX_REVOCATIONS, PROTOCOL, frame_kinds, is_revocation
 from pysfu.errors import StartError, UnavailableError
 
 if TYPE_CHECKING:
@@ -23,20 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pysfu")
 
-PROTOCOL = 1
-"""What both sides must speak: `PROTOCOL` of `driver/process.rs`."""
-
-MAX_UNANSWERED = 4_096
-"""Most requests of one worker without an answer, revocations excepted: as many as its own lane takes."""
-
-MAX_UNANSWERED_REVOCATIONS = 28_672
-"""The same of revocations."""
-
 HELLO_TIMEOUT_S = 10.0
 """How long a media process may take to say that it runs; it takes milliseconds."""
-
-MAX_PAYLOAD = 1 << 20
-"""Longest payload of a frame, in bytes: `MAX_PAYLOAD` of `driver/process/frame.rs`."""
 
 SILENCE_LIMIT_S = 5.0
 """How long a media process that goes round may say nothing. It says four times a second what it counts; calls may go on
@@ -46,7 +35,10 @@ that waiting for longer would cost more than ending it."""
 _LOOK_EVERY_S = 0.5  # a look that comes late counts as one: whatever held us up may have held up the other end, too
 _MAX_READ = 1 << 18  # bytes in one turn of the loop
 _HEADER = struct.Struct(">IBxH")
-_HELLO, _REQUEST, _NOTE, _STOP, _WELCOME, _OUTGOING, _COUNTERS, _FAULT, _REPLACED, _STOPPED = range(1, 11)
+_KINDS = frame_kinds()
+_HELLO, _REQUEST, _NOTE, _STOP = (_KINDS[name] for name in ("hello", "request", "note", "stop"))
+_WELCOME, _OUTGOING, _COUNTERS = (_KINDS[name] for name in ("welcome", "outgoing", "counters"))
+_FAULT, _REPLACED, _STOPPED = (_KINDS[name] for name in ("fault", "replaced", "stopped"))
 _TAKEN = "another process has taken control of it"
 _CLOSE_TIMEOUT_S = 4.0  # its workers get two seconds
 
@@ -72,6 +64,12 @@ class ProtocolError(Exception):
 
 class SilentError(Exception):
     """A media process runs and does not answer."""
+
+
+class WhenClosed(Protocol):
+    """Is told that the media process was to end, and whether it has."""
+
+    def __call__(self, *, has_ended: bool) -> None: ...
 
 
 class _Frames:
@@ -126,7 +124,7 @@ class RemoteCore:
         self.warnings = tuple(welcome.warnings)
         self.predecessor: str | None = None
         self.event_fd = connection.fileno()
-        self.when_closed: Callable[[bool], None] = lambda has_ended: None
+        self.when_closed: WhenClosed = lambda *, has_ended: None
         self.when_silent: Callable[[], None] = lambda: None
         self._silent_looks = 0
         self._next_look = self._loop.call_later(_LOOK_EVERY_S, self._look)
@@ -137,12 +135,12 @@ class RemoteCore:
         Raises:
             ValueError: it is longer than the process takes.
         """
-        lane = worker, request.is_revocation
-        if self._unanswered[lane] >= (MAX_UNANSWERED_REVOCATIONS if request.is_revocation else MAX_UNANSWERED):
-            return False
         encoded = _encode(request)
         if len(encoded) > MAX_PAYLOAD:
             raise ValueError(f"a request to the media process has at most {MAX_PAYLOAD} bytes")
+        takes_away = is_revocation(encoded)
+        lane = worker, takes_away
+        if self._unanswered[lane] >= (MAX_REVOCATIONS if takes_away else MAX_COMMANDS):
             return False
         self._unanswered[lane] += 1
         self._lanes[request.id] = lane
@@ -207,17 +205,19 @@ class RemoteCore:
                 for kind, _, payload in self._frames:
                     hanging = _decode_hanging(payload) if kind == _STOPPED else hanging
             has_ended = True
-        self.when_closed(has_ended)
+        self.when_closed(has_ended=has_ended)
         return hanging
 
     def detach(self) -> list[int]:
         """Leaves the process as it is, for whoever comes; hands over what it can of what was asked for."""
         self._next_look.cancel()
         self._loop.remove_writer(self._socket)
-        with contextlib.suppress(OSError, TimeoutError):
-            self._socket.settimeout(_CLOSE_TIMEOUT_S)
-            self._socket.sendall(self._unsent)
-        self._socket.close()
+        with self._socket:
+            try:
+                self._socket.settimeout(_CLOSE_TIMEOUT_S)
+                self._socket.sendall(self._unsent)
+            except OSError:
+                logger.error("the media process did not take all that it was told before it was left")
         return []
 
     def _look(self) -> None:
@@ -249,20 +249,26 @@ class RemoteCore:
 
     def _hear(self, kind: int, worker: int, payload: bytes) -> tuple[int, bytes] | None:
         """Takes a frame in, and returns it if a worker says it."""
-        if kind == _COUNTERS:
-            self._last_counters = _decode_counters(payload)
-            return None
+        if kind == _OUTGOING:
+            return worker, payload
         if kind == _REPLACED:
             raise ReplacedError(_TAKEN)
-        if kind == _FAULT:
-            fault = _decode_fault(payload)
-            logger.error("the media process refused a message (%s): %s", fault.kind, fault.text)
-            if fault.request is None:
-                return None
-            payload = _encode(messages.Refused(id=fault.request, refusal="unavailable"))
-        elif kind != _OUTGOING:
+        try:
+            if kind == _COUNTERS:
+                self._last_counters = _decode_counters(payload)
+            elif kind == _FAULT:
+                return self._refusal_of(worker, _decode_fault(payload))
+        except msgspec.MsgspecError as error:
+            # What came before it and comes behind it must be heard all the same.
+            logger.error("a frame of the media process cannot be read: %s", error)
+        return None
+
+    def _refusal_of(self, worker: int, fault: messages.Fault) -> tuple[int, bytes] | None:
+        """Makes of a fault what the worker would say to the request."""
+        logger.error("the media process refused a message (%s): %s", fault.kind, fault.text)
+        if fault.request is None:
             return None
-        return worker, payload
+        return worker, _encode(messages.Refused(id=fault.request, refusal="unavailable"))
 
 
 async def connect(

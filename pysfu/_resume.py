@@ -132,7 +132,7 @@ class _Resumption:
         for part, home in self._notes.parts.items():
             if home in self._rooms:
                 self._rooms[part] = self._rooms[home]
-                self._rooms[home].parts[part[0]] = Part(*part)
+                self._rooms[home].parts[part[0]] = Part(*part, index=self._sfu.index)
         known = going_on | self._notes.rooms.keys() | self._notes.parts.keys()
         for worker, number in sorted(known - self._rooms.keys()):
             # Of one that failed there is still its place in the engine.

@@ -21,31 +21,21 @@ from pysfu.events import (
 from pysfu.transport import TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
+    from pysfu._index import Index
     from pysfu._part import Part
     from pysfu.room import Room
-    from pysfu.track import Track
     from pysfu.transport import Transport
 
 
 class Translator:
-    """Knows the rooms by worker and number; `fail` is called with one that has failed."""
+    """Knows the rooms by worker and number, what is in them by the index; `fail` is called with one that has failed."""
 
-    def __init__(self, rooms: Mapping[tuple[int, int], Room], *, fail: Callable[[Room], None]) -> None:
+    def __init__(self, rooms: Mapping[tuple[int, int], Room], index: Index, *, fail: Callable[[Room], None]) -> None:
         self._rooms = rooms
+        self._index = index
         self._fail = fail
-
-    def _on(self, worker: int) -> Iterator[Room]:
-        return (room for (at, _), room in self._rooms.items() if at == worker)
-
-    def _transport(self, worker: int, number: int) -> Transport | None:
-        found = (room.parts[worker].transports.get(number) for room in self._on(worker))
-        return next((transport for transport in found if transport is not None), None)
-
-    def _track(self, worker: int, number: int) -> Track | None:
-        found = (room.parts[worker].tracks.get(number) for room in self._on(worker))
-        return next((track for track in found if track is not None), None)
 
     def translate(self, worker: int, event: messages.AnyEvent) -> Event | None:
         """Turns numbers into objects; None when the object is already gone here."""
@@ -54,26 +44,23 @@ class Translator:
                 room = self._rooms.get((worker, event.room))
                 return self._translate_room(room, room.parts[worker], event) if room is not None else None
             case messages.TrackStarted(track=number, codec=codec):
-                track = self._track(worker, number)
+                track = self._index.tracks.get((worker, number))
                 # Where it is relayed to, it starts again.
                 return TrackStarted(track, codec) if track is not None and track.worker == worker else None
             case messages.LayerChanged(subscriber=number, track=of, encoding=encoding):
-                track, transport = self._track(worker, of), self._transport(worker, number)
+                track, transport = self._index.tracks.get((worker, of)), self._index.transports.get((worker, number))
                 if track is None or transport is None:
                     return None
                 return LayerChanged(transport, track, encoding)
             case messages.Resync():
                 return None
+            case messages.PeerClosed(peer=peer) if (worker, peer) in self._index.ends:
+                relay = self._index.ends[worker, peer]
+                relay.track.publisher.room.relays.on_closed(relay)
+                return None
             case _:
-                transport = self._transport(worker, event.peer)
-                if transport is None and isinstance(event, messages.PeerClosed):
-                    self._end_closed(worker, event.peer)
+                transport = self._index.transports.get((worker, event.peer))
                 return self._translate_peer(transport, event) if transport is not None else None
-
-    def _end_closed(self, worker: int, peer: int) -> None:
-        """Tells the relay of which that peer is an end, if it is."""
-        for room in self._on(worker):
-            room.relays.on_closed(worker, peer)
 
     def _translate_room(
         self, room: Room, part: Part, event: messages.Speakers | messages.Roster | messages.RoomFailed

@@ -208,7 +208,8 @@ def _level_key(event: Event) -> tuple[object, ...] | None:
 class EventQueue:
     """One reader's events, bounded: when it is full, levels are merged and the rest become one `Resynced`.
 
-    What comes after a loss is told: with it a reader that looks at the state as it is then misses nothing.
+    What comes after a loss is told: with it a reader that looks at the state as it is then misses nothing. No state is
+    left to look at once the engine is lost, which tells all that a `Resynced` before it could.
     """
 
     def __init__(self, *, capacity: int) -> None:
@@ -231,6 +232,8 @@ class EventQueue:
             if len(self._events) >= self._capacity:
                 self._events.clear()
                 self._events.append(Resynced())
+            if isinstance(event, EngineLost | EngineRestarted | EngineTakenOver):
+                self._events = deque(before for before in self._events if not isinstance(before, Resynced))
             self._events.append(event)
         self._ready.set()
 

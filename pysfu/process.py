@@ -1,15 +1,12 @@
-"""The media process: where it is reached, and how it is started when it does not run."""
+"""The media process: how it is started when it does not run, and ended when it hangs."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import pwd
 import signal
-import socket
-import stat
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from pysfu import _remote, worker
 from pysfu._compiled import LocalCore
+from pysfu._control_socket import connected, listen
 from pysfu._handle import ProcessHandle
 from pysfu.errors import StartError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     from pysfu import messages
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pysfu")
 
-_BACKLOG = 8
 _CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGSYS)
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "RUST_BACKTRACE")
 
@@ -85,7 +83,7 @@ class Supervisor:
         """
         self._reap()
         path, is_ours = self._process.socket, self._process.spawn
-        connection = _connected(path)
+        connection = connected(path)
         if connection is None:
             if not is_ours:
                 raise StartError(f"no media process listens at {path}: start it, or see why it does not run")
@@ -146,7 +144,7 @@ class Supervisor:
             return
         self._end_hanging("stood still")
 
-    def _closed(self, has_ended: bool) -> None:
+    def _closed(self, *, has_ended: bool) -> None:
         """Sees to the end of what was controlled, by force if it does not end."""
         if not self._process.spawn:
             return
@@ -176,7 +174,7 @@ class Supervisor:
     def _remove_socket(self) -> None:
         """Removes the socket that nobody listens at any more; a successor may have put its own there meanwhile."""
         with contextlib.suppress(StartError):
-            successor = _connected(self._process.socket)
+            successor = connected(self._process.socket)
             if successor is None:
                 self._process.socket.unlink(missing_ok=True)
             else:
@@ -184,7 +182,7 @@ class Supervisor:
 
     def _start(self) -> socket.socket:
         """Starts a process and connects to it, before it listens: the kernel keeps the connection for it."""
-        listening, connection = _listen(self._process.socket)
+        listening, connection = listen(self._process.socket)
         with listening:
             listening.set_inheritable(True)
             limit = self._process.orphan_limit
@@ -252,72 +250,6 @@ def opener(config: Config, process: MediaProcess | None) -> Callable[[], Awaitab
         return LocalCore(config.to_message())
 
     return in_this_process
-
-
-def _connected(path: Path) -> socket.socket | None:
-    """Connects to the process that listens there, if one does.
-
-    Raises:
-        StartError: it takes no more connections, or others could have put it there.
-    """
-    # At once, or not at all: one that hangs takes no more after a while.
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        _check_folder(path.parent)
-        connection.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        connection.close()
-        return None
-    except BlockingIOError as error:
-        connection.close()
-        raise StartError(f"{path}: the media process accepts no connection: it hangs, and is to be ended") from error
-    except OSError as error:
-        connection.close()
-        raise StartError(f"{path}: {error.strerror}") from error
-    except StartError:
-        connection.close()
-        raise
-    return connection
-
-
-def _listen(path: Path) -> tuple[socket.socket, socket.socket]:
-    """Makes the socket of a new process, with a connection to it; it takes the place of one that nobody listens at."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_folder(path.parent)
-        with contextlib.suppress(FileNotFoundError):
-            made.unlink()
-        listening.bind(str(made))
-        made.chmod(0o600)
-        listening.listen(_BACKLOG)
-        connection.connect(str(made))
-        made.rename(path)
-    except StartError:
-        listening.close()
-        connection.close()
-        raise
-    except OSError as error:
-        listening.close()
-        connection.close()
-        reason = "is too long for a socket" if error.errno is None else error.strerror or errno.errorcode[error.errno]
-        raise StartError(f"{path}: {reason}") from error
-    connection.setblocking(False)
-    return listening, connection
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuses a folder in which others could put a socket of theirs in place of ours.
-
-    Raises:
-        StartError: it is such a folder.
-    """
-    # Where it is a link, whose that is counts as well.
-    owners = {folder.lstat().st_uid, folder.stat().st_uid}
-    if not owners <= {os.geteuid(), 0} or folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StartError(f"{folder}: others may write here, so it is no place for a control socket")
 
 
 def default_socket(port: int) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pysfu import _notes, _spread, messages
 from pysfu._asked import all_asked, all_done
+from pysfu._line import Line
 from pysfu._part import Part
 from pysfu._relays import Relays
 from pysfu.errors import RefusedError, UnknownRoomError
@@ -18,7 +19,7 @@ from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -36,25 +37,28 @@ class Room:
     It begins on one worker, and goes on to others when it grows beyond `Config.room_spread_over`.
 
     `note` is what is to be known about it by whoever controls the engine after this process: opaque, nothing personal.
+    Of a room that fails, which is told by `RoomFailed`, it is kept for them until the room is closed.
     """
 
     def __init__(self, sfu: Sfu, bridge: Bridge, *, worker: int, number: int, note: bytes = b"") -> None:
         self.sfu = sfu
-        self.bridge = bridge
+        self.bridge = Line(bridge)
+        self.prefix = sfu.prefix
         self.worker = worker
         self.number = number
-        self.parts: dict[int, Part] = {worker: Part(worker, number)}
+        self.parts: dict[int, Part] = {worker: Part(worker, number, index=sfu.index)}
         self.relays = Relays(self)
         self.failed = False
         self.has_ended = False
         self.note = note
+        self._is_noted = True
         self._participants: dict[int, Participant] = {}
         self._spreading = asyncio.Lock()
 
     @property
     def id(self) -> str:
         """A name that no other room of this Sfu ever has."""
-        return f"room-{self.sfu.prefix}{self.worker}-{self.number:x}"
+        return f"room-{self.prefix}{self.worker}-{self.number:x}"
 
     @property
     def participants(self) -> tuple[Participant, ...]:
@@ -90,50 +94,52 @@ class Room:
         return tuple((self.name_of(number), level) for number, level in speakers)
 
     def keep(self, note: bytes) -> None:
-        """Replaces its note; of one that has ended nobody else gets to know.
+        """Replaces its note; of one that was closed nobody else gets to know.
 
         Raises:
             ValueError: it is longer than is kept.
         """
         self.note = _notes.checked(note)
-        if not self.has_ended:
+        if self._is_noted:
             self.bridge.note(self.worker, _notes.of_room(self.number, note))
 
-    async def add_participant(self, *, note: bytes = b"") -> Participant:
+    async def add_participant(self, *, note: bytes = b"", avoid: Collection[int] = ()) -> Participant:
         """Makes a participant, without transport and without any right.
 
         Args:
             note: what is to be known about it by whoever controls the engine after this process; nothing personal.
+            avoid: workers that it is not to be on, as in `Sfu.create_room`, if the room is on another or may go there.
 
         Raises:
             ValueError: the note is longer than is kept.
         """
         _notes.checked(note)
-        worker = self._placed()
+        worker = self._placed(avoid)
         if worker not in self.parts:
             async with self._spreading:
-                worker = await self._spread()
+                worker = await self._spread(avoid)
         participant = Participant(self, self.sfu.next_participant(), worker=worker, note=note)
         self._participants[participant.number] = participant
         return participant
 
-    def _placed(self, *, may_spread: bool = True) -> int:
+    def _placed(self, avoid: Collection[int], *, may_spread: bool = True) -> int:
         """Returns the worker for one more participant."""
         most = self.sfu.config.room_spread_over
         population = dict.fromkeys(self.parts, 0) | Counter(each.worker for each in self._participants.values())
+        population = {worker: count for worker, count in population.items() if worker not in avoid} or population
         may_spread = may_spread and not self.has_ended and min(population.values()) >= most
-        return _spread.placed(population, others=self.sfu.others(self) if may_spread else (), most=most)
+        return _spread.placed(population, others=self.sfu.others(self, avoid) if may_spread else (), most=most)
 
-    async def _spread(self) -> int:
+    async def _spread(self, avoid: Collection[int]) -> int:
         """Goes on to another worker, unless somebody has seen to that meanwhile, or none takes rooms now."""
-        worker = self._placed()
+        worker = self._placed(avoid)
         if worker in self.parts:
             return worker
         try:
             await self.sfu.add_part(self, worker)
         except RefusedError as error:
             logger.warning("a room that is large for its worker stays there: %s", error)
-        return worker if worker in self.parts else self._placed(may_spread=False)
+        return worker if worker in self.parts else self._placed(avoid, may_spread=False)
 
     @asynccontextmanager
     async def bot(
@@ -183,7 +189,7 @@ class Room:
 
     def begin_part(self, worker: int, number: int) -> None:
         """Takes up what of the room is on another worker from here on."""
-        self.parts[worker] = Part(worker, number)
+        self.parts[worker] = Part(worker, number, index=self.sfu.index)
         self.bridge.note(worker, _notes.of_part(number, of=(self.worker, self.number)))
 
     def resume_participant(self, number: int, *, worker: int, note: bytes) -> Participant:
@@ -192,13 +198,16 @@ class Room:
         participant = Participant(self, number, worker=worker, note=note)
         return self._participants.setdefault(number, participant)
 
-    def end(self) -> None:
-        """Forgets everything in it."""
+    def end(self, *, keeps_note: bool = False) -> None:
+        """Forgets everything in it, but its note if that is to be kept."""
         self.has_ended = True
+        self._is_noted = keeps_note
         self.sfu.forget(self)
         self.relays.clear()
         for part in self.parts.values():
-            self.bridge.note(part.worker, _notes.forgotten_room(part.number))
+            part.end()
+            if not keeps_note or part.worker != self.worker:
+                self.bridge.note(part.worker, _notes.forgotten_room(part.number))
         for transport in tuple(self.transports.values()):
             transport.participant.detach(transport)
             transport.set_state(TransportState.CLOSED)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pysfu import _notes, messages, warning
 from pysfu._bridge import Bridge, Message
 from pysfu._held import Held
+from pysfu._index import Index
 from pysfu._resume import end_all, resume_all
 from pysfu._resync import Resyncs
 from pysfu._translate import Translator
@@ -74,7 +75,8 @@ class Sfu:
         )
         # By worker and number, so that a room on several workers is here several times.
         self._rooms: dict[tuple[int, int], Room] = {}
-        self._translator = Translator(self._rooms, fail=self._fail)
+        self.index = Index()
+        self._translator = Translator(self._rooms, self.index, fail=self._fail)
         self.ended_rooms: tuple[bytes, ...] = ()
         self._queues: set[EventQueue] = set()
         self._workers = Workers(self._bridge, self._rooms)
@@ -100,9 +102,14 @@ class Sfu:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._resyncs.clear()
         known = len(self.left_behind)
-        await self._bridge.__aexit__(kind, error, trace)
+        try:
+            await self._bridge.__aexit__(kind, error, trace)
+        finally:
+            self._end(known)
+
+    def _end(self, known: int) -> None:
+        self._resyncs.clear()
         for worker in self.left_behind[known:]:
             events_logger.error("worker %d hangs: it was left behind, at the latest it ends with the process", worker)
         for room in self.rooms:
@@ -136,7 +143,11 @@ class Sfu:
         return f"{self._bridge.instance:x}-" if self._bridge.instance else ""
 
     def detach(self) -> None:
-        """Has the media process, and all calls in it, go on when this is closed."""
+        """Has the media process, and all calls in it, go on when this is closed.
+
+        What was asked for and takes rights away is done by then. Where workers have not said so within four seconds,
+        that is logged, and whoever waits for it is told (`UnavailableError`).
+        """
         self._bridge.leaves_running = True
 
     async def create_room(
@@ -234,9 +245,9 @@ class Sfu:
         """Notes that a number has been given to a relay before."""
         self._relays = max(self._relays, number)
 
-    def others(self, room: Room) -> list[int]:
+    def others(self, room: Room, avoid: Collection[int]) -> list[int]:
         """Returns the workers that a room may go on to, the least loaded first."""
-        return [worker for worker in self._workers.usable(room.workers) if worker not in self._workers.late]
+        return self._workers.usable({*room.workers, *self._workers.late, *avoid})
 
     async def add_part(self, room: Room, worker: int) -> None:
         """Has a room go on to a worker.
@@ -293,7 +304,10 @@ class Sfu:
 
     def _fail(self, room: Room) -> None:
         room.failed = True
-        room.end()
+        # Whoever is told can make another room for what the note is about; until then, that would be forgotten.
+        room.end(keeps_note=bool(self._queues))
+        if not self._queues:
+            self.ended_rooms = (*self.ended_rooms, room.note)
         self._emit(RoomFailed(room))
         # Empty as it is, it would keep its place in the engine until somebody closes it.
         for part in room.parts.values():
@@ -314,12 +328,11 @@ class Sfu:
             self._versions.update(found.versions)
             self._workers.failed |= found.failed
             self._workers.late |= found.late
+            self.ended_rooms = tuple(found.ended)
         finally:
             self._held = None
         for worker, message in held.since(self._versions):
             self._on_message(worker, message)
-        # Some may have failed since they were found, and nobody has been told.
-        self.ended_rooms = (*found.ended, *(room.note for room in found.rooms if room.failed))
 
     def _on_lost(self, reason: str, *, pause_s: float | None) -> None:
         """Ends what was in an engine that is there no more, or is somebody else's."""

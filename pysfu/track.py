@@ -29,7 +29,7 @@ class Track:
     @property
     def id(self) -> str:
         """A name that no other track of this Sfu ever has."""
-        return f"track-{self.transport.participant.room.sfu.prefix}{self.transport.worker}-{self._number:x}"
+        return f"track-{self.transport.participant.room.prefix}{self.transport.worker}-{self._number:x}"
 
     @property
     def number(self) -> int:

@@ -63,7 +63,7 @@ class Transport:
     @property
     def id(self) -> str:
         """A name that no other transport of this Sfu ever has."""
-        return f"transport-{self.participant.room.sfu.prefix}{self.worker}-{self._number:x}"
+        return f"transport-{self.participant.room.prefix}{self.worker}-{self._number:x}"
 
     @property
     def number(self) -> int:

@@ -19,8 +19,18 @@ if TYPE_CHECKING:
 EXIT_BROKEN = 1
 """With what it ends when it cannot go on by itself; a line on stderr says what kind of error that was."""
 
+EXIT_NO_SOCKET = 2
+"""With what it ends when nobody has given it a socket."""
+
 EXIT_WORKER_LOST = 70
 """With what the media process ends when a worker failed or hangs and no other one carries a call (EX_SOFTWARE)."""
+
+_ENDINGS: dict[str, tuple[str | None, int]] = {
+    "stopped": (None, 0),
+    "orphaned": ("ended: nobody was in control", 0),
+    "worker_lost": ("ended: a worker failed or hangs", EXIT_WORKER_LOST),
+}
+"""What the log says of each reason to end, and with what the process ends then."""
 
 _SYSTEMD_FIRST_FD = 3  # SD_LISTEN_FDS_START
 _UNCONTROLLED_LIMIT_S = 300.0  # until a server has come, which says how long calls go on without it
@@ -53,7 +63,7 @@ def main(arguments: list[str]) -> int:
         fd, orphan_limit_s = int(arguments[0]), float(arguments[1])
     elif os.environ.get("LISTEN_PID") != str(os.getpid()):
         sys.stderr.write("pysfu media: no socket: it is started by pysfu serve, or by systemd through a socket unit\n")
-        return 2
+        return EXIT_NO_SOCKET
     user = (int(arguments[2]), int(arguments[3])) if len(arguments) > 3 else None
     core = os.path.join(os.path.dirname(__file__), "_core.abi3.so")  # noqa: PTH118, PTH120
     loader = ExtensionFileLoader("_core", core)
@@ -68,9 +78,10 @@ def main(arguments: list[str]) -> int:
     except BaseException as error:  # a panic is no Exception
         _say(f"broke: {type(error).__name__}")
         return EXIT_BROKEN
-    if ended != "stopped":
-        _say(ended)
-    return EXIT_WORKER_LOST if "worker" in ended else 0
+    told, code = _ENDINGS[ended]
+    if told is not None:
+        _say(told)
+    return code
 
 
 def _say(what: str) -> None:

@@ -51,7 +51,7 @@ class Closing:
         return endings
 
     async def _end(self, opened: OpenRoom) -> None:
-        if (media := opened.media) is not None:
+        for media in filter(None, (*opened.lost, opened.media)):
             with self._control.held(), contextlib.suppress(MediaGoneError):
                 await media.close()
         self._rooms.pop(opened.room.room, None)

@@ -54,6 +54,8 @@ class OpenRoom:
     def __init__(self, room: Room, media: MediaRoom | None) -> None:
         self.room = room
         self.media = media
+        self.lost: list[MediaRoom] = []
+        """Its halves in the engine that have ended, until there is another one: the note is on the latest."""
         self.standing = Standing()
         self.moving: asyncio.Task[None] | None = None
         self.staying: frozenset[ParticipantId] = frozenset()
@@ -64,8 +66,9 @@ class OpenRoom:
 
     def leave_note(self) -> None:
         """Leaves what a server after this one must know of it; of one that ends, nothing: it would be there again."""
-        if self.media is not None and self.ending is None:
-            self.media.keep(notes.of_room(self.room))
+        noted = self.media or next(reversed(self.lost), None)
+        if noted is not None and self.ending is None:
+            noted.keep(notes.of_room(self.room))
 
     def connections(self) -> list[Connection]:
         """Lists what is open, as the domain sees it."""
@@ -99,14 +102,20 @@ def new_tag() -> str:
 
 
 async def open_transport(
-    media: MediaRoom, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack], endings: Endings
+    media: MediaRoom,
+    offer: str,
+    *,
+    publish: Collection[MediaKind],
+    play: Sequence[MediaTrack],
+    avoid: Collection[int],
+    endings: Endings,
 ) -> Opened:
     """Makes a participant and answers its offer. Nothing flows to it yet.
 
     Raises:
         MediaError: this was not possible; the participant ends again, which is not waited for.
     """
-    peer = await media.add_participant()
+    peer = await media.add_participant(avoid=avoid)
     try:
         return Opened(peer, await peer.answer(offer, publish=publish, play=play), offer)
     except BaseException:

@@ -52,10 +52,14 @@ class Homes:
         if not self._runs.is_set():
             raise EngineUnavailableError("the media process is being started anew")
         starts = self._starts
-        media = await self._engine.create_room(avoid={*self._hanging(), *self._failed})
+        media = await self._engine.create_room(avoid=self.to_avoid())
         if starts != self._starts or media.worker in self._failed:
             raise EngineUnavailableError("what was made has ended already")
         return media
+
+    def to_avoid(self) -> set[int]:
+        """Returns the workers that nothing is to be made on: it would wait for them in vain."""
+        return {*self._hanging(), *self._failed}
 
     async def of(self, opened: OpenRoom) -> MediaRoom:
         """Returns where the room has its media, once it has any.
@@ -82,6 +86,8 @@ class Homes:
             opened: the room.
             counts: whether this is held against the room.
         """
+        if opened.media is not None:
+            opened.lost.append(opened.media)
         opened.media = None
         if opened.ending is not None:
             return
@@ -125,6 +131,12 @@ class Homes:
             opened.moving.add_done_callback(self._on_done)
         return opened.moving
 
+    def _forget_lost(self, opened: OpenRoom) -> None:
+        """Gives back what is left of the room's halves before this one: the notes on them."""
+        for lost in opened.lost:
+            self._endings.begin(lost.close)
+        opened.lost = []
+
     def _on_done(self, moving: asyncio.Task[None]) -> None:
         self._under_way.discard(moving)
         if not moving.cancelled() and (error := moving.exception()) is not None:
@@ -152,6 +164,7 @@ class Homes:
                 return
             opened.media = media
             opened.leave_note()
+            self._forget_lost(opened)
             took_ms = round((self._steady() - began).total_seconds() * 1000, 1)
             if not self.rest_of(opened):
                 log.info("room has media again", room=opened.room.room, count=tries + 1, duration_ms=took_ms)

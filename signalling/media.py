@@ -1,4 +1,4 @@
-"""Between rooms and the media engine: what this server needs of it."""
+"""Between rooms and the media engine: what this server needs of it. Whatever is awaited may raise a `MediaError`."""
 
 from __future__ import annotations
 
@@ -64,9 +64,12 @@ class MediaTrack(Protocol):
     """A track of a publisher."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its name in the engine."""
+
     @property
-    def kind(self) -> MediaKind: ...  # noqa: D102
+    def kind(self) -> MediaKind:
+        """What is sent in it."""
 
 
 class MediaTransport(Protocol):
@@ -88,7 +91,8 @@ class MediaPeer(Protocol):
     """One participant of the engine."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its name in the engine, by which events speak of it."""
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
         """Answers an offer, and takes what is sent of these kinds and of no other."""
@@ -107,7 +111,9 @@ class MediaRoom(Protocol):
     """One room of the engine."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its name in the engine, by which events speak of it."""
+
     @property
     def worker(self) -> int:
         """The worker that it began on."""
@@ -116,11 +122,14 @@ class MediaRoom(Protocol):
     def workers(self) -> Collection[int]:
         """All workers that it is on now; if one of them fails, all of it does."""
 
-    async def add_participant(self) -> MediaPeer:
-        """Makes a participant, without transport and without any right to receive."""
+    async def add_participant(self, *, avoid: Collection[int]) -> MediaPeer:
+        """Makes one without any right, on none of the workers to avoid where the room is on another or may go there."""
 
     def keep(self, note: bytes) -> None:
-        """Leaves a note on it with a media process of its own, for the server after this one."""
+        """Leaves a note on it with a media process of its own, for the server after this one.
+
+        It is there until the room is closed, also when that is gone by a fault of the engine's.
+        """
 
     async def close(self) -> None:
         """Ends the room and all in it; harmless when it is gone already."""

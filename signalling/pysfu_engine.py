@@ -208,9 +208,9 @@ class _PysfuRoom:
     def workers(self) -> Collection[int]:
         return tuple(self._room.workers)
 
-    async def add_participant(self) -> MediaPeer:
+    async def add_participant(self, *, avoid: Collection[int]) -> MediaPeer:
         with _translated():
-            return _PysfuPeer(await self._room.add_participant())
+            return _PysfuPeer(await self._room.add_participant(avoid=avoid))
 
     def keep(self, note: bytes) -> None:
         _keep(self._room.keep, note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -179,7 +179,7 @@ class Rooms:
             media = await self._homes.of(opened)
             self._check_place(opened, grant)
             with self._joining(opened, media, "room"):
-                made = await open_transport(media, offer, publish=kinds, play=(), endings=self._endings)
+                made = await self._open(media, offer, publish=kinds)
             publication = Publication(
                 publication=PublicationId("pub_" + secrets.token_hex(10)),
                 tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind) for t in made.transport.tracks),
@@ -205,7 +205,7 @@ class Rooms:
                 raise NotFoundError("publication")
             tracks = [track for c in sources for track in c.transport.tracks]
             with self._joining(opened, media, "publication"):
-                made = await open_transport(media, offer, publish=(), play=tracks, endings=self._endings)
+                made = await self._open(media, offer, play=tracks)
             connection = Connection(
                 participant=grant.participant,
                 opened_at=self._now(),
@@ -311,6 +311,12 @@ class Rooms:
         opened = self._open_room(room)
         self._check_lasts(opened)
         return opened
+
+    async def _open(
+        self, media: MediaRoom, offer: str, *, publish: Collection[MediaKind] = (), play: Sequence[MediaTrack] = ()
+    ) -> Opened:
+        avoid = self._homes.to_avoid()
+        return await open_transport(media, offer, publish=publish, play=play, avoid=avoid, endings=self._endings)
 
     def _check_lasts(self, opened: OpenRoom, media: MediaRoom | None = None) -> None:
         if opened.ending is not None or self._rooms.get(opened.room.room) is not opened:

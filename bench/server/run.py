@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import figures
 import kills
 import loads
 import measure
@@ -164,8 +165,7 @@ class Bench:
         def sample() -> None:
             settings = measure.load_settings(FIRST_PACKETS, steady_ms=500, pace_ms=30)
             run = measure.run_server(self._rig, server, settings)
-            waits = sorted(run.joined["first_packet_ms"])
-            self.report.add(f"server/first-packet-p95{ending}", waits[len(waits) * 95 // 100], "ms")
+            self.report.add(f"server/first-packet-p95{ending}", figures.p95(run.joined["first_packet_ms"]), "ms")
 
         return sample
 

@@ -204,17 +204,8 @@ Command = (
 )
 
 
-_REVOCATIONS = (Revoke, RevokeData, RemovePeer, RemoveRoom, Unpublish, Unsubscribe)
-
-
 class Request(Record, frozen=True, kw_only=True):
     """A command with its number."""
 
     id: int
     command: Command
-
-    @property
-    def is_revocation(self) -> bool:
-        """Whether it has a lane of its own (`Command::is_revocation`)."""
-        command = self.command
-        return isinstance(command, _REVOCATIONS) or (isinstance(command, Mute) and command.muted)

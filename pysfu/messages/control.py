@@ -1,4 +1,4 @@
-"""What crosses the control socket beside requests and what workers say (`driver/process.rs`)."""
+"""What crosses the control socket beside requests and what workers say (`driver/process/messages.rs`)."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ pub mod echo_call;
 pub mod lanes;
 mod overtaking;
 mod places;
+mod priority;
 pub mod privileges;
 pub mod process;
 mod relays;

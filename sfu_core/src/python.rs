@@ -1,5 +1,6 @@
 //! The compiled module `pysfu._core`: conversions between Python and the driver, and no decisions.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -14,6 +15,7 @@ use pyo3::types::PyBytes;
 use crate::driver::bots::BotLink;
 use crate::driver::echo_call::{EchoCaller, EchoOutcome};
 use crate::driver::privileges::User;
+use crate::driver::process::frame::Kind;
 use crate::driver::process::watchdog::Watchdog;
 use crate::driver::process::{self, Ended, Privileges, ProcessOptions};
 use crate::driver::wire::{decode, encode};
@@ -217,9 +219,21 @@ fn serve_media(
     let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok(match py.detach(|| process::run(listener, options))? {
         Ended::Stopped => "stopped",
-        Ended::Orphaned => "ended: nobody was in control",
-        Ended::WorkerLost => "ended: a worker failed or hangs",
+        Ended::Orphaned => "orphaned",
+        Ended::WorkerLost => "worker_lost",
     })
+}
+
+/// The kinds of frames of the control socket: their numbers by name.
+#[pyfunction]
+fn frame_kinds() -> BTreeMap<String, u8> {
+    Kind::ALL.into_iter().map(|kind| (format!("{kind:?}").to_lowercase(), kind as u8)).collect()
+}
+
+/// Whether a request takes a right away, for which each worker has a lane of its own.
+#[pyfunction]
+fn is_revocation(request: &[u8]) -> PyResult<bool> {
+    Ok(decode::<Request>(request).map_err(invalid)?.command.is_revocation())
 }
 
 /// Reads and writes one message: for the test that both languages mean the same.
@@ -244,5 +258,18 @@ fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Boun
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::{BotRing, Core, PyEchoCaller, accept, answer, offer, round_trip, serve_media};
+    use super::{
+        BotRing, Core, PyEchoCaller, accept, answer, frame_kinds, is_revocation, offer, round_trip, serve_media,
+    };
+    use crate::driver::{lanes, process};
+
+    // What whoever controls a media process must know of it.
+    #[pymodule_export]
+    const MAX_COMMANDS: usize = lanes::MAX_COMMANDS;
+    #[pymodule_export]
+    const MAX_PAYLOAD: usize = process::frame::MAX_PAYLOAD;
+    #[pymodule_export]
+    const MAX_REVOCATIONS: usize = lanes::MAX_REVOCATIONS;
+    #[pymodule_export]
+    const PROTOCOL: u32 = process::PROTOCOL;
 }

@@ -10,6 +10,7 @@ use sfu_core::session::DtlsRole;
 
 use crate::clock::{Clock, go_first};
 use crate::load::TICK_NS;
+use crate::random::Random;
 use crate::report;
 use crate::settings::{FloodKind, FloodSettings};
 use crate::signalling::Failure;
@@ -24,23 +25,6 @@ const MAX_JUNK: u64 = 1_200;
 /// First bytes that protocols begin with: STUN, DTLS, RTP, RTCP.
 const BEGINNINGS: [[u8; 2]; 5] = [[0, 1], [22, 254], [0x80, 96], [0x90, 111], [0x80, 200]];
 
-/// Numbers at random, the same in every run (`SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ bits >> 31
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
-
 /// Makes the datagrams of one kind.
 struct Maker {
     kind: FloodKind,
@@ -53,8 +37,12 @@ struct Maker {
 pub(crate) fn run(settings: &FloodSettings) -> Result<(), Failure> {
     let clock = Clock::start();
     let mut socket = Socket::bind(PORT, false)?;
-    let mut maker =
-        Maker { kind: settings.kind, ufrag: settings.ufrag.clone(), hello: client_hello(&clock)?, random: Random(1) };
+    let mut maker = Maker {
+        kind: settings.kind,
+        ufrag: settings.ufrag.clone(),
+        hello: client_hello(&clock)?,
+        random: Random::new(1),
+    };
     go_first();
     report::line(&serde_json::json!({"event": "begin"}));
     let began_ns = clock.now().since_start_ns;
@@ -131,7 +119,7 @@ mod tests {
 
     fn maker(kind: FloodKind) -> Maker {
         let hello = client_hello(&Clock::start()).expect("a handshake");
-        Maker { kind, ufrag: "abcd1234".to_owned(), hello, random: Random(7) }
+        Maker { kind, ufrag: "abcd1234".to_owned(), hello, random: Random::new(7) }
     }
 
     #[test]

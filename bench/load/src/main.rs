@@ -14,6 +14,7 @@ mod histogram;
 mod latest;
 mod load;
 mod packet;
+mod random;
 mod reception;
 mod report;
 mod settings;

@@ -142,8 +142,16 @@ fn policy() -> MediaPolicy {
     MediaPolicy { audio: vec![Codec::Opus], video: vec![Codec::Vp8], data: false, ..MediaPolicy::default() }
 }
 
-/// An offer to send or to receive, from an end that leads.
-fn offer(local: &LocalTransport, kinds: &[MediaKind], sends: bool) -> Result<Offered, Failure> {
+/// What an offer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Publish,
+    Play,
+}
+
+/// An offer from an end that leads.
+fn offer(local: &LocalTransport, kinds: &[MediaKind], purpose: Purpose) -> Result<Offered, Failure> {
+    let sends = purpose == Purpose::Publish;
     let section = |(index, &kind): (usize, &MediaKind)| {
         let send = SendPlan {
             kind,
@@ -197,7 +205,7 @@ fn join(
         Shape { publishers: late.shape.publishers.max(settings.shape.publishers), listeners, ..settings.shape }
     });
     server.make_rooms(&Shape { rooms: all, ..most })?;
-    let mut joining = Joining { server, ends: Ends::new(settings, identity), news, clock };
+    let mut joining = Joining { server, ends: Ends::new(settings, identity), news, clock, late: false };
     joining.everybody(&settings.shape, settings.pace_ms)?;
     news.send(News::AllJoined)?;
     if let Some(late) = settings.latecomers
@@ -216,6 +224,8 @@ struct Joining<'a> {
     ends: Ends,
     news: &'a Sender<News>,
     clock: Clock,
+    /// Whether others are measured already.
+    late: bool,
 }
 
 impl Joining<'_> {
@@ -231,7 +241,7 @@ impl Joining<'_> {
         for seat in shape.seats() {
             let heard: Vec<Seat> = shape.heard_by(seat).collect();
             if !heard.is_empty() {
-                self.play(seat, &heard, &kinds, false)?;
+                self.play(seat, &heard, &kinds)?;
                 self.pause(pace_ms);
             }
         }
@@ -240,6 +250,7 @@ impl Joining<'_> {
 
     /// One after the other they publish, receive those in their room, and are received by them.
     fn latecomers(&mut self, before: &Shape, shape: &Shape, over_ms: u64) -> Result<(), Failure> {
+        self.late = true;
         let kinds: Vec<MediaKind> = shape.kinds().collect();
         let began_ns = self.clock.now().since_start_ns;
         let all = shape.publishing().count() as u64;
@@ -251,18 +262,18 @@ impl Joining<'_> {
             self.news.send(News::Opened(Box::new(Opened { source, late: true, ..opened })))?;
             let others: Vec<Seat> = (0..seat.number).map(|number| Seat { number, ..seat }).collect();
             if !others.is_empty() {
-                self.play(seat, &others, &kinds, true)?;
+                self.play(seat, &others, &kinds)?;
             }
             for other in others {
-                self.play(other, &[seat], &kinds, true)?;
+                self.play(other, &[seat], &kinds)?;
             }
         }
         Ok(())
     }
 
-    fn play(&mut self, seat: Seat, heard: &[Seat], kinds: &[MediaKind], late: bool) -> Result<(), Failure> {
+    fn play(&mut self, seat: Seat, heard: &[Seat], kinds: &[MediaKind]) -> Result<(), Failure> {
         for opened in self.server.play(seat, heard, kinds, &mut self.ends)? {
-            self.news.send(News::Opened(Box::new(Opened { late, ..opened })))?;
+            self.news.send(News::Opened(Box::new(Opened { late: self.late, ..opened })))?;
         }
         Ok(())
     }

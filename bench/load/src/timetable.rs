@@ -6,6 +6,7 @@
 
 use sfu_core::session::MediaKind;
 
+use crate::random;
 use crate::shape::Shape;
 
 /// After this long everything repeats: 5 packets of sound, 3 pictures.
@@ -92,12 +93,9 @@ fn of_track(source: u32, kind: MediaKind) -> impl Iterator<Item = Due> {
     })
 }
 
-/// When in its cycle a track begins: anywhere, and in every run at the same moment (`SplitMix64`).
+/// When in its cycle a track begins: anywhere, and in every run at the same moment.
 fn phase_ns(source: u32, kind: MediaKind) -> u64 {
-    let mut bits = (u64::from(source) << 1 | u64::from(kind == MediaKind::Video)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (bits ^ bits >> 31) % CYCLE_NS
+    random::at(u64::from(source) << 1 | u64::from(kind == MediaKind::Video)) % CYCLE_NS
 }
 
 #[cfg(test)]

@@ -32,15 +32,8 @@ use self::treatment::Treatment;
 use crate::bytes::Choices;
 use crate::engine::remote::Wire;
 use crate::engine::setup;
+use crate::turns::{LAST_TURNS, MAX_STEPS, TURN, Turns};
 
-/// Most things that happen in one run.
-const MAX_STEPS: usize = 64;
-/// Most turns that one run may wait for beside its steps: half a minute, which is as long as consent lasts.
-const MAX_TURNS: usize = 160;
-/// Between two steps.
-const TURN: Duration = Duration::from_millis(5);
-/// A long wait goes by in turns of this length.
-const LONG_TURN: Duration = Duration::from_millis(250);
 /// Datagrams remembered, to come again.
 const MAX_PAST: usize = 48;
 /// Whose: what the hostile sent, or the server.
@@ -48,8 +41,6 @@ const OWN: usize = 0;
 const THEIRS: usize = 1;
 /// Datagrams that are held back at a time.
 const MAX_HELD: usize = 32;
-/// Turns after which all that was said has arrived.
-const LAST_TURNS: usize = 8;
 
 /// A datagram on its way to the server.
 struct Arriving {
@@ -62,8 +53,7 @@ struct World {
     rooms: [RoomId; 2],
     now: Instant,
     next_media: Instant,
-    /// How many turns may still be waited for.
-    turns: usize,
+    turns: Turns,
     bounds: Bounds,
     hostile: [Hostile; 2],
     /// In the room of the hostile, and in another.
@@ -156,7 +146,7 @@ impl World {
                 }
                 return treatment.stays;
             }
-            18 => self.wait(choices.byte()),
+            18 => self.turns.wait(choices.byte()).for_each(|turn| self.turn(turn)),
             19 => self.deaf[who] = choices.byte() & 31,
             20 => {
                 let answers = choices.byte() & 1 == 0;
@@ -206,16 +196,6 @@ impl World {
         past.push_back(bytes.to_vec());
         if past.len() > MAX_PAST {
             past.pop_front();
-        }
-    }
-
-    /// Time passes: some turns, or many long ones.
-    fn wait(&mut self, choice: u8) {
-        let (count, turn) = (usize::from(choice & 0x7f), if choice & 0x80 == 0 { INTERVAL } else { LONG_TURN });
-        let count = count.min(self.turns);
-        self.turns -= count;
-        for _ in 0..count {
-            self.turn(turn);
         }
     }
 

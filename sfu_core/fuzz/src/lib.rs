@@ -22,6 +22,7 @@ pub mod seeds;
 mod srtp;
 mod stun;
 mod stun_peer;
+mod turns;
 
 use std::sync::LazyLock;
 use std::time::Instant;

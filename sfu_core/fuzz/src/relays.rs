@@ -6,7 +6,7 @@ mod orders;
 mod setup;
 mod way;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -32,20 +32,11 @@ use crate::connected::hostile::{Hostile, own_ssrc};
 use crate::connected::orders::Rights;
 use crate::connected::treatment::{MAX_DATAGRAM, Treatment};
 use crate::heap;
+use crate::turns::{LAST_TURNS, MAX_STEPS, TURN, Turns};
 
 /// Where the publishers are, and where what they say is relayed to.
 const NEAR: usize = 0;
 const FAR: usize = 1;
-/// Most things that happen in one run.
-const MAX_STEPS: usize = 64;
-/// Most turns that one run may wait for beside its steps.
-const MAX_TURNS: usize = 160;
-/// Between two steps.
-const TURN: Duration = Duration::from_millis(5);
-/// A long wait goes by in turns of this length.
-const LONG_TURN: Duration = Duration::from_millis(250);
-/// Turns after which all that was said has arrived.
-const LAST_TURNS: usize = 8;
 /// Bytes that two engines without rooms may keep of what there was.
 const MAX_KEPT: i64 = 512 << 10;
 /// Notices back and forth, of which each is about one relay further on.
@@ -59,8 +50,7 @@ struct World {
     rooms: [RoomId; 2],
     now: Instant,
     next_media: Instant,
-    /// How many turns may still be waited for.
-    turns: usize,
+    turns: Turns,
     bounds: Bounds,
     /// Publishes near; what it says goes over hostile relays.
     hostile: Hostile,
@@ -75,8 +65,6 @@ struct World {
     way: Way,
     arriving: [VecDeque<(SocketAddr, Vec<u8>)>; 2],
     said: [Said; 2],
-    /// Relays of what was relayed, back to where it came from.
-    back: BTreeSet<RelayId>,
     more: usize,
     next_relay: u64,
     closed: u64,
@@ -139,7 +127,7 @@ impl World {
                 let bytes = feedback(choices);
                 self.way.push(Carried::new(relay, FrameKind::Feedback, bytes));
             }
-            15 => self.wait(choices.byte()),
+            15 => self.turns.wait(choices.byte()).for_each(|turn| self.turn(turn)),
             16 => self.way.treatment = Treatment::read(choices),
             _ => self.order(choices),
         }
@@ -151,16 +139,6 @@ impl World {
             which @ 0..=3 => self.ties[usize::from(which & 1)].relay,
             4 => RelayId(u64::MAX),
             other => RelayId(self.next_relay.wrapping_sub(u64::from(other))),
-        }
-    }
-
-    /// Time passes: some turns, or many long ones.
-    fn wait(&mut self, choice: u8) {
-        let (count, turn) = (usize::from(choice & 0x7f), if choice & 0x80 == 0 { INTERVAL } else { LONG_TURN });
-        let count = count.min(self.turns);
-        self.turns -= count;
-        for _ in 0..count {
-            self.turn(turn);
         }
     }
 
@@ -223,7 +201,7 @@ impl World {
     /// Whether an end may say that.
     fn judge(&self, side: usize, frame: &Carried) {
         frame.check();
-        if self.honest.contains(&frame.relay) || self.back.contains(&frame.relay) {
+        if self.honest.contains(&frame.relay) {
             return;
         }
         let is_near = frame.kind != FrameKind::Feedback;
@@ -251,7 +229,7 @@ impl World {
         for notice in &notices {
             match *notice {
                 RelayNotice::Cut(relay) => {
-                    assert!(side == NEAR || self.back.contains(&relay), "rights are given where the publisher is");
+                    assert_eq!(side, NEAR, "rights are given where the publisher is");
                     self.way.drop_all(relay);
                     self.engines[1 - side].cut_relay(relay);
                     self.ties.iter_mut().filter(|tie| tie.relay == relay).for_each(|tie| tie.cuts += 1);

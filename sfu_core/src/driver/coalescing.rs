@@ -42,16 +42,11 @@ impl Coalescing {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Some instant; which one does not matter.
-    #[allow(clippy::disallowed_methods)]
-    fn some_instant() -> Instant {
-        Instant::now()
-    }
+    use crate::units::start;
 
     /// Turns of a worker to which so many datagrams come evenly in a second. Returns how many of the last were rested after.
     fn rested(rate: u64, turns: usize) -> usize {
-        let mut now = some_instant();
+        let mut now = start();
         let mut coalescing = Coalescing::new(now);
         let mut rested = 0;
         for turn in 0..2 * turns {
@@ -75,14 +70,14 @@ mod tests {
 
     #[test]
     fn a_worker_rests_no_longer_than_the_interval() {
-        let now = some_instant();
+        let now = start();
         let mut coalescing = Coalescing::new(now);
         assert_eq!(coalescing.next_turn(now + WINDOW, 1_000_000), now + WINDOW + INTERVAL);
     }
 
     #[test]
     fn a_worker_goes_back_to_instant_turns_when_the_load_has_gone() {
-        let now = some_instant();
+        let now = start();
         let mut coalescing = Coalescing::new(now);
         coalescing.next_turn(now + WINDOW, 1_000_000);
         let later = now + 2 * WINDOW;

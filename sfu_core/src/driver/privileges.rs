@@ -1,17 +1,11 @@
 //! What a process that reads strangers' bytes gives up before it has a thread: another user's rights, capabilities, the file
-//! system, core dumps; and the one thing that it takes first. Whoever breaks into it finds no file to read and no program to start with more rights.
+//! system, core dumps. Whoever breaks into it finds no file to read and no program to start with more rights.
 
 use std::io;
 
 use caps::CapSet;
 use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus};
 use serde::{Deserialize, Serialize};
-
-/// How the process comes before others: what is behind in media is heard, what is behind in anything else is not.
-const NICENESS: libc::c_int = -10;
-/// What a thread asks the scheduler for at a time, in nanoseconds: the least there is, a few turns of a worker. Whoever asks for less
-/// than the one that runs need not wait until that one has had all of its own, 3 ms (Linux 6.12, EEVDF).
-const SLICE_NS: u64 = 100_000;
 
 /// Whose rights are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,28 +23,6 @@ pub struct Dropped {
     pub user: bool,
     /// Whether no file can be opened any more, and no process outside be looked into (Landlock, Linux 5.13).
     pub files: bool,
-}
-
-/// Puts this process before others where it may, which is before it gives that right up. Threads inherit it. Refused, media waits
-/// its turn beside everything else, as under whoever forbade it.
-pub fn come_first() {
-    let mut scheduling = libc::sched_attr {
-        size: size_of::<libc::sched_attr>() as u32,
-        sched_policy: libc::SCHED_OTHER as u32,
-        sched_flags: 0,
-        sched_nice: 0,
-        sched_priority: 0,
-        sched_runtime: SLICE_NS,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    // SAFETY: only numbers are passed, and a structure that lives through the call and says how large it is. Flags are 0.
-    unsafe {
-        let _refused = libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
-        // Both are said in one call; the niceness is the one that this process has by now, whoever gave it.
-        scheduling.sched_nice = libc::getpriority(libc::PRIO_PROCESS, 0);
-        let _refused = libc::syscall(libc::SYS_sched_setattr, 0, &raw const scheduling, 0);
-    }
 }
 
 /// Gives up everything that can be. To be called while the process has one thread: most of it is each thread's own, and new

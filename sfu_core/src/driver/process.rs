@@ -8,6 +8,7 @@
 pub mod connection;
 pub mod frame;
 mod health;
+mod messages;
 pub mod notes;
 pub mod orders;
 pub mod panics;
@@ -18,23 +19,22 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
 use self::connection::Connection;
 use self::frame::{Frame, Kind};
 use self::health::Health;
+pub use self::messages::{Fault, FaultKind, Hello, PROTOCOL, Welcome};
 use self::notes::Notes;
 use self::orders::{Order, Orders, ends_other_version, fault, read_hello};
 use self::watchdog::Watchdog;
-use super::counters::CounterValues;
-use super::privileges::{Dropped, User, come_first, drop_privileges};
-use super::warning::Warning;
+use super::lanes::MAX_OUTSTANDING;
+use super::priority::raise_priority;
+use super::privileges::{Dropped, User, drop_privileges};
+use super::ring::MAX_EVENTS;
 use super::wire::encode;
 use super::{CLOSE_PATIENCE, Driver, DriverConfig};
 
-/// What both sides must speak; raised whenever a frame's or a message's meaning changes.
-pub const PROTOCOL: u32 = 1;
 /// Most connections that have not said who they are.
 pub const MAX_STRANGERS: usize = 4;
 /// Bytes that wait for a controller, above which nothing more is taken out of the workers' rings: what a socket holds.
@@ -71,75 +71,6 @@ pub enum Privileges {
     Keep,
     /// None but those of a user: the given one, or whoever started it.
     Drop(Option<User>),
-}
-
-/// The first word of a controller.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Hello {
-    /// [`PROTOCOL`]
-    pub protocol: u32,
-    /// Whether a process that speaks another version is to end: nobody could control its calls any more. Every version reads this.
-    pub end_other_version: bool,
-    /// Whether this controller had the engine and lost it: then it must not take it from whoever has it now.
-    #[serde(default)]
-    pub reclaims: bool,
-    /// For how long, in milliseconds, calls are to go on once this controller is gone; as the process was started, if it does not say.
-    #[serde(default)]
-    pub orphan_limit_ms: Option<u64>,
-    /// How the engine is to run, if it does not run yet.
-    pub config: DriverConfig,
-}
-
-/// The answer to it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Welcome {
-    /// Whether the engine ran before, so that there may be rooms.
-    pub resumed: bool,
-    /// Whether it runs as the controller wishes. An engine that runs is never changed.
-    pub as_configured: bool,
-    /// A number drawn for this process: ids of two processes with different numbers have nothing to do with each other.
-    pub instance: u64,
-    /// Answers to requests with a lower number were meant for somebody else, and are dropped.
-    pub first_request: u64,
-    /// The addresses that remotes are told, worker by worker.
-    pub addresses: Vec<Vec<String>>,
-    /// What the system did not grant.
-    pub warnings: Vec<Warning>,
-    /// What this process has given up.
-    pub dropped: Dropped,
-    /// What the rims of all workers have counted.
-    pub counters: Vec<CounterValues>,
-    /// How many notes follow.
-    pub notes: u64,
-}
-
-/// Who is at fault, and for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// The engine did not start with that configuration.
-    Start,
-    /// The controller speaks another version of this.
-    Protocol,
-    /// Somebody else is in control, and this one had been before.
-    Replaced,
-    /// A frame cannot be read.
-    Malformed,
-    /// A request cannot be carried out here.
-    Request,
-    /// A note is not kept.
-    Note,
-}
-
-/// Something was not accepted, and nothing was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
-    /// What kind of thing.
-    pub kind: FaultKind,
-    /// One clear line. It quotes nothing of what was sent.
-    pub text: String,
-    /// The request, where it can be known.
-    pub request: Option<u64>,
 }
 
 /// The engine, once it runs.
@@ -325,6 +256,9 @@ impl Process {
             self.replaced.push(before);
         }
         let Some(running) = &self.running else { return };
+        // What waits is older than the snapshot that is taken next. Told first, it would make that late, and whatever a worker
+        // carries that is late with it ends.
+        running.driver.drain(MAX_OUTSTANDING + MAX_EVENTS, |_, _| {});
         let text = |worker: Vec<std::net::SocketAddr>| worker.iter().map(ToString::to_string).collect();
         let welcome = Welcome {
             resumed,
@@ -362,7 +296,7 @@ impl Process {
         let (mut dropped, privileges) = (Dropped::default(), self.options.privileges);
         let started = Driver::start_after(config, || {
             if let Privileges::Drop(user) = privileges {
-                come_first();
+                raise_priority();
                 dropped = drop_privileges(user)?;
             }
             Ok(())

@@ -27,6 +27,10 @@ use crate::ids::RelayId;
 const MAX_RELAY_BYTES: usize = 1 << 20;
 /// Before each frame: its length, what it is, how often its relay was cut, and its relay.
 const HEADER_LEN: usize = 16;
+/// What a frame may be.
+const RTP: u8 = 0;
+const RTCP: u8 = 1;
+const FEEDBACK: u8 = 2;
 
 /// The way to another worker.
 struct Out {
@@ -52,8 +56,12 @@ struct End {
     cuts: usize,
 }
 
-/// Until another worker has heeded so many orders.
-pub(super) type Wait = (usize, usize);
+/// Until another worker has heeded an order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    worker: usize,
+    order: usize,
+}
 
 /// The ends of relays in one worker, and the ways to all workers, itself among them.
 pub(super) struct Relays {
@@ -137,9 +145,9 @@ impl Relays {
         let Some(end) = self.ends.get(&(relay, taker.other())) else { return };
         let Some(out) = end.shared.worker_of(taker).and_then(|worker| self.to.get_mut(worker)) else { return };
         let (kind, bytes) = match frame {
-            Frame::Rtp(bytes) => (0, bytes),
-            Frame::Rtcp(bytes) => (1, bytes),
-            Frame::Feedback(bytes) => (2, bytes),
+            Frame::Rtp(bytes) => (RTP, bytes),
+            Frame::Rtcp(bytes) => (RTCP, bytes),
+            Frame::Feedback(bytes) => (FEEDBACK, bytes),
         };
         if out.staged.len() + HEADER_LEN + bytes.len() > MAX_RELAY_BYTES {
             self.dropped += 1;
@@ -257,7 +265,7 @@ impl Relays {
                 let order = out.orders.give();
                 out.wake.raise();
                 if end == RelayEnd::Near {
-                    waits.push((worker, order));
+                    waits.push(Wait { worker, order });
                 }
             }
         }
@@ -266,8 +274,8 @@ impl Relays {
     }
 
     /// Whether the other worker has done so, or never will again do anything.
-    pub(super) fn is_over(&self, (worker, order): Wait) -> bool {
-        self.to.get(worker).is_none_or(|out| out.orders.is_heeded(order))
+    pub(super) fn is_over(&self, wait: Wait) -> bool {
+        self.to.get(wait.worker).is_none_or(|out| out.orders.is_heeded(wait.order))
     }
 
     /// This worker has failed: its ends are no more.
@@ -315,8 +323,8 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (RelayId, u32, Frame<'_>)> {
         let (body, rest) = rest.split_at_checked(usize::from(u16::from_ne_bytes([l0, l1])))?;
         bytes = rest;
         let frame = match kind {
-            0 => Frame::Rtp(body),
-            1 => Frame::Rtcp(body),
+            RTP => Frame::Rtp(body),
+            RTCP => Frame::Rtcp(body),
             _ => Frame::Feedback(body),
         };
         Some((RelayId(u64::from_ne_bytes(*relay)), u32::from_ne_bytes([c0, c1, c2, c3]), frame))

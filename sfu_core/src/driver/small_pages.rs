@@ -13,7 +13,7 @@ impl SmallPages {
         // SAFETY: neither call takes a pointer.
         let were_huge = unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) } == 0;
         if were_huge {
-            disable(true);
+            set_huge_pages(HugePages::Disabled);
         }
         Self { were_huge }
     }
@@ -22,12 +22,19 @@ impl SmallPages {
 impl Drop for SmallPages {
     fn drop(&mut self) {
         if self.were_huge {
-            disable(false);
+            set_huge_pages(HugePages::Allowed);
         }
     }
 }
 
-fn disable(disabled: bool) {
+/// What `PR_SET_THP_DISABLE` of `prctl(2)` is told.
+#[derive(Clone, Copy)]
+enum HugePages {
+    Allowed = 0,
+    Disabled = 1,
+}
+
+fn set_huge_pages(pages: HugePages) {
     // SAFETY: the call takes no pointer. Refused, it leaves things as they are, which costs memory only.
-    let _refused = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(disabled), 0, 0, 0) };
+    let _refused = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, pages as libc::c_ulong, 0, 0, 0) };
 }

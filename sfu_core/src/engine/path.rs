@@ -322,9 +322,13 @@ pub(super) fn leave(
     }
     send.on_left(queued, stored.payload.len());
     exit.clock_untold |= send.clock_untold && !queued.retransmission;
-    exit.stats.rtx_packets_out += u64::from(queued.retransmission);
-    exit.stats.rtp_packets_out += 1;
-    exit.stats.rtp_bytes_out += len as u64;
+    count_left(exit.stats, queued, len);
+}
+
+fn count_left(stats: &mut EngineStats, queued: &QueuedPacket, len: usize) {
+    stats.rtx_packets_out += u64::from(queued.retransmission);
+    stats.rtp_packets_out += 1;
+    stats.rtp_bytes_out += len as u64;
 }
 
 fn count_refused(drops: &mut Drops, error: SrtpError) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +43,22 @@ async def test_too_many_become_one_word() -> None:
     assert lost == events.Resynced()
     assert len(told) <= 4, "what came after the loss"
     assert events.Resynced() not in told
+
+
+@pytest.mark.parametrize(
+    "end", [events.EngineLost("it has ended", timedelta(0)), events.EngineTakenOver(), events.EngineRestarted()]
+)
+@pytest.mark.parametrize("before", [1, 3, 4, 1_000])
+async def test_what_was_lost_before_the_engine_was_is_not_told_beside_that(end: events.Event, before: int) -> None:
+    queue = events.EventQueue(capacity=4)
+    queue.put(events.Resynced())
+    sent = [failed(str(number)) for number in range(before)]
+    for event in sent:
+        queue.put(event)
+    queue.put(end)
+    *told, last = await read(queue)
+    assert last == end
+    assert told == sent[len(sent) - len(told) :]
 
 
 async def test_of_levels_the_latest_wins() -> None:

@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 import msgspec
 import pytest
 
-from pysfu import Config, messages
-from pysfu._compiled import _core
+from pysfu import Config, _remote, messages
+from pysfu._compiled import _core, frame_kinds, is_revocation
 
 SOURCE = Path(__file__).parents[3] / "sfu_core" / "src"
 
@@ -144,3 +144,25 @@ def test_python_knows_every_variant_of_rust(file: str, enum: str, union: Any) ->
     assert body is not None
     variants = {messages.snake(name) for name in re.findall(r"^    (\w+)(?: \{|,)", body[1], re.MULTILINE)}
     assert variants == {kind.__struct_config__.tag for kind in typing.get_args(union)}
+
+
+def test_what_takes_a_right_away_is_known_for_that() -> None:
+    def takes_away(command: Any) -> bool:
+        return is_revocation(msgspec.msgpack.encode(messages.Request(id=1, command=command)))
+
+    commands = [command for kind in typing.get_args(messages.Command) for command in structs(kind)]
+    assert {type(command) for command in commands if takes_away(command)} == {
+        messages.Revoke,
+        messages.RevokeData,
+        messages.RemovePeer,
+        messages.RemoveRoom,
+        messages.Unpublish,
+        messages.Unsubscribe,
+        messages.Mute,
+    }
+    assert not takes_away(messages.Mute(track=1, muted=False))
+
+
+def test_python_knows_every_kind_of_frame() -> None:
+    kinds = frame_kinds()
+    assert {kind: getattr(_remote, f"_{kind.upper()}", None) for kind in kinds} == kinds

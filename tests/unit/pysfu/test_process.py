@@ -13,19 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from fake_core import SENDS_BOTH, TAKES_BOTH
 
-from pysfu import Config, MediaProcess, Sfu, _remote, messages, worker
+from pysfu import Config, MediaProcess, Room, Sfu, _remote, errors, messages, worker
 from pysfu._handle import ProcessHandle
 from pysfu._remote import RemoteCore
 from pysfu.events import EngineLost, EngineRestarted
 
 CONFIG = Config(bind=("127.0.0.1",))
 NEVER = timedelta(seconds=20)
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> MediaProcess:
-    return MediaProcess(socket=tmp_path / "m.sock", orphan_limit=NEVER)
 
 
 def pid_at(path: Path) -> int:
@@ -36,6 +32,11 @@ def pid_at(path: Path) -> int:
 
 def command_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -139,8 +140,8 @@ async def test_a_socket_that_nobody_listens_at_is_gone_once_the_process_is_stopp
 async def test_an_answer_makes_room_for_another_request_in_its_lane(
     process: MediaProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_remote, "MAX_UNANSWERED", 2)
-    monkeypatch.setattr(_remote, "MAX_UNANSWERED_REVOCATIONS", 1)
+    monkeypatch.setattr(_remote, "MAX_COMMANDS", 2)
+    monkeypatch.setattr(_remote, "MAX_REVOCATIONS", 1)
     async with Sfu(CONFIG, process=process) as sfu:
         core = core_of(sfu)
 
@@ -155,3 +156,63 @@ async def test_an_answer_makes_room_for_another_request_in_its_lane(
         assert [taken(6, ask), taken(7, take_away), taken(8, take_away)] == [False, True, False]
         core.answered(1)
         assert [taken(9, ask), taken(10, ask)] == [True, False]
+
+
+async def test_that_a_process_does_not_take_what_it_is_told_last_is_logged(
+    process: MediaProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_remote, "_CLOSE_TIMEOUT_S", 0.05)
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = await sfu.create_room()
+        pid = pid_at(process.socket)
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(20):
+            room.keep(bytes(90_000))  # together more than a socket holds
+        sfu.detach()
+    assert "did not take all that it was told" in caplog.text
+    end(pid)
+
+
+async def meeting(sfu: Sfu) -> Room:
+    """Makes a room in which one hears and sees another one."""
+    room = await sfu.create_room()
+    anna, bela = await room.add_participant(), await room.add_participant()
+    sent = await anna.answer(SENDS_BOTH)
+    await bela.answer(TAKES_BOTH, publish=False, play=sent.tracks)
+    for track in sent.tracks:
+        await bela.allow(track)
+    return room
+
+
+async def state(sfu: Sfu) -> messages.State:
+    return (await sfu._bridge.call(0, messages.Snapshot(), messages.SnapshotReply)).snapshot
+
+
+async def test_what_was_in_a_process_that_has_ended_changes_nothing_of_the_same_number_in_the_next_one(
+    process: MediaProcess,
+) -> None:
+    async with Sfu(CONFIG, process=process) as sfu, asyncio.timeout(NEVER.total_seconds()):
+        before = await meeting(sfu)
+        anna, bela = before.participants
+        (sent,), (taken,) = anna.transports, bela.transports
+        sound, pictures = sent.tracks
+        with sfu.subscription() as events:
+            os.kill(pid_at(process.socket), signal.SIGKILL)
+            while not isinstance(await anext(events), EngineRestarted):
+                pass
+        now = await meeting(sfu)
+        assert now.number == before.number
+        assert list(now.transports) == [(0, sent.number), (0, taken.number)]
+        assert list(now.tracks) == [(0, sound.number), (0, pictures.number)]
+        assert now.id != before.id
+        assert {each.id for each in now.transports.values()}.isdisjoint([sent.id, taken.id])
+        assert {each.id for each in now.tracks.values()}.isdisjoint([sound.id, pictures.id])
+        as_it_was = await state(sfu)
+        for ending in (pictures.mute, sound.unpublish, sent.close, taken.close, anna.remove, before.close):
+            await ending()
+        for asking in (pictures.unmute, sound.request_keyframe, taken.stats):
+            with pytest.raises(errors.UnavailableError, match="has ended"):
+                await asking()
+        with pytest.raises(errors.UnavailableError, match="has ended"):
+            await (await before.add_participant()).answer(SENDS_BOTH)
+        assert await state(sfu) == as_it_was

@@ -251,6 +251,18 @@ async def test_a_room_that_cannot_go_on_to_another_worker_grows_where_it_is(
         assert (await room.add_participant()).worker == 1
 
 
+async def test_a_room_goes_on_to_no_worker_that_is_to_be_avoided_which_is_not_even_asked(cores: list[FakeCore]) -> None:
+    async with Sfu(CONFIG) as sfu:
+        room = await sfu.create_room()
+        await room.add_participant()
+        cores[0].log.clear()
+        assert (await room.add_participant(avoid=[1])).worker == 0
+        assert cores[0].log == []
+        assert (await room.add_participant()).worker == 1
+        assert (await room.add_participant(avoid=[1])).worker == 0, "although there are fewer on the other one"
+        assert (await room.add_participant(avoid=[0, 1])).worker == 1, "there is no third"
+
+
 async def test_a_room_that_is_closed_while_it_goes_on_to_another_worker_is_not_left_there(
     cores: list[FakeCore],
 ) -> None:

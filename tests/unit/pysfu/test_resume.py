@@ -7,7 +7,6 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -15,20 +14,15 @@ import msgspec
 import pytest
 from fake_core import SENDS_BOTH, TAKES_BOTH
 
-from pysfu import Config, MediaProcess, Sfu, TransportState, _resume, messages
+from pysfu import Config, MediaProcess, Sfu, TransportState, _remote, _resume, messages
 from pysfu._bridge import Bridge
 from pysfu._remote import RemoteCore
 from pysfu.errors import StartError
-from pysfu.events import EngineTakenOver
+from pysfu.events import EngineTakenOver, RoomFailed
 
 pytestmark = pytest.mark.asyncio
 CONFIG = Config(bind=("127.0.0.1",), workers=2)
 SPREAD = Config(bind=("127.0.0.1",), workers=2, room_spread_over=1)
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> MediaProcess:
-    return MediaProcess(socket=tmp_path / "m.sock", orphan_limit=timedelta(seconds=20))
 
 
 async def leave_a_meeting(process: MediaProcess) -> dict[str, object]:
@@ -178,6 +172,28 @@ async def test_the_notes_on_rooms_that_ended_meanwhile_are_told_once(process: Me
         assert sfu.ended_rooms == ()
 
 
+async def test_what_could_not_be_handed_over_yet_is_taken_away_before_the_process_is_left(
+    process: MediaProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_remote, "MAX_REVOCATIONS", 1)
+    async with Sfu(CONFIG, process=process) as sfu:
+        room = await sfu.create_room()
+        anna, bela = await room.add_participant(), await room.add_participant()
+        sound, pictures = (await anna.answer(SENDS_BOTH)).tracks
+        for _ in range(2):
+            await bela.answer(TAKES_BOTH, publish=False)
+        await bela.allow(sound)
+        await bela.allow(pictures)
+        awaited, given_up = (asyncio.ensure_future(bela.revoke(track)) for track in (sound, pictures))
+        await asyncio.sleep(0)  # both have been asked for
+        given_up.cancel()
+        sfu.detach()
+    await awaited
+    async with Sfu(CONFIG, process=process) as sfu:
+        (room,) = sfu.rooms
+        assert [participant.allowed for participant in room.participants] == [frozenset(), frozenset()]
+
+
 async def test_who_is_replaced_is_told_and_starts_nothing(process: MediaProcess) -> None:
     async with Sfu(CONFIG, process=process) as first:
         with first.subscription() as events:
@@ -281,6 +297,31 @@ async def test_what_a_worker_says_right_behind_its_state_is_not_missed(
         assert sfu.ended_rooms == (b"fails",)
         (resumed,) = next(room for room in sfu.rooms if room.note == b"meeting").transports.values()
         assert resumed.state is TransportState.FAILED
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_a_room_that_failed_is_told_as_ended_until_it_was_closed(
+    process: MediaProcess, words: dict[str, Callable[..., list[messages.Outgoing]]], *, is_closed: bool
+) -> None:
+    async with Sfu(CONFIG, process=process) as sfu:
+        await sfu.create_room()
+        failed = await sfu.create_room(note=b"ward round")
+        event = messages.Event(version=1_000, event=messages.RoomFailed(room=failed.number))
+        with sfu.subscription() as events:
+            words["change"] = lambda said: [*said, event]
+            await rooms_of(sfu, failed.worker)
+            words["change"] = list
+            assert await anext(events) == RoomFailed(failed)
+        failed.keep(b"ward round, without carl")
+        if is_closed:
+            await failed.close()
+            failed.keep(b"said afterwards")
+        sfu.detach()
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert sfu.ended_rooms == (() if is_closed else (b"ward round, without carl",))
+        sfu.detach()
+    async with Sfu(CONFIG, process=process) as sfu:
+        assert sfu.ended_rooms == ()
 
 
 async def test_no_note_is_left_on_what_has_ended(process: MediaProcess) -> None:

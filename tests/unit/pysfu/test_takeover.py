@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from fake_core import SENDS_BOTH
@@ -18,11 +16,6 @@ from pysfu.events import EngineLost, EngineNotStarted, EngineRestarted, EngineTa
 
 pytestmark = pytest.mark.asyncio
 CONFIG = Config(bind=("127.0.0.1",), workers=2)
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> MediaProcess:
-    return MediaProcess(socket=tmp_path / "m.sock", orphan_limit=timedelta(seconds=20))
 
 
 def remote(sfu: Sfu) -> RemoteCore:

@@ -123,12 +123,14 @@ class FakeRoom:
     closed: bool = False
     note: bytes = b""
     grown_to: tuple[int, ...] = ()
+    avoided: list[frozenset[int]] = field(default_factory=list)
 
     @property
     def workers(self) -> tuple[int, ...]:
         return (self.worker, *self.grown_to)
 
-    async def add_participant(self) -> FakePeer:
+    async def add_participant(self, *, avoid: Collection[int]) -> FakePeer:
+        self.avoided.append(frozenset(avoid))
         if self.closed:
             raise MediaRoomGoneError("there is no such room")
         if self.engine.full:
@@ -143,7 +145,7 @@ class FakeRoom:
     async def close(self) -> None:
         if self.engine.unavailable:
             raise EngineUnavailableError
-        self.closed = True
+        self.closed, self.note = True, b""
         if self.engine.hangs:
             await self.engine.stopped.wait()
             raise EngineUnavailableError

@@ -140,11 +140,13 @@ class Room:
     id: str
     participants: list[Participant] = field(default_factory=list)
     full: bool = False
+    avoided: frozenset[int] = frozenset()
     worker: int = 0
     workers: tuple[int, ...] = (0,)
     note: bytes = b""
 
-    async def add_participant(self) -> Participant:
+    async def add_participant(self, *, avoid: Collection[int]) -> Participant:
+        self.avoided = frozenset(avoid)
         if self.full:
             raise PysfuError("full", "the engine is full: peers per room")
         self.participants.append(Participant(f"participant-{len(self.participants)}"))

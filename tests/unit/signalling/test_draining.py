@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalling import draining
-from signalling.domain import drain
 from signalling.domain.drain import LINGER, Drain, begun
 from signalling.http.parts import State
 from signalling.media_events import PeerGone
@@ -87,8 +86,9 @@ async def test_a_deadline_is_named_and_within_a_day(bench: Bench, body: dict[str
 async def test_a_drain_waits_for_the_last_call_and_is_then_over_for_good(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = NOW
     monkeypatch.setattr(draining, "LOOK_S", 0)
-    monkeypatch.setattr(drain, "LINGER", timedelta(milliseconds=50))
+    monkeypatch.setattr(draining, "steady", lambda: now)
     room = await bench.room()
     over = asyncio.ensure_future(bench.parts.draining.over())
     async with await bench.participant(room, "alice") as alice, bench.admin() as http:
@@ -96,9 +96,13 @@ async def test_a_drain_waits_for_the_last_call_and_is_then_over_for_good(
         await http.post("/drain", json={"deadline_s": 600})
         await http.delete("/drain")
         await http.post("/drain", json={"deadline_s": 600})
-        await asyncio.sleep(0.1)
-        assert not over.done()
+        now += 2 * LINGER
+        await bench.settle()
+        assert not over.done(), "there is a call"
         assert (await alice.delete(location)).status_code == 200
+        await bench.settle()
+        assert not over.done(), "who was in it may come back"
+        now += LINGER
         await asyncio.wait_for(over, HANG_S)
         assert (await http.delete("/drain")).json()["code"] == "drain_final"
 

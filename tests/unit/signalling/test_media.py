@@ -76,7 +76,8 @@ async def test_what_clients_are_told_is_what_every_worker_announces(engine: Pysf
 
 async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(engine: PysfuEngine) -> None:
     room = await engine.create_room(avoid=())
-    alice, bob = await room.add_participant(), await room.add_participant()
+    alice, bob = await room.add_participant(avoid=()), await room.add_participant(avoid=[1])
+    assert sfu().rooms[0].avoided == {1}
     published = await alice.answer("v=0", publish=("audio", "video"), play=())
     assert [(track.id, track.kind) for track in published.tracks] == [("track-7", "audio"), ("track-8", "video")]
     played = await bob.answer("v=0", publish=(), play=published.tracks)
@@ -144,12 +145,12 @@ async def test_the_workers_beats_and_the_first_warnings_are_values(engine: Pysfu
 
 async def test_refusals_of_the_engine_are_told_apart(engine: PysfuEngine) -> None:
     room = await engine.create_room(avoid=())
-    alice = await room.add_participant()
+    alice = await room.add_participant(avoid=())
     with pytest.raises(InvalidOfferError, match="line 1 is not v=0"):
         await alice.answer("nonsense", publish=("audio",), play=())
     sfu().rooms[0].full = True
     with pytest.raises(EngineFullError):
-        await room.add_participant()
+        await room.add_participant(avoid=())
     sfu().open = False
     with pytest.raises(EngineUnavailableError):
         await engine.create_room(avoid=())
@@ -224,7 +225,7 @@ async def test_a_note_that_is_too_long_leaves_none_rather_than_an_older_one(
     engine: PysfuEngine, logged: io.StringIO
 ) -> None:
     room = await engine.create_room(avoid=())
-    alice = await room.add_participant()
+    alice = await room.add_participant(avoid=())
     for kept, asked in ((room, sfu().rooms[0]), (alice, sfu().rooms[0].participants[0])):
         kept.keep(b"short")
         assert asked.note == b"short"

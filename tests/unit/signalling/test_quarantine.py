@@ -64,7 +64,9 @@ def test_a_rest_only_gets_shorter_as_time_goes_by_and_ends(
 
 
 @given(gaps=st.lists(spans, max_size=20), began=spans)
-def test_it_depends_on_the_spans_alone_and_not_on_when_the_clock_began(gaps: list[timedelta], began: timedelta) -> None:
+def test_a_rest_depends_on_the_spans_alone_and_not_on_when_the_clock_began(
+    gaps: list[timedelta], began: timedelta
+) -> None:
     standing, now = after(gaps)
     other, then = after(gaps, began=began)
     assert (standing.failures, standing.left(now)) == (other.failures, other.left(then))

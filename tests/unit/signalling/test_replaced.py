@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from conftest import Bench
+from conftest import Bench, settings
+from fake_core import FakeCore
 from offers import offer
 
+from pysfu import _compiled, events
 from signalling import endings
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.media import EngineUnavailableError, MediaError, MediaGoneError, MediaRoomGoneError, ReplacedError
 from signalling.media_events import EngineTakenOver
+from signalling.pysfu_engine import PysfuEngine
 
 
 async def replaced(bench: Bench) -> None:
@@ -189,3 +192,24 @@ async def test_rooms_that_are_another_servers_do_not_end_with_this_one(bench: Be
     await bench.parts.rooms.close_all()
     assert not bench.engine.rooms[0].closed
     assert "room deleted" not in logged.getvalue()
+
+
+async def test_no_room_is_called_failed_whose_events_were_lost_before_another_server_had_it(
+    monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    monkeypatch.setattr(_compiled._core, "Core", FakeCore)
+    async with PysfuEngine(host="127.0.0.1", port=7882, workers=2, announced_addresses=[]) as engine:
+        bench = Bench(settings(), engine=engine)  # type: ignore[arg-type]
+
+        async def follow() -> None:
+            async for event in engine.events():
+                await bench.parts.rooms.on_event(event)
+
+        following = asyncio.ensure_future(follow())
+        await bench.room()
+        engine._sfu._emit(events.Resynced())
+        engine._sfu._on_lost("another process has taken control of it", pause_s=None)
+        await bench.settle()
+        assert bench.parts.rooms.control.lost.is_set()
+        assert "room lost its media" not in logged.getvalue()
+        following.cancel()

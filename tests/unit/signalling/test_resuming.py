@@ -341,3 +341,34 @@ def test_what_a_later_server_adds_to_a_note_is_passed_over() -> None:
 async def test_a_server_that_finds_nothing_has_no_rooms(bench: Bench) -> None:
     await taken_up(bench)
     assert bench.parts.rooms.all() == []
+
+
+async def test_a_room_that_has_lost_its_media_and_has_no_other_yet_is_there_for_the_next_server(bench: Bench) -> None:
+    room = await bench.room(name="ward-7")
+    bench.engine.unavailable = True
+    await bench.parts.rooms.on_event(bench.engine.break_room(bench.engine.rooms[0]))
+    async with bench.admin() as http:
+        assert (await http.delete(f"/rooms/{room}/participants/eve")).status_code == 204
+    after = next_server(bench)
+    await taken_up(after)
+    (found,) = after.parts.rooms.all()
+    assert (found.room, found.name, list(found.removed)) == (room, "ward-7", ["eve"])
+
+
+async def test_of_a_room_that_has_other_media_nothing_is_left_with_what_it_had_before(bench: Bench) -> None:
+    room = await bench.room()
+    await bench.parts.rooms.on_event(bench.engine.break_room(bench.engine.rooms[0]))
+    await bench.settle()
+    before, now = bench.engine.rooms
+    assert (before.note, notes.read_room(now.note)) == (b"", bench.parts.rooms.room(RoomId(room)))
+
+
+async def test_a_room_that_was_deleted_while_it_had_no_media_is_not_there_for_the_next_server(bench: Bench) -> None:
+    room = await bench.room()
+    bench.engine.creating = asyncio.Event()  # no other is made
+    await bench.parts.rooms.on_event(bench.engine.break_room(bench.engine.rooms[0]))
+    async with bench.admin() as http:
+        assert (await http.delete(f"/rooms/{room}")).status_code == 204
+    after = next_server(bench)
+    await taken_up(after)
+    assert after.parts.rooms.all() == []

@@ -46,6 +46,15 @@ async def test_nothing_is_published_but_what_was_looked_at_whatever_the_engine_r
     assert [track.kind for track in opened.connection.publication.tracks] == ["audio"]
 
 
+async def test_nobody_is_let_in_on_a_worker_that_hangs_while_there_is_another() -> None:
+    engine = FakeEngine()
+    rooms = rooms_of(engine)
+    room = (await rooms.create()).room
+    await rooms.publish(room, grant_of("alice", room), offer())
+    await rooms.play(room, grant_of("bob", room), "alice", offer())
+    assert engine.rooms[0].avoided == [{1}, {1}]
+
+
 async def test_a_room_is_made_while_another_waits_for_its_worker() -> None:
     engine = FakeEngine()
     engine.creating = held = asyncio.Event()

@@ -11,7 +11,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
 
-use super::{End, Ends, Failure, Opened, Signalling, offer, policy};
+use super::{End, Ends, Failure, Opened, Purpose, Signalling, offer, policy};
 use crate::clock::{Clock, wall_ns};
 use crate::shape::{Seat, Shape};
 
@@ -141,7 +141,7 @@ impl Signalling for Janus {
     fn publish(&mut self, seat: Seat, kinds: &[MediaKind], end: End) -> Result<Opened, Failure> {
         let room = FIRST_ROOM + seat.room as u64;
         let handle = self.attach()?;
-        let offered = offer(&end.local, kinds, true)?;
+        let offered = offer(&end.local, kinds, Purpose::Publish)?;
         let asked_ns = wall_ns();
         let body = json!({"request": "joinandconfigure", "ptype": "publisher", "room": room});
         let said = self.message(handle, &body, Some(json!({"type": "offer", "sdp": offered.sdp})))?;

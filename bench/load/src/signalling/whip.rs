@@ -7,7 +7,7 @@ use serde_json::json;
 use sfu_core::sdp;
 use sfu_core::session::MediaKind;
 
-use super::{End, Ends, Failure, Opened, Signalling, offer};
+use super::{End, Ends, Failure, Opened, Purpose, Signalling, offer};
 use crate::clock::wall_ns;
 use crate::shape::{Seat, Shape};
 
@@ -69,7 +69,8 @@ impl Whip {
         end: End,
     ) -> Result<Opened, Failure> {
         let token = self.token(seat)?;
-        let offered = offer(&end.local, kinds, heard.is_empty())?;
+        let purpose = if heard.is_empty() { Purpose::Publish } else { Purpose::Play };
+        let offered = offer(&end.local, kinds, purpose)?;
         let asked_ns = wall_ns();
         let answer = self.post(path, &token.token, "application/sdp", &offered.sdp)?;
         let session = sdp::accept(&offered.pending, &answer)?;

@@ -14,15 +14,16 @@ use sfu_core::peer::dtls::{DtlsVersions, Identity};
 use sfu_core::session::{DataMedia, MediaKind, NegotiatedSession, RemoteEncoding};
 use sfu_core::units::{Bitrate, Epoch, NtpTime};
 
+use super::World;
 use super::bounds::Bounds;
 use super::honest::Pair;
 use super::hostile::{Hostile, own_ssrc};
 use super::link::{Link, fingerprints};
 use super::orders::Rights;
-use super::{MAX_TURNS, World};
 use crate::engine::remote::{Remote, Wire};
 use crate::engine::setup::{PUBLISHED, RIDS, address, join, mid, named, section, session};
 use crate::start;
+use crate::turns::Turns;
 
 /// Where everybody receives: the honest publisher's sound and pictures, then the hostile one's.
 pub(crate) const SECTIONS: [&str; 4] = ["pa", "pv", "ha", "hv"];
@@ -88,7 +89,7 @@ impl World {
             rooms,
             now,
             next_media: now,
-            turns: MAX_TURNS,
+            turns: Turns::all(),
             bounds,
             hostile,
             pairs,

@@ -177,28 +177,22 @@ impl World {
         self.heed(side);
     }
 
-    /// A far end that was told something else; or what was relayed goes on from there, back to where it came from.
+    /// A far end that was told something else; or what was relayed is to go on from there, which is refused.
     fn relay_more(&mut self, which: usize, choice: u8) {
         self.more += 1;
         if self.more > MAX_MORE {
             return;
         }
         let relay = self.next();
-        let participant = ParticipantId(u64::from(choice));
-        if choice & 2 == 0 {
-            let mut description = self.ties[which].description.clone();
-            change(&mut description, choice >> 2);
-            let (room, description) = (self.rooms[FAR], Box::new(description));
-            self.carry_out(FAR, Command::RelayIn { room, participant, relay, description });
-            return;
+        if choice & 2 != 0 {
+            let track = self.ties[which].far_track;
+            let answer = self.carry_out(FAR, Command::RelayOut { track, relay });
+            return assert_eq!(answer, None, "what came by a relay goes on from there");
         }
-        let track = self.ties[which].far_track;
-        if let Some(Reply::Relay { peer, description }) = self.carry_out(FAR, Command::RelayOut { track, relay }) {
-            self.back.insert(relay);
-            self.carry_out(FAR, Command::Allow { track, subscriber: peer, echo: false });
-            let room = self.rooms[NEAR];
-            self.carry_out(NEAR, Command::RelayIn { room, participant, relay, description });
-        }
+        let mut description = self.ties[which].description.clone();
+        change(&mut description, choice >> 2);
+        let (room, participant) = (self.rooms[FAR], ParticipantId(u64::from(choice)));
+        self.carry_out(FAR, Command::RelayIn { room, participant, relay, description: Box::new(description) });
     }
 }
 

@@ -1,7 +1,5 @@
 //! Two engines, who is where, and the relays between them.
 
-use std::collections::BTreeSet;
-
 use sfu_core::engine::Engine;
 use sfu_core::engine::command::{Command, Reply};
 use sfu_core::engine::transmit::RelayEnd;
@@ -9,13 +7,14 @@ use sfu_core::ids::{ParticipantId, PeerId, RelayId, RoomId, TrackId};
 use sfu_core::session::{RelayDescription, RemoteEncoding};
 
 use super::way::Way;
-use super::{FAR, MAX_TURNS, NEAR, World};
+use super::{FAR, NEAR, World};
 use crate::bounds::{Bounds, Limits};
 use crate::connected::honest::Pair;
 use crate::connected::hostile::Hostile;
 use crate::connected::orders::Rights;
 use crate::connected::room::{self, IDENTITIES, SECTIONS};
 use crate::engine::setup::{PUBLISHED, join, mid, session};
+use crate::turns::Turns;
 use crate::{heap, start};
 
 /// What one turn of both engines may cause.
@@ -80,7 +79,7 @@ impl World {
             rooms,
             now,
             next_media: now,
-            turns: MAX_TURNS,
+            turns: Turns::all(),
             bounds,
             hostile,
             pair: Pair::new(publisher, subscriber, relayed, SSRCS),
@@ -90,7 +89,6 @@ impl World {
             way: Way::default(),
             arriving: Default::default(),
             said: Default::default(),
-            back: BTreeSet::new(),
             more: 0,
             next_relay: 5,
             closed: 0,

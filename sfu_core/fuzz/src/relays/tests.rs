@@ -37,5 +37,7 @@ fn the_seeds_reach_what_they_are_named_after() {
     for name in ["near_removed", "far_removed", "published_anew", "negotiated_anew", "misled"] {
         assert!(seed(name).closed > 0, "{name}");
     }
+    let [near, far] = seed("relayed_on").stats;
+    assert!(near.relay_packets_out > 4 && far.relay_packets_out == 0, "nothing goes on from there: {far:?}");
     assert_eq!(seed("described_otherwise").stats[FAR].tracks, 4 + 9, "all of them can be published");
 }

@@ -135,6 +135,7 @@ pub(super) fn all() -> Vec<Seed> {
         ("negotiated_anew", between(&[order(NEGOTIATE, 1), talk(), order(NEGOTIATE, 8), order(NEGOTIATE, 2)])),
         ("misled", between(&[0, 1, 2, 4, 9, 25, 12, 29].map(|choice| [order(MISLEAD, choice), talk()].concat()))),
         ("described_otherwise", between(&[1, 5, 9, 13, 17, 21, 25, 29, 33].map(|choice| order(MORE, choice)))),
+        ("relayed_on", between(&[order(MORE, 2), order(MORE, 3), talk(), order(REVOKE, 1), talk()])),
         (
             "figures",
             between(&[order(FIGURES, 0), order(FIGURES, 2), order(OTHERS, 0), order(OTHERS, 4), order(OTHERS, 2)]),

@@ -38,21 +38,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 10] = [
+        Self::Hello,
+        Self::Request,
+        Self::Note,
+        Self::Stop,
+        Self::Welcome,
+        Self::Outgoing,
+        Self::Counters,
+        Self::Fault,
+        Self::Replaced,
+        Self::Stopped,
+    ];
+
     /// The kind of that number.
     fn of(number: u8) -> Option<Self> {
-        const ALL: [Kind; 10] = [
-            Kind::Hello,
-            Kind::Request,
-            Kind::Note,
-            Kind::Stop,
-            Kind::Welcome,
-            Kind::Outgoing,
-            Kind::Counters,
-            Kind::Fault,
-            Kind::Replaced,
-            Kind::Stopped,
-        ];
-        ALL.into_iter().find(|kind| *kind as u8 == number)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

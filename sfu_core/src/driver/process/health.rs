@@ -7,7 +7,7 @@ use crate::driver::counters::CounterValues;
 /// How long a worker may not go round before it is taken to hang for good. It goes round twice a second with nothing to do, and
 /// a turn takes a millisecond. A hang shows as pictures that stand still; those who look at them are back within a second of its
 /// end, so that waiting longer helps nobody.
-pub(super) const STALL_LIMIT: Duration = Duration::from_secs(5);
+const STALL_LIMIT: Duration = Duration::from_secs(5);
 /// The most that one look adds. Whoever looks later than that has been held up, and perhaps the workers with it: by a machine
 /// that was paused, or has no processor to spare.
 const MAX_STEP: Duration = Duration::from_millis(500);

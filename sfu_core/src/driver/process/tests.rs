@@ -1,9 +1,13 @@
+//! A media process in a thread, and controllers that speak to it over its socket.
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+
+use serde::Serialize;
 
 use super::frame::{HEADER, MAX_PAYLOAD};
 use super::notes::{Note, Subject};
@@ -210,7 +214,8 @@ fn what_cannot_be_read_is_refused_and_the_process_lives_on() {
     // Of a worker that there is not, of a kind that a controller does not send, of none, too long.
     let numbered = request();
     controller.send(Kind::Request, 9, &encode(&Request { id: numbered, command: Command::CreateRoom }));
-    assert_eq!((controller.fault().kind, numbered), (FaultKind::Request, numbered));
+    let fault = controller.fault();
+    assert_eq!((fault.kind, fault.request), (FaultKind::Request, Some(numbered)));
     controller.send(Kind::Welcome, 0, &[]);
     assert_eq!(controller.fault().kind, FaultKind::Malformed);
     controller.stream.write_all(&[0, 0, 0, 0, 200, 0, 0, 0]).expect("it reads");
@@ -309,7 +314,7 @@ fn whoever_comes_back_takes_control_from_nobody() {
 }
 
 #[test]
-fn controllers_that_never_read_are_kept_for_a_while_only() {
+fn of_too_many_controllers_that_never_read_the_first_is_hung_up() {
     let lab = Lab::new(HANG);
     let mut silent = Vec::new();
     for _ in 0..MAX_REPLACED + 2 {
@@ -365,7 +370,7 @@ fn whoever_speaks_another_version_may_end_it_and_whoever_speaks_this_one_does_no
 }
 
 #[test]
-fn it_ends_when_told_and_when_nobody_comes() {
+fn a_process_ends_when_told_and_when_nobody_comes() {
     let lab = Lab::new(HANG);
     let (mut controller, _) = lab.in_control();
     controller.send(Kind::Stop, 0, &[]);
@@ -387,14 +392,24 @@ fn calls_go_on_alone_for_as_long_as_the_last_controller_wished() {
     assert_eq!(lab.ended(), Ended::Orphaned);
 }
 
-/// A process whose turns the test takes, with two workers, the first of which has failed.
-fn with_a_failed_worker() -> Process {
-    let path = std::env::temp_dir().join(format!("pysfu-{}-failed.sock", std::process::id()));
+/// A process whose turns the test takes; its two workers drive stand-ins for the engine.
+fn with_stand_ins(name: &str) -> Process {
+    let path = std::env::temp_dir().join(format!("pysfu-{}-{name}.sock", std::process::id()));
     let listener = UnixListener::bind(&path).expect("a socket");
     std::fs::remove_file(&path).expect("nobody comes");
     listener.set_nonblocking(true).expect("a socket can");
     let config = DriverConfig { workers: 2, ..config() };
     let driver = Driver::start_with(&config, |_, _| Stand::default(), || Ok(())).expect("it starts");
+    let options = ProcessOptions { orphan_limit: HANG, privileges: Privileges::Keep, watchdog: Watchdog::default() };
+    let health = Health::default();
+    let running = Running { driver, config, dropped: Dropped::default(), instance: 1, health };
+    Process { running: Some(running), ..Process::new(listener, options, start()) }
+}
+
+/// One whose first worker has failed.
+fn with_a_failed_worker() -> Process {
+    let process = with_stand_ins("failed");
+    let driver = &process.running.as_ref().expect("it runs").driver;
     driver.submit(0, Request { id: 1, command: Command::Snapshot }).expect("not busy");
     let mut told = 0;
     while told == 0 {
@@ -403,10 +418,43 @@ fn with_a_failed_worker() -> Process {
         assert_eq!(unsafe { libc::poll(&raw mut bell, 1, HANG.as_millis() as libc::c_int) }, 1, "it tells");
         driver.drain(1, |_, outgoing| told += usize::from(matches!(outgoing, Outgoing::WorkerFailed { .. })));
     }
-    let options = ProcessOptions { orphan_limit: HANG, privileges: Privileges::Keep, watchdog: Watchdog::default() };
-    let health = Health::default();
-    let running = Running { driver, config, dropped: Dropped::default(), instance: 1, health };
-    Process { running: Some(running), ..Process::new(listener, options, start()) }
+    process
+}
+
+#[test]
+fn a_successor_is_not_told_what_happened_before_it_came() {
+    let mut process = with_stand_ins("older");
+    let driver = &process.running.as_ref().expect("it runs").driver;
+    for id in 1..=1_000 {
+        driver.submit(0, Request { id, command: Command::Stats }).expect("not busy");
+    }
+    let rested_after = |count: u64| {
+        let counted = driver.counters().remove(0);
+        (counted.commands == count).then_some(counted.turns)
+    };
+    // What was carried out in one turn has been said in the next.
+    let turns = loop {
+        if let Some(turns) = rested_after(1_000) {
+            break turns;
+        }
+        std::thread::yield_now();
+    };
+    while rested_after(1_000) == Some(turns) {
+        std::thread::yield_now();
+    }
+    let (near, far) = UnixStream::pair().expect("sockets");
+    let hello =
+        Hello { protocol: PROTOCOL, end_other_version: false, reclaims: true, orphan_limit_ms: None, config: config() };
+    process.welcome(Connection::new(far).expect("a socket can"), Ok(hello));
+    process.turn(process.looked);
+    process.controller = None;
+    let (mut reader, mut said) = (frame::FrameReader::default(), Vec::new());
+    while reader.fill(&mut &near).expect("it was sent") != frame::Filled::End {
+        while let Some(frame) = reader.take() {
+            said.push(frame.expect("a frame").kind);
+        }
+    }
+    assert_eq!(said, [Kind::Welcome]);
 }
 
 #[test]

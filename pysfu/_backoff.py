@@ -1,4 +1,4 @@
-"""How long a media process that ended waits for the next one: the first time not at all, then longer and longer."""
+"""Backing off from a media process that ends again and again: the next start is at once, then later and later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUIET_S = 60.0
 
 
 @dataclass(slots=True)
-class Pauses:
+class Backoff:
     """What is known of the starts so far. Times are those of one clock that nobody sets, in seconds."""
 
     _next_s: float = 0.0
