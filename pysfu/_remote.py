@@ -27,6 +27,13 @@ logger = logging.getLogger("pysfu")
 HELLO_TIMEOUT_S = 10.0
 """How long a media process may take to say that it runs; it takes milliseconds."""
 
+MAX_FRAME = 1 << 27
+"""Most bytes in a frame of a media process: a snapshot of a full engine is not longer. One that strangers have broken
+into could announce four gigabytes."""
+
+MAX_UNSENT = 1 << 27
+"""Most bytes that wait for a media process: with more it counts as lost, before it is known to be silent."""
+
 SILENCE_LIMIT_S = 5.0
 """How long a media process that goes round may say nothing. It says four times a second what it counts; calls may go on
 in one that does not, but no right could be taken away in them. Everyone is back within a second or two of its end, so
@@ -73,7 +80,11 @@ class WhenClosed(Protocol):
 
 
 class _Frames:
-    """The frames in what was read."""
+    """The frames in what was read.
+
+    Raises:
+        EngineLostError: one is longer than any that is meant.
+    """
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -86,6 +97,8 @@ class _Frames:
         try:
             while len(self._bytes) - begin >= _HEADER.size:
                 length, kind, worker = _HEADER.unpack_from(self._bytes, begin)
+                if length > MAX_FRAME:
+                    raise EngineLostError(f"it announces a message of {length} bytes")
                 end = begin + _HEADER.size + length
                 if len(self._bytes) < end:
                     return
@@ -197,7 +210,7 @@ class RemoteCore:
         self._next_look.cancel()
         self._loop.remove_writer(self._socket)
         hanging, has_ended = list(range(self.workers)), False
-        with self._socket, contextlib.suppress(OSError):
+        with self._socket, contextlib.suppress(OSError, EngineLostError):
             self._socket.settimeout(_CLOSE_TIMEOUT_S)
             self._socket.sendall(self._unsent + _HEADER.pack(0, _STOP, 0))
             while data := self._socket.recv(_MAX_READ):
@@ -228,10 +241,14 @@ class RemoteCore:
             self.when_silent()
 
     def _send(self, kind: int, worker: int, payload: bytes) -> None:
-        was_empty = not self._unsent
+        flush_now = not self._unsent
         self._unsent += _HEADER.pack(len(payload), kind, worker)
         self._unsent += payload
-        if was_empty:
+        if len(self._unsent) > MAX_UNSENT:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            flush_now = True  # nothing is kept then, and whoever reads is told that it has ended
+        if flush_now:
             self._flush()
             if self._unsent:
                 self._loop.add_writer(self._socket, self._flush)
@@ -310,6 +327,11 @@ async def connect(
     except OSError as error:
         connection.close()
         raise StartError(f"the media process hung up: {error.strerror}") from error
+    except EngineLostError as error:
+        connection.close()
+        if isinstance(error, ReplacedError):
+            raise
+        raise StartError(f"what listens there is no media process: {error}") from error
     except BaseException:
         connection.close()
         raise
