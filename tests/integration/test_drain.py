@@ -18,12 +18,19 @@ from signalling.certificate import make_trial_certificate
 
 
 async def begun(folder: Path, *arguments: str) -> Process:
-    command = [*FROM_SOURCE, "drain", "--config", str(folder / "pysfu.toml"), *arguments]
+    # As in a terminal: where tests run in the background, SIGINT is ignored, also by what they start.
+    in_terminal = ["env", "--default-signal=INT"]
+    command = [*in_terminal, *FROM_SOURCE, "drain", "--config", str(folder / "pysfu.toml"), *arguments]
     return await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE, stderr=PIPE)
 
 
 async def end_of(process: Process) -> tuple[int | None, str, str]:
-    said, told = await asyncio.wait_for(process.communicate(), HANG_S)
+    try:
+        said, told = await asyncio.wait_for(process.communicate(), HANG_S)
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        raise
     return process.returncode, said.decode(), told.decode()
 
 
