@@ -36,7 +36,7 @@ class Machine:
     init: int
 
     def run(
-        self, *command: str, environment: Mapping[str, str] | None = None, cwd: str = "/root", check: bool = True
+        self, *command: str, environment: Mapping[str, str] | None = None, cwd: str = "/srv", check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command in it as root, as one who has just logged in."""
         enters = ["nsenter", f"--target={self.init}", "--all", f"--wdns={cwd}"]

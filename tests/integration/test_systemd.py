@@ -65,7 +65,7 @@ def certify(machine: Machine, folder: Path) -> None:
     """Puts a new certificate in place."""
     certificate, key = make_trial_certificate(folder, [ip_address(ADDRESS)])
     for made, name in ((certificate, "fullchain.pem"), (key, "privkey.pem")):
-        shutil.copy(made, machine.path(f"/root/{name}"))
+        shutil.copy(made, machine.path(f"/srv/{name}"))
         machine.run("install", "-m", "640", "-g", "pysfu", name, f"/etc/pysfu/{name}")
 
 
@@ -78,10 +78,10 @@ def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
     subprocess.run([*fetch, wheel], check=True)
     (folder / "machine").mkdir()
     with booted(folder / "machine") as running:
-        shutil.copytree(folder / "wheels", running.path("/root/wheels"))
-        shutil.move(running.path(f"/root/wheels/{wheel.name}"), running.path("/root"))
+        shutil.copytree(folder / "wheels", running.path("/srv/wheels"))
+        shutil.move(running.path(f"/srv/wheels/{wheel.name}"), running.path("/srv"))
         before, after = lines_for_administrators()
-        mirror = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/root/wheels"}
+        mirror = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/srv/wheels"}
         running.run("sh", "-euc", before, environment=mirror)
         written = running.path("/etc/pysfu/pysfu.toml")
         written.write_text(configured(written.read_text()))
