@@ -22,3 +22,6 @@ maturin=${VENV:-.venv}/bin/maturin
 rm -rf target/bench/wheel target/bench/site
 PATH="$PWD/target/uv/bin:$PATH" "$maturin" build --release --quiet --out target/bench/wheel >&2
 "${VENV:-.venv}/bin/python" -m zipfile -e target/bench/wheel/pysfu-*.whl target/bench/site
+# As an installer leaves it (pip compiles what it installs, uv does not): a server that is started compiles nothing.
+site_packages=$("${VENV:-.venv}/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+"${VENV:-.venv}/bin/python" -m compileall -q target/bench/site "$site_packages" >&2

@@ -47,6 +47,7 @@ use serde::{Deserialize, Serialize};
 use self::bots::{BotLink, BotRegistry};
 use self::counters::{CounterValues, Counters};
 use self::lanes::{Busy, Submit};
+use self::priority::KernelThread;
 use self::ring::{EventReceiver, MAX_EVENTS};
 use self::small_pages::SmallPages;
 use self::udp::{UdpOptions, UdpPort};
@@ -149,6 +150,7 @@ struct Handle {
 #[derive(Debug)]
 struct Thread {
     handle: JoinHandle<()>,
+    kernel: KernelThread,
     /// Disconnected when the thread has ended, which a handle cannot be asked to wait for with a limit.
     ended: Receiver<Infallible>,
 }
@@ -253,6 +255,15 @@ impl Driver {
         self.workers.iter().map(|worker| worker.addresses.clone()).collect()
     }
 
+    /// The threads of those workers that have not been closed.
+    fn threads(&self) -> Vec<KernelThread> {
+        let of = |worker: &Handle| {
+            let thread = worker.thread.lock().unwrap_or_else(PoisonError::into_inner);
+            thread.as_ref().map(|thread| thread.kernel)
+        };
+        self.workers.iter().filter_map(of).collect()
+    }
+
     /// What the system did not grant.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -270,7 +281,7 @@ impl Driver {
         let mut left_behind = Vec::new();
         for (index, worker) in self.workers.iter().enumerate() {
             let thread = worker.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(Thread { handle, ended }) = thread else { continue };
+            let Some(Thread { handle, ended, .. }) = thread else { continue };
             let rest = deadline.saturating_duration_since(Instant::now());
             match ended.recv_timeout(rest) {
                 Err(RecvTimeoutError::Timeout) => left_behind.push(index),
@@ -388,12 +399,15 @@ fn start_worker<E: Drive>(
     });
     let pin = config.pin.then_some(usize::from(index));
     let (alive, ended) = mpsc::channel();
+    let (introduce, introduced) = mpsc::channel();
     let handle = std::thread::Builder::new().name(format!("sfu-{index}")).spawn(move || {
+        let _nobody_listens = introduce.send(KernelThread::current());
         worker.run(pin);
         drop(worker);
         drop(alive);
     })?;
-    let thread = Thread { handle, ended };
+    let kernel = introduced.recv().map_err(io::Error::other)?;
+    let thread = Thread { handle, kernel, ended };
     let receiver = Mutex::new(receiver);
     Ok(Handle { submit, receiver, counters, bots, wake, stop, thread: Mutex::new(Some(thread)), addresses })
 }

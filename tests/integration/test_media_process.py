@@ -9,13 +9,14 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from callers import HANG_S, SDP, Caller, Meeting, meeting
+from callers import HANG_S, SDP, Caller, Meeting, meeting, until
 from footage import Camera, Tone
 from media_process import ADMIN, ROOT, SECRET, Restartable, systemd_media
 from relay import Relay
@@ -189,13 +190,40 @@ async def test_a_media_process_that_stands_still_is_noticed_and_ended_by_force(t
     server.wait_for_the_end_of_media()
 
 
-def scheduler_slice_ns(thread: int) -> int:
-    """What a thread asks the scheduler for at a time (`sched_getattr(2)`, `sched_runtime`); 0: it has not asked."""
+def scheduling(thread: int) -> tuple[int, int, int]:
+    """How a thread is scheduled (`sched_getattr(2)`): policy, level of real time, and the slice it asks for in nanoseconds or 0."""
     number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
     attributes = ctypes.create_string_buffer(56)
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.syscall(number, thread, attributes, len(attributes), 0) == 0, os.strerror(ctypes.get_errno())
-    return int(struct.unpack_from("=IIQiIQ", attributes)[5])
+    _, policy, _, _, level, slice_ns = struct.unpack_from("=IIQiIQ", attributes)
+    return policy, level, slice_ns
+
+
+def may_be_of_real_time() -> bool:
+    """Whether the kernel lets a child of this process come before everybody else."""
+    ask = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))"
+    return subprocess.run([sys.executable, "-c", ask], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+async def test_workers_come_before_everybody_else_where_they_may_and_what_guards_them_before_that(
+    server: Restartable,
+) -> None:
+    threads = list((Path("/proc") / str(server.media_pid) / "task").iterdir())
+    named = {(thread / "comm").read_text().strip(): int(thread.name) for thread in threads}
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    niceness = {os.getpriority(os.PRIO_PROCESS, thread) for thread in named.values()}
+    assert niceness == {-10 if os.geteuid() == 0 else own}
+    # Linux 6.12 is the first that has slices of one's own.
+    has_slices = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 12)
+    in_turn = (os.SCHED_OTHER, 0, 100_000 if has_slices else 0)
+    expected = dict.fromkeys(named, in_turn)
+    if may_be_of_real_time():
+        expected |= {"sfu-0": (os.SCHED_RR, 1, 0), "sfu-guard": (os.SCHED_RR, 2, 0)}
+        await until(lambda: scheduling(named["sfu-0"]) == expected["sfu-0"], "the guard has begun")
+        limits = (Path("/proc") / str(server.media_pid) / "limits").read_text()
+        assert re.search(r"Max realtime timeout +1000000 +1000000 +us", limits), "the last resort"
+    assert {name: scheduling(thread) for name, thread in named.items()} == expected
 
 
 def test_the_media_process_has_no_secret_no_rights_and_no_file(server: Restartable) -> None:
@@ -203,13 +231,6 @@ def test_the_media_process_has_no_secret_no_rights_and_no_file(server: Restartab
     status = dict(line.split(":\t", 1) for line in (media / "status").read_text().splitlines() if ":\t" in line)
     assert status["NoNewPrivs"] == "1"
     assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == 0
-    niceness = {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in (media / "task").iterdir()}
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert niceness == {-10 if os.geteuid() == 0 else own}, "it comes first where it may"
-    slices = {scheduler_slice_ns(int(thread.name)) for thread in (media / "task").iterdir()}
-    # Linux 6.12 is the first that has slices of one's own.
-    has_slices = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 12)
-    assert slices == {100_000 if has_slices else 0}, "it waits for nobody's slice"
     if os.geteuid() == 0:
         assert "0" not in status["Uid"].split(), "not root's"
         environment = (media / "environ").read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import ssl
@@ -179,6 +180,44 @@ async def test_the_lines_of_the_readme_leave_a_server_in_which_people_meet_and_o
         assert complaints(there, unit) == []
 
 
+def how_scheduled(there: Machine, thread: str) -> tuple[int, int, int]:
+    """Returns niceness, level of real time and policy of a thread of the media process (`proc_pid_stat(5)`)."""
+    tasks = there.path(f"/proc/{there.main_pid(MEDIA)}/task")
+    (found,) = (task for task in tasks.iterdir() if (task / "comm").read_text().strip() == thread)
+    fields = (found / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[16]), int(fields[37]), int(fields[38])
+
+
+@pytest.fixture
+async def right_to_real_time(there: Machine) -> AsyncIterator[None]:
+    """The unit's right to real time, where systemd may give it. In a container it may not raise a limit (CAP_SYS_RESOURCE), but
+    start the process in real time."""
+    limits = there.path(f"/proc/{there.main_pid(MEDIA)}/limits").read_text()
+    if re.search(r"Max realtime priority +2 +2 ", limits):
+        yield
+        return
+    given = "[Service]\nCPUSchedulingPolicy=rr\nCPUSchedulingPriority=2\n"
+    drop_in = there.path(f"/etc/systemd/system/{MEDIA}.d/given.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text(given)
+    await asyncio.to_thread(there.run, "sh", "-c", f"systemctl daemon-reload; systemctl restart {MEDIA}")
+    yield
+    shutil.rmtree(drop_in.parent)
+    await asyncio.to_thread(there.run, "systemctl", "daemon-reload")
+
+
+async def test_a_worker_comes_before_everybody_else_within_what_the_unit_allows(
+    there: Machine, room: Meeting, right_to_real_time: None
+) -> None:
+    async def is_so() -> bool:
+        return how_scheduled(there, "sfu-0") == (-10, 1, os.SCHED_RR)
+
+    await ready()
+    await everyone_comes_back(room)
+    await in_time(is_so, "a worker of real time")
+    assert how_scheduled(there, "sfu-guard") == (-10, 2, os.SCHED_RR)
+
+
 async def test_neither_process_has_a_right_and_the_server_still_shows_what_prometheus_wants_to_know(
     there: Machine, room: Meeting
 ) -> None:
@@ -188,8 +227,6 @@ async def test_neither_process_has_a_right_and_the_server_still_shows_what_prome
         assert int(process["CapEff"], 16) == int(process["CapPrm"], 16) == int(process["CapBnd"], 16) == 0
     assert set(server["Uid"].split()) == {there.run("id", "-u", "pysfu").stdout.strip()}
     assert int(media["Uid"].split()[0]) >= 61_184, "a user that is there as long as it runs (DynamicUser)"
-    niceness = there.path(f"/proc/{there.main_pid(MEDIA)}/stat").read_text().rpartition(")")[2].split()[16]
-    assert niceness == "-10", "it comes first"
     figures = (await room.http.get("https://127.0.0.1:8443/metrics")).text
     assert "process_resident_memory_bytes" in figures
 

@@ -12,6 +12,7 @@ mod messages;
 pub mod notes;
 pub mod orders;
 pub mod panics;
+mod realtime;
 pub mod watchdog;
 
 use std::io;
@@ -27,9 +28,10 @@ use self::health::Health;
 pub use self::messages::{Fault, FaultKind, Hello, PROTOCOL, Welcome};
 use self::notes::Notes;
 use self::orders::{Order, Orders, ends_other_version, fault, read_hello};
+use self::realtime::RealTime;
 use self::watchdog::Watchdog;
 use super::lanes::MAX_OUTSTANDING;
-use super::priority::raise_priority;
+use super::priority::{begin_in_real_time, wait_in_turn};
 use super::privileges::{Dropped, User, drop_privileges};
 use super::ring::MAX_EVENTS;
 use super::wire::encode;
@@ -76,6 +78,8 @@ pub enum Privileges {
 /// The engine, once it runs.
 struct Running {
     driver: Driver,
+    /// Ends before the driver does.
+    real_time: Option<RealTime>,
     config: DriverConfig,
     dropped: Dropped,
     instance: u64,
@@ -192,7 +196,10 @@ impl Process {
     fn end(&mut self, ended: Ended) -> Ended {
         // One that is lost has had its time, and those beside it carry nothing.
         let patience = if ended == Ended::WorkerLost { Duration::ZERO } else { CLOSE_PATIENCE };
-        let hanging = self.running.take().map_or_else(Vec::new, |running| running.driver.close(patience));
+        let hanging = self.running.take().map_or_else(Vec::new, |running| {
+            drop(running.real_time);
+            running.driver.close(patience)
+        });
         if let Some(controller) = &mut self.controller {
             controller.push(Kind::Stopped, 0, &encode(&hanging));
             controller.flush();
@@ -296,16 +303,24 @@ impl Process {
         let (mut dropped, privileges) = (Dropped::default(), self.options.privileges);
         let started = Driver::start_after(config, || {
             if let Privileges::Drop(user) = privileges {
-                raise_priority();
+                begin_in_real_time();
                 dropped = drop_privileges(user)?;
             }
             Ok(())
         });
-        let driver = started.map_err(|error| fault(FaultKind::Start, error, None))?;
+        let started = started.map_err(|error| fault(FaultKind::Start, error, None)).and_then(|driver| {
+            // A process that keeps its rights does more than this, and what else it does would never have its turn.
+            let real_time = (privileges != Privileges::Keep).then(|| RealTime::begin(driver.threads())).transpose();
+            Ok((driver, real_time.map_err(|error| fault(FaultKind::Start, error, None))?))
+        });
+        if privileges != Privileges::Keep {
+            wait_in_turn();
+        }
+        let (driver, real_time) = started?;
         let mut instance = [0; 8];
         aws_lc_rs::rand::fill(&mut instance).map_err(|error| fault(FaultKind::Start, error, None))?;
         let (config, instance) = (config.clone(), u64::from_be_bytes(instance));
-        self.running = Some(Running { driver, config, dropped, instance, health: Health::default() });
+        self.running = Some(Running { driver, real_time, config, dropped, instance, health: Health::default() });
         Ok(false)
     }
 

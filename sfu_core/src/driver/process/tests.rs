@@ -402,7 +402,7 @@ fn with_stand_ins(name: &str) -> Process {
     let driver = Driver::start_with(&config, |_, _| Stand::default(), || Ok(())).expect("it starts");
     let options = ProcessOptions { orphan_limit: HANG, privileges: Privileges::Keep, watchdog: Watchdog::default() };
     let health = Health::default();
-    let running = Running { driver, config, dropped: Dropped::default(), instance: 1, health };
+    let running = Running { driver, real_time: None, config, dropped: Dropped::default(), instance: 1, health };
     Process { running: Some(running), ..Process::new(listener, options, start()) }
 }
 
