@@ -24,13 +24,16 @@ from signalling.certificate import make_trial_certificate, read_certificate
 from signalling.config import ConfigError, Settings
 from signalling.demo import PAGE_PREFIX, Demo, routes
 from signalling.doctor import NOT_CHECKED, Grade, examine, this_machine
+from signalling.domain.durations import duration_of
+from signalling.domain.grants import Source
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.room import refusal_of_name
+from signalling.http.errors import PROBLEMS
 from signalling.http.rooms import new_participant
 from signalling.listening import check_media_ports
 from signalling.sample import sample
 from signalling.server import WorkerHungError
-from signalling.tokens import RefusedTokenError, TokenRequest, Tokens
+from signalling.tokens import InvalidTokenError, RefusedTokenError, TokenRequest, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -148,31 +151,61 @@ def doctor(
 @app.command()
 def token(
     room: Annotated[str, typer.Option(help="Id of the room.")],
-    participant: Annotated[str | None, typer.Option(help="Opaque id; made up when left out.")] = None,
-    publish: Annotated[bool, typer.Option(help="Whether it allows to publish.")] = True,
-    subscribe: Annotated[bool, typer.Option(help="Whether it allows to receive.")] = True,
-    life_s: Annotated[int | None, typer.Option(min=10, help="Life in seconds.")] = None,
+    identity: Annotated[
+        str | None, typer.Option(help="Opaque id of the participant, never a name; made up when left out.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What others see them called; whoever has the token can read it.")] = "",
+    can_publish: Annotated[bool, typer.Option(help="Whether it allows to send.")] = True,
+    sources: Annotated[
+        str | None, typer.Option(help=f"Of what, if not of everything: some of {','.join(Source)}.")
+    ] = None,
+    can_publish_data: Annotated[bool, typer.Option(help="Whether it allows to send messages.")] = False,
+    can_subscribe: Annotated[bool, typer.Option(help="Whether it allows to receive.")] = True,
+    valid_for: Annotated[
+        str | None, typer.Option(help="For how long they may come in: 90s, 10m, 6h; otherwise tokens.life_s.")
+    ] = None,
     config_path: ConfigPath = None,
 ) -> None:
     """Makes a token with the first configured key, and prints it."""
     settings = _load(config_path)
     if not settings.tokens.keys:
         _fail(ConfigError(["tokens.keys: no key is configured, so no running server would accept the token"]))
-    if participant is not None and (refusal := refusal_of_name(participant)) is not None:
-        _fail(ConfigError([f"--participant: {refusal.value}"]))
+    if identity is not None and (refusal := refusal_of_name(identity)) is not None:
+        _fail(ConfigError([f"--identity: {PROBLEMS[refusal].title} ({refusal.value})"]))
     keys = {issuer: secret.get_secret_value().encode() for issuer, secret in settings.tokens.keys.items()}
     wish = TokenRequest(
-        participant=ParticipantId(participant or new_participant()),
+        participant=ParticipantId(identity or new_participant()),
         room=RoomId(room),
-        can_publish=publish,
-        can_subscribe=subscribe,
-        life=timedelta(seconds=life_s or settings.tokens.life_s),
+        name=name,
+        can_publish=can_publish,
+        sources=_sources(sources),
+        can_publish_data=can_publish_data,
+        can_subscribe=can_subscribe,
+        life=timedelta(seconds=settings.tokens.life_s) if valid_for is None else _life(valid_for),
     )
     try:
         signer = Tokens(keys, max_life=timedelta(seconds=settings.tokens.max_life_s))
         typer.echo(signer.mint(wish, now=datetime.now(UTC)))
-    except RefusedTokenError as error:
-        _fail(ConfigError([f"--life-s: {error.refusal.value}: at most {settings.tokens.max_life_s}"]))
+    except RefusedTokenError:
+        _fail(ConfigError([f"--valid-for: tokens.max_life_s allows at most {settings.tokens.max_life_s}s"]))
+    except InvalidTokenError as error:
+        _fail(ConfigError([error.fault]))
+
+
+def _sources(listed: str | None) -> frozenset[Source] | None:
+    if listed is None:
+        return None
+    try:
+        return frozenset(Source(source) for source in listed.split(","))
+    except ValueError:
+        _fail(ConfigError([f"--sources: some of {','.join(Source)}, with commas between them"]))
+
+
+def _life(text: str) -> timedelta:
+    life = duration_of(text)
+    if life is None:
+        _fail(ConfigError(["--valid-for: a number and its unit, such as 90s, 10m, 6h or 1d"]))
+    return life
 
 
 def _wait_for_the_end(running: Administrator, answer: dict[str, Any], *, asked: float) -> None:

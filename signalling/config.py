@@ -154,11 +154,12 @@ class TokenSettings(_Section):
     """How access tokens are signed."""
 
     keys: Mapping[str, SecretStr] = Field(default_factory=dict)
-    """Issuer = secret, at least 32 bytes each. The first one signs, all are accepted: to change keys, add one first."""
+    """Issuer = secret, at least 32 bytes each; LiveKit's libraries call the issuer API key. The first one signs, all
+    are accepted: to change keys, add one first."""
     max_life_s: int = Field(21_600, ge=60, le=604_800)
     """Longest life of a token, in seconds; one that claims more is refused."""
-    life_s: int = Field(3_600, ge=60, le=604_800)
-    """Life of a token when whoever asks for it does not say."""
+    life_s: int = Field(600, ge=60, le=604_800)
+    """Life of a token when whoever asks for it does not say: it is needed to come in, not to stay."""
 
     @field_validator("keys")
     @classmethod

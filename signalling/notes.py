@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from signalling.domain.grants import Role
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.room import Connection, Publication, PublishedTrack, Room, RoomPolicy
 
@@ -26,6 +27,8 @@ class NotedRoom(_Noted):
     created_at: datetime
     max_participants: int
     removed: list[str]  # the latest last
+    # Notes of earlier versions have none; a role that only a later one knows is allowed nothing here.
+    allowed_roles: list[str] = Field(default_factory=list)
 
 
 class NotedTrack(_Noted):
@@ -70,6 +73,7 @@ def of_room(room: Room) -> bytes:
         created_at=room.created_at,
         max_participants=room.policy.max_participants,
         removed=list(room.removed),
+        allowed_roles=sorted(room.policy.allowed_roles),
     )
     return note.model_dump_json().encode()
 
@@ -104,7 +108,10 @@ def read_room(note: bytes) -> Room | None:
         room=RoomId(read.room),
         name=read.name,
         created_at=read.created_at,
-        policy=RoomPolicy(max_participants=read.max_participants),
+        policy=RoomPolicy(
+            max_participants=read.max_participants,
+            allowed_roles=frozenset(role for role in Role if role in read.allowed_roles),
+        ),
         removed=dict.fromkeys(map(ParticipantId, read.removed)),
     )
 

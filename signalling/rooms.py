@@ -14,7 +14,7 @@ from signalling.census import Census
 from signalling.closing import Closing
 from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
 from signalling.control import Control
-from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
+from signalling.domain.grants import Grant, Purpose, Role, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.notices import Notice, Reason
 from signalling.domain.refusals import Refusal
@@ -35,6 +35,7 @@ from signalling.following import Following
 from signalling.homes import Homes
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
 from signalling.media_events import MediaEvent
+from signalling.naming import Names
 from signalling.resuming import resume
 
 log = structlog.get_logger(__name__)
@@ -65,13 +66,16 @@ class Rooms:
         self._closing = Closing(self._rooms, self._endings, self.control)
         self._following = Following(self._rooms, self._homes, self._closing, self._endings, self.control)
         self.census = Census(self._rooms, self._homes)
+        self.names = Names(self._rooms, self.control)
         self.draining = False
 
-    async def create(self, *, name: str | None = None, max_participants: int | None = None) -> Room:
+    async def create(
+        self, *, name: str | None = None, max_participants: int | None = None, allowed_roles: Collection[Role] = ()
+    ) -> Room:
         """Makes a room.
 
         Raises:
-            RefusedError: the name is not plain, looks personal, or there are too many rooms.
+            RefusedError: the name is not plain, looks personal, is another room's, or there are too many rooms.
             ClosingError: the server is stopping.
             EngineLateError: the worker has not answered in time.
             ReplacedError: another server has the engine.
@@ -85,14 +89,15 @@ class Rooms:
             raise RefusedError(Refusal.TOO_MANY_ROOMS)
         self._creating += 1
         try:
-            with self.control.held():
+            with self.control.held(), self.names.held(name):
                 media = await self._homes.make()
         finally:
             self._creating -= 1
         if self.draining:
             await ended([self._endings.begin(media.close)])
             raise ClosingError
-        policy = RoomPolicy(max_participants=min(max_participants or self._max_participants, self._max_participants))
+        most = min(max_participants or self._max_participants, self._max_participants)
+        policy = RoomPolicy(max_participants=most, allowed_roles=frozenset(allowed_roles))
         room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
         self._rooms[room.room] = OpenRoom(room, media)
         self._rooms[room.room].leave_note()
@@ -340,8 +345,7 @@ class Rooms:
             raise NotFoundError(what) from error
 
     def _check_place(self, opened: OpenRoom, grant: Grant) -> None:
-        refusal = refusal_to_connect(opened.room, participant=grant.participant, connections=opened.connections())
-        if refusal is not None:
+        if (refusal := refusal_to_connect(opened.room, grant, connections=opened.connections())) is not None:
             raise RefusedError(refusal)
 
     def _keep(

@@ -1,19 +1,36 @@
-"""Access tokens: JWT signed with HS256 (RFC 7519, RFC 7518 section 3.2), claims as LiveKit's client SDKs send them."""
+"""Access tokens: JWT signed with HS256 (RFC 7519, RFC 7518 section 3.2), claims as LiveKit's client SDKs send them.
+
+A program that has a key makes tokens with the same class as the server:
+
+    tokens = Tokens({"2026-11": secret}, max_life=timedelta(hours=6))
+    wish = TokenRequest(participant=ParticipantId("p_7"), room=RoomId("r_1"), life=timedelta(minutes=10))
+    text = tokens.mint(wish, now=datetime.now(UTC))
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
 
-from signalling.domain.grants import Grant, Source, refusal_in_time
+from signalling.domain.grants import Grant, Kind, Role, ServiceGrant, Source, Timed, refusal_in_time
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import refusal_of_name
@@ -24,6 +41,8 @@ MAX_TOKEN_LENGTH = 4096  # Ours have about 350 characters; LiveKit's with metada
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key at least as long as the hash.
 
 _Seconds = Annotated[float, Field(ge=0, le=32_503_680_000, allow_inf_nan=False)]  # up to the year 3000
+# LiveKit's libraries write the kind in small letters, its protobufs in capitals, and nothing where it is the usual one.
+_Kind = Annotated[Kind, BeforeValidator(lambda kind: (kind.lower() or "standard") if isinstance(kind, str) else kind)]
 
 
 class InvalidTokenError(Exception):
@@ -35,46 +54,106 @@ class InvalidTokenError(Exception):
 
 
 class RefusedTokenError(Exception):
-    """The token is genuine, but not valid now."""
+    """The token is genuine, but not valid now; or it would not be, and is not made."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.value)
         self.refusal = refusal
 
 
-class _Video(BaseModel):
-    """The `video` grants that mean something here; the others are ignored."""
+class _Part(BaseModel):
+    """Claims; those that mean nothing here are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
-    room_join: StrictBool = Field(False, validation_alias=AliasChoices("roomJoin"))
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: object) -> object:
+        """Leaves out what is null: some of LiveKit's libraries write so what nobody has set."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class _Video(_Part):
+    """The `video` grants."""
+
+    room_join: StrictBool = False
+    room_create: StrictBool = False
+    room_list: StrictBool = False
+    room_admin: StrictBool = False
     room: StrictStr = ""
-    can_publish: StrictBool = Field(True, validation_alias=AliasChoices("canPublish"))
-    can_subscribe: StrictBool = Field(True, validation_alias=AliasChoices("canSubscribe"))
-    can_publish_sources: tuple[StrictStr, ...] = Field((), validation_alias=AliasChoices("canPublishSources"))
+    can_publish: StrictBool = True
+    can_subscribe: StrictBool = True
+    can_publish_data: StrictBool | None = None
+    can_publish_sources: tuple[StrictStr, ...] = ()
+    can_update_own_metadata: StrictBool = False
     hidden: StrictBool = False
+    recorder: StrictBool = False
+    agent: StrictBool = False
 
 
-class _Claims(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Claims(_Part):
     iss: StrictStr
     sub: StrictStr = ""
     jti: StrictStr = ""
     exp: _Seconds
     nbf: _Seconds | None = None
     iat: _Seconds | None = None
+    name: StrictStr = ""
+    kind: _Kind = Kind.STANDARD
+    metadata: StrictStr = ""
+    attributes: dict[StrictStr, StrictStr] = Field(default_factory=dict)
     video: _Video
+
+    def roles(self) -> frozenset[Role]:
+        """Says what the bearer is besides one of those who meet, by its grants or by its kind."""
+        claimed = {
+            Role.HIDDEN: self.video.hidden,
+            Role.RECORDER: self.video.recorder or self.kind is Kind.EGRESS,
+            Role.AGENT: self.video.agent or self.kind is Kind.AGENT,
+        }
+        return frozenset(role for role, is_claimed in claimed.items() if is_claimed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """What a new token shall allow."""
+    """What a new token shall allow a participant.
+
+    Attributes:
+        participant: an opaque id, never a name.
+        room: the room's id.
+        sources: of what it may send, if it may; None when of everything.
+        name: what others see the participant called; like metadata and attributes readable by whoever has the token.
+        life: for how long the participant may come in; who is in stays.
+    """
 
     participant: ParticipantId
     room: RoomId
     can_publish: bool = True
+    sources: frozenset[Source] | None = None
+    can_publish_data: bool = False
     can_subscribe: bool = True
+    can_update_own_metadata: bool = False
+    name: str = field(default="", repr=False)
+    metadata: str = field(default="", repr=False)
+    attributes: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    life: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTokenRequest:
+    """What a new token shall allow a program that manages rooms.
+
+    Attributes:
+        can_create: whether it may make and end rooms.
+        can_list: whether it may see which rooms there are.
+        administers: the room of which it may see and change who is in it, by the name the program will use for it.
+    """
+
+    can_create: bool = False
+    can_list: bool = False
+    administers: str | None = None
     life: timedelta
 
 
@@ -91,36 +170,44 @@ class Tokens:
         return bool(self._keys)
 
     def mint(self, wish: TokenRequest, *, now: datetime) -> str:
-        """Signs a token with the first key.
+        """Signs a participant's token with the first key.
+
+        Raises:
+            RefusedTokenError: the life asked for is longer than allowed, or the participant's id looks like a name.
+            InvalidTokenError: there is no key to sign with, or what is said of the participant is too long.
+        """
+        if (refusal := refusal_of_name(wish.participant)) is not None:
+            raise RefusedTokenError(refusal)
+        video: dict[str, object] = {
+            "roomJoin": True,
+            "room": wish.room,
+            # An empty list means everything to LiveKit, and so to us.
+            "canPublish": wish.can_publish and wish.sources != frozenset(),
+            "canSubscribe": wish.can_subscribe,
+            "canPublishData": wish.can_publish_data,
+        }
+        if wish.sources:
+            video["canPublishSources"] = [source.value for source in Source if source in wish.sources]
+        if wish.can_update_own_metadata:
+            video["canUpdateOwnMetadata"] = True
+        said = {"name": wish.name, "metadata": wish.metadata, "attributes": dict(wish.attributes)}
+        claims = {"sub": wish.participant, "video": video} | {name: value for name, value in said.items() if value}
+        return self._sign(claims, life=wish.life, now=now)
+
+    def mint_service(self, wish: ServiceTokenRequest, *, now: datetime) -> str:
+        """Signs a token for a program that manages rooms, with the first key.
 
         Raises:
             RefusedTokenError: the life asked for is longer than allowed.
             InvalidTokenError: there is no key to sign with.
         """
-        if wish.life > self.max_life:
-            raise RefusedTokenError(Refusal.TOKEN_LIVES_TOO_LONG)
-        if not self._keys:
-            raise InvalidTokenError("there is no key to sign with: set tokens.keys")
-        issuer, key = next(iter(self._keys.items()))
-        issued = int(now.timestamp())
-        claims: dict[str, object] = {
-            "iss": issuer,
-            "sub": wish.participant,
-            "iat": issued,
-            "nbf": issued,
-            "exp": int((now + wish.life).timestamp()),
-            "video": {
-                "roomJoin": True,
-                "room": wish.room,
-                "canPublish": wish.can_publish,
-                "canSubscribe": wish.can_subscribe,
-                "canPublishData": False,
-            },
-        }
-        return jwt.encode({"alg": ALGORITHM, "typ": "JWT"}, claims, key, algorithms=[ALGORITHM])
+        video: dict[str, object] = {"roomCreate": wish.can_create, "roomList": wish.can_list}
+        if wish.administers is not None:
+            video |= {"roomAdmin": True, "room": wish.administers}
+        return self._sign({"video": video}, life=wish.life, now=now)
 
     def read(self, token: str, *, now: datetime, even_expired: bool = False) -> Grant:
-        """Checks the signature and the times of `token` and returns what it allows.
+        """Checks the signature and the times of a participant's token and returns what it allows.
 
         Args:
             token: the compact form.
@@ -132,40 +219,57 @@ class Tokens:
             InvalidTokenError: the token proves nothing.
             RefusedTokenError: the token is genuine, but not valid now.
         """
-        grant = self._grant(token)
+        grant = _participants(self._verified(token))
+        self._check_times(grant, now=now, even_expired=even_expired)
+        return grant
+
+    def read_service(self, token: str, *, now: datetime) -> ServiceGrant:
+        """Checks the signature and the times of a program's token and returns what it allows; it need name nobody.
+
+        Raises:
+            InvalidTokenError: the token proves nothing.
+            RefusedTokenError: the token is genuine, but not valid now.
+        """
+        claims = self._verified(token)
+        grant = ServiceGrant(
+            can_create=claims.video.room_create,
+            can_list=claims.video.room_list,
+            can_administer=claims.video.room_admin,
+            room=claims.video.room,
+            issued_at=_time(claims.iat),
+            not_before=_time(claims.nbf),
+            expires_at=datetime.fromtimestamp(claims.exp, UTC),
+        )
+        self._check_times(grant, now=now)
+        return grant
+
+    def _sign(self, claims: Mapping[str, object], *, life: timedelta, now: datetime) -> str:
+        if life > self.max_life:
+            raise RefusedTokenError(Refusal.TOKEN_LIVES_TOO_LONG)
+        if not self._keys:
+            raise InvalidTokenError("there is no key to sign with: set tokens.keys")
+        issuer, key = next(iter(self._keys.items()))
+        issued = int(now.timestamp())
+        times = {"iat": issued, "nbf": issued, "exp": int((now + life).timestamp())}
+        signed = {"iss": issuer, **times, **claims}
+        token = jwt.encode({"alg": ALGORITHM, "typ": "JWT"}, signed, key, algorithms=[ALGORITHM])
+        if len(token) > MAX_TOKEN_LENGTH:
+            fault = f"the token would be longer than {MAX_TOKEN_LENGTH} characters"
+            raise InvalidTokenError(f"{fault}: shorten its name, metadata or attributes")
+        return token
+
+    def _check_times(self, grant: Timed, *, now: datetime, even_expired: bool = False) -> None:
         refusal = refusal_in_time(grant, now=now, leeway=LEEWAY, max_life=self.max_life)
         if refusal is not None and not (even_expired and refusal is Refusal.TOKEN_EXPIRED):
             raise RefusedTokenError(refusal)
-        return grant
 
-    def _grant(self, token: str) -> Grant:
+    def _verified(self, token: str) -> _Claims:
         key = self._key_of(token)
         try:
             payload = jws.deserialize_compact(token, key, algorithms=[ALGORITHM]).payload
         except (JoseError, ValueError) as error:
             raise InvalidTokenError("the token's signature or algorithm is wrong") from error
-        claims = _claims(payload)
-        name, participant = ("sub", claims.sub) if claims.sub else ("jti", claims.jti)
-        if not participant:
-            raise InvalidTokenError("the token's claim sub is missing, and there is no jti to stand for it")
-        if refusal_of_name(participant) is not None:
-            fault = f"must be an opaque id of at most {MAX_ID_LENGTH} characters, never a name or number of a person"
-            raise InvalidTokenError(f"the token's {name} {fault}")
-        if claims.video.hidden:
-            raise InvalidTokenError("hidden participants do not exist here")
-        video, listed = claims.video, claims.video.can_publish_sources
-        return Grant(
-            participant=ParticipantId(participant),
-            room=RoomId(video.room),
-            join=video.room_join,
-            can_publish=video.can_publish,
-            can_subscribe=video.can_subscribe,
-            # They narrow what may be published; one that means nothing here allows nothing.
-            sources=frozenset(source for source in Source if source in listed) if listed else None,
-            issued_at=_time(claims.iat),
-            not_before=_time(claims.nbf),
-            expires_at=datetime.fromtimestamp(claims.exp, UTC),
-        )
+        return _claims(payload)
 
     def _key_of(self, token: str) -> OctKey:
         if len(token) > MAX_TOKEN_LENGTH:
@@ -186,10 +290,44 @@ def _claims(payload: bytes) -> _Claims:
     try:
         return _Claims.model_validate(json.loads(payload))
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-        raise InvalidTokenError(f"the token's claim {where or '(all)'} is missing or wrong") from error
+        raise InvalidTokenError(f"the token's claim {_where(error)} is missing or wrong") from error
     except (ValueError, RecursionError) as error:
         raise InvalidTokenError("the token's claims are not JSON") from error
+
+
+def _where(error: ValidationError) -> str:
+    """Names the claim at fault, by words of ours only: the keys of attributes are somebody else's."""
+    where = error.errors(include_input=False)[0]["loc"]
+    return ".".join(str(part) for part in where[: 2 if where[:1] == ("video",) else 1]) or "(all)"
+
+
+def _participants(claims: _Claims) -> Grant:
+    name, participant = ("sub", claims.sub) if claims.sub else ("jti", claims.jti)
+    if not participant:
+        raise InvalidTokenError("the token's claim sub is missing, and there is no jti to stand for it")
+    if refusal_of_name(participant) is not None:
+        fault = f"must be an opaque id of at most {MAX_ID_LENGTH} characters, never a name or number of a person"
+        raise InvalidTokenError(f"the token's {name} {fault}")
+    video, listed = claims.video, claims.video.can_publish_sources
+    return Grant(
+        participant=ParticipantId(participant),
+        room=RoomId(video.room),
+        join=video.room_join,
+        can_publish=video.can_publish,
+        can_subscribe=video.can_subscribe,
+        # They narrow what may be published; one that means nothing here allows nothing.
+        sources=frozenset(source for source in Source if source in listed) if listed else None,
+        can_publish_data=video.can_publish if video.can_publish_data is None else video.can_publish_data,
+        can_update_own_metadata=video.can_update_own_metadata,
+        kind=claims.kind,
+        roles=claims.roles(),
+        name=claims.name,
+        metadata=claims.metadata,
+        attributes=claims.attributes,
+        issued_at=_time(claims.iat),
+        not_before=_time(claims.nbf),
+        expires_at=datetime.fromtimestamp(claims.exp, UTC),
+    )
 
 
 def _time(seconds: float | None) -> datetime | None:

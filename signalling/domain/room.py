@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from signalling.domain.grants import Grant, Role
 from signalling.domain.ids import ParticipantId, PublicationId, RoomId, TrackId, is_id, looks_personal
 from signalling.domain.refusals import Refusal
 
@@ -19,9 +20,15 @@ MAX_REMOVED = 350
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomPolicy:
-    """What holds in a room for as long as it exists."""
+    """What holds in a room for as long as it exists.
+
+    Attributes:
+        max_participants: how many may be in it.
+        allowed_roles: what those who come in may be besides those who meet. Everybody is in the roster, hidden or not.
+    """
 
     max_participants: int
+    allowed_roles: frozenset[Role] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +100,25 @@ def refusal_of_name(name: str) -> Refusal | None:
     return Refusal.NAME_PERSONAL if looks_personal(name) else None
 
 
-def refusal_to_see(room: Room, *, participant: ParticipantId) -> Refusal | None:
-    """Says why `participant` may know nothing of what is in `room`, or None when it may."""
-    return Refusal.PARTICIPANT_REMOVED if participant in room.removed else None
+_NOT_ALLOWED = {
+    Role.HIDDEN: Refusal.HIDDEN_NOT_ALLOWED,
+    Role.RECORDER: Refusal.RECORDER_NOT_ALLOWED,
+    Role.AGENT: Refusal.AGENT_NOT_ALLOWED,
+}
 
 
-def refusal_to_connect(room: Room, *, participant: ParticipantId, connections: Iterable[Connection]) -> Refusal | None:
-    """Says why `participant` cannot open one more connection in `room`, or None when it can."""
-    if (refusal := refusal_to_see(room, participant=participant)) is not None:
+def refusal_to_see(room: Room, grant: Grant) -> Refusal | None:
+    """Says why whoever has `grant` may know nothing of what is in `room`, or None when they may."""
+    if grant.participant in room.removed:
+        return Refusal.PARTICIPANT_REMOVED
+    refused = grant.roles - room.policy.allowed_roles
+    return next((refusal for role, refusal in _NOT_ALLOWED.items() if role in refused), None)
+
+
+def refusal_to_connect(room: Room, grant: Grant, *, connections: Iterable[Connection]) -> Refusal | None:
+    """Says why whoever has `grant` cannot open one more connection in `room`, or None when they can."""
+    participant = grant.participant
+    if (refusal := refusal_to_see(room, grant)) is not None:
         return refusal
     seated: dict[ParticipantId, int] = {}
     for connection in connections:

@@ -26,6 +26,18 @@ def bearer_of(request: Request) -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" and credentials.strip() else None
 
 
+def token_of(request: Request) -> str:
+    """Returns the token sent.
+
+    Raises:
+        RequestError: there is none.
+    """
+    token = bearer_of(request)
+    if token is None:
+        raise RequestError("token_missing")
+    return token
+
+
 def is_admin(request: Request) -> bool:
     """Whether the administrator's bearer was sent."""
     return _matches(parts_of(request).settings.admin.bearer, bearer_of(request))
@@ -50,7 +62,7 @@ def grant(request: Request) -> Grant:
         RequestError: there is none.
     """
     parts = parts_of(request)
-    return parts.tokens.read(_token(request), now=parts.now())
+    return parts.tokens.read(token_of(request), now=parts.now())
 
 
 def room_seen_by(request: Request, theirs: Grant, room: RoomId) -> Room:
@@ -63,7 +75,7 @@ def room_seen_by(request: Request, theirs: Grant, room: RoomId) -> Room:
     refusal = refusal_in_room(theirs, room=room, purpose=Purpose.SEE_ROSTER)
     if refusal is None:
         found = parts_of(request).rooms.room(room)
-        refusal = refusal_to_see(found, participant=theirs.participant)
+        refusal = refusal_to_see(found, theirs)
         if refusal is None:
             return found
     raise RefusedError(refusal)
@@ -80,7 +92,7 @@ def owner(request: Request, room: RoomId) -> Grant | None:
     if is_admin(request):
         return None
     parts = parts_of(request)
-    theirs = parts.tokens.read(_token(request), now=parts.now(), even_expired=True)
+    theirs = parts.tokens.read(token_of(request), now=parts.now(), even_expired=True)
     room_seen_by(request, theirs, room)
     return theirs
 
@@ -113,13 +125,6 @@ def metrics_reader(request: Request) -> None:
     relayed = any(name in request.headers for name in _FORWARDED)
     if relayed or not _is_loopback(peer):
         raise RequestError("metrics_forbidden")
-
-
-def _token(request: Request) -> str:
-    token = bearer_of(request)
-    if token is None:
-        raise RequestError("token_missing")
-    return token
 
 
 def _matches(secret: SecretStr | None, given: str | None) -> bool:

@@ -70,6 +70,7 @@ PROBLEMS: dict[str, Problem] = {
     "method_not_allowed": Problem(405, "This address does not take that method"),
     "room_unknown": Problem(404, "There is no such room"),
     "connection_unknown": Problem(404, "There is no such connection"),
+    "participant_unknown": Problem(404, "Nobody of that identity is in this room"),
     "publication_unknown": Problem(404, "Nobody publishes that here"),
     # We cannot now.
     "engine_full": Problem(503, "The server is full"),
@@ -92,10 +93,17 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.PUBLISH_NOT_GRANTED: Problem(403, "The token does not allow to publish"),
     Refusal.SOURCE_NOT_GRANTED: Problem(403, "The token's canPublishSources does not cover the media offered"),
     Refusal.SUBSCRIBE_NOT_GRANTED: Problem(403, "The token does not allow to receive"),
+    Refusal.HIDDEN_NOT_ALLOWED: Problem(403, "The token is for a hidden participant, which this room does not take in"),
+    Refusal.RECORDER_NOT_ALLOWED: Problem(403, "The token is for a recorder, which this room does not take in"),
+    Refusal.AGENT_NOT_ALLOWED: Problem(403, "The token is for an agent, which this room does not take in"),
+    Refusal.ROOM_CREATE_NOT_GRANTED: Problem(403, "The token does not grant roomCreate"),
+    Refusal.ROOM_LIST_NOT_GRANTED: Problem(403, "The token does not grant roomList"),
+    Refusal.ROOM_ADMIN_NOT_GRANTED: Problem(403, "The token does not grant roomAdmin"),
     Refusal.PARTICIPANT_REMOVED: Problem(403, "The participant was removed from this room"),
     Refusal.ROOM_FULL: Problem(409, "The room is full"),
     Refusal.TOO_MANY_ROOMS: Problem(503, "There are too many rooms"),
     Refusal.TOO_MANY_CONNECTIONS: Problem(409, "The participant has too many connections"),
+    Refusal.NAME_TAKEN: Problem(409, "Another room has this name"),
     Refusal.NAME_NOT_PLAIN: Problem(422, "A name has only letters, digits, dashes and underscores"),
     Refusal.NAME_PERSONAL: Problem(422, "A name must not look like a person's number or address"),
 }
@@ -235,6 +243,12 @@ async def _on_unknown(_: Request, error: Exception) -> JSONResponse:
 
 def unexpected(error: BaseException) -> JSONResponse:
     """Logs what nobody foresaw under a reference number, and tells only that number."""
+    reference = reported(error)
+    return problem("internal", f"Tell your operator this number: {reference}", reference=reference)
+
+
+def reported(error: BaseException) -> str:
+    """Logs what nobody foresaw, and returns the reference number of that line."""
     reference = secrets.token_hex(6)
     log.error("unexpected error", reference=reference, exc_info=error)
-    return problem("internal", f"Tell your operator this number: {reference}", reference=reference)
+    return reference

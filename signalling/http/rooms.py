@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from signalling.clocks import steady
+from signalling.domain.grants import Role, Source
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
 from signalling.domain.room import Room, Seat, refusal_of_name
 from signalling.faults import RefusedError
@@ -32,6 +33,7 @@ class NewRoom(_Model):
 
     name: str | None = Field(None, max_length=MAX_ID_LENGTH)
     max_participants: int | None = Field(None, ge=1, le=1_000)
+    allowed_roles: frozenset[Role] = frozenset()
 
 
 class RoomView(_Model):
@@ -41,6 +43,7 @@ class RoomView(_Model):
     name: str | None
     created_at: datetime
     max_participants: int
+    allowed_roles: list[Role]
     participants: int
 
 
@@ -78,6 +81,8 @@ class NewToken(_Model):
 
     participant: str | None = Field(None, max_length=MAX_ID_LENGTH)
     can_publish: bool = True
+    can_publish_sources: frozenset[Source] | None = Field(None, min_length=1)
+    can_publish_data: bool = False
     can_subscribe: bool = True
     life_s: int | None = Field(None, ge=10, le=604_800)
 
@@ -96,7 +101,9 @@ async def create(request: Request, response: Response, wanted: NewRoom | None = 
     """Makes a room."""
     parts = parts_of(request)
     wanted = wanted or NewRoom()
-    room = await parts.rooms.create(name=wanted.name, max_participants=wanted.max_participants)
+    room = await parts.rooms.create(
+        name=wanted.name, max_participants=wanted.max_participants, allowed_roles=wanted.allowed_roles
+    )
     response.headers["Location"] = f"/rooms/{room.room}"
     return _view(parts, room)
 
@@ -127,9 +134,18 @@ async def delete(request: Request, room: RoomPath) -> None:
 @router.delete("/rooms/{room}/participants/{participant}", status_code=204, dependencies=[AdminOnly])
 async def remove(request: Request, room: RoomPath, participant: RoomPath) -> None:
     """Removes a participant, who cannot come back into this room with the same id."""
-    parts = parts_of(request)
+    await remove_from(parts_of(request), RoomId(room), ParticipantId(participant))
+
+
+async def remove_from(parts: Parts, room: RoomId, participant: ParticipantId) -> None:
+    """Removes a participant, and counts it.
+
+    Raises:
+        NotFoundError: there is no such room.
+        EngineLateError: some of its connections are still ending.
+    """
     began = steady()
-    await parts.rooms.remove(RoomId(room), ParticipantId(participant))
+    await parts.rooms.remove(room, participant)
     # One that was refused, or is not done yet, would count as a removal, and mostly as a fast one.
     parts.metrics.removal_duration.observe((steady() - began).total_seconds())
     parts.metrics.removals.inc()
@@ -160,6 +176,8 @@ def mint_for(parts: Parts, room: RoomId, wanted: NewToken) -> TokenView:
         participant=ParticipantId(participant),
         room=room,
         can_publish=wanted.can_publish,
+        sources=wanted.can_publish_sources,
+        can_publish_data=wanted.can_publish_data,
         can_subscribe=wanted.can_subscribe,
         life=life,
     )
@@ -178,6 +196,7 @@ def _view(parts: Parts, room: Room) -> RoomView:
         name=room.name,
         created_at=room.created_at,
         max_participants=room.policy.max_participants,
+        allowed_roles=sorted(room.policy.allowed_roles),
         participants=len(parts.rooms.roster(room.room)),
     )
 

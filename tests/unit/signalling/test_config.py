@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import tomllib
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from signalling.certificate import make_trial_certificate
 from signalling.cli import app
 from signalling.config import ConfigError, Settings
 from signalling.sample import sample
-from signalling.tokens import Tokens
 
 SAMPLE = Path(config.__file__).parent / "ops" / "pysfu.sample.toml"
 
@@ -162,25 +160,11 @@ def test_sample_config_prints_the_sample() -> None:
     assert CliRunner().invoke(app, ["sample-config"]).stdout == sample()
 
 
-def test_a_token_of_the_command_line_is_one_the_server_takes(tmp_path: Path) -> None:
-    path = write(tmp_path, f'[tokens]\nkeys = {{ k1 = "{"s" * 32}" }}')
-    result = CliRunner().invoke(app, ["token", "--room", "r_1", "--no-publish", "-c", str(path)])
-    tokens = Tokens({"k1": b"s" * 32}, max_life=timedelta(hours=6))
-    grant = tokens.read(result.stdout.strip(), now=datetime.now(UTC))
-    assert (grant.room, grant.can_publish, grant.can_subscribe) == ("r_1", False, True)
-
-
 def test_a_loopback_address_cannot_be_announced_to_other_machines(tmp_path: Path) -> None:
     certificate, key = make_trial_certificate(tmp_path, [])
     http = {"host": "0.0.0.0", "certificate": certificate, "key": key}
     with pytest.raises(ConfigError, match=r"^media\.announced_addresses: a loopback address is of no use"):
         config.build({"http": http, "media": {"announced_addresses": ["127.0.0.1"]}})
-
-
-def test_a_token_no_server_would_take_is_not_made() -> None:
-    result = CliRunner().invoke(app, ["token", "--room", "r_1"])
-    assert result.exit_code == 2
-    assert "tokens.keys" in result.stderr
 
 
 def test_a_config_error_lists_every_fault() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pysfu import _notes
 from signalling import notes
 from signalling.connections import OpenConnection
+from signalling.domain.grants import Role
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.notices import Reason
 from signalling.domain.room import MAX_REMOVED, Connection, Publication, PublishedTrack, Room, RoomPolicy
@@ -287,7 +288,7 @@ def test_the_longest_note_on_a_room_is_kept() -> None:
         room=RoomId("r_" + "f" * 24),
         name="n" * MAX_ID_LENGTH,
         created_at=NEVER,
-        policy=RoomPolicy(max_participants=1_000),
+        policy=RoomPolicy(max_participants=1_000, allowed_roles=frozenset(Role)),
     )
     for number in range(MAX_REMOVED):
         longest.remove(ParticipantId(f"{number:0{MAX_ID_LENGTH}}"))
@@ -299,9 +300,15 @@ ids = st.text("abcXYZ019_-", min_size=1, max_size=40)
 times = st.datetimes(min_value=datetime(2020, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 
 
-@given(ids=st.lists(ids, min_size=2, unique=True), at=times, name=st.none() | ids, most=st.integers(1, 1_000))
-def test_a_room_is_read_as_it_was_noted(ids: Sequence[str], at: datetime, name: str | None, most: int) -> None:
-    policy = RoomPolicy(max_participants=most)
+@given(
+    ids=st.lists(ids, min_size=2, unique=True),
+    at=times,
+    name=st.none() | ids,
+    policy=st.builds(
+        RoomPolicy, max_participants=st.integers(1, 1_000), allowed_roles=st.frozensets(st.sampled_from(Role))
+    ),
+)
+def test_a_room_is_read_as_it_was_noted(ids: Sequence[str], at: datetime, name: str | None, policy: RoomPolicy) -> None:
     room = Room(room=RoomId(ids[0]), name=name, created_at=at, policy=policy)
     noted = replace_removed(room, *ids[1:])
     read = notes.read_room(notes.of_room(noted))
@@ -334,8 +341,15 @@ def test_a_note_that_cannot_be_read_is_as_good_as_none(note: bytes) -> None:
 
 def test_what_a_later_server_adds_to_a_note_is_passed_over() -> None:
     room = Room(room=RoomId("r_1"), name=None, created_at=NEVER, policy=RoomPolicy(max_participants=2))
-    later = json.loads(notes.of_room(room)) | {"colour": "blue"}
+    later = json.loads(notes.of_room(room)) | {"colour": "blue", "allowed_roles": ["jester"]}
     assert notes.read_room(json.dumps(later).encode()) == room
+
+
+def test_a_note_of_an_earlier_server_allows_no_role() -> None:
+    room = Room(room=RoomId("r_1"), name=None, created_at=NEVER, policy=RoomPolicy(max_participants=2))
+    earlier = json.loads(notes.of_room(room))
+    del earlier["allowed_roles"]
+    assert notes.read_room(json.dumps(earlier).encode()) == room
 
 
 async def test_a_server_that_finds_nothing_has_no_rooms(bench: Bench) -> None:
