@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from livekit.protocol.room import CreateRoomRequest
+
 from pysfu import _compiled, messages
 from pysfu.errors import InvalidPayloadError, InvalidSdpError
 from pysfu.rtp import h264, opus, packet, red, vp8, vp9
 from pysfu.rtp.fragment import Fragment
 from signalling import config
 from signalling.domain.ids import MAX_ID_LENGTH
+from signalling.rtc import twirp
 from signalling.tokens import InvalidTokenError, RefusedTokenError, Tokens
 from signalling.whip import fragment, sdp
 
@@ -104,6 +107,19 @@ def token(data: bytes) -> None:
     assert 0 < len(grant.participant) <= MAX_ID_LENGTH
 
 
+def twirp_call(data: bytes) -> None:
+    """A call that can be read is the same when it was written and read again, in either form."""
+    for form in twirp.Form:
+        try:
+            read = twirp.read(data, form, CreateRoomRequest)
+        except twirp.TwirpError as error:
+            _check_told(str(error))
+            continue
+        read.DiscardUnknownFields()
+        for other in twirp.Form:
+            assert twirp.read(twirp.write(read, other), other, CreateRoomRequest) == read
+
+
 def _check_listed(faults: list[str], data: bytes) -> None:
     assert 0 < len(faults) <= 1 + len(data)
     assert all(map(str.isprintable, faults))
@@ -186,6 +202,7 @@ BODIES: dict[str, Callable[[bytes], None]] = {
     "offer": offer,
     "fragment": trickle_fragment,
     "token": token,
+    "twirp": twirp_call,
     "config": configuration,
     "rtp_packet": rtp_packet,
     "rtcp": rtcp,
