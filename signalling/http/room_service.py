@@ -37,15 +37,15 @@ _CODES = {
     Refusal.NAME_TAKEN: Code.ALREADY_EXISTS,
     Refusal.TOO_MANY_ROOMS: Code.RESOURCE_EXHAUSTED,
 }
-"""Where Twirp's or LiveKit's servers choose another code than the status of ours says."""
+"""What is called otherwise than its status says, as LiveKit's own server does."""
 _BY_STATUS = {
     401: Code.UNAUTHENTICATED,
     403: Code.PERMISSION_DENIED,
     404: Code.NOT_FOUND,
     503: Code.UNAVAILABLE,
 }
-"""What any other status of the caller's fault is called: `INVALID_ARGUMENT`."""
-# What a room service of a larger server does, and this one does not yet, or never will: refused by name.
+"""What Twirp calls a status of ours; any other one is the caller's fault, and an invalid argument."""
+# What LiveKit's own server does and this one does not: told by name.
 _UNDONE = (
     "MutePublishedTrack",
     "UpdateParticipant",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from conftest import Bench, settings
 
+from signalling.domain.grants import Source
 from signalling.domain.refusals import Refusal
 
 
@@ -69,6 +72,26 @@ async def test_a_token_lives_no_longer_than_the_server_allows(bench: Bench) -> N
     async with bench.admin() as http:
         refused = await http.post(f"/rooms/{room}/tokens", json={"life_s": 604_800})
     assert refused.json()["code"] == Refusal.TOKEN_LIVES_TOO_LONG
+
+
+async def test_a_token_allows_what_was_asked_for_and_messages_only_then(bench: Bench) -> None:
+    room = await bench.room()
+    tokens = bench.parts.tokens
+    plain = tokens.read(await bench.token(room), now=bench.clock())
+    assert (plain.sources, plain.can_publish, plain.can_publish_data) == (None, True, False)
+    wanted = {"can_publish_sources": ["microphone"], "can_publish_data": True}
+    narrow = tokens.read(await bench.token(room, **wanted), now=bench.clock())
+    assert (narrow.sources, narrow.can_publish_data) == ({Source.MICROPHONE}, True)
+    async with bench.admin() as http:
+        for sources in ([], ["hologram"]):
+            refused = await http.post(f"/rooms/{room}/tokens", json={"can_publish_sources": sources})
+            assert refused.json()["code"] == "request_invalid", "an empty list would mean everything to LiveKit"
+
+
+async def test_a_token_lives_for_ten_minutes_unless_it_is_said_otherwise(bench: Bench) -> None:
+    room = await bench.room()
+    grant = bench.parts.tokens.read(await bench.token(room), now=bench.clock())
+    assert grant.expires_at - bench.clock() == timedelta(minutes=10)
 
 
 async def test_no_more_rooms_are_made_than_configured() -> None:
