@@ -14,7 +14,7 @@ from signalling.census import Census
 from signalling.closing import Closing
 from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
 from signalling.control import Control
-from signalling.domain.grants import Grant, Purpose, Role, refusal_in_room, refusal_of_media
+from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.notices import Notice, Reason
 from signalling.domain.refusals import Refusal
@@ -69,9 +69,7 @@ class Rooms:
         self.names = Names(self._rooms, self.control)
         self.draining = False
 
-    async def create(
-        self, *, name: str | None = None, max_participants: int | None = None, allowed_roles: Collection[Role] = ()
-    ) -> Room:
+    async def create(self, *, name: str | None = None, policy: RoomPolicy | None = None) -> Room:
         """Makes a room.
 
         Raises:
@@ -96,8 +94,7 @@ class Rooms:
         if self.draining:
             await ended([self._endings.begin(media.close)])
             raise ClosingError
-        most = min(max_participants or self._max_participants, self._max_participants)
-        policy = RoomPolicy(max_participants=most, allowed_roles=frozenset(allowed_roles))
+        policy = (policy or RoomPolicy(max_participants=self._max_participants)).within(self._max_participants)
         room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
         self._rooms[room.room] = OpenRoom(room, media)
         self._rooms[room.room].leave_note()

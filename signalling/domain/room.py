@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from signalling.domain.grants import Grant, Role
@@ -29,6 +29,10 @@ class RoomPolicy:
 
     max_participants: int
     allowed_roles: frozenset[Role] = frozenset()
+
+    def within(self, limit: int) -> RoomPolicy:
+        """Returns the same policy for at most `limit` participants."""
+        return replace(self, max_participants=min(self.max_participants, limit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

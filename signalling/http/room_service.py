@@ -15,7 +15,7 @@ from livekit.protocol import room as service
 
 from signalling.domain.grants import ServiceGrant, ServicePurpose, refusal_of_service
 from signalling.domain.refusals import Refusal
-from signalling.domain.room import Room, Seat
+from signalling.domain.room import Room, RoomPolicy, Seat
 from signalling.faults import NotFoundError, RefusedError
 from signalling.http.access import token_of
 from signalling.http.errors import PROBLEMS, code_of, reported
@@ -117,16 +117,17 @@ async def _create_room(asked: _Asked, wanted: service.CreateRoomRequest) -> mode
     unheeded = sorted({field.name for field, _ in wanted.ListFields()} - _HEEDED)
     if unheeded:
         raise TwirpError(Code.UNIMPLEMENTED, f"{', '.join(unheeded)}: this server does not do that; leave it out")
-    return asked.info(await _room_called(asked.parts, wanted.name, wanted.max_participants or None))
+    most = wanted.max_participants or asked.parts.settings.rooms.max_participants
+    return asked.info(await _room_called(asked.parts, wanted.name, RoomPolicy(max_participants=most)))
 
 
-async def _room_called(parts: Parts, name: str, max_participants: int | None) -> Room:
+async def _room_called(parts: Parts, name: str, policy: RoomPolicy) -> Room:
     """Returns the room of this name, which is made if there is none: the same call twice is no mistake."""
     while True:
         with contextlib.suppress(NotFoundError):
             return parts.rooms.names.find_lasting(name)
         try:
-            return await parts.rooms.create(name=name, max_participants=max_participants)
+            return await parts.rooms.create(name=name, policy=policy)
         except RefusedError as error:
             # Somebody else is making it; else it is about to end, which can take a while.
             if error.refusal is not Refusal.NAME_TAKEN or not await parts.rooms.names.settled(name):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from signalling.clocks import steady
 from signalling.domain.grants import Role, Source
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
-from signalling.domain.room import Room, Seat, refusal_of_name
+from signalling.domain.room import Room, RoomPolicy, Seat, refusal_of_name
 from signalling.faults import RefusedError
 from signalling.http.access import AdminOnly, grant, is_admin, room_seen_by
 from signalling.http.errors import RequestError
@@ -101,9 +101,9 @@ async def create(request: Request, response: Response, wanted: NewRoom | None = 
     """Makes a room."""
     parts = parts_of(request)
     wanted = wanted or NewRoom()
-    room = await parts.rooms.create(
-        name=wanted.name, max_participants=wanted.max_participants, allowed_roles=wanted.allowed_roles
-    )
+    most = wanted.max_participants or parts.settings.rooms.max_participants
+    policy = RoomPolicy(max_participants=most, allowed_roles=wanted.allowed_roles)
+    room = await parts.rooms.create(name=wanted.name, policy=policy)
     response.headers["Location"] = f"/rooms/{room.room}"
     return _view(parts, room)
 
