@@ -97,7 +97,7 @@ def _check_place(path: Path) -> bool:
 
 
 def _make_private(path: Path) -> None:
-    """Makes an empty file, where there is none, that is its owner's alone; SQLite gives the files beside it the same rights."""
+    """Makes an empty file for its owner alone, where there is none; SQLite gives those beside it the same rights."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from files import names_in
 from sqlalchemy import create_engine, text
 
 from signalling.store import migrating
@@ -75,4 +75,4 @@ async def test_the_database_of_another_program_is_refused_and_stays_as_it_is(tmp
 
 async def test_looking_makes_no_file(tmp_path: Path) -> None:
     await examine(tmp_path / "pysfu.db")
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import json
-import os
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from files import names_in
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
@@ -303,14 +303,14 @@ UNUSABLE = [
 async def test_a_place_that_cannot_be_used_says_so_in_one_line(tmp_path: Path, name: str, line: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text").write_text("not a database, but long enough to be one " * 100)
-    before = sorted(os.listdir(tmp_path))
+    before = names_in(tmp_path)
     for use in (opened(tmp_path / name).__aenter__, lambda: examine(tmp_path / name)):
         with pytest.raises(StoreUnusableError) as refused:
             await use()
         assert line in str(refused.value)
         assert str(tmp_path / name) in str(refused.value)
         assert "\n" not in str(refused.value)
-    assert sorted(os.listdir(tmp_path)) == before
+    assert names_in(tmp_path) == before
 
 
 async def test_a_database_that_is_locked_for_long_does_not_open_and_says_so(path: Path) -> None:
