@@ -15,7 +15,7 @@ from livekit.protocol import room as service
 
 from signalling.domain.grants import ServiceGrant, ServicePurpose, refusal_of_service
 from signalling.domain.refusals import Refusal
-from signalling.domain.room import Room, RoomPolicy, Seat
+from signalling.domain.room import MAX_METADATA_LENGTH, Room, RoomPolicy, Seat
 from signalling.faults import NotFoundError, RefusedError
 from signalling.http.access import token_of
 from signalling.http.errors import PROBLEMS, code_of, reported
@@ -28,7 +28,7 @@ router = APIRouter(tags=["room service"], include_in_schema=False)
 
 PREFIX = "/twirp/livekit.RoomService/"
 # A room lasts until it is deleted, whatever the time-outs say, which almost every caller sends.
-_HEEDED = frozenset({"name", "max_participants", "empty_timeout", "departure_timeout"})
+_HEEDED = frozenset({"name", "max_participants", "metadata", "empty_timeout", "departure_timeout"})
 _CODES = {
     Refusal.TOKEN_FOR_OTHER_ROOM: Code.UNAUTHENTICATED,
     Refusal.ROOM_CREATE_NOT_GRANTED: Code.UNAUTHENTICATED,
@@ -117,17 +117,20 @@ async def _create_room(asked: _Asked, wanted: service.CreateRoomRequest) -> mode
     unheeded = sorted({field.name for field, _ in wanted.ListFields()} - _HEEDED)
     if unheeded:
         raise TwirpError(Code.UNIMPLEMENTED, f"{', '.join(unheeded)}: this server does not do that; leave it out")
+    if len(wanted.metadata) > MAX_METADATA_LENGTH:
+        raise TwirpError(Code.INVALID_ARGUMENT, f"metadata: at most {MAX_METADATA_LENGTH} characters")
     most = wanted.max_participants or asked.parts.settings.rooms.max_participants
-    return asked.info(await _room_called(asked.parts, wanted.name, RoomPolicy(max_participants=most)))
+    policy = RoomPolicy(max_participants=most)
+    return asked.info(await _room_called(asked.parts, wanted.name, policy, wanted.metadata))
 
 
-async def _room_called(parts: Parts, name: str, policy: RoomPolicy) -> Room:
+async def _room_called(parts: Parts, name: str, policy: RoomPolicy, metadata: str) -> Room:
     """Returns the room of this name, which is made if there is none: the same call twice is no mistake."""
     while True:
         with contextlib.suppress(NotFoundError):
             return parts.rooms.names.find_lasting(name)
         try:
-            return await parts.rooms.create(name=name, policy=policy)
+            return await parts.rooms.create(name=name, policy=policy, metadata=metadata)
         except RefusedError as error:
             # Somebody else is making it; else it is about to end, which can take a while.
             if error.refusal is not Refusal.NAME_TAKEN or not await parts.rooms.names.settled(name):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from signalling.clocks import steady
 from signalling.domain.grants import Role, Source
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
-from signalling.domain.room import Room, RoomPolicy, Seat, refusal_of_name
+from signalling.domain.room import MAX_METADATA_LENGTH, Room, RoomPolicy, Seat, refusal_of_name
 from signalling.faults import RefusedError
 from signalling.http.access import AdminOnly, grant, is_admin, room_seen_by
 from signalling.http.errors import RequestError
@@ -34,6 +34,7 @@ class NewRoom(_Model):
     name: str | None = Field(None, max_length=MAX_ID_LENGTH)
     max_participants: int | None = Field(None, ge=1, le=1_000)
     allowed_roles: frozenset[Role] = frozenset()
+    metadata: str = Field("", max_length=MAX_METADATA_LENGTH)
 
 
 class RoomView(_Model):
@@ -44,6 +45,7 @@ class RoomView(_Model):
     created_at: datetime
     max_participants: int
     allowed_roles: list[Role]
+    metadata: str
     participants: int
 
 
@@ -103,7 +105,7 @@ async def create(request: Request, response: Response, wanted: NewRoom | None = 
     wanted = wanted or NewRoom()
     most = wanted.max_participants or parts.settings.rooms.max_participants
     policy = RoomPolicy(max_participants=most, allowed_roles=wanted.allowed_roles)
-    room = await parts.rooms.create(name=wanted.name, policy=policy)
+    room = await parts.rooms.create(name=wanted.name, policy=policy, metadata=wanted.metadata)
     response.headers["Location"] = f"/rooms/{room.room}"
     return _view(parts, room)
 
@@ -197,6 +199,7 @@ def _view(parts: Parts, room: Room) -> RoomView:
         created_at=room.created_at,
         max_participants=room.policy.max_participants,
         allowed_roles=sorted(room.policy.allowed_roles),
+        metadata=room.metadata,
         participants=len(parts.rooms.roster(room.room)),
     )
 

@@ -60,6 +60,7 @@ def room_info(room: Room, roster: Sequence[Seat]) -> models.Room:
         sid=room_sid(room.room),
         name=name_of(room),
         max_participants=room.policy.max_participants,
+        metadata=room.metadata,
         creation_time=int(room.created_at.timestamp()),
         creation_time_ms=int(room.created_at.timestamp() * 1_000),
         num_participants=len(roster),

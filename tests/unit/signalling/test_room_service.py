@@ -85,6 +85,12 @@ async def test_a_room_is_made_listed_and_ended(bench: Bench) -> None:
     assert [r.closed for r in bench.engine.rooms] == [True, False]
 
 
+async def test_what_is_written_on_a_room_is_kept_and_told(bench: Bench) -> None:
+    answer = await call(bench, "CreateRoom", service.CreateRoomRequest(name="ward-7", metadata="bed 2"))
+    assert models.Room.FromString(answer.content).metadata == "bed 2"
+    assert [room.metadata for room in await listed(bench)] == ["bed 2"]
+
+
 async def test_a_room_that_is_there_is_returned_as_it_is_when_it_is_made_again(bench: Bench) -> None:
     first = await made(bench, "ward-7", max_participants=3)
     await joined(bench, "ward-7", "alice")
@@ -213,8 +219,9 @@ async def test_a_body_that_is_no_message_or_too_long_changes_nothing(bench: Benc
         (service.CreateRoomRequest(), "invalid_argument", "name"),
         (service.CreateRoomRequest(name="Anna Andersson"), "invalid_argument", "only letters"),
         (service.CreateRoomRequest(name="191212121212"), "invalid_argument", "must not look like"),
-        (service.CreateRoomRequest(name="a", metadata="m"), "unimplemented", "metadata: this server does not"),
-        (service.CreateRoomRequest(name="a", metadata="m", node_id="n"), "unimplemented", "metadata, node_id"),
+        (service.CreateRoomRequest(name="a", metadata="m" * 20_000), "invalid_argument", "metadata: at most 16384"),
+        (service.CreateRoomRequest(name="a", node_id="n"), "unimplemented", "node_id: this server does not"),
+        (service.CreateRoomRequest(name="a", sync_streams=True, node_id="n"), "unimplemented", "node_id, sync_streams"),
     ],
 )
 async def test_what_cannot_be_made_is_refused_and_said(
