@@ -23,6 +23,7 @@ class Track:
         self.kind: MediaKind = kind
         self.source: TrackSource = source
         self.played_by: set[Transport] = set()
+        self.muted = False
         self.relayed_as: dict[int, int] = {}  # the engine's number on other workers, now or when it was last there
         self._number = number
 
@@ -48,13 +49,16 @@ class Track:
 
     async def mute(self) -> None:
         """Stops it for everyone; done when this returns."""
-        await all_done([self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))], gone=())
+        asked = self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))
+        self.muted = True
+        await all_done([asked], gone=())
         for transport in tuple(self.played_by):
             transport.discard(self)
 
     async def unmute(self) -> None:
         """Lets it flow again."""
         await self.transport.done(messages.Mute(track=self._number, muted=False))
+        self.muted = False
 
     async def limit(self, participant: Participant, *, encoding: int = 255, temporal: int = 255) -> None:
         """Limits what a participant gets of it.
