@@ -47,7 +47,8 @@ class Metrics:
     """What `/metrics` shows."""
 
     def __init__(self, engine: MediaEngine, *, version: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each counter, of which Prometheus makes nothing
+        # Beside each counter and histogram there would be a series that says since when: Prometheus makes nothing of it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._engine = engine
         self._engine_figures = EngineCollector()
         self.registry = CollectorRegistry()

@@ -47,7 +47,9 @@ def test_each_rule_fires_when_it_should_and_not_when_it_should_not() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_a_rule_that_never_fires_or_always_does_not_pass_its_cases(alert: str, tmp_path: Path) -> None:
-    (tmp_path / "alerts.test.yml").write_text((OPS / "alerts.test.yml").read_text("utf-8"))
+    cases_of_it = [case for case in cases() if alert in dict(expected(case))]
+    written = {"rule_files": ["alerts.yml"], "evaluation_interval": "15s", "tests": cases_of_it}
+    (tmp_path / "alerts.test.yml").write_text(yaml.safe_dump(written))
     read = yaml.safe_load((OPS / "alerts.yml").read_text("utf-8"))
     (rule,) = [rule for group in read["groups"] for rule in group["rules"] if rule["alert"] == alert]
     # Whatever its case has for the servers beside "bad", it would fire on those too.
