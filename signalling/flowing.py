@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -46,8 +47,11 @@ class Flowing:
         answers: dict[str, Reading | None] = {}
         for at in range(0, len(asked), AT_ONCE):
             group = asked[at : at + AT_ONCE]
-            readings = await asyncio.gather(*map(_reading, group))
-            answers.update(zip((c.resource for c in group), readings, strict=True))
+            # Where one does not answer in time, its worker has begun to hang: the next look leaves that out.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIGURES_TIMEOUT.total_seconds()):
+                    readings = await asyncio.gather(*map(_reading, group))
+                answers.update(zip((c.resource for c in group), readings, strict=True))
         # What was opened or ended meanwhile is there or gone; who was not asked is there without an answer.
         there: dict[str, OpenConnection] = {c.resource: c for room in self._rooms.values() for c in room.open.values()}
         crowded = {name for room in self._rooms.values() if _voices(room) > VOICES_FORWARDED for name in room.open}
@@ -69,9 +73,8 @@ async def _reading(connection: OpenConnection) -> Reading | None:
     if connection.ending is not None:
         return None
     try:
-        async with asyncio.timeout(FIGURES_TIMEOUT.total_seconds()):
-            return await connection.transport.reading()
-    except (MediaError, TimeoutError):
+        return await connection.transport.reading()
+    except MediaError:
         return None
 
 

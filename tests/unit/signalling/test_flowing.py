@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from conftest import SDP, Bench
@@ -109,6 +110,26 @@ async def test_an_engine_that_gives_no_answer_leaves_everything_as_it_was(bench:
     publishes(source, 7)
     await look(bench)
     bench.engine.unavailable = True
+    for _ in range(10):
+        await look(bench)
+    assert published.stalled == {}
+
+
+async def test_a_worker_that_has_begun_to_hang_holds_no_look_up_for_longer_than_figures_may_take(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await bench.room()
+    async with await bench.participant(room, "alice") as alice:
+        published = watch(bench, room, (await bench.publish(room, alice)).headers["location"])
+    publishes(bench.engine.peers()[0], 7)
+    await look(bench)
+
+    async def reading(_: object) -> Reading:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(flowing, "FIGURES_TIMEOUT", timedelta(0))
+    monkeypatch.setattr(flowing, "_reading", reading)
     for _ in range(10):
         await look(bench)
     assert published.stalled == {}
