@@ -47,7 +47,7 @@ class Metrics:
     """What `/metrics` shows."""
 
     def __init__(self, engine: MediaEngine, *, version: str) -> None:
-        # Beside each counter and histogram there would be a series that says since when: Prometheus makes nothing of it.
+        # Each counter and histogram would have one more series, which says since when: Prometheus makes nothing of it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._engine = engine
         self._engine_figures = EngineCollector()
