@@ -107,6 +107,19 @@ def test_the_readme_names_no_alert_that_there_is_not() -> None:
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ALERTS
 
 
+def test_promtool_takes_the_configuration_in_the_readme_and_its_paths_are_where_the_wheel_puts_them(
+    tmp_path: Path,
+) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(block)
+    done = promtool("check", "config", "--syntax-only", "prometheus.yml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    read = yaml.safe_load(block)
+    assert [job["job_name"] for job in read["scrape_configs"]] == ["pysfu"], "by which the rules find it"
+    (path,) = read["rule_files"]
+    assert (OPS.parents[1] / path.partition("/site-packages/")[2]).is_file()
+
+
 def test_no_alert_has_the_name_of_another() -> None:
     assert len(set(ALERTS)) == len(ALERTS)
 
