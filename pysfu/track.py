@@ -20,6 +20,7 @@ class Track:
     Attributes:
         msid: the stream and the track by which its receivers know it (RFC 8830): tracks of one stream are played in
             step. May be set until it is played: 1 to 64 visible ASCII characters each.
+        muted: whether it was muted, also before this program began.
     """
 
     def __init__(self, transport: Transport, number: int, *, mid: str, kind: MediaKind, source: TrackSource) -> None:
