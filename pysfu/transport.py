@@ -310,6 +310,7 @@ class Transport:
     def resume_track(self, state: messages.TrackState) -> Track:
         """Makes a track anew that the engine has already."""
         track = Track(self, state.track, mid=state.mid, kind=state.kind, source=state.source)
+        track.muted = state.muted
         self._add(track)
         return track
 

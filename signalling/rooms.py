@@ -31,6 +31,7 @@ from signalling.domain.room import (
 )
 from signalling.endings import Endings, ended, in_time
 from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
+from signalling.flowing import Flowing
 from signalling.following import Following
 from signalling.homes import Homes
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
@@ -65,6 +66,7 @@ class Rooms:
         self._closing = Closing(self._rooms, self._endings, self.control)
         self._following = Following(self._rooms, self._homes, self._closing, self._endings, self.control)
         self.census = Census(self._rooms, self._homes)
+        self.flowing = Flowing(self._rooms, self._homes, steady=steady)
         self.draining = False
 
     async def create(self, *, name: str | None = None, max_participants: int | None = None) -> Room:

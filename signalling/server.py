@@ -186,6 +186,7 @@ async def _run(
             tasks.create_task(_follow_events(parts, engine), name="events"),
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
+            tasks.create_task(parts.rooms.flowing.follow(parts.metrics.on_look), name="flows"),
         ]
         await asyncio.sleep(0)  # From here on nothing that happens is missed.
         tasks.create_task(_take_up(parts), name="resume")
