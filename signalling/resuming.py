@@ -77,7 +77,7 @@ def resume(engine: MediaEngine, endings: Endings, stored: Stored) -> TakenUp:
     taken.rooms = {opened.room.room: opened for opened in oldest_first}
     taken.gone = [(opened, *which) for opened in found for which in _gone(opened, ended)]
     if rooms:
-        log.info("rooms taken up", count=len(found), lost=len(rooms) - len(found), gone=len(taken.gone))
+        log.info("rooms taken up", count=len(found), lost=len(taken.lost), gone=len(taken.gone))
     return taken
 
 
