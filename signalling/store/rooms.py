@@ -18,8 +18,9 @@ from signalling.faults import RefusedError
 from signalling.store.base import Stored
 from signalling.store.db import Database, Work
 from signalling.store.seen import Seen
-from signalling.store.tables import participants, rooms
+from signalling.store.tables import marks, participants, rooms
 
+_IN_USE = "in_use"
 _REMOVE = (
     update(participants)
     .where(participants.c.room_id == bindparam("b_room"), participants.c.identity == bindparam("b_identity"))
@@ -36,7 +37,16 @@ class SqlRooms:
 
     async def load(self) -> Stored:
         """Reads everything."""
-        return Stored(rooms=await self._database.change(_read), is_new=self._database.was_empty)
+        return await self._database.change(_read)
+
+    async def take_into_use(self) -> None:
+        """Takes note that it knows of every room from now on."""
+
+        async def work(connection: AsyncConnection) -> None:
+            if not await _is_in_use(connection):
+                await connection.execute(insert(marks), {"name": _IN_USE})
+
+        await self._database.change(work)
 
     async def add(self, room: Room) -> None:
         """Writes a room down; one of which it is not known that it is, is taken out again."""
@@ -105,7 +115,11 @@ async def opened(path: Path) -> AsyncIterator[SqlRooms]:
             await store.settle()
 
 
-async def _read(connection: AsyncConnection) -> list[Room]:
+async def _is_in_use(connection: AsyncConnection) -> bool:
+    return await connection.scalar(select(marks.c.name).where(marks.c.name == _IN_USE)) is not None
+
+
+async def _read(connection: AsyncConnection) -> Stored:
     found = {
         RoomId(row.id): Room(
             room=RoomId(row.id),
@@ -123,7 +137,7 @@ async def _read(connection: AsyncConnection) -> list[Room]:
     )
     for row in await connection.execute(removed):
         found[RoomId(row.room_id)].remove(ParticipantId(row.identity))
-    return list(found.values())
+    return Stored(rooms=list(found.values()), is_new=not await _is_in_use(connection))
 
 
 def _erasing(room: RoomId) -> Work[None]:

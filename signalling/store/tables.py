@@ -42,6 +42,9 @@ metadata = MetaData(
     }
 )
 
+marks = Table("marks", metadata, Column("name", String(64), primary_key=True))
+"""Facts about the store: `in_use` once a server has taken in what a media process had before there was a store."""
+
 rooms = Table(
     "rooms",
     metadata,

@@ -105,6 +105,7 @@ async def test_a_store_that_is_new_takes_in_what_the_media_process_has(bench: Be
     await taken_up(after)
     assert after.parts.rooms.all() == bench.parts.rooms.all()
     assert {each.room: list(each.removed) for each in bench.store.rooms.values()} == {room: ["eve"], lost: []}
+    assert not bench.store.is_new, "the next server goes by what is on disk"
 
 
 async def test_a_removal_of_which_only_a_note_knows_is_written_down_by_the_next_server(bench: Bench) -> None:

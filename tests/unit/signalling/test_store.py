@@ -80,9 +80,20 @@ async def test_a_room_is_there_for_the_next_one_with_everything_that_was_said_of
             await store.remove(longest.room, ParticipantId(participant), at=AT + timedelta(at), forgotten=None)
     async with opened(path) as store:
         stored = await store.load()
-    assert not stored.is_new
     assert list(stored.rooms) == [room_of(0), replace(longest, removed={"anna": None, "bela": None})]
     assert list(stored.rooms[1].removed) == ["anna", "bela"], "the latest last"
+
+
+async def test_a_store_is_new_until_a_server_has_gone_on_from_it(path: Path) -> None:
+    async with opened(path) as store:
+        await store.add(room_of(1))
+    async with opened(path) as store:
+        assert (await store.load()).is_new, "the start before may have failed"
+        await store.take_into_use()
+        await store.take_into_use()
+        assert not (await store.load()).is_new
+    async with opened(path) as store:
+        assert not (await store.load()).is_new
 
 
 def test_everything_that_is_known_of_a_room_has_its_place_on_disk() -> None:

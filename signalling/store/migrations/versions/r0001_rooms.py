@@ -12,6 +12,11 @@ down_revision = None
 def upgrade() -> None:
     """Makes the tables."""
     op.create_table(
+        "marks",
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_marks"),
+    )
+    op.create_table(
         "rooms",
         sa.Column("id", sa.String(256), nullable=False),
         sa.Column("name", sa.String(256), nullable=True),
