@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +20,9 @@ from signalling.store.base import Stored
 from signalling.store.db import Database, Work
 from signalling.store.seen import Seen
 from signalling.store.tables import marks, participants, rooms
+
+POLICY = TypeAdapter(RoomPolicy)
+"""How what holds in a room is written down; what an earlier version did not know has its default."""
 
 _IN_USE = "in_use"
 _REMOVE = (
@@ -56,7 +60,7 @@ class SqlRooms:
                 "id": room.room,
                 "name": room.name,
                 "created_at": room.created_at,
-                "max_participants": room.policy.max_participants,
+                "policy": POLICY.dump_json(room.policy).decode(),
                 "metadata": room.metadata,
             }
             await connection.execute(insert(rooms), row)
@@ -125,7 +129,7 @@ async def _read(connection: AsyncConnection) -> Stored:
             room=RoomId(row.id),
             name=row.name,
             created_at=row.created_at,
-            policy=RoomPolicy(max_participants=row.max_participants),
+            policy=POLICY.validate_json(row.policy),
             metadata=row.metadata,
         )
         for row in await connection.execute(select(rooms).order_by(rooms.c.created_at, rooms.c.id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, DateTime, ForeignKey, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
 from signalling.domain.ids import MAX_ID_LENGTH
@@ -51,7 +51,7 @@ rooms = Table(
     Column("id", String(MAX_ID_LENGTH), primary_key=True),
     Column("name", String(MAX_ID_LENGTH), unique=True),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("max_participants", Integer, nullable=False),
+    Column("policy", Text, nullable=False),  # JSON: it is read as a whole, and has more in it with time
     Column("metadata", Text, nullable=False),
 )
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from files import names_in
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
@@ -25,7 +27,7 @@ from signalling.store import db, seen
 from signalling.store.base import StoreUnavailableError, StoreUnusableError
 from signalling.store.db import Database
 from signalling.store.opening import examine
-from signalling.store.rooms import SqlRooms, opened
+from signalling.store.rooms import POLICY, SqlRooms, opened
 from signalling.store.tables import UtcDateTime
 
 AT = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -97,8 +99,13 @@ async def test_a_store_is_new_until_a_server_has_gone_on_from_it(path: Path) -> 
 
 
 def test_everything_that_is_known_of_a_room_has_its_place_on_disk() -> None:
-    assert {each.name for each in fields(RoomPolicy)} == {"max_participants"}, "a new one needs a column, and a step"
-    assert {each.name for each in fields(Room)} - {"policy", "removed"} == {"room", "name", "created_at", "metadata"}
+    known = {each.name for each in fields(Room)} - {"removed"}
+    assert known == {"room", "name", "created_at", "policy", "metadata"}, "a new one needs a column, and a step"
+
+
+@given(st.from_type(RoomPolicy))
+def test_a_policy_is_read_as_it_was_written(policy: RoomPolicy) -> None:
+    assert POLICY.validate_json(POLICY.dump_json(policy)) == policy
 
 
 async def test_a_deleted_room_is_gone_with_everybody_in_it(store: SqlRooms, path: Path) -> None:
