@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 class Track:
-    """What a participant publishes in one media section. Nobody receives it before `Participant.allow`."""
+    """What a participant publishes in one media section. Nobody receives it before `Participant.allow`.
+
+    Attributes:
+        msid: the stream and the track by which its receivers know it (RFC 8830): tracks of one stream are played in
+            step. May be set until it is played: 1 to 64 visible ASCII characters each.
+    """
 
     def __init__(self, transport: Transport, number: int, *, mid: str, kind: MediaKind, source: TrackSource) -> None:
         self.transport = transport
@@ -25,6 +30,7 @@ class Track:
         self.played_by: set[Transport] = set()
         self.relayed_as: dict[int, int] = {}  # the engine's number on other workers, now or when it was last there
         self._number = number
+        self.msid = (self.publisher.id, self.id)
 
     @property
     def id(self) -> str:

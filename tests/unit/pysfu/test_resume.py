@@ -330,7 +330,7 @@ async def test_no_note_is_left_on_what_has_ended(process: MediaProcess) -> None:
         transport = await (await room.add_participant()).answer(SENDS_BOTH, publish=True)
         await room.close()
         room.keep(b"said afterwards")
-        transport.leave_note()
+        transport.negotiation.leave_note()
         sfu.detach()
     async with Sfu(CONFIG, process=process) as sfu:
         assert (sfu.rooms, sfu.ended_rooms, sfu._bridge.notes()) == ((), (), [])
