@@ -49,8 +49,8 @@ class Census:
         return sum(bool(self._homes.rest_of(opened)) for opened in self._rooms.values())
 
     def waiting(self) -> int:
-        """Counts the rooms that lost their media and wait for other media."""
-        return sum(opened.media is None and not self._homes.rest_of(opened) for opened in self._rooms.values())
+        """Counts the rooms that wait for media; one that gets none before somebody joins waits for nobody."""
+        return sum(opened.waits() and not self._homes.rest_of(opened) for opened in self._rooms.values())
 
 
 def _tracks(connection: OpenConnection, kind: str) -> int:

@@ -1,4 +1,4 @@
-"""The command line: serve, drain, demo, check-config, sample-config, doctor, token."""
+"""The command line: serve, drain, migrate, demo, check-config, sample-config, doctor, token."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import Annotated, Any, NoReturn
 import structlog
 import typer
 
-from signalling import config, logs, server
+from signalling import config, keeping, logs, server
 from signalling.addresses import outgoing_addresses
 from signalling.asking import Administrator, UnansweredError
 from signalling.certificate import make_trial_certificate, read_certificate
-from signalling.config import ConfigError, Settings
+from signalling.config import STORE_NAME, ConfigError, Settings
 from signalling.demo import PAGE_PREFIX, Demo, routes
 from signalling.doctor import NOT_CHECKED, Grade, examine, this_machine
 from signalling.domain.ids import ParticipantId, RoomId
@@ -89,6 +89,17 @@ def drain(
 
 
 @app.command()
+def migrate(config_path: ConfigPath = None) -> None:
+    """Makes the database or brings it to what this version needs, as the server does when it starts."""
+    settings = _load(config_path)
+    try:
+        asyncio.run(keeping.migrate(settings))
+    except ConfigError as error:
+        _fail(error)
+    typer.echo(f"{keeping.path_of(settings)} is what this version needs.")
+
+
+@app.command()
 def demo(
     lan: Annotated[bool, typer.Option("--lan", help="Also for other machines in your network, over HTTPS.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="TCP port.")] = 8443,
@@ -99,7 +110,8 @@ def demo(
     running = Demo()
     extension = server.Extension(routers=(routes(running),), page_prefix=PAGE_PREFIX)
     with tempfile.TemporaryDirectory(prefix="pysfu-demo-") as folder:
-        settings = _lan_settings(Path(folder), port, media_port) if lan else _local_settings(port, media_port)
+        kept = Path(folder)  # also the demo's rooms, which end with it
+        settings = _lan_settings(kept, port, media_port) if lan else _local_settings(kept, port, media_port)
 
         def on_start(started: server.Started) -> None:
             typer.echo(started)
@@ -114,6 +126,7 @@ def check_config(config_path: ConfigPath = None) -> None:
     settings = _load(config_path)
     try:
         server.tls(settings)
+        asyncio.run(keeping.check(settings))
     except ConfigError as error:
         _fail(error)
     typer.echo("The configuration is good.")
@@ -266,10 +279,10 @@ def _run(main: Coroutine[object, object, None]) -> None:
         raise typer.Exit(EXIT_BROKEN) from None
 
 
-def _local_settings(port: int, media_port: int) -> Settings:
+def _local_settings(folder: Path, port: int, media_port: int) -> Settings:
     # Firefox passes over loopback addresses of others, so it is told where this machine is in its network, too.
     media = {"port": media_port, "announced_addresses": [ip_address("127.0.0.1"), *outgoing_addresses()]}
-    return _demo_settings({"port": port}, media)
+    return _demo_settings(folder, {"port": port}, media)
 
 
 def _lan_settings(folder: Path, port: int, media_port: int) -> Settings:
@@ -279,14 +292,15 @@ def _lan_settings(folder: Path, port: int, media_port: int) -> Settings:
     certificate, key = make_trial_certificate(folder, addresses)
     host = "::" if any(address.version == 6 for address in addresses) else "0.0.0.0"  # noqa: S104 - that is what --lan asks for
     http = {"host": host, "port": port, "certificate": certificate, "key": key}
-    return _demo_settings(http, {"port": media_port, "announced_addresses": addresses})
+    return _demo_settings(folder, http, {"port": media_port, "announced_addresses": addresses})
 
 
-def _demo_settings(http: dict[str, object], media: dict[str, object]) -> Settings:
+def _demo_settings(folder: Path, http: dict[str, object], media: dict[str, object]) -> Settings:
     """Makes settings that take nothing from a file: a trial must work as it comes, and leave nothing running."""
     media = {"process": "inside"} | media
     try:
-        return config.build({"http": http, "media": media, "tokens": {"keys": {"demo": secrets.token_hex(32)}}})
+        tokens, store = {"keys": {"demo": secrets.token_hex(32)}}, {"path": folder / STORE_NAME}
+        return config.build({"http": http, "media": media, "tokens": tokens, "store": store})
     except ConfigError as error:
         _fail(error)
 

@@ -27,6 +27,9 @@ from signalling.tokens import MIN_SECRET_BYTES
 ENV_PREFIX = "PYSFU_"
 CONFIG_PATH_VARIABLE = "PYSFU_CONFIG"
 DEFAULT_PATH = Path("/etc/pysfu/pysfu.toml")
+STATE_PATH = Path("/var/lib/pysfu")
+STATE_VARIABLE = "STATE_DIRECTORY"  # systemd sets it to what `StateDirectory=` has made
+STORE_NAME = "pysfu.db"
 MIN_BEARER_LENGTH = 24  # With letters and digits this is more than 128 random bits.
 
 _UNPARSED = re.compile(r'error parsing value for field "(\w+)"')  # as pydantic-settings says it
@@ -184,6 +187,15 @@ class RoomSettings(_Section):
     """Most participants in a room that was made without a limit of its own; also the largest such limit."""
 
 
+class StoreSettings(_Section):
+    """Where rooms are kept, so that a restart forgets nobody."""
+
+    path: Path | None = None
+    """Database file. If not set: /var/lib/pysfu/pysfu.db under systemd and with /etc/pysfu/pysfu.toml, otherwise
+    pysfu.db beside the configuration file. Its folder must be there, on a disk of this machine, and no other server
+    may use it."""
+
+
 class MetricsSettings(_Section):
     """Who may read `/metrics`."""
 
@@ -231,6 +243,7 @@ class Settings(BaseSettings):
     admin: AdminSettings = Field(default_factory=AdminSettings)
     tokens: TokenSettings = Field(default_factory=TokenSettings)
     rooms: RoomSettings = Field(default_factory=RoomSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings)
@@ -268,7 +281,12 @@ def load(path: Path | None = None) -> Settings:
     faults = list(_unknown_variables(os.environ))
     if faults:
         raise ConfigError(faults)
-    return build(_file(path))
+    chosen = _chosen(path)
+    values = _file(chosen)
+    store = values.setdefault("store", {})
+    if isinstance(store, dict):
+        store.setdefault("path", _store_path(chosen))
+    return build(values)
 
 
 def build(values: Mapping[str, object]) -> Settings:
@@ -305,11 +323,24 @@ def _long_enough(bearer: SecretStr | None) -> SecretStr | None:
     return bearer
 
 
-def _file(path: Path | None) -> dict[str, object]:
+def _chosen(path: Path | None) -> Path | None:
+    """Returns the file to read, if there is any."""
     named = path or (Path(os.environ[CONFIG_PATH_VARIABLE]) if CONFIG_PATH_VARIABLE in os.environ else None)
-    if named is None and not DEFAULT_PATH.exists():
+    return named or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
+
+
+def _store_path(chosen: Path | None) -> Path:
+    """Returns where rooms are kept if the configuration does not say."""
+    if STATE_VARIABLE in os.environ:
+        return Path(os.environ[STATE_VARIABLE].partition(":")[0], STORE_NAME)
+    if chosen is None:
+        return Path(STORE_NAME)
+    return STATE_PATH / STORE_NAME if chosen == DEFAULT_PATH else chosen.parent / STORE_NAME
+
+
+def _file(chosen: Path | None) -> dict[str, object]:
+    if chosen is None:
         return {}
-    chosen = named or DEFAULT_PATH
     try:
         return tomllib.loads(chosen.read_text(encoding="utf-8"))
     except OSError as error:

@@ -70,6 +70,10 @@ class OpenRoom:
         if noted is not None and self.ending is None:
             noted.keep(notes.of_room(self.room))
 
+    def waits(self) -> bool:
+        """Whether other media is being made for it."""
+        return self.media is None and self.moving is not None and not self.moving.done()
+
     def connections(self) -> list[Connection]:
         """Lists what is open, as the domain sees it."""
         return [opened.connection for opened in self.open.values()]

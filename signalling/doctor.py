@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import ClassVar
 
+from signalling import keeping
 from signalling.addresses import (
     Address,
     family_of,
@@ -25,7 +26,7 @@ from signalling.addresses import (
     to_bind,
 )
 from signalling.certificate import CertificateError, read_certificate, tls_context
-from signalling.config import Settings, is_exposed
+from signalling.config import ConfigError, Settings, is_exposed
 from signalling.echo import ECHO_LIMIT, EchoCall, EchoTest, Failure, echo_test
 from signalling.media import EngineStartError
 
@@ -90,6 +91,7 @@ def examine(settings: Settings, machine: Machine) -> list[Finding]:
         *_echo(settings, machine),
         *_buffers(machine),
         *_files(machine),
+        *_store(settings),
         *_secrets(settings),
     ]
 
@@ -254,6 +256,16 @@ def _files(machine: Machine) -> Iterator[Finding]:
         yield Finding(check="open files", grade=Grade.WARNING, text=text)
     elif limit is not None:
         yield Finding(check="open files", grade=Grade.GOOD, text=f"{limit} open files are allowed")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    try:
+        asyncio.run(keeping.check(settings))
+    except ConfigError as error:
+        for fault in error.faults:
+            yield Finding(check="store.path", grade=Grade.BAD, text=fault.removeprefix("store.path: "))
+    else:
+        yield Finding(check="store.path", grade=Grade.GOOD, text=f"{keeping.path_of(settings)} can be used")
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:

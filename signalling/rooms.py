@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -33,10 +34,13 @@ from signalling.endings import Endings, ended, in_time
 from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
 from signalling.flowing import Flowing
 from signalling.following import Following
+from signalling.founding import Founding
 from signalling.homes import Homes
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
 from signalling.media_events import MediaEvent
-from signalling.resuming import resume
+from signalling.removing import Removing
+from signalling.resuming import TakenUp, resume, write_down
+from signalling.store.base import RoomStore, Stored
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +51,7 @@ class Rooms:
     def __init__(
         self,
         engine: MediaEngine,
+        store: RoomStore,
         *,
         max_rooms: int,
         max_participants: int,
@@ -55,27 +60,32 @@ class Rooms:
         hanging: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._engine = engine
+        self._store = store
         self._max_rooms = max_rooms
         self._max_participants = max_participants
         self._now = clock or (lambda: datetime.now(UTC))
         self._rooms: dict[RoomId, OpenRoom] = {}
-        self._creating = 0
         self._endings = Endings()
         self._homes = Homes(engine, self._endings, hanging=hanging, steady=steady)
         self.control = Control()
         self._closing = Closing(self._rooms, self._endings, self.control)
         self._following = Following(self._rooms, self._homes, self._closing, self._endings, self.control)
+        self._removing = Removing(self._closing, self.control, store, self._now)
+        self._founding = Founding(
+            self._rooms, self._homes, self._endings, self.control, store, is_closed=lambda: self.draining
+        )
         self.census = Census(self._rooms, self._homes)
         self.flowing = Flowing(self._rooms, self._homes, steady=steady)
         self.draining = False
 
-    async def create(self, *, name: str | None = None, max_participants: int | None = None) -> Room:
+    async def create(self, *, name: str | None = None, max_participants: int | None = None, metadata: str = "") -> Room:
         """Makes a room.
 
         Raises:
-            RefusedError: the name is not plain, looks personal, or there are too many rooms.
+            RefusedError: the name is not plain, looks personal or is taken, or there are too many rooms.
             ClosingError: the server is stopping.
             EngineLateError: the worker has not answered in time.
+            StoreUnavailableError: it cannot be written down.
             ReplacedError: another server has the engine.
         """
         self.control.check()
@@ -83,36 +93,37 @@ class Rooms:
             raise RefusedError(refusal)
         if self.draining:
             raise ClosingError
-        if len(self._rooms) + self._creating >= self._max_rooms:
+        if len(self._rooms) + self._founding.under_way >= self._max_rooms:
             raise RefusedError(Refusal.TOO_MANY_ROOMS)
-        self._creating += 1
-        try:
-            with self.control.held():
-                media = await self._homes.make()
-        finally:
-            self._creating -= 1
-        if self.draining:
-            await ended([self._endings.begin(media.close)])
-            raise ClosingError
-        policy = RoomPolicy(max_participants=min(max_participants or self._max_participants, self._max_participants))
-        room = Room(room=RoomId("r_" + secrets.token_hex(12)), name=name, created_at=self._now(), policy=policy)
-        self._rooms[room.room] = OpenRoom(room, media)
-        self._rooms[room.room].leave_note()
-        log.info("room created", room=room.room)
+        room = Room(
+            room=RoomId("r_" + secrets.token_hex(12)),
+            name=name,
+            created_at=self._now(),
+            policy=RoomPolicy(max_participants=min(max_participants or self._max_participants, self._max_participants)),
+            metadata=metadata,
+        )
+        await self._founding.found(room)
         return room
 
-    def resume(self) -> Awaitable[None]:
-        """Takes up what goes on in an engine that was another server's before; what is returned waits for what ends."""
-        found = resume(self._engine, self._endings)
+    def resume(self, stored: Stored) -> Awaitable[None]:
+        """Takes up the rooms on disk, and what goes on of them in an engine that was another server's before.
+
+        What is returned waits for what ends.
+        """
+        found = resume(self._engine, self._endings, stored)
         self._rooms.update(found.rooms)
         ends = [end for room, gone, why in found.gone for end in self._closing.begin_to_close(room, gone, why)]
+        for opened in found.lost:
+            self._homes.lose(opened, counts=False)
         for opened in found.rooms.values():
-            if opened.media is None:
-                self._homes.lose(opened, counts=False)
             # Whose source has gone with the server before this one, nothing else here ever ends.
             for left in opened.left_alone():
                 ends += self._closing.begin_to_close(opened, left, Reason.SOURCE_LEFT)
-        return ended(ends)
+        return self._resumed(found, ends)
+
+    async def _resumed(self, found: TakenUp, ends: list[asyncio.Task[None]]) -> None:
+        await write_down(found, self._store, now=self._now())
+        await ended(ends)
 
     def all(self) -> list[Room]:
         """Lists the rooms, oldest first.
@@ -152,10 +163,13 @@ class Rooms:
 
         Raises:
             NotFoundError: there is none of that id.
+            StoreUnavailableError: it cannot be erased, and goes on.
             EngineLateError: it is still ending.
         """
+        opened = self._open_room(room)
         with self.control.held():
-            await ended([self._closing.begin_to_end(self._open_room(room))])
+            await self._store.delete(room)
+            await ended([self._closing.begin_to_end(opened)])
 
     async def publish(
         self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[MediaKind] = ("audio", "video")
@@ -251,17 +265,9 @@ class Rooms:
         Raises:
             NotFoundError: there is no such room.
             EngineLateError: some are still ending, and are in the roster until they have.
+            StoreUnavailableError: they are removed, but that is not written down: they may be back after a restart.
         """
-        opened = self._open_room(room)
-        if opened.room.remove(participant):
-            count = len(opened.room.removed)
-            log.warning("who was removed before so many others may come back", room=room, count=count)
-        opened.leave_note()
-        theirs = [c for c in opened.open.values() if c.connection.participant == participant]
-        # All begin before anything waits, so that no cancellation comes in between.
-        with self.control.held():
-            await ended([ending for c in theirs for ending in self._closing.begin_to_close(opened, c, Reason.REMOVED)])
-        log.info("participant removed", room=room, count=len(theirs))
+        await self._removing.remove(self._open_room(room), participant)
 
     def drain(self) -> None:
         """Lets nobody in any more but those who are in a room now, and makes no room."""
@@ -369,6 +375,7 @@ class Rooms:
         )
         opened.open[kept.resource] = kept
         kept.leave_note()
+        self._store.see(kept.room, connection.participant, at=connection.opened_at)
         log.info("connection opened", room=kept.room, publishes=connection.publication is not None)
         return kept
 

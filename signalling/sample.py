@@ -21,6 +21,7 @@ _EXAMPLES = {
     "http.certificate": '"/etc/pysfu/fullchain.pem"',
     "http.key": '"/etc/pysfu/privkey.pem"',
     "media.control_socket": '"/run/pysfu/media.sock"',
+    "store.path": '"/var/lib/pysfu/pysfu.db"',
     "admin.bearer": '"…"           # for example from: openssl rand -hex 32',
     "metrics.bearer": '"…"           # for example from: openssl rand -hex 32',
 }

@@ -25,12 +25,14 @@ from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
 from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
+from signalling.keeping import kept
 from signalling.listening import bind, check_media_ports
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
 from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarted, EngineTakenOver, MediaEvent
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 from signalling.rooms import Rooms
+from signalling.store.base import RoomStore
 from signalling.tokens import Tokens
 
 log = structlog.get_logger(__name__)
@@ -128,12 +130,12 @@ async def serve(
     extension = extension or Extension()
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
-        async with _started(make_engine(settings), settings) as engine:
-            parts = _parts(settings, engine)
+        async with kept(settings) as store, _started(make_engine(settings), settings) as engine:
+            parts = _parts(settings, engine, store)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = _Uvicorn(_uvicorn_config(settings, app, certificate))
             try:
-                await _run(parts, engine, http, listening, certificate, on_start)
+                await _run(parts, store, engine, http, listening, certificate, on_start)
             finally:
                 parts.rooms.give_up()
     for worker in engine.left_behind:
@@ -156,12 +158,13 @@ async def _started(engine: MediaEngine, settings: Settings) -> AsyncIterator[Med
         yield started
 
 
-def _parts(settings: Settings, engine: MediaEngine) -> Parts:
+def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> Parts:
     heartbeat, limits = Heartbeat(), settings.rooms
     return Parts(
         settings=settings,
         rooms=Rooms(
             engine,
+            store,
             max_rooms=limits.max_rooms,
             max_participants=limits.max_participants,
             hanging=lambda: heartbeat.faults,
@@ -174,6 +177,7 @@ def _parts(settings: Settings, engine: MediaEngine) -> Parts:
 
 async def _run(
     parts: Parts,
+    store: RoomStore,
     engine: MediaEngine,
     http: _Uvicorn,
     listening: socket.socket,
@@ -181,15 +185,19 @@ async def _run(
     on_start: Callable[[Started], object],
 ) -> None:
     """Runs all tasks. When any of them ends or fails, all stop, in order."""
+    taken_up = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         background = [
-            tasks.create_task(_follow_events(parts, engine), name="events"),
+            tasks.create_task(_follow_events(parts, engine, taken_up), name="events"),
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
             tasks.create_task(parts.rooms.flowing.follow(parts.metrics.on_look), name="flows"),
         ]
         await asyncio.sleep(0)  # From here on nothing that happens is missed.
-        tasks.create_task(_take_up(parts), name="resume")
+        # Only now that no other server has the engine, which might make rooms still; and before anyone asks for one.
+        taking_up = parts.rooms.resume(await store.load())
+        tasks.create_task(_follow(taking_up), name="resume")
+        taken_up.set()
         stop, reread = asyncio.Event(), asyncio.Event()
         if certificate is not None:
             expiry = parts.metrics.certificate_expiry.labels("http")
@@ -217,11 +225,6 @@ async def _run(
             for task in background:
                 task.cancel()
             await _stop_engine(engine, closing)
-
-
-async def _take_up(parts: Parts) -> None:
-    """Goes on with what a server before this one has left in the media process."""
-    await _follow(parts.rooms.resume())
 
 
 async def _leave(parts: Parts) -> None:
@@ -272,10 +275,11 @@ async def _wait_for_end(
             waiting.cancel()
 
 
-async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
+async def _follow_events(parts: Parts, engine: MediaEngine, taken_up: asyncio.Event) -> None:
     # What one event asks of a worker that hangs is never done: the next event is not kept waiting for that.
     async with asyncio.TaskGroup() as following:
         async for event in engine.events():
+            await taken_up.wait()  # What ends a connection that nobody knows of yet would never be heard of again.
             _report(parts, event)
             following.create_task(_follow(parts.rooms.on_event(event)), name="event")
 

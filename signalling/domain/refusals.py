@@ -22,3 +22,4 @@ class Refusal(StrEnum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     NAME_NOT_PLAIN = "name_not_plain"
     NAME_PERSONAL = "name_personal"
+    NAME_TAKEN = "name_taken"

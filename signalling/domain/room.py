@@ -16,6 +16,9 @@ MAX_CONNECTIONS_PER_PARTICIPANT = 64
 MAX_REMOVED = 350
 """Whom a room remembers as removed: so many of the longest ids fit into the note that is left on it."""
 
+MAX_METADATA_LENGTH = 16_384
+"""Characters of what an administrating system may write on a room: what fits into a request, whatever they are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomPolicy:
@@ -70,20 +73,23 @@ class Room:
     policy: RoomPolicy
     removed: dict[ParticipantId, None] = field(default_factory=dict)
     """Who may not come back; a dict because they are in order, the latest last."""
+    metadata: str = ""
+    """What an administrating system has written on it; means nothing here."""
 
-    def remove(self, participant: ParticipantId) -> bool:
-        """Keeps a participant from coming back; returns whether whoever was removed longest ago may come back for that.
+    def remove(self, participant: ParticipantId) -> ParticipantId | None:
+        """Keeps a participant from coming back; returns whoever was removed longest ago and may come back for that.
 
         What cannot be an id is nobody's.
         """
         if not is_id(participant):
-            return False
+            return None
         self.removed.pop(participant, None)
         self.removed[participant] = None
         if len(self.removed) <= MAX_REMOVED:
-            return False
-        del self.removed[next(iter(self.removed))]
-        return True
+            return None
+        forgotten = next(iter(self.removed))
+        del self.removed[forgotten]
+        return forgotten
 
 
 def refusal_of_name(name: str) -> Refusal | None:

@@ -25,6 +25,7 @@ from signalling.media import (
     MediaError,
     ReplacedError,
 )
+from signalling.store.base import StoreUnavailableError
 from signalling.tokens import InvalidTokenError, RefusedTokenError
 from signalling.whip.fragment import FragmentFaultError
 from signalling.whip.sdp import OfferFaultError
@@ -79,6 +80,7 @@ PROBLEMS: dict[str, Problem] = {
     "room_quarantined": Problem(503, "The room lost its media again and again by a fault of the server, and rests"),
     "replaced": Problem(503, "This server was replaced: another one has its calls now, and takes this request"),
     "closing": Problem(503, "The server is about to stop"),
+    "store_unavailable": Problem(503, "The server cannot write down what was asked; calls go on"),
     "too_many_streams": Problem(503, "Too many wait for events already"),
     "drain_final": Problem(409, "The server is about to stop, which cannot be called off any more"),
     "too_many_connections_now": Problem(503, "The server has too many connections"),
@@ -98,6 +100,7 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.TOO_MANY_CONNECTIONS: Problem(409, "The participant has too many connections"),
     Refusal.NAME_NOT_PLAIN: Problem(422, "A name has only letters, digits, dashes and underscores"),
     Refusal.NAME_PERSONAL: Problem(422, "A name must not look like a person's number or address"),
+    Refusal.NAME_TAKEN: Problem(409, "There is a room of that name"),
 }
 
 _BY_STATUS = {
@@ -150,6 +153,12 @@ _PLAIN: dict[type[Exception], str] = {
     ReplacedError: "replaced",
 }
 
+_IN_ITS_WORDS: dict[type[Exception], str] = {
+    EngineLateError: "engine_late",
+    InvalidOfferError: "sdp_unusable",
+    StoreUnavailableError: "store_unavailable",
+}
+
 
 def code_of(error: Exception) -> tuple[str, str | None]:
     """Finds the code, and what there is to add, for an error of the parts behind the routes."""
@@ -165,10 +174,8 @@ def code_of(error: Exception) -> tuple[str, str | None]:
             code, detail = error.code, error.fault
         case FragmentFaultError():
             code, detail = "fragment_invalid", error.fault
-        case EngineLateError():
-            code, detail = "engine_late", str(error)
-        case InvalidOfferError():
-            code, detail = "sdp_unusable", str(error)
+        case EngineLateError() | InvalidOfferError() | StoreUnavailableError():
+            code, detail = _IN_ITS_WORDS[type(error)], str(error)
         case NotFoundError():
             code = f"{error.what}_unknown"
         case QuarantinedError():
@@ -195,6 +202,7 @@ def install(app: FastAPI) -> None:
         RoomFailedError,
         QuarantinedError,
         MediaError,
+        StoreUnavailableError,
         OfferFaultError,
         FragmentFaultError,
     ):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from signalling.clocks import steady
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
-from signalling.domain.room import Room, Seat, refusal_of_name
+from signalling.domain.room import MAX_METADATA_LENGTH, Room, Seat, refusal_of_name
 from signalling.faults import RefusedError
 from signalling.http.access import AdminOnly, grant, is_admin, room_seen_by
 from signalling.http.errors import RequestError
@@ -32,6 +32,7 @@ class NewRoom(_Model):
 
     name: str | None = Field(None, max_length=MAX_ID_LENGTH)
     max_participants: int | None = Field(None, ge=1, le=1_000)
+    metadata: str = Field("", max_length=MAX_METADATA_LENGTH)
 
 
 class RoomView(_Model):
@@ -41,6 +42,7 @@ class RoomView(_Model):
     name: str | None
     created_at: datetime
     max_participants: int
+    metadata: str
     participants: int
 
 
@@ -96,7 +98,9 @@ async def create(request: Request, response: Response, wanted: NewRoom | None = 
     """Makes a room."""
     parts = parts_of(request)
     wanted = wanted or NewRoom()
-    room = await parts.rooms.create(name=wanted.name, max_participants=wanted.max_participants)
+    room = await parts.rooms.create(
+        name=wanted.name, max_participants=wanted.max_participants, metadata=wanted.metadata
+    )
     response.headers["Location"] = f"/rooms/{room.room}"
     return _view(parts, room)
 
@@ -178,6 +182,7 @@ def _view(parts: Parts, room: Room) -> RoomView:
         name=room.name,
         created_at=room.created_at,
         max_participants=room.policy.max_participants,
+        metadata=room.metadata,
         participants=len(parts.rooms.roster(room.room)),
     )
 

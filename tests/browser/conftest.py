@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+import pytest
 import pytest_asyncio
 from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, page_app, served, until
 from playwright.async_api import ViewportSize, async_playwright
@@ -121,7 +122,7 @@ class Running:
 
 
 @shared
-async def server(lab_page: str) -> AsyncIterator[httpx.AsyncClient]:
+async def server(lab_page: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
     """`pysfu serve` with its defaults; media goes over real UDP between the addresses of this machine."""
     port = free_port(socket.SOCK_STREAM)
     settings = {
@@ -130,6 +131,7 @@ async def server(lab_page: str) -> AsyncIterator[httpx.AsyncClient]:
         "PYSFU_MEDIA__PORT": str(free_port(socket.SOCK_DGRAM)),
         "PYSFU_ADMIN__BEARER": ADMIN,
         "PYSFU_LOG__LEVEL": "warning",
+        "PYSFU_STORE__PATH": str(tmp_path_factory.mktemp("serve") / "pysfu.db"),
     }
     async with (
         Running(PYSFU, "serve", **settings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 
 from signalling import config, logs, server
@@ -53,8 +54,9 @@ def main(key: str, port: str, media_port: str) -> None:
         "tokens": {"keys": {"demo": "k" * 32}},
     }
     extension = server.Extension(routers=(routes(Demo(key=key)),), page_prefix=PAGE_PREFIX)
-    started = server.serve(config.build(values), engine, extension, on_start=lambda _: print("started", flush=True))
-    asyncio.run(started)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = config.build(values | {"store": {"path": f"{folder}/pysfu.db"}})
+        asyncio.run(server.serve(settings, engine, extension, on_start=lambda _: print("started", flush=True)))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ import io
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from fake_engine import FakeEngine
+from fake_store import FakeStore
 from offers import offer
 from starlette.types import ASGIApp
 
@@ -47,6 +49,7 @@ class Bench:
     settings: Settings
     clock: Clock = field(default_factory=Clock)
     engine: FakeEngine = field(default_factory=FakeEngine)
+    store: FakeStore = field(default_factory=FakeStore)
     page_prefix: str | None = None
 
     def __post_init__(self) -> None:
@@ -55,6 +58,7 @@ class Bench:
             settings=self.settings,
             rooms=Rooms(
                 self.engine,
+                self.store,
                 max_rooms=limits.max_rooms,
                 max_participants=limits.max_participants,
                 clock=self.clock,
@@ -112,9 +116,10 @@ def settings(**sections: dict[str, object]) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("PYSFU_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PYSFU_STORE__PATH", str(tmp_path / "pysfu.db"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from typer.testing import CliRunner
 
 from signalling import config, server
@@ -35,7 +36,7 @@ def test_the_sample_in_the_repository_is_the_one_made_from_the_settings() -> Non
 
 def test_the_sample_with_every_default_uncommented_is_the_default_configuration(tmp_path: Path) -> None:
     text = re.sub(r"^# ([a-z_]+ = (?!.*…).*)$", r"\1", sample(), flags=re.MULTILINE)
-    text = re.sub(r"^(certificate|key|control_socket) = .*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(certificate|key|control_socket|path) = .*$", "", text, flags=re.MULTILINE)
     assert len([value for section in tomllib.loads(text).values() for value in section]) > 12
     assert config.load(write(tmp_path, text)) == Settings()
 
@@ -187,3 +188,43 @@ def test_a_config_error_lists_every_fault() -> None:
     with pytest.raises(ConfigError) as caught:
         config.build({"http": {"port": 0, "max_body_bytes": 1}, "rooms": {"max_rooms": 0}})
     assert len(caught.value.faults) == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "chosen", "expected"),
+    [
+        ("/var/lib/other:/var/lib/more", "beside", "/var/lib/other/pysfu.db"),
+        (None, "beside", "{folder}/pysfu.db"),
+        (None, "default", "/var/lib/pysfu/pysfu.db"),
+        (None, None, "pysfu.db"),
+    ],
+)
+def test_rooms_are_kept_in_the_folder_of_systemd_or_else_beside_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str | None, chosen: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("PYSFU_STORE__PATH")
+    if state is not None:
+        monkeypatch.setenv("STATE_DIRECTORY", state)
+    path = write(tmp_path, "[http]\nport = 9443\n")
+    monkeypatch.setattr(config, "DEFAULT_PATH", path if chosen == "default" else tmp_path / "missing.toml")
+    loaded = config.load(path if chosen == "beside" else None)
+    assert loaded.store.path == Path(expected.format(folder=tmp_path))
+
+
+def test_a_place_in_the_configuration_wins_over_that_of_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYSFU_STORE__PATH")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/other")
+    assert config.load(write(tmp_path, '[store]\npath = "/srv/rooms.db"\n')).store.path == Path("/srv/rooms.db")
+
+
+def test_a_store_that_cannot_be_used_is_found_by_check_config_and_stops_the_start(tmp_path: Path) -> None:
+    ports = f'[http]\nport = {free_port()}\n[media]\nhost = "127.0.0.1"\nport = {free_port(socket.SOCK_DGRAM)}\n'
+    missing = tmp_path / "missing" / "pysfu.db"
+    for command in ("check-config", "serve", "migrate"):
+        environment = {"PYSFU_STORE__PATH": str(missing)}
+        result = CliRunner().invoke(app, [command, "-c", str(write(tmp_path, ports))], env=environment)
+        assert result.exit_code == 2
+        (line,) = result.stderr.splitlines()
+        assert line == f"pysfu: store.path: {missing}: cannot be made: there is no folder {missing.parent}"

@@ -182,3 +182,17 @@ def test_the_exit_status_is_that_of_the_worst_finding(tmp_path: Path, monkeypatc
     assert (result.exit_code, report["grade"]) == (2, "bad")
     assert "from outside" in report["not_checked"]
     assert CliRunner().invoke(app, ["doctor", "-c", str(path)]).stdout.count("BAD ") == 1
+
+
+def test_a_store_that_cannot_be_used_is_pointed_out_and_one_that_can_is_left_unmade(tmp_path: Path) -> None:
+    missing = tmp_path / "missing" / "pysfu.db"
+    for path, grade, words in (
+        (missing, Grade.BAD, "there is no folder"),
+        (tmp_path / "a.db", Grade.GOOD, "can be used"),
+    ):
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PYSFU_STORE__PATH", str(path))
+            (found,) = findings("store.path", settings())
+        assert found.grade is grade
+        assert words in found.text
+        assert not path.exists()

@@ -31,7 +31,7 @@ def test_every_command_the_readme_names_exists() -> None:
         if command.callback
     }
     assert set(re.findall(r"(?:^|`)pysfu ([a-z-]+)", README, flags=re.MULTILINE)) <= commands
-    assert commands == {"serve", "drain", "demo", "check-config", "sample-config", "doctor", "token"}
+    assert commands == {"serve", "drain", "migrate", "demo", "check-config", "sample-config", "doctor", "token"}
 
 
 def shown(bench: Bench) -> dict[str, frozenset[str]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from conftest import Bench, settings
-from fake_engine import FakePeer, FakeTransport, answer_to
+from conftest import Bench
 from hypothesis import given
 from hypothesis import strategies as st
+from restarts import next_server, taken_up
 
 from pysfu import _notes
 from signalling import notes
@@ -21,41 +21,8 @@ from signalling.connections import OpenConnection
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.notices import Reason
 from signalling.domain.room import MAX_REMOVED, Connection, Publication, PublishedTrack, Room, RoomPolicy
-from signalling.media import ResumedPeer, ResumedRoom
 
 NEVER = datetime(9_999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-
-
-def next_server(bench: Bench, *, has_ended: Collection[str] = ()) -> Bench:
-    """Makes the server after one that was killed, with what its media process still has.
-
-    Args:
-        bench: the server that was killed.
-        has_ended: of which of the engine's participants the transport has ended since.
-    """
-    after = Bench(settings(), clock=bench.clock)
-    after.engine.numbers = bench.engine.numbers
-    for room in bench.engine.rooms:
-        room.engine = after.engine
-        for peer in room.peers:
-            peer.engine = after.engine
-        if room.closed:
-            after.engine.lost += [room.note] if room.note else []
-        else:
-            after.engine.rooms.append(room)
-            peers = [resumed(peer, has_ended=peer.id in has_ended) for peer in room.peers if not peer.removed]
-            after.engine.found.append(ResumedRoom(room=room, note=room.note, peers=tuple(peers)))
-    return after
-
-
-def resumed(peer: FakePeer, *, has_ended: bool) -> ResumedPeer:
-    transport = FakeTransport(answer_to("v=0", 1), peer, list(peer.tracks))
-    return ResumedPeer(peer=peer, transport=transport, note=peer.note, has_ended=has_ended)
-
-
-async def taken_up(after: Bench) -> None:
-    await after.parts.rooms.resume()
-    await after.settle()
 
 
 async def connected(bench: Bench, room: str, publisher: str, *subscribers: str) -> list[OpenConnection]:
@@ -131,7 +98,7 @@ async def test_a_connection_whose_transport_has_ended_meanwhile_ends_with_those_
     room = await bench.room()
     publishing, playing = await connected(bench, room, "anna", "bela")
     after = next_server(bench, has_ended=[publishing.peer.id])
-    waiting = after.parts.rooms.resume()
+    waiting = after.parts.rooms.resume(await after.store.load())
     watches = [
         after.parts.rooms.connection(RoomId(room), connection.resource).watch for connection in (publishing, playing)
     ]
@@ -153,7 +120,7 @@ async def test_who_plays_only_what_went_with_the_server_before_is_ended(bench: B
     assert len(after.engine.peers()) == 1
 
 
-async def test_what_nobody_can_name_is_ended(bench: Bench) -> None:
+async def test_what_nobody_can_name_is_ended_and_its_room_is_there_without_media(bench: Bench) -> None:
     unreadable = (b"", b"{}", b'{"room": 3}', b"\xff\xfe", b"[" * 50_000)
     rooms = [await bench.room() for _ in unreadable]
     for note, media in zip(unreadable, bench.engine.rooms, strict=True):
@@ -165,8 +132,7 @@ async def test_what_nobody_can_name_is_ended(bench: Bench) -> None:
     after = next_server(bench)
     after.engine.lost = list(unreadable)
     await taken_up(after)
-    assert [each.room for each in after.parts.rooms.all()] == [named]
-    assert named not in rooms
+    assert {each.room for each in after.parts.rooms.all()} == {*rooms, named}
     assert [room.closed for room in after.engine.rooms] == [True] * len(unreadable) + [False]
     assert after.engine.peers() == []
 
@@ -226,8 +192,9 @@ async def test_of_two_rooms_that_have_one_name_only_one_goes_on(bench: Bench) ->
     bench.engine.rooms[1].note = bench.engine.rooms[0].note
     after = next_server(bench)
     await taken_up(after)
-    assert [each.room for each in after.parts.rooms.all()] == [room]
+    assert [each.room for each in after.parts.rooms.all()] == [room, other]
     assert [each.closed for each in after.engine.rooms] == [False, True]
+    assert who_is_in(after, other) == {}
 
 
 async def test_rooms_are_listed_oldest_first_in_whatever_order_the_engine_has_them(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fake_engine import FakeEngine, FakeRoom
+from fake_store import FakeStore
 from offers import offer
 
 from signalling.domain.grants import Grant
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.asyncio
 
 
 def rooms_of(engine: FakeEngine, *, max_rooms: int = 9) -> Rooms:
-    return Rooms(engine, max_rooms=max_rooms, max_participants=9, hanging=lambda: {1: "stalled"})
+    return Rooms(engine, FakeStore(), max_rooms=max_rooms, max_participants=9, hanging=lambda: {1: "stalled"})
 
 
 def grant_of(participant: str, room: RoomId) -> Grant:
