@@ -24,7 +24,13 @@ class RoomNote(messages.Record, frozen=True, kw_only=True):
 
 
 class PeerNote(messages.Record, frozen=True, kw_only=True):
-    """What is to be known about a transport; with what was negotiated it can be negotiated anew."""
+    """What is to be known about a transport; with what was negotiated it can be negotiated anew.
+
+    Attributes:
+        kinds: what its other end may publish, where that offers.
+        sections: those of our offers, where we offer: what is sent in each, and whether the other end may.
+        version: how many offers of ours there were.
+    """
 
     local: messages.LocalTransport
     session: messages.NegotiatedSession
@@ -33,6 +39,9 @@ class PeerNote(messages.Record, frozen=True, kw_only=True):
     send: list[messages.SendPlan]
     data: bool
     participant: bytes
+    kinds: list[messages.MediaKind] = msgspec.field(default_factory=list)
+    sections: list[tuple[messages.MediaKind | None, bool]] | None = None
+    version: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode

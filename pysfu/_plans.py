@@ -38,9 +38,8 @@ def only(policy: messages.MediaPolicy, kinds: Collection[MediaKind]) -> messages
 
 def send_plan(track: Track) -> messages.SendPlan:
     """Returns how a section is to be named in which a track is sent."""
-    return messages.SendPlan(
-        kind=track.kind, publisher=track.publisher.number, stream=track.publisher.id, track=track.id
-    )
+    stream, name = track.msid
+    return messages.SendPlan(kind=track.kind, publisher=track.publisher.number, stream=stream, track=name)
 
 
 def data_allows(ours: Sequence[Transport], theirs: Sequence[Transport]) -> list[messages.Command]:

@@ -133,12 +133,12 @@ class Bot:
             undo=lambda reply: messages.RemovePeer(peer=reply.peer),
         )
         transport = Transport(participant, reply.peer, None)
-        transport.session = session
+        transport.negotiation.session = session
         transport.set_state(TransportState.CONNECTED)
         part.transports[transport.number] = transport
         try:
             bot = cls(participant, transport, room.bridge.bot(part.worker, reply.peer))
-            await transport.publish(kinds=("audio", "video"), sources={}, encrypted=False)
+            await transport.publish_all(mids=None, sources={}, encrypted=False)
             for track, section in zip(play, session.send, strict=True):
                 await transport.play(track, mid=section.mid)
             await participant.attach(transport)

@@ -11,6 +11,7 @@ PysfuError
 └── RefusedError              the engine did not carry out a command; nothing changed
     ├── UnknownRoomError, UnknownPeerError, UnknownTrackError, UnknownMidError, UnknownChannelError
     ├── OtherRoomError, EchoNotAskedError, MidInUseError, NoCommonCodecError, BadSessionError, EncodingHeldError
+    ├── ChannelInUseError, MessageTooLargeError, NotAllowedError
     ├── RelayInUseError, OnlyRelaysError
     ├── FullError             `cap` says which cap was reached
     ├── RoomFailedError
@@ -143,6 +144,24 @@ class EncodingHeldError(RefusedError):
     code = "encoding_held"
 
 
+class ChannelInUseError(RefusedError):
+    """The transport has a data channel of that label."""
+
+    code = "channel_in_use"
+
+
+class MessageTooLargeError(RefusedError):
+    """The message, or the label of the channel, is longer than it may be, or than the other end takes."""
+
+    code = "message_too_large"
+
+
+class NotAllowedError(RefusedError):
+    """Nobody let messages of that publisher flow to the participant."""
+
+    code = "not_allowed"
+
+
 class RelayInUseError(RefusedError):
     """Some worker has such an end of the relay already."""
 
@@ -197,6 +216,9 @@ _REFUSALS: dict[str, type[RefusedError]] = {
         NoCommonCodecError,
         BadSessionError,
         EncodingHeldError,
+        ChannelInUseError,
+        MessageTooLargeError,
+        NotAllowedError,
         RelayInUseError,
         OnlyRelaysError,
         RoomFailedError,

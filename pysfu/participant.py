@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pysfu import _compiled, _notes, messages
+from pysfu import _notes, messages
 from pysfu._asked import all_asked, all_done
+from pysfu._negotiation import Terms
 from pysfu._plans import data_allows, data_revokes, kinds_of, only, send_plan
-from pysfu.errors import OnlyRelaysError, OtherRoomError, UnknownPeerError, UnknownTrackError
+from pysfu._sections import MAX_SECTIONS
+from pysfu.errors import NoFreeSectionError, OnlyRelaysError, OtherRoomError, UnknownPeerError, UnknownTrackError
 from pysfu.pending import PendingOffer
 from pysfu.track import Track
 from pysfu.transport import Transport, TransportState
@@ -88,7 +90,7 @@ class Participant:
         """
         self.note = _notes.checked(note)
         for transport in self._transports:
-            transport.leave_note()
+            transport.negotiation.leave_note()
 
     async def answer(
         self,
@@ -98,6 +100,7 @@ class Participant:
         play: Sequence[Track] = (),
         data: bool = False,
         start_bitrate_bps: int | None = None,
+        mids: Collection[str] | None = None,
         sources: Mapping[str, TrackSource] | None = None,
         encrypted: bool = False,
     ) -> Transport:
@@ -110,6 +113,7 @@ class Participant:
             play: what its receiving sections are wired to, in order; each flows once allowed.
             data: whether data channels may be opened.
             start_bitrate_bps: the rate that its encoders are asked to begin with.
+            mids: the sections of which tracks are made; None: all. What comes in others is dropped, until `publish`.
             sources: what sections show, by name, where it is not a microphone or a camera.
             encrypted: whether the payload is end-to-end encrypted. Simulcast then needs the dependency descriptor, a
                 header extension: without it, where keyframes are is hidden, and each subscription keeps the encoding
@@ -125,12 +129,11 @@ class Participant:
         policy = messages.MediaPolicy(receive=bool(kinds), data=data, start_bitrate=start_bitrate_bps)
         if kinds:
             policy = only(policy, {*kinds, *(track.kind for track in play)})
-        send = [send_plan(track) for track in play]
+        terms = Terms(policy=policy, kinds=kinds, send=[send_plan(track) for track in play], data=data)
         transport = await self._new_transport()
         try:
-            answered = await transport.apply_offer(offer, policy=policy, send=send, data=data)
-            if kinds:
-                await transport.publish(kinds=kinds, sources=sources or {}, encrypted=encrypted)
+            answered = await transport.negotiation.answer(offer, terms)
+            await transport.publish_all(mids=mids, sources=sources or {}, encrypted=encrypted)
             for track, mid in zip(play, answered.placed, strict=False):
                 if mid is not None:
                     await transport.play(track, mid=mid)
@@ -158,19 +161,19 @@ class Participant:
 
         Raises:
             OtherRoomError: something of `play` is in another room.
+            NoFreeSectionError: that is more than a description may have.
             ValueError: `publish` holds something else than kinds; nothing was done.
         """
         self.check_same_room(*(track.publisher for track in play))
-        kinds_of(publish)
-        policy = messages.MediaPolicy(receive=bool(publish), data=data, start_bitrate=start_bitrate_bps)
-        sections: list[messages.Media | messages.Data] = [
-            messages.Media(kind=track.kind, send=send_plan(track)) for track in play
-        ]
-        sections += [messages.Media(kind=kind, receive=True) for kind in publish]
-        sections += [messages.Data()] if data else []
+        policy = messages.MediaPolicy(receive=bool(kinds_of(publish)), data=data, start_bitrate=start_bitrate_bps)
         transport = await self._new_transport()
         try:
-            sdp, pending = _compiled.offer(transport.offer_plan(policy=policy, sections=sections))
+            sections = transport.negotiation.sections
+            waiting = sections.carry(play)
+            sections.add(publish=publish, data=data)
+            if waiting or len(sections.sections) > MAX_SECTIONS:
+                raise NoFreeSectionError(f"a transport has at most {MAX_SECTIONS} media sections")
+            sdp, pending = transport.negotiation.offer(policy)
         except BaseException:
             self.abandon(transport)
             raise
@@ -178,7 +181,7 @@ class Participant:
             self.abandon(transport)
             raise UnknownPeerError("the participant was removed")
         self._offered.append(transport)
-        return PendingOffer(self, transport, sdp=sdp, pending=pending, play=tuple(play))
+        return PendingOffer(transport, sdp=sdp, pending=pending)
 
     async def allow(self, track: Track, *, echo: bool = False) -> None:
         """Lets a track flow to this participant, over the transports it has and will have.
@@ -319,7 +322,7 @@ class Participant:
     def resume_transport(self, number: int, note: _notes.PeerNote) -> Transport:
         """Makes a transport anew that the engine has already."""
         transport = Transport(self, number, note.local)
-        transport.resume(note)
+        transport.negotiation.resume(note)
         self.part.transports[number] = transport
         self._transports.append(transport)
         return transport

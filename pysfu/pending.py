@@ -5,55 +5,64 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pysfu import _compiled
-from pysfu.messages import MEDIA_KINDS
+from pysfu.errors import InvalidSdpError, NoCommonCodecError, UnknownTrackError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from pysfu.participant import Participant
     from pysfu.track import Track
-from pysfu.transport import Transport
+    from pysfu.transport import Transport
 
 
 class PendingOffer:
-    """An offer of ours that waits for its answer. Used with `async with`, it is given up unless accepted by the end."""
+    """An offer of ours that waits for its answer. Used with `async with`, it is given up unless accepted by the end.
 
-    def __init__(
-        self, participant: Participant, transport: Transport, *, sdp: str, pending: bytes, play: Sequence[Track]
-    ) -> None:
+    Attributes:
+        sdp: for the other end.
+        waiting: tracks for which there is no section before an answer has freed one: offer again then.
+        unplayable: once accepted, tracks of which the other end took no codec.
+    """
+
+    def __init__(self, transport: Transport, *, sdp: str, pending: bytes, waiting: Sequence[Track] = ()) -> None:
         self.sdp = sdp
-        self._participant = participant
+        self.waiting = tuple(waiting)
+        self.unplayable: tuple[Track, ...] = ()
         self._transport = transport
         self._pending = pending
-        self._play = play
+        self._is_first = transport.session is None
+        self._version = transport.negotiation.version
         self._accepted = False
 
     async def accept(self, answer: str) -> Transport:
         """Takes the answer.
 
         Raises:
-            InvalidSdpError: it does not fit the offer; another may be tried.
+            InvalidSdpError: it does not fit the offer, and another may be tried; or a later offer was made, and only
+                the answer to that counts.
         """
+        if self._version != self._transport.negotiation.version:
+            raise InvalidSdpError("the answer is one to an older offer")
         session = _compiled.accept(self._pending, answer)
         transport = self._transport
         try:
-            transport.sdp = self.sdp
-            await transport.apply_session(session)
-            await transport.publish(kinds=MEDIA_KINDS, sources={}, encrypted=False)
-            for track in self._play:
-                await transport.play(track)
-            await self._participant.attach(transport)
+            await transport.negotiation.accept(session, sdp=self.sdp)
+            await transport.publish_all(mids=None, sources={}, encrypted=False)
+            await self._play()
+            if self._is_first:
+                await transport.participant.attach(transport)
         except BaseException:
-            self._participant.abandon(transport)
+            if self._is_first:
+                transport.participant.abandon(transport)
             raise
         self._accepted = True
         return transport
 
     async def cancel(self) -> None:
-        """Gives the offer up."""
-        await self._transport.close()
+        """Gives the offer up: of a first one the transport ends, of a later one it goes on as it is."""
+        if self._is_first:
+            await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,3 +72,14 @@ class PendingOffer:
     ) -> None:
         if not self._accepted:
             await self.cancel()
+
+    async def _play(self) -> None:
+        for mid, track in self._transport.negotiation.sections.carried().items():
+            if mid in self._transport.playing:
+                continue
+            try:
+                await self._transport.play(track, mid=mid)
+            except UnknownTrackError:
+                continue  # it has ended meanwhile
+            except NoCommonCodecError:
+                self.unplayable += (track,)

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 class Track:
-    """What a participant publishes in one media section. Nobody receives it before `Participant.allow`."""
+    """What a participant publishes in one media section. Nobody receives it before `Participant.allow`.
+
+    Attributes:
+        msid: the stream and the track by which its receivers know it (RFC 8830): tracks of one stream are played in
+            step. May be set until it is played: 1 to 64 visible ASCII characters each.
+        muted: whether it was muted, also before this program began.
+    """
 
     def __init__(self, transport: Transport, number: int, *, mid: str, kind: MediaKind, source: TrackSource) -> None:
         self.transport = transport
@@ -23,8 +29,10 @@ class Track:
         self.kind: MediaKind = kind
         self.source: TrackSource = source
         self.played_by: set[Transport] = set()
+        self.muted = False
         self.relayed_as: dict[int, int] = {}  # the engine's number on other workers, now or when it was last there
         self._number = number
+        self.msid = (self.publisher.id, self.id)
 
     @property
     def id(self) -> str:
@@ -48,13 +56,16 @@ class Track:
 
     async def mute(self) -> None:
         """Stops it for everyone; done when this returns."""
-        await all_done([self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))], gone=())
+        asked = self.transport.ask_revocation(messages.Mute(track=self._number, muted=True))
+        self.muted = True
+        await all_done([asked], gone=())
         for transport in tuple(self.played_by):
             transport.discard(self)
 
     async def unmute(self) -> None:
         """Lets it flow again."""
         await self.transport.done(messages.Mute(track=self._number, muted=False))
+        self.muted = False
 
     async def limit(self, participant: Participant, *, encoding: int = 255, temporal: int = 255) -> None:
         """Limits what a participant gets of it.

@@ -7,16 +7,20 @@ import enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pysfu import _bridge, _compiled, _notes, _pending, messages
+from pysfu import _bridge, _pending, messages
 from pysfu._asked import all_asked, all_done
+from pysfu._negotiation import Negotiation
+from pysfu.channels import DataChannels
 from pysfu.errors import (
     MidInUseError,
     NoFreeSectionError,
     RefusedError,
     TransportFailedError,
+    UnknownMidError,
     UnknownPeerError,
     UnknownTrackError,
 )
+from pysfu.pending import PendingOffer
 from pysfu.track import Track
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from pysfu.messages import MediaKind, TrackSource
+    from pysfu.messages import TrackSource
     from pysfu.participant import Participant
 
 
@@ -47,14 +51,12 @@ class Transport:
     def __init__(self, participant: Participant, number: int, local: messages.LocalTransport | None) -> None:
         self.participant = participant
         self.tracks: list[Track] = []
-        self.sdp = ""
         self.state = TransportState.NEW
-        self.session: messages.NegotiatedSession | None = None
+        self.negotiation = Negotiation(self, local)
+        self.channels = DataChannels(self)
         self._number = number
-        self._local = local
         self._playing: dict[str, Track] = {}
         self._used: set[str] = set()
-        self._plan: tuple[messages.MediaPolicy, list[messages.SendPlan], bool] | None = None
         self._changed = asyncio.Event()
         self._negotiating = asyncio.Lock()
         self._on_end: Callable[[], None] | None = None
@@ -76,6 +78,26 @@ class Transport:
         return self.participant.worker
 
     @property
+    def sdp(self) -> str:
+        """Our latest description that was agreed on."""
+        return self.negotiation.sdp
+
+    @property
+    def session(self) -> messages.NegotiatedSession | None:
+        """What was agreed on."""
+        return self.negotiation.session
+
+    @property
+    def sent(self) -> Sequence[messages.SentTrack]:
+        """What the other end sends by its latest offer, with or without a track, under the names that it has there."""
+        return self.negotiation.sent
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can flow any more."""
+        return self.state in _ENDED
+
+    @property
     def playing(self) -> Mapping[str, Track]:
         """What each media section carries to the participant."""
         return self._playing
@@ -87,7 +109,7 @@ class Transport:
             TransportFailedError: it failed or was closed.
         """
         while self.state is not TransportState.CONNECTED:
-            if self.state in _ENDED:
+            if self.has_ended:
                 raise TransportFailedError(f"the transport is {self.state}")
             self._changed.clear()
             await self._changed.wait()
@@ -101,13 +123,85 @@ class Transport:
             InvalidSdpError: the offer cannot be answered.
         """
         async with self._negotiating:
-            if self._plan is None:
-                raise NoFreeSectionError("this transport was not made from an offer of the other end")
-            policy, send, data = self._plan
-            self._answer(offer, self._local, policy=policy, send=send, data=data)  # before anything is changed
-            reply = await self._call(messages.RestartIce(peer=self._number), messages.PeerReply)
-            await self.apply_offer(offer, policy=policy, send=send, data=data, local=reply.local)
+            await self.negotiation.restart(offer)
             return self.sdp
+
+    async def reanswer(
+        self,
+        offer: str,
+        *,
+        mids: Collection[str] | None = None,
+        sources: Mapping[str, TrackSource] | None = None,
+        encrypted: bool = False,
+    ) -> str:
+        """Answers a later offer of the other end, and returns the answer.
+
+        What is sent in it anew is published, what is sent no more ends. What is played stays where it is, and there is
+        room for more where the offer has more sections for it. New credentials restart ICE.
+
+        Args:
+            offer: its description.
+            mids: the sections of which tracks are made; None: of all. What comes in others is dropped, until `publish`.
+            sources: what new sections show, by name, where it is not a microphone or a camera.
+            encrypted: whether the payload of the new ones is end-to-end encrypted.
+
+        Raises:
+            InvalidSdpError: the offer cannot be answered; all goes on as before.
+            NoFreeSectionError: on this transport we offer.
+        """
+        async with self._negotiating:
+            await self.negotiation.reanswer(offer)
+            sent = {section.mid for section in self.session.receive} if self.session is not None else set()
+            for track in [track for track in self.tracks if track.mid not in sent]:
+                await track.unpublish()
+            await self.publish_all(mids=mids, sources=sources or {}, encrypted=encrypted)
+            return self.sdp
+
+    async def reoffer(self, play: Collection[Track], *, restart: bool = False) -> PendingOffer:
+        """Makes a later offer, after which the other end receives these tracks and no others.
+
+        What it receives and is not among them stops at once. A section that carried something carries something else
+        only after an answer in which it carried nothing, so that browsers tell one from the other: until then new ones
+        are added, and there is no end of tracks for want of sections unless so many are played at the same time. Used
+        with `async with`, as the first offer. One that is given up leaves the transport as it is; another may follow.
+
+        Args:
+            play: what it is to receive; each flows once allowed.
+            restart: whether to restart ICE.
+
+        Raises:
+            NoFreeSectionError: on this transport the other end offers.
+            OtherRoomError: something of `play` is in another room.
+        """
+        self.participant.check_same_room(*(track.publisher for track in play))
+        async with self._negotiating:
+            waiting = self.negotiation.sections_to_offer().carry(play)
+            for track in set(self._playing.values()).difference(play):
+                await self.stop(track)
+            sdp, pending = await self.negotiation.reoffer(restart=restart)
+        return PendingOffer(self, sdp=sdp, pending=pending, waiting=waiting)
+
+    async def publish(self, mid: str, *, source: TrackSource | None = None, encrypted: bool = False) -> Track:
+        """Makes a track of one media section in which the other end sends.
+
+        Args:
+            mid: its name.
+            source: what it shows; None: a microphone or a camera.
+            encrypted: whether its payload is end-to-end encrypted.
+
+        Raises:
+            UnknownMidError: nothing is sent in it.
+            MidInUseError: it has a track.
+        """
+        sections = self.session.receive if self.session is not None else []
+        section = next((section for section in sections if section.mid == mid), None)
+        if section is None:
+            raise UnknownMidError("nothing is sent in the media section")
+        await self._publish(section, source=source, encrypted=encrypted)
+        published = next((track for track in self.tracks if track.mid == mid), None)
+        if published is None:
+            raise UnknownPeerError("the transport has ended")
+        return published
 
     async def play(self, track: Track, *, mid: str | None = None) -> str:
         """Wires a track to a media section and returns the section's name; it flows once allowed.
@@ -162,13 +256,9 @@ class Transport:
         # Where the track has ended meanwhile, the engine has taken it off by itself.
         await all_done(stopped, gone=(UnknownTrackError, UnknownPeerError))
 
-    async def send_data(self, label: str, payload: bytes, *, binary: bool = True) -> None:
-        """Sends a message on the data channel of that label."""
-        await self.done(messages.SendData(peer=self._number, label=label, payload=payload, binary=binary))
-
     async def stats(self) -> messages.PeerFigures:
         """Returns its figures."""
-        return (await self._call(messages.PeerStats(peer=self._number), messages.PeerStatsReply)).stats
+        return (await self.call(messages.PeerStats(peer=self._number), messages.PeerStatsReply)).stats
 
     async def close(self) -> None:
         """Closes it: its tracks end, nothing flows any more when this returns.
@@ -204,9 +294,9 @@ class Transport:
 
     async def done(self, command: messages.Command) -> None:
         """Carries out a command that brings nothing."""
-        await self._call(command, messages.DoneReply)
+        await self.call(command, messages.DoneReply)
 
-    async def _call(
+    async def call(
         self,
         command: messages.Command,
         reply: type[_bridge.R],
@@ -214,78 +304,13 @@ class Transport:
         undo: _pending.Undo | None = None,
         on_reply: _pending.OnReply | None = None,
     ) -> _bridge.R:
+        """Carries out a command, and returns what it brings."""
         return await self.participant.room.bridge.call(self.worker, command, reply, undo=undo, on_reply=on_reply)
-
-    async def apply_offer(
-        self,
-        offer: str,
-        *,
-        policy: messages.MediaPolicy,
-        send: Sequence[messages.SendPlan],
-        data: bool,
-        local: messages.LocalTransport | None = None,
-    ) -> messages.Answered:
-        """Answers an offer and applies what was negotiated; `local` is what a restart of ICE has drawn."""
-        local = local if local is not None else self._local
-        answered = self._answer(offer, local, policy=policy, send=send, data=data)
-
-        def applied(reply: messages.AnyReply | RefusedError) -> None:
-            if isinstance(reply, RefusedError):
-                return
-            # Also when whoever asked was cancelled meanwhile: what we know is what the engine has.
-            self._local, self.session, self.sdp = local, answered.session, answered.sdp
-            self._plan = (policy, list(send), data)
-            self.leave_note()
-            self.participant.room.relays.renegotiated(self)
-
-        connect = messages.Connect(peer=self._number, session=answered.session)
-        await self._call(connect, messages.DoneReply, on_reply=applied)
-        return answered
-
-    def _answer(
-        self,
-        offer: str,
-        local: messages.LocalTransport | None,
-        *,
-        policy: messages.MediaPolicy,
-        send: Sequence[messages.SendPlan],
-        data: bool,
-    ) -> messages.Answered:
-        assert local is not None, "bots have no description"
-        plan = messages.AnswerPlan(local=local, policy=policy, send=list(send), data=data, previous=self.session)
-        return _compiled.answer(offer, plan)
-
-    async def apply_session(self, session: messages.NegotiatedSession) -> None:
-        """Applies what was negotiated by an offer of ours."""
-        await self.done(messages.Connect(peer=self._number, session=session))
-        self.session = session
-        self.leave_note()
-
-    def leave_note(self) -> None:
-        """Leaves what whoever controls the engine next must know of it; of a bot there is nothing: it ends with us."""
-        if self._local is None or self.session is None or self.state in _ENDED:
-            return
-        policy, send, data = self._plan if self._plan is not None else (None, [], False)
-        note = _notes.PeerNote(
-            local=self._local,
-            session=self.session,
-            sdp=self.sdp,
-            policy=policy,
-            send=send,
-            data=data,
-            participant=self.participant.note,
-        )
-        self.participant.room.bridge.note(self.worker, _notes.of_peer(self._number, note))
-
-    def resume(self, note: _notes.PeerNote) -> None:
-        """Takes up what was negotiated before this process began."""
-        self.session, self.sdp = note.session, note.sdp
-        if note.policy is not None:
-            self._plan = (note.policy, note.send, note.data)
 
     def resume_track(self, state: messages.TrackState) -> Track:
         """Makes a track anew that the engine has already."""
         track = Track(self, state.track, mid=state.mid, kind=state.kind, source=state.source)
+        track.muted = state.muted
         self._add(track)
         return track
 
@@ -293,39 +318,36 @@ class Transport:
         """Notes what its media sections carry already."""
         self._playing.update(playing)
         self._used.update(playing)
+        self.negotiation.sections.resume(playing)
         for mid, track in playing.items():
             track.played_by.add(self)
             self.participant.room.relays.wired(self, mid, track)
 
-    def offer_plan(
-        self, *, policy: messages.MediaPolicy, sections: Sequence[messages.Media | messages.Data]
-    ) -> messages.OfferPlan:
-        """Returns the plan of an offer of ours."""
-        assert self._local is not None, "bots have no description"
-        return messages.OfferPlan(local=self._local, policy=policy, sections=list(sections), version=1)
-
-    async def publish(
-        self, *, kinds: Collection[MediaKind], sources: Mapping[str, TrackSource], encrypted: bool
+    async def publish_all(
+        self, *, mids: Collection[str] | None, sources: Mapping[str, TrackSource], encrypted: bool
     ) -> None:
-        """Makes a track of every section of these kinds in which the participant sends."""
+        """Makes a track of every section, or of each of those, in which the participant sends and may."""
         published = {track.mid for track in self.tracks}
+        terms = self.negotiation.terms
         for section in self.session.receive if self.session is not None else []:
-            if section.mid in published or section.kind not in kinds:
-                continue
-            usual: TrackSource = "microphone" if section.kind == "audio" else "camera"
-            source = sources.get(section.mid, usual)
-            await self._call(
-                messages.Publish(peer=self._number, mid=section.mid, source=source, encrypted=encrypted),
-                messages.TrackReply,
-                undo=lambda reply: messages.Unpublish(track=reply.track),
-                on_reply=partial(self._on_published, section, source),
-            )
+            may = terms is None or section.kind in terms.kinds
+            if section.mid not in published and may and (mids is None or section.mid in mids):
+                await self._publish(section, source=sources.get(section.mid), encrypted=encrypted)
+
+    async def _publish(self, section: messages.ReceiveMedia, *, source: TrackSource | None, encrypted: bool) -> None:
+        source = source or ("microphone" if section.kind == "audio" else "camera")
+        await self.call(
+            messages.Publish(peer=self._number, mid=section.mid, source=source, encrypted=encrypted),
+            messages.TrackReply,
+            undo=lambda reply: messages.Unpublish(track=reply.track),
+            on_reply=partial(self._on_published, section, source),
+        )
 
     def _on_published(
         self, section: messages.ReceiveMedia, source: TrackSource, reply: messages.AnyReply | RefusedError
     ) -> None:
         """Notes a track, before anything that the worker said after it is looked at: its first packet may be there."""
-        if isinstance(reply, messages.TrackReply) and self.state not in _ENDED:
+        if isinstance(reply, messages.TrackReply) and not self.has_ended:
             track = Track(self, reply.track, mid=section.mid, kind=section.kind, source=source)
             self._add(track)
 
@@ -360,7 +382,7 @@ class Transport:
 
     def set_state(self, state: TransportState) -> None:
         """Notes how far it is; an ended one stays ended."""
-        if self.state in _ENDED:
+        if self.has_ended:
             return
         self.state = state
         self._changed.set()

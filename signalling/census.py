@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from signalling.connections import OpenRoom
+from signalling.connections import OpenConnection, OpenRoom
 from signalling.domain.ids import RoomId
 from signalling.homes import Homes
 
@@ -30,9 +30,19 @@ class Census:
 
     def tracks(self, kind: str) -> int:
         """Counts what is published in every room, of one kind."""
-        connections = (connection for opened in self._rooms.values() for connection in opened.connections())
-        published = (connection.publication for connection in connections if connection.publication is not None)
-        return sum(track.kind == kind for publication in published for track in publication.tracks)
+        return sum(_tracks(connection, kind) for opened in self._rooms.values() for connection in opened.open.values())
+
+    def played(self, kind: str) -> int:
+        """Counts how often tracks of one kind are played, in every room."""
+        count = 0
+        for opened in self._rooms.values():
+            tracks = {connection.peer.id: _tracks(connection, kind) for connection in opened.open.values()}
+            count += sum(tracks.get(peer, 0) for connection in opened.open.values() for peer in connection.plays)
+        return count
+
+    def follow_moves(self, tell: Callable[[str], object]) -> None:
+        """Has `tell` called with how it went when a room is to get other media: `ok` or `retried`."""
+        self._homes.on_move = tell
 
     def resting(self) -> int:
         """Counts the rooms that take nobody in for a while, after too many failures."""
@@ -41,3 +51,8 @@ class Census:
     def waiting(self) -> int:
         """Counts the rooms that wait for media; one that gets none before somebody joins waits for nobody."""
         return sum(opened.waits() and not self._homes.rest_of(opened) for opened in self._rooms.values())
+
+
+def _tracks(connection: OpenConnection, kind: str) -> int:
+    publication = connection.connection.publication
+    return 0 if publication is None else sum(track.kind == kind for track in publication.tracks)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from signalling.figures import MediaFigures
+from signalling.figures import Histogram, MediaFigures
 
 # Counter of the engine → name, help text and labels of the metric.
 COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -45,12 +46,17 @@ COUNTERS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 
 JOIN_HELP = (
-    "From a remote's description to its address and keys (connect); of that ICE, and DTLS from when it could begin,"
+    "To answer a request to publish or play (signal);"
+    " from a remote's description to its address and keys (connect); of that ICE, and DTLS from when it could begin,"
     " which overlap; then, of those who publish, to their first packet"
 )
 
-# Histogram of the engine, or of a worker's rim → the same.
+ANSWER_BOUNDS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""As the engine has for the other stages of a join."""
+
+# Histogram of the engine, or of a worker's rim, or the one that is kept here → the same.
 HISTOGRAMS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "join_signal_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "signal"}),
     "join_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "connect"}),
     "join_ice_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "ice"}),
     "join_dtls_s": ("sfu_join_duration_seconds", JOIN_HELP, {"stage": "dtls"}),
@@ -101,6 +107,7 @@ class EngineCollector(Collector):
     def __init__(self) -> None:
         self.up = False
         self._figures = MediaFigures()
+        self._answers = Histogram(bounds=ANSWER_BOUNDS_S, counts=(0,) * (len(ANSWER_BOUNDS_S) + 1), sum=0.0)
         self._busy: dict[int, tuple[int, int]] = {}
         self._ratios: dict[int, float] = {}
 
@@ -110,6 +117,12 @@ class EngineCollector(Collector):
         self.up = not figures.silent
         for worker, rim in enumerate(figures.rims):
             self._measure(worker, rim)
+
+    def observe_answer(self, seconds: float) -> None:
+        """Counts how long it took to answer somebody who joined."""
+        bucket = bisect_left(ANSWER_BOUNDS_S, seconds)
+        counts = tuple(int(at == bucket) for at in range(len(ANSWER_BOUNDS_S) + 1))
+        self._answers = Histogram(bounds=ANSWER_BOUNDS_S, counts=counts, sum=seconds).plus(self._answers)
 
     def _measure(self, worker: int, rim: Mapping[str, int]) -> None:
         """Takes the share of time that a worker was busy since it was last looked at."""
@@ -142,9 +155,10 @@ class EngineCollector(Collector):
 
     def _histograms(self) -> Iterator[Metric]:
         families: dict[str, HistogramMetricFamily] = {}
+        measured = {**self._figures.histograms, "join_signal_s": self._answers}
         for name, (metric, text, labels) in HISTOGRAMS.items():
             family = families.setdefault(metric, HistogramMetricFamily(metric, text, labels=list(labels)))
-            histogram = self._figures.histograms.get(name)
+            histogram = measured.get(name)
             if histogram is not None:
                 bounds = [*map(str, histogram.bounds), "+Inf"]
                 buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))

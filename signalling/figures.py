@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from signalling.domain.flow import Arriving, Leaving, Reading
+from signalling.domain.ids import TrackId
 
 COUNTERS = (
     "rtp_packets_in",
@@ -179,6 +183,31 @@ def figures_of(stats: Any, known: dict[int, Any]) -> MediaFigures:
         | _histograms((worker.rim for worker in workers), RIM_HISTOGRAMS),
         rims=tuple({name: getattr(worker.rim, name) for name in RIM} for worker in workers),
         silent=tuple(number for number, worker in enumerate(workers) if worker.engine is None),
+    )
+
+
+def reading_of(transport: Any, figures: Any) -> Reading:
+    """Takes what a connection's tracks and subscriptions count from the figures of pysfu's transport."""
+    arrived: Counter[str] = Counter()
+    for stream in figures.receive:  # one for each encoding
+        arrived[stream.mid] += stream.packets
+    playing = [(stream, transport.playing[stream.mid]) for stream in figures.send if stream.mid in transport.playing]
+    return Reading(
+        connected=figures.connected,
+        arriving=tuple(
+            Arriving(track=TrackId(track.id), kind=track.kind, packets=arrived[track.mid], muted=track.muted)
+            for track in transport.tracks
+        ),
+        leaving=tuple(
+            Leaving(
+                track=TrackId(track.id),
+                kind=track.kind,
+                packets=stream.packets - stream.retransmitted,
+                paused=stream.encoding is None,
+                muted=track.muted,
+            )
+            for stream, track in playing
+        ),
     )
 
 

@@ -42,6 +42,7 @@ class Homes:
         self._runs.set()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._under_way: set[asyncio.Task[None]] = set()
+        self.on_move: Callable[[str], object] = lambda _: None
 
     async def make(self) -> MediaRoom:
         """Makes a room's half in the engine, on a worker that goes round.
@@ -154,6 +155,7 @@ class Homes:
                 async with self._turn:
                     media = await self.make()
             except MediaError as error:
+                self.on_move("retried")
                 if tries == 0:  # of thousands, each is tried again every two seconds
                     log.warning(
                         "room gets no media yet: tried again", room=opened.room.room, error=type(error).__name__
@@ -164,6 +166,7 @@ class Homes:
                 return
             opened.media = media
             opened.leave_note()
+            self.on_move("ok")
             self._forget_lost(opened)
             took_ms = round((self._steady() - began).total_seconds() * 1000, 1)
             if not self.rest_of(opened):

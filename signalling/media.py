@@ -8,6 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from signalling.domain.flow import Reading
 from signalling.domain.heartbeat import Beat
 from signalling.figures import MediaFigures, MediaWarning
 from signalling.media_events import MediaEvent
@@ -85,6 +86,9 @@ class MediaTransport(Protocol):
 
     async def restart(self, offer: str) -> str:
         """Restarts ICE with an offer that has new credentials, and returns the new answer."""
+
+    async def reading(self) -> Reading:
+        """Returns what has come and gone over it so far."""
 
 
 class MediaPeer(Protocol):

@@ -7,10 +7,18 @@ import platform
 import time
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from signalling.domain.flow import Cause, Observed
 from signalling.domain.heartbeat import WorkerFault
 from signalling.engine_metrics import EngineCollector
 from signalling.figures import MediaWarning
@@ -26,25 +34,12 @@ from signalling.media_events import (
     RoomGone,
 )
 
-FORBIDDEN_LABELS = frozenset(
-    {
-        "room",
-        "identity",
-        "participant",
-        "name",
-        "user",
-        "ip",
-        "address",
-        "phone",
-        "track",
-        "track_id",
-        "session",
-    }
-)
 RENDER_TIMEOUT_S = 3.0  # The engine bounds itself at a second; collectors give up after ten.
 _HTTP_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _SIZE_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)  # Most meetings of a hospital are of two to four.
 _REMOVAL_BUCKETS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 2.5)
+_GAP_BUCKETS = (2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)  # What is shorter than 1.4 s is no stall (`domain/flow.py`).
+_KINDS = ("audio", "video")
 _LAG_BUCKETS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1.0)
 
 
@@ -52,6 +47,8 @@ class Metrics:
     """What `/metrics` shows."""
 
     def __init__(self, engine: MediaEngine, *, version: str) -> None:
+        # Each counter and histogram would have one more series, which says since when: Prometheus makes nothing of it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._engine = engine
         self._engine_figures = EngineCollector()
         self.registry = CollectorRegistry()
@@ -63,8 +60,22 @@ class Metrics:
         self._state = Gauge("sfu_node_state", "1 for the present state", ["state"], registry=self.registry)
         started = Gauge("sfu_start_time_seconds", "When this process began to serve", registry=self.registry)
         started.set(time.time())
+        self._show_rooms()
+        self._show_engine()
+        self._show_transports()
+        self._show_flow()
+        self._show_requests()
+        self._begin_at_nothing()
+        self.on_state("starting")
+
+    def _show_rooms(self) -> None:
         self.participants = Gauge("sfu_participants", "People in rooms now", registry=self.registry)
-        self.tracks = Gauge("sfu_tracks", "Published tracks now", ["kind"], registry=self.registry)
+        self.tracks = Gauge(
+            "sfu_tracks",
+            "Tracks that are published, and how often each is played, now",
+            ["kind", "dir"],
+            registry=self.registry,
+        )
         self.rooms_quarantined = Gauge(
             "sfu_rooms_quarantined", "Rooms that rest after repeated failures now", registry=self.registry
         )
@@ -74,21 +85,11 @@ class Metrics:
         self.event_streams = Gauge(
             "sfu_event_streams", "Those who wait to hear of the end of their connection now", registry=self.registry
         )
-        self._restarts = Counter(
-            "sfu_engine_restarts", "Times the media process was started anew", registry=self.registry
-        )
-        self._failed_starts = Counter(
-            "sfu_engine_failed_starts", "Times the media process could not be started", registry=self.registry
-        )
         self.room_participants = Histogram(
             "sfu_room_participants", "People in a room after each join", registry=self.registry, buckets=_SIZE_BUCKETS
         )
-        self._workers = Gauge("sfu_worker_up", "1 while a media worker goes round", ["shard"], registry=self.registry)
-        self._warnings = Counter(
-            "sfu_warnings", "What works, but not as well as it could", ["code"], registry=self.registry
-        )
-        self._reconnects = Counter(
-            "sfu_reconnects", "Transports that came back, or restarted ICE", ["kind"], registry=self.registry
+        self._moves = Counter(
+            "sfu_room_moves", "Rooms that got other media", ["reason", "outcome"], registry=self.registry
         )
         self.removals = Counter("sfu_removals", "Participants removed by an administrator", registry=self.registry)
         self.removal_duration = Histogram(
@@ -96,6 +97,23 @@ class Metrics:
             "From the request to remove somebody to when nothing flows to or from them any more",
             registry=self.registry,
             buckets=_REMOVAL_BUCKETS,
+        )
+
+    def _show_engine(self) -> None:
+        self._restarts = Counter(
+            "sfu_engine_restarts", "Times the media process was started anew", registry=self.registry
+        )
+        self._failed_starts = Counter(
+            "sfu_engine_failed_starts", "Times the media process could not be started", registry=self.registry
+        )
+        self._workers = Gauge("sfu_worker_up", "1 while a media worker goes round", ["shard"], registry=self.registry)
+        self._warnings = Counter(
+            "sfu_warnings", "What works, but not as well as it could", ["code"], registry=self.registry
+        )
+
+    def _show_transports(self) -> None:
+        self._reconnects = Counter(
+            "sfu_reconnects", "Transports that came back, or restarted ICE", ["kind"], registry=self.registry
         )
         self._joins = Counter("sfu_joins", "Requests to publish or play", ["outcome"], registry=self.registry)
         self._ended = Counter(
@@ -109,6 +127,29 @@ class Metrics:
             "Transports by encryption",
             ["profile", "dtls"],
             registry=self.registry,
+        )
+
+    def _show_flow(self) -> None:
+        self._stalled = Gauge(
+            "sfu_media_stalled",
+            "Tracks of which nothing arrives, and subscriptions to which nothing goes, now",
+            ["kind", "cause"],
+            registry=self.registry,
+        )
+        self._stalls = Counter(
+            "sfu_media_stalls", "Times one of these has begun", ["kind", "cause"], registry=self.registry
+        )
+        self._interruptions = Histogram(
+            "sfu_media_interruption_seconds",
+            "How long one of these lasted, when it is over",
+            ["cause"],
+            registry=self.registry,
+            buckets=_GAP_BUCKETS,
+        )
+
+    def _show_requests(self) -> None:
+        self._auths = Counter(
+            "sfu_auth_attempts", "Tokens and bearers that were shown", ["method", "outcome"], registry=self.registry
         )
         self._requests = Counter("sfu_http_requests", "Requests", ["route", "method", "code"], registry=self.registry)
         self._durations = Histogram(
@@ -130,7 +171,21 @@ class Metrics:
             ["usage"],
             registry=self.registry,
         )
-        self.on_state("starting")
+
+    def _begin_at_nothing(self) -> None:
+        """Shows what has not happened: of a series that begins with its first count, that is not seen to rise."""
+        for cause in Cause:
+            self._interruptions.labels(cause.value)
+            for kind in _KINDS:
+                self._stalls.labels(kind, cause.value)
+                self._stalled.labels(kind, cause.value)
+        for outcome in ("ok", "denied", "error"):
+            self._joins.labels(outcome)
+        for method in ("token", "admin", "metrics"):
+            for outcome in ("ok", "denied"):
+                self._auths.labels(method, outcome)
+        for outcome in ("ok", "retried"):
+            self._moves.labels("failure", outcome)
 
     async def render(self) -> bytes:
         """Asks the engine and writes everything in Prometheus' text format."""
@@ -149,6 +204,29 @@ class Metrics:
     def on_join(self, outcome: str) -> None:
         """Counts an attempt to publish or play: `ok`, `denied` or `error`."""
         self._joins.labels(outcome).inc()
+
+    def on_answer(self, seconds: float) -> None:
+        """Counts how long it took to answer somebody who was let in."""
+        self._engine_figures.observe_answer(seconds)
+
+    def on_auth(self, method: str, *, is_ok: bool) -> None:
+        """Counts a token, or the bearer of an administrator or of who reads metrics, that was shown."""
+        self._auths.labels(method, "ok" if is_ok else "denied").inc()
+
+    def on_move(self, outcome: str) -> None:
+        """Counts a room that has other media after a fault, `ok`, or is tried again, `retried`."""
+        self._moves.labels("failure", outcome).inc()
+
+    def on_look(self, observed: Observed) -> None:
+        """Counts what does not flow, or flows again."""
+        for stall in observed.stalls:
+            if stall.lasted is None:
+                self._stalls.labels(stall.kind, stall.cause.value).inc()
+            else:
+                self._interruptions.labels(stall.cause.value).observe(stall.lasted.total_seconds())
+        for cause in Cause:
+            for kind in _KINDS:
+                self._stalled.labels(kind, cause.value).set(observed.standing.get((kind, cause), 0))
 
     def on_event(self, event: MediaEvent) -> None:
         """Counts what the engine told."""

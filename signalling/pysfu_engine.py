@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,23 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self, assert_never
 import structlog
 
 from signalling.addresses import to_bind
+from signalling.domain.flow import Reading
 from signalling.domain.heartbeat import Beat
-from signalling.figures import MediaFigures, MediaWarning, WorkerFailed, figures_of
+from signalling.figures import MediaFigures, MediaWarning, WorkerFailed, figures_of, reading_of
 from signalling.media import (
     CREATE_TIMEOUT,
     FIGURES_TIMEOUT,
     START_BITRATE_BPS,
-    EngineFullError,
-    EngineLateError,
-    EngineStartError,
-    EngineUnavailableError,
-    InvalidOfferError,
-    MediaError,
-    MediaGoneError,
     MediaKind,
     MediaPeer,
     MediaRoom,
-    MediaRoomGoneError,
     MediaTrack,
     MediaTransport,
     ResumedPeer,
@@ -48,6 +40,7 @@ from signalling.media_events import (
     Resynced,
     RoomGone,
 )
+from signalling.pysfu_errors import translated
 
 if TYPE_CHECKING:
     # Imported where it is used: it loads the compiled engine, without which there is much that this package can do.
@@ -107,7 +100,7 @@ class PysfuEngine:
         """Starts the engine."""
         import pysfu
 
-        with _translated():
+        with translated():
             config = pysfu.Config(
                 bind=self._bind,
                 port=self._port,
@@ -145,7 +138,7 @@ class PysfuEngine:
 
     async def create_room(self, *, avoid: Collection[int]) -> MediaRoom:
         """Makes an empty room, on none of the workers to avoid."""
-        with _translated():
+        with translated():
             return _PysfuRoom(await self._sfu.create_room(avoid=avoid, timeout=CREATE_TIMEOUT))
 
     async def events(self) -> AsyncIterator[MediaEvent]:
@@ -157,7 +150,7 @@ class PysfuEngine:
 
     async def figures(self) -> MediaFigures:
         """Returns counters and states, within a second or so."""
-        with _translated():
+        with translated():
             stats = await self._sfu.stats(timeout=FIGURES_TIMEOUT)
         return figures_of(stats, self._known)
 
@@ -179,7 +172,7 @@ class PysfuEngine:
 
     def beats(self) -> Sequence[Beat]:
         """Returns, at once, what tells whether the workers go round."""
-        with _translated():
+        with translated():
             return [Beat(turns=rim.turns, failed=rim.failed != 0) for rim in self._sfu.counters()]
 
     @property
@@ -209,14 +202,14 @@ class _PysfuRoom:
         return tuple(self._room.workers)
 
     async def add_participant(self, *, avoid: Collection[int]) -> MediaPeer:
-        with _translated():
+        with translated():
             return _PysfuPeer(await self._room.add_participant(avoid=avoid))
 
     def keep(self, note: bytes) -> None:
         _keep(self._room.keep, note)
 
     async def close(self) -> None:
-        with _translated():
+        with translated():
             await self._room.close()
 
 
@@ -228,21 +221,21 @@ class _PysfuPeer:
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
         theirs = [track.inner for track in play if isinstance(track, _PysfuTrack)]
         start = START_BITRATE_BPS if publish else None
-        with _translated():
+        with translated():
             return _PysfuTransport(
                 await self._participant.answer(offer, publish=publish, play=theirs, start_bitrate_bps=start)
             )
 
     async def allow(self, track: MediaTrack) -> None:
         assert isinstance(track, _PysfuTrack)  # noqa: S101 - there is no other kind here
-        with _translated():
+        with translated():
             await self._participant.allow(track.inner)
 
     def keep(self, note: bytes) -> None:
         _keep(self._participant.keep, note)
 
     async def remove(self) -> None:
-        with _translated():
+        with translated():
             await self._participant.remove()
 
 
@@ -256,8 +249,12 @@ class _PysfuTransport:
         return self._transport.sdp
 
     async def restart(self, offer: str) -> str:
-        with _translated():
+        with translated():
             return await self._transport.restart(offer)
+
+    async def reading(self) -> Reading:
+        with translated():
+            return reading_of(self._transport, await self._transport.stats())
 
 
 class _PysfuTrack:
@@ -286,37 +283,6 @@ def _keep(keep: Callable[[bytes], None], note: bytes) -> None:
     except ValueError as error:
         log.warning("does not outlive this server", component="media", error=str(error))
         keep(b"")
-
-
-# Code of pysfu → what it means to this server. Codes that are not listed are faults of ours.
-_MEANINGS: dict[str, type[MediaError]] = {
-    "invalid_sdp": InvalidOfferError,
-    "no_common_codec": InvalidOfferError,
-    "bad_session": InvalidOfferError,
-    "unknown_mid": InvalidOfferError,
-    "no_free_section": InvalidOfferError,
-    "start": EngineStartError,
-    "full": EngineFullError,
-    "unavailable": EngineUnavailableError,
-    "late": EngineLateError,
-    "closed": EngineUnavailableError,
-    "unknown_room": MediaRoomGoneError,
-    "unknown_peer": MediaGoneError,
-    "unknown_track": MediaGoneError,
-    "transport_failed": MediaGoneError,
-    "room_failed": MediaRoomGoneError,
-}
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turns pysfu's errors into this server's."""
-    import pysfu
-
-    try:
-        yield
-    except pysfu.PysfuError as error:
-        raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
 
 
 def _event(event: events.Event, sfu: pysfu.Sfu) -> MediaEvent | None:

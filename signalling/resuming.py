@@ -34,22 +34,24 @@ class TakenUp:
         lost: those among them that have lost it meanwhile, and are to have other media before anybody asks.
         gone: connections among them that do not go on, and why.
         unwritten: what only the engine's notes knew, and is to be written down at that moment.
+        is_first: whether this is the first server to go on from this store.
     """
 
     rooms: dict[RoomId, OpenRoom] = field(default_factory=dict)
     lost: list[OpenRoom] = field(default_factory=list)
     gone: list[tuple[OpenRoom, OpenConnection, Reason]] = field(default_factory=list)
     unwritten: list[Write] = field(default_factory=list)
+    is_first: bool = False
 
 
 def resume(engine: MediaEngine, endings: Endings, stored: Stored) -> TakenUp:
     """Finds the rooms on disk that go on in the engine. What is on disk is the truth: what else goes on is ended.
 
-    A room of which only the engine knows was deleted, or nobody was ever told of it. Only a store that was made just
-    now cannot know that, and takes such rooms in.
+    A room of which only the engine knows was deleted, or nobody was ever told of it. Only a store that
+    no server has gone on from yet cannot know that, and takes such rooms in.
     """
     known = {room.room: room for room in stored.rooms}
-    found, ended, taken = list[OpenRoom](), set[ResourceId](), TakenUp()
+    found, ended, taken = list[OpenRoom](), set[ResourceId](), TakenUp(is_first=stored.is_new)
     rooms: dict[RoomId, OpenRoom] = {}
     for resumed in engine.resumed_rooms():
         noted = notes.read_room(resumed.note)
@@ -77,7 +79,7 @@ def resume(engine: MediaEngine, endings: Endings, stored: Stored) -> TakenUp:
     taken.rooms = {opened.room.room: opened for opened in oldest_first}
     taken.gone = [(opened, *which) for opened in found for which in _gone(opened, ended)]
     if rooms:
-        log.info("rooms taken up", count=len(found), lost=len(rooms) - len(found), gone=len(taken.gone))
+        log.info("rooms taken up", count=len(found), lost=len(taken.lost), gone=len(taken.gone))
     return taken
 
 
@@ -86,6 +88,8 @@ async def write_down(found: TakenUp, store: RoomStore, *, now: datetime) -> None
     try:
         for write in found.unwritten:
             await write(store, now)
+        if found.is_first:
+            await store.take_into_use()
     except (StoreUnavailableError, RefusedError) as error:
         log.error("not all that the media process knew is written down", component="store", error=type(error).__name__)
 

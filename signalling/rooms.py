@@ -32,6 +32,7 @@ from signalling.domain.room import (
 )
 from signalling.endings import Endings, ended, in_time
 from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
+from signalling.flowing import Flowing
 from signalling.following import Following
 from signalling.founding import Founding
 from signalling.homes import Homes
@@ -76,6 +77,7 @@ class Rooms:
         )
         self.census = Census(self._rooms, self._homes)
         self.names = Names(self._rooms, self.control)
+        self.flowing = Flowing(self._rooms, self._homes, steady=steady)
         self.draining = False
 
     async def create(self, *, name: str | None = None, policy: RoomPolicy | None = None, metadata: str = "") -> Room:

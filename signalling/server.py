@@ -32,7 +32,7 @@ from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarte
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 from signalling.rooms import Rooms
-from signalling.store.base import RoomStore, Stored
+from signalling.store.base import RoomStore
 from signalling.tokens import Tokens
 
 log = structlog.get_logger(__name__)
@@ -185,16 +185,19 @@ async def _run(
     on_start: Callable[[Started], object],
 ) -> None:
     """Runs all tasks. When any of them ends or fails, all stop, in order."""
+    taken_up = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         background = [
-            tasks.create_task(_follow_events(parts, engine), name="events"),
+            tasks.create_task(_follow_events(parts, engine, taken_up), name="events"),
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
+            tasks.create_task(parts.rooms.flowing.follow(parts.metrics.on_look), name="flows"),
         ]
         await asyncio.sleep(0)  # From here on nothing that happens is missed.
         # Only now that no other server has the engine, which might make rooms still; and before anyone asks for one.
-        stored = await store.load()
-        tasks.create_task(_take_up(parts, stored), name="resume")
+        taking_up = parts.rooms.resume(await store.load())
+        tasks.create_task(_follow(taking_up), name="resume")
+        taken_up.set()
         stop, reread = asyncio.Event(), asyncio.Event()
         if certificate is not None:
             expiry = parts.metrics.certificate_expiry.labels("http")
@@ -222,11 +225,6 @@ async def _run(
             for task in background:
                 task.cancel()
             await _stop_engine(engine, closing)
-
-
-async def _take_up(parts: Parts, stored: Stored) -> None:
-    """Goes on with what a server before this one has left, on disk and in the media process."""
-    await _follow(parts.rooms.resume(stored))
 
 
 async def _leave(parts: Parts) -> None:
@@ -277,10 +275,11 @@ async def _wait_for_end(
             waiting.cancel()
 
 
-async def _follow_events(parts: Parts, engine: MediaEngine) -> None:
+async def _follow_events(parts: Parts, engine: MediaEngine, taken_up: asyncio.Event) -> None:
     # What one event asks of a worker that hangs is never done: the next event is not kept waiting for that.
     async with asyncio.TaskGroup() as following:
         async for event in engine.events():
+            await taken_up.wait()  # What ends a connection that nobody knows of yet would never be heard of again.
             _report(parts, event)
             following.create_task(_follow(parts.rooms.on_event(event)), name="event")
 

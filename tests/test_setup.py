@@ -64,6 +64,21 @@ def test_an_ordinary_user_can_make_network_namespaces_or_is_told_what_forbids_it
         assert "or run this as root" in ended.stderr
 
 
+def test_whoever_installs_prometheus_for_its_tool_gets_none_that_runs(clone: Path) -> None:
+    nothing_installed = clone / "bin" / "dpkg-query"
+    nothing_installed.parent.mkdir()
+    nothing_installed.write_text("#!/bin/sh\n")
+    nothing_installed.chmod(0o755)
+    (clone / "tests" / "setup" / "packages.txt").write_text("prometheus\n")
+    path = f"PATH={nothing_installed.parent}:/usr/bin:/bin"
+    ended = as_nobody(clone, "env", path, "tests/setup/system.sh")
+    (line,) = re.findall(r"sudo sh -c '(.*)'", ended.stderr)
+    before, _, _ = line.partition("apt-get update")
+    assert "ln -s /dev/null /etc/systemd/system/prometheus.service" in before
+    assert "RUNLEVEL=1" in before, "which keeps the scripts of SysV from starting it, too"
+    assert subprocess.run(["sh", "-n", "-c", line], check=False).returncode == 0
+
+
 def test_where_nothing_is_missing_setting_up_says_nothing(clone: Path) -> None:
     (clone / "tests" / "setup" / "packages.txt").write_text("dpkg\n")
     ended = as_nobody(clone, "tests/setup/system.sh")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pysfu.messages.base import Message, Record, TrackSource
 from pysfu.messages.session import NegotiatedSession, RelayDescription
 
@@ -116,10 +118,26 @@ class RevokeData(Message, frozen=True, kw_only=True):
     subscriber: int
 
 
+class HoldData(Message, frozen=True, kw_only=True):
+    """Has a peer's messages go on only where they are sent."""
+
+    peer: int
+
+
+class OpenData(Message, frozen=True, kw_only=True):
+    """Opens a data channel."""
+
+    peer: int
+    label: str
+    ordered: bool
+    reliability: Literal["reliable"] | dict[str, int]
+
+
 class SendData(Message, frozen=True, kw_only=True):
     """Sends on a data channel."""
 
     peer: int
+    publisher: int | None = None
     label: str
     payload: bytes
     binary: bool
@@ -192,6 +210,8 @@ Command = (
     | Revoke
     | AllowData
     | RevokeData
+    | HoldData
+    | OpenData
     | SendData
     | RelayOut
     | RelayIn

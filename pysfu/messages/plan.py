@@ -24,6 +24,7 @@ class MediaPolicy(Record, frozen=True, kw_only=True):
     start_bitrate: int | None = None
     receive: bool = True
     data: bool = True
+    stop_inactive: bool = False
     opus: OpusPolicy = OpusPolicy()
 
 
@@ -47,12 +48,27 @@ class AnswerPlan(Record, frozen=True, kw_only=True):
     previous: NegotiatedSession | None = None
 
 
+class SentTrack(Record, frozen=True, kw_only=True):
+    """What the other end sends in one section.
+
+    Attributes:
+        mid: the section.
+        kind: sound or pictures.
+        name: what the other end calls it: the second part of the msid (RFC 8830).
+    """
+
+    mid: str
+    kind: MediaKind
+    name: str | None = None
+
+
 class Answered(Record, frozen=True, kw_only=True):
     """An answer."""
 
     sdp: str
     session: NegotiatedSession
     placed: list[str | None]
+    sent: list[SentTrack] = msgspec.field(default_factory=list)
 
 
 class Media(Message, frozen=True, kw_only=True):

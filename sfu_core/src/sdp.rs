@@ -50,6 +50,19 @@ pub struct Answered {
     pub session: NegotiatedSession,
     /// Where each track of [`AnswerPlan::send`] goes; `None` when the offer has no free section for it.
     pub placed: Vec<Option<Mid>>,
+    /// What the remote sends, section by section.
+    pub sent: Vec<SentTrack>,
+}
+
+/// What the remote sends in one section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTrack {
+    /// The section.
+    pub mid: Mid,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// What the remote calls it: the second part of the msid (RFC 8830), by which it may have announced it elsewhere.
+    pub name: Option<String>,
 }
 
 impl fmt::Debug for Answered {

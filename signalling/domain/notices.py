@@ -24,10 +24,14 @@ class Reason(StrEnum):
 
 
 class Told(StrEnum):
-    """The types of event. The value is part of the public protocol; `reconnect` is WHEP's."""
+    """The types of event. The value is part of the public protocol; `reconnect` is WHEP's.
+
+    WHEP's `inactive` means that nothing at all is published: of one kind that stalls it says too much.
+    """
 
     RECONNECT = "reconnect"
     ENDED = "ended"
+    MEDIA = "media"
 
 
 _FOR_GOOD = frozenset({Reason.LEFT, Reason.REMOVED, Reason.SOURCE_LEFT, Reason.ROOM_DELETED, Reason.STOPPING})

@@ -16,6 +16,7 @@ from signalling.domain.room import Room, refusal_to_see
 from signalling.faults import RefusedError
 from signalling.http.errors import RequestError
 from signalling.http.parts import parts_of
+from signalling.tokens import InvalidTokenError, RefusedTokenError
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -51,7 +52,9 @@ def admin(request: Request) -> None:
     """
     if parts_of(request).settings.admin.bearer is None:
         raise RequestError("admin_disabled", "set admin.bearer in the configuration")
-    if not is_admin(request):
+    is_ok = is_admin(request)
+    parts_of(request).metrics.on_auth("admin", is_ok=is_ok)
+    if not is_ok:
         raise RequestError("admin_bearer_wrong")
 
 
@@ -61,8 +64,7 @@ def grant(request: Request) -> Grant:
     Raises:
         RequestError: there is none.
     """
-    parts = parts_of(request)
-    return parts.tokens.read(token_of(request), now=parts.now())
+    return _read(request)
 
 
 def room_seen_by(request: Request, theirs: Grant, room: RoomId) -> Room:
@@ -91,8 +93,7 @@ def owner(request: Request, room: RoomId) -> Grant | None:
     """
     if is_admin(request):
         return None
-    parts = parts_of(request)
-    theirs = parts.tokens.read(token_of(request), now=parts.now(), even_expired=True)
+    theirs = _read(request, even_expired=True)
     room_seen_by(request, theirs, room)
     return theirs
 
@@ -118,13 +119,26 @@ def metrics_reader(request: Request) -> None:
     """
     bearer = parts_of(request).settings.metrics.bearer
     if bearer is not None:
-        if not _matches(bearer, bearer_of(request)):
+        is_ok = _matches(bearer, bearer_of(request))
+        parts_of(request).metrics.on_auth("metrics", is_ok=is_ok)
+        if not is_ok:
             raise RequestError("token_missing" if bearer_of(request) is None else "token_invalid")
         return
     peer = request.client.host if request.client else ""
     relayed = any(name in request.headers for name in _FORWARDED)
     if relayed or not _is_loopback(peer):
         raise RequestError("metrics_forbidden")
+
+
+def _read(request: Request, *, even_expired: bool = False) -> Grant:
+    parts, token = parts_of(request), token_of(request)
+    try:
+        theirs = parts.tokens.read(token, now=parts.now(), even_expired=even_expired)
+    except (InvalidTokenError, RefusedTokenError):
+        parts.metrics.on_auth("token", is_ok=False)
+        raise
+    parts.metrics.on_auth("token", is_ok=True)
+    return theirs
 
 
 def _matches(secret: SecretStr | None, given: str | None) -> bool:

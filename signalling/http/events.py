@@ -1,4 +1,4 @@
-"""Server-sent events of a connection, as WHEP's extension has them, for WHIP too: that it has ended, and what then."""
+"""Server-sent events of a connection, as WHEP's extension has them, for WHIP too: what stalls, that it has ended."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from signalling.domain.flow import Stalled
 from signalling.domain.ids import RoomId
 from signalling.domain.notices import Notice, Told
 from signalling.http.access import owned, owner
@@ -69,9 +70,13 @@ def _chosen(body: bytes) -> list[Told]:
 async def _stream(parts: Parts, watch: Watch, wanted: Collection[str]) -> AsyncIterator[bytes]:
     parts.streams += 1
     try:
-        turn = watch.take()
+        turn, told = watch.take(), dict[str, str]()
         yield b":\n\n"  # the headers leave with the first bytes
         while not watch.over and watch.is_for(turn):
+            if watch.stalled != told and Told.MEDIA in wanted:
+                told = dict(watch.stalled)
+                yield _stalls(watch.stalled)
+                continue
             try:
                 async with asyncio.timeout(KEEP_ALIVE_S):
                     await watch.changed()
@@ -87,4 +92,12 @@ def _event(notice: Notice) -> bytes:
     data: dict[str, object] = {"reason": notice.reason.value}
     if notice.after is not None:
         data["after_s"] = seconds_of(notice.after)
-    return f"event: {notice.told.value}\ndata: {json.dumps(data)}\n\n".encode()
+    return _written(notice.told, data)
+
+
+def _stalls(stalled: Stalled) -> bytes:
+    return _written(Told.MEDIA, {"stalled": {kind: cause.value for kind, cause in sorted(stalled.items())}})
+
+
+def _written(told: Told, data: dict[str, object]) -> bytes:
+    return f"event: {told.value}\ndata: {json.dumps(data)}\n\n".encode()

@@ -52,7 +52,9 @@ class Parts:
         self.metrics.event_streams.set_function(lambda: self.streams)
         self.metrics.rooms_waiting.set_function(self.rooms.census.waiting)
         for kind in ("audio", "video"):
-            self.metrics.tracks.labels(kind).set_function(partial(self.rooms.census.tracks, kind))
+            self.metrics.tracks.labels(kind, "pub").set_function(partial(self.rooms.census.tracks, kind))
+            self.metrics.tracks.labels(kind, "sub").set_function(partial(self.rooms.census.played, kind))
+        self.rooms.census.follow_moves(self.metrics.on_move)
 
     def enter(self, state: State) -> None:
         """Moves to another state."""

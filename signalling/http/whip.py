@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from signalling.clocks import steady
 from signalling.connections import OpenConnection
 from signalling.domain.ids import MAX_ID_LENGTH, RoomId
 from signalling.http import events
@@ -98,7 +99,7 @@ async def _restart(request: Request, opened: OpenConnection, fragment: Fragment)
 
 async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> OpenConnection:
     """Counts how a join went."""
-    metrics, rooms = parts_of(request).metrics, parts_of(request).rooms
+    metrics, rooms, began = parts_of(request).metrics, parts_of(request).rooms, steady()
     try:
         opened = await opening
     except Exception as error:
@@ -106,6 +107,7 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
         metrics.on_join("error" if code in _OUR_FAULTS else "denied")
         raise
     metrics.on_join("ok")
+    metrics.on_answer((steady() - began).total_seconds())
     metrics.room_participants.observe(len(rooms.roster(opened.room)))
     return opened
 

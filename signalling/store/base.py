@@ -25,7 +25,7 @@ class Stored:
 
     Attributes:
         rooms: all rooms, oldest first, with who was removed from them.
-        is_new: whether the store was made at this start: it cannot know of rooms that a media process still has.
+        is_new: whether no server has gone on from it yet: it cannot know of rooms that a media process still has.
     """
 
     rooms: Sequence[Room]
@@ -41,6 +41,9 @@ class RoomStore(Protocol):
 
     async def load(self) -> Stored:
         """Reads everything."""
+
+    async def take_into_use(self) -> None:
+        """Takes note that it knows of every room from now on; harmless when it did."""
 
     async def add(self, room: Room) -> None:
         """Writes a room down.

@@ -51,8 +51,6 @@ class Database:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._fails = False
         self._engine: AsyncEngine | None = None
-        self.was_empty = False
-        """Whether there was nothing in it when it was opened."""
 
     async def __aenter__(self) -> Self:
         """Opens it.
@@ -60,7 +58,7 @@ class Database:
         Raises:
             StoreUnusableError: this is not possible.
         """
-        self._engine, self.was_empty = await opening.open_engine(self._path, lock_limit_s=self._lock_limit_s)
+        self._engine = await opening.open_engine(self._path, lock_limit_s=self._lock_limit_s)
         return self
 
     async def __aexit__(

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from signalling.store.base import StoreUnusableError
 
-_FOLDER = Path(__file__).parent / "migrations"
+if TYPE_CHECKING:
+    from alembic.config import Config
 
+REVISIONS = ("0001",)
+"""The steps that there are, oldest first."""
 
-def newest() -> str:
-    """Returns the revision that this program needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None  # noqa: S101 - there is a first one
-    return head
+FOLDER = Path(__file__).parent / "migrations"
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -28,18 +24,18 @@ def revision_of(connection: Connection) -> str | None:
     Raises:
         StoreUnusableError: a newer version of this program, or another program, has made it.
     """
-    revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is None:
-        if inspect(connection).get_table_names():
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
+        if tables:
             raise StoreUnusableError("is the database of another program: name another file")
         return None
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision not in known:
+    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if revision not in REVISIONS:
         raise StoreUnusableError(
-            f"was written by a newer version of pysfu (revision {revision}; this one knows up to {newest()}): install "
-            "that version again, or put the backup from before it in its place"
+            f"was written by a newer version of pysfu (revision {revision}; this one knows up to {REVISIONS[-1]}): "
+            "install that version again, or put the backup from before it in its place"
         )
-    return revision
+    return str(revision)
 
 
 def migrate(connection: Connection) -> str | None:
@@ -52,14 +48,21 @@ def migrate(connection: Connection) -> str | None:
         StoreUnusableError: it is not ours to change.
     """
     before = revision_of(connection)
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if before != REVISIONS[-1]:
+        # Only now: a server that has no step to take starts sooner without Alembic, and takes less memory.
+        from alembic import command
+
+        config = configuration()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
     return before
 
 
-def _config() -> Config:
+def configuration() -> Config:
+    """Says to Alembic where the steps are."""
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

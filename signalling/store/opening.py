@@ -33,11 +33,8 @@ _BARE = "pysfu_bare"  # of a connection that begins no transaction
 _T = TypeVar("_T")
 
 
-async def open_engine(path: Path, *, lock_limit_s: float = LOCK_LIMIT_S) -> tuple[AsyncEngine, bool]:
+async def open_engine(path: Path, *, lock_limit_s: float = LOCK_LIMIT_S) -> AsyncEngine:
     """Opens a file, makes it where there is none, and brings it to what this program needs.
-
-    Returns:
-        What works on it, and whether there was nothing in it.
 
     Raises:
         StoreUnusableError: this is not possible.
@@ -49,10 +46,11 @@ async def open_engine(path: Path, *, lock_limit_s: float = LOCK_LIMIT_S) -> tupl
         try:
             await _look(engine, revision_of)  # before anything is changed: it may be another program's
             await _bare(engine, _WAL)
-            return engine, await _look(engine, migrate) is None
+            await _look(engine, migrate)
         except BaseException:
             await close(engine)
             raise
+        return engine
 
 
 async def examine(path: Path, *, lock_limit_s: float = LOCK_LIMIT_S) -> None:

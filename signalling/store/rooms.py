@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from signalling.domain.grants import Role
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import Room, RoomPolicy
@@ -19,8 +19,12 @@ from signalling.faults import RefusedError
 from signalling.store.base import Stored
 from signalling.store.db import Database, Work
 from signalling.store.seen import Seen
-from signalling.store.tables import participants, rooms
+from signalling.store.tables import marks, participants, rooms
 
+POLICY = TypeAdapter(RoomPolicy)
+"""How what holds in a room is written down; what an earlier version did not know has its default."""
+
+_IN_USE = "in_use"
 _REMOVE = (
     update(participants)
     .where(participants.c.room_id == bindparam("b_room"), participants.c.identity == bindparam("b_identity"))
@@ -37,7 +41,16 @@ class SqlRooms:
 
     async def load(self) -> Stored:
         """Reads everything."""
-        return Stored(rooms=await self._database.change(_read), is_new=self._database.was_empty)
+        return await self._database.change(_read)
+
+    async def take_into_use(self) -> None:
+        """Takes note that it knows of every room from now on."""
+
+        async def work(connection: AsyncConnection) -> None:
+            if not await _is_in_use(connection):
+                await connection.execute(insert(marks), {"name": _IN_USE})
+
+        await self._database.change(work)
 
     async def add(self, room: Room) -> None:
         """Writes a room down; one of which it is not known that it is, is taken out again."""
@@ -47,9 +60,8 @@ class SqlRooms:
                 "id": room.room,
                 "name": room.name,
                 "created_at": room.created_at,
-                "max_participants": room.policy.max_participants,
+                "policy": POLICY.dump_json(room.policy).decode(),
                 "metadata": room.metadata,
-                "allowed_roles": " ".join(sorted(room.policy.allowed_roles)),
             }
             await connection.execute(insert(rooms), row)
             for number, participant in enumerate(room.removed):
@@ -107,17 +119,17 @@ async def opened(path: Path) -> AsyncIterator[SqlRooms]:
             await store.settle()
 
 
-async def _read(connection: AsyncConnection) -> list[Room]:
+async def _is_in_use(connection: AsyncConnection) -> bool:
+    return await connection.scalar(select(marks.c.name).where(marks.c.name == _IN_USE)) is not None
+
+
+async def _read(connection: AsyncConnection) -> Stored:
     found = {
         RoomId(row.id): Room(
             room=RoomId(row.id),
             name=row.name,
             created_at=row.created_at,
-            policy=RoomPolicy(
-                max_participants=row.max_participants,
-                # A role that only a later version knows is allowed nothing here.
-                allowed_roles=frozenset(role for role in Role if role in row.allowed_roles.split()),
-            ),
+            policy=POLICY.validate_json(row.policy),
             metadata=row.metadata,
         )
         for row in await connection.execute(select(rooms).order_by(rooms.c.created_at, rooms.c.id))
@@ -129,7 +141,7 @@ async def _read(connection: AsyncConnection) -> list[Room]:
     )
     for row in await connection.execute(removed):
         found[RoomId(row.room_id)].remove(ParticipantId(row.identity))
-    return list(found.values())
+    return Stored(rooms=list(found.values()), is_new=not await _is_in_use(connection))
 
 
 def _erasing(room: RoomId) -> Work[None]:

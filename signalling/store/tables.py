@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, DateTime, ForeignKey, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
 from signalling.domain.ids import MAX_ID_LENGTH
@@ -42,15 +42,17 @@ metadata = MetaData(
     }
 )
 
+marks = Table("marks", metadata, Column("name", String(64), primary_key=True))
+"""Facts about the store: `in_use` once a server has taken in what a media process had before there was a store."""
+
 rooms = Table(
     "rooms",
     metadata,
     Column("id", String(MAX_ID_LENGTH), primary_key=True),
     Column("name", String(MAX_ID_LENGTH), unique=True),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("max_participants", Integer, nullable=False),
+    Column("policy", Text, nullable=False),  # JSON: it is read as a whole, and has more in it with time
     Column("metadata", Text, nullable=False),
-    Column("allowed_roles", String(256), nullable=False, server_default=""),  # with blanks between them
 )
 
 participants = Table(

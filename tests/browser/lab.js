@@ -117,6 +117,45 @@ window.lab = {
     return peer.localDescription.sdp;
   },
 
+  /** Answers a later offer; returns that, and for which sections the browser told of a track. */
+  async again(name, offer) {
+    const { peer } = connections.get(name);
+    const told = [];
+    const note = ({ transceiver }) => told.push(transceiver.mid);
+    peer.addEventListener("track", note);
+    await peer.setRemoteDescription({ type: "offer", sdp: offer });
+    await peer.setLocalDescription();
+    peer.removeEventListener("track", note);
+    return [peer.localDescription.sdp, told];
+  },
+
+  /** Offers data channels only, over which more is offered later. */
+  async offering(name) {
+    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    connections.set(name, { peer });
+    peer.createDataChannel("chat");
+    await peer.setLocalDescription();
+    return peer.localDescription.sdp;
+  },
+
+  /** Offers to send one more camera or microphone, and no more what it has sent before. */
+  async sendInstead(name, kind) {
+    const connection = connections.get(name);
+    if (connection.sending) {
+      await connection.sending.sender.replaceTrack(null);
+      connection.sending.direction = "inactive";
+    }
+    connection.media ??= await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360, frameRate: 15 } });
+    const track = connection.media.getTracks().find((each) => each.kind === kind);
+    connection.sending = connection.peer.addTransceiver(track, { direction: "sendonly", streams: [connection.media] });
+    await connection.peer.setLocalDescription();
+    return connection.peer.localDescription.sdp;
+  },
+
+  async answered(name, answer) {
+    await connections.get(name).peer.setRemoteDescription({ type: "answer", sdp: answer });
+  },
+
   /** What the browser counts, in short. */
   async figures(name) {
     const { peer } = connections.get(name);

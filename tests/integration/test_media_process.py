@@ -191,7 +191,7 @@ async def test_a_media_process_that_stands_still_is_noticed_and_ended_by_force(t
 
 
 def scheduling(thread: int) -> tuple[int, int, int]:
-    """How a thread is scheduled (`sched_getattr(2)`): policy, level of real time, and the slice it asks for in nanoseconds or 0."""
+    """How a thread is scheduled (`sched_getattr(2)`): policy, level of real time, slice in nanoseconds or 0."""
     number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
     attributes = ctypes.create_string_buffer(56)
     libc = ctypes.CDLL(None, use_errno=True)

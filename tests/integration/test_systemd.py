@@ -190,8 +190,10 @@ def how_scheduled(there: Machine, thread: str) -> tuple[int, int, int]:
 
 @pytest.fixture
 async def right_to_real_time(there: Machine) -> AsyncIterator[None]:
-    """The unit's right to real time, where systemd may give it. In a container it may not raise a limit (CAP_SYS_RESOURCE), but
-    start the process in real time."""
+    """The unit's right to real time, where systemd may give it.
+
+    In a container it may not raise a limit (CAP_SYS_RESOURCE), but start the process in real time.
+    """
     limits = there.path(f"/proc/{there.main_pid(MEDIA)}/limits").read_text()
     if re.search(r"Max realtime priority +2 +2 ", limits):
         yield

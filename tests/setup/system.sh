@@ -10,7 +10,13 @@ while read -r package; do
 done <packages.txt
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
-line="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+# Debian starts what it installs, now and with the machine. Of Prometheus the tests need promtool, and none that runs.
+quiet=""
+if [[ " ${missing[*]} " == *" prometheus "* ]]; then
+    unit=/etc/systemd/system/prometheus.service
+    quiet="export RUNLEVEL=1 && mkdir -p ${unit%/*} && { [ -e $unit ] || ln -s /dev/null $unit; } && "
+fi
+line="${quiet}apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
 if [[ $EUID -ne 0 ]]; then
     echo "These Debian packages are missing. Install them, then run the same command again:" >&2
     echo "  sudo sh -c '$line'" >&2
@@ -18,5 +24,4 @@ if [[ $EUID -ne 0 ]]; then
 fi
 echo "Installing Debian packages: ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+sh -c "${quiet}apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing[*]}" >/dev/null

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// From the start of one turn to the start of the next under load. A packet waits half of it on average.
-pub(super) const INTERVAL: Duration = Duration::from_micros(200);
+pub(super) const INTERVAL: Duration = Duration::from_micros(250);
 /// Datagrams per interval from which resting pays.
 const WORTH_RESTING: u64 = 2;
 /// How long datagrams are counted. Whole frames of sound and pictures, so that a burst is not taken for load.

@@ -80,6 +80,13 @@ impl KernelThread {
     }
 }
 
+/// Has this thread wake when it asked to. The kernel lets others sleep 50 µs longer, unless they are of real time; a rest under load
+/// would be another one then.
+pub(super) fn sleep_precisely() {
+    // SAFETY: only numbers are passed; 0 would mean the usual.
+    let _always_granted = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+}
+
 /// Has this thread, and those that it starts, come before all others where that is allowed, which is before the right to it is given
 /// up. Refused, media waits its turn beside everything else, as under whoever forbade it.
 pub(super) fn begin_in_real_time() {

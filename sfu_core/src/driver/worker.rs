@@ -11,6 +11,7 @@ use super::coalescing::Coalescing;
 use super::counters::Counters;
 use super::lanes::{Commands, QueuedRequest};
 use super::overtaking::Overtaking;
+use super::priority::sleep_precisely;
 use super::relays::{Relays, Wait};
 use super::ring::{Class, EventSender};
 use super::udp::UdpPort;
@@ -136,6 +137,7 @@ impl<E: Drive> Worker<E> {
 
     /// Runs until told to stop. After a panic the engine is never touched again; commands are refused.
     pub(super) fn run(&mut self, pin: Option<usize>) {
+        sleep_precisely();
         if let Some(processor) = pin.filter(|processor| !pin_to(*processor)) {
             self.sender.warn(Warning::NotPinned { processor: processor as u64 });
         }

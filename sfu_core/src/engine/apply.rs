@@ -47,7 +47,13 @@ pub(super) fn apply(engine: &mut Engine, command: Command, now: Instant) -> Resu
         Command::Revoke { track, subscriber } => subscribe::revoke(engine, track, subscriber),
         Command::AllowData { publisher, subscriber } => data::allow(engine, publisher, subscriber),
         Command::RevokeData { publisher, subscriber } => data::revoke(engine, publisher, subscriber),
-        Command::SendData { peer, label, payload, binary } => data::send(engine, peer, &label, &payload, binary, now),
+        Command::HoldData { peer } => data::hold(engine, peer),
+        Command::OpenData { peer, label, ordered, reliability } => {
+            data::open(engine, peer, &label, ordered, reliability, now)
+        }
+        Command::SendData { peer, publisher, label, payload, binary } => {
+            data::send(engine, peer, publisher, &data::Message { label: &label, payload: &payload, binary }, now)
+        }
         Command::Mute { track, muted } => mute(engine, track, muted, now),
         Command::LimitLayer { track, subscriber, limit } => subscribe::limit(engine, track, subscriber, limit, now),
         Command::RequestKeyframe { track } => request_keyframe(engine, track, now),

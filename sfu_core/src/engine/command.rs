@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Snapshot;
 use crate::ids::{Mid, ParticipantId, PeerId, RelayId, RoomId, TrackId};
+use crate::peer::sctp::Reliability;
 pub use crate::session::{LayerLimit, TrackSource};
 use crate::session::{LocalTransport, NegotiatedSession, RelayDescription};
 use crate::stats::{EngineStats, PeerStats};
@@ -118,10 +119,30 @@ pub enum Command {
         /// Who receives.
         subscriber: PeerId,
     },
-    /// Sends a message on a data channel from the server itself.
+    /// Has the messages of a peer go on only where they are sent with [`Command::SendData`], as it may say there: for a protocol
+    /// in which the server looks at each.
+    HoldData {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// Opens a data channel, as soon as there can be one.
+    OpenData {
+        /// To whom.
+        peer: PeerId,
+        /// Under which name.
+        label: String,
+        /// Whether messages arrive in order.
+        ordered: bool,
+        /// How hard is tried to deliver one.
+        reliability: Reliability,
+    },
+    /// Sends a message on a data channel, from the server itself or on behalf of a peer.
     SendData {
         /// To whom.
         peer: PeerId,
+        /// Whose message it is: it leaves only while [`Command::AllowData`] lets it.
+        #[serde(default)]
+        publisher: Option<PeerId>,
         /// On the channel with this label.
         label: String,
         /// What.
@@ -227,6 +248,8 @@ impl Command {
             | Self::Unsubscribe { peer, .. }
             | Self::AllowData { publisher: peer, .. }
             | Self::RevokeData { publisher: peer, .. }
+            | Self::HoldData { peer }
+            | Self::OpenData { peer, .. }
             | Self::SendData { peer, .. }
             | Self::PeerStats { peer } => Subject::Peer(peer),
             Self::Unpublish { track }
@@ -351,6 +374,15 @@ pub enum Refusal {
     /// The peer has no data channel of that label.
     #[error("the peer has no open data channel of that label")]
     UnknownChannel,
+    /// The peer has a data channel of that label.
+    #[error("the peer has a data channel of that label")]
+    ChannelInUse,
+    /// The message, or the name of the channel, is longer than it may be, or than the peer takes.
+    #[error("the message is too large")]
+    MessageTooLarge,
+    /// Nobody let the publisher's messages flow to the peer.
+    #[error("the publisher may not send to the peer")]
+    NotAllowed,
     /// Here is such an end of a relay of that number already.
     #[error("the relay has such an end already")]
     RelayInUse,
@@ -384,6 +416,8 @@ pub enum Cap {
     SubscriptionsPerPeer,
     /// A data channel's buffer.
     DataBuffer,
+    /// `MAX_CHANNELS`
+    Channels,
     /// `MAX_EDGES`
     Edges,
     /// `MAX_BOTS`
@@ -402,6 +436,7 @@ impl fmt::Display for Cap {
             Self::TracksPerPeer => "tracks per peer",
             Self::SubscriptionsPerPeer => "subscriptions per peer",
             Self::DataBuffer => "data buffered",
+            Self::Channels => "data channels",
             Self::Edges => "edges",
             Self::Bots => "bots",
             Self::Relays => "relays",

@@ -2,51 +2,16 @@
 //! its subscriber's SCTP association and is asked for its right when SCTP takes it, so that none leaves after a revocation.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::gate::Flow;
 use crate::ids::PeerId;
 use crate::peer::sctp::outbox::MessageSender;
-use crate::peer::sctp::{DataError, DataEvent};
+use crate::peer::sctp::{DataError, DataEvent, DataTransport, Reliability};
 
 use super::command::{Cap, Refusal, Reply};
 use super::event::Event;
 use super::{Engine, control};
-
-/// What one peer may say in a second, sustained (`reliability.md`, A2: T-DATA).
-const BYTES_PER_SECOND: u64 = 65_536;
-/// What it may say at once: four messages of the largest size, such as the state of a whiteboard.
-pub(super) const MAX_BURST_BYTES: u64 = 4 * 65_536;
-/// What a message counts beside its payload, so that a flood of tiny ones ends at some 1 000 a second.
-const MESSAGE_COST_BYTES: u64 = 64;
-
-/// How much a peer may still say (RFC 2697 §1).
-#[derive(Debug)]
-pub(crate) struct TokenBucket {
-    left: u64,
-    filled: Instant,
-}
-
-impl TokenBucket {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { left: MAX_BURST_BYTES, filled: now }
-    }
-
-    /// Takes a message off; false when it is too much.
-    fn takes(&mut self, payload: usize, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.filled).as_micros() as u64 * BYTES_PER_SECOND / 1_000_000;
-        if gained > 0 {
-            self.left = MAX_BURST_BYTES.min(self.left + gained);
-            self.filled += Duration::from_micros(gained * 1_000_000 / BYTES_PER_SECOND);
-        }
-        let cost = payload as u64 + MESSAGE_COST_BYTES;
-        let takes = self.left >= cost;
-        if takes {
-            self.left -= cost;
-        }
-        takes
-    }
-}
 
 pub(super) fn allow(engine: &mut Engine, publisher: PeerId, subscriber: PeerId) -> Result<Reply, Refusal> {
     let from = engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?;
@@ -87,13 +52,12 @@ pub(super) fn revoke(engine: &mut Engine, publisher: PeerId, subscriber: PeerId)
 /// What a peer's data channels tell.
 pub(super) fn on_data(engine: &mut Engine, peer: PeerId, event: DataEvent, now: Instant) {
     let DataEvent::Message { label, payload, binary } = event else { return };
-    if !engine.peers.find_mut(peer).is_some_and(|member| member.data_budget.takes(payload.len(), now)) {
-        engine.stats.drops.rate_limited += 1;
-        return;
-    }
-    let shared: Arc<[u8]> = payload.as_slice().into();
-    for subscriber in engine.gate.subscribers(Flow::Data(peer)) {
-        forward(engine, peer, subscriber, &label, &shared, binary, now);
+    let Some(member) = engine.peers.find(peer) else { return };
+    if !member.holds_data {
+        let shared: Arc<[u8]> = payload.as_slice().into();
+        for subscriber in engine.gate.subscribers(Flow::Data(peer)) {
+            forward(engine, peer, subscriber, &label, &shared, binary, now);
+        }
     }
     engine.emit(Event::DataReceived { peer, label, payload, binary });
 }
@@ -118,23 +82,68 @@ fn forward(
     control::drain_transport(engine, subscriber, now);
 }
 
-/// Sends a message of the server's own.
+/// A message that the server sends.
+pub(super) struct Message<'a> {
+    pub(super) label: &'a str,
+    pub(super) payload: &'a [u8],
+    pub(super) binary: bool,
+}
+
+/// Sends a message of the server's own, or one of `publisher`'s, who must be allowed to say it.
 pub(super) fn send(
     engine: &mut Engine,
     peer: PeerId,
-    label: &str,
-    payload: &[u8],
-    binary: bool,
+    publisher: Option<PeerId>,
+    message: &Message<'_>,
     now: Instant,
 ) -> Result<Reply, Refusal> {
-    let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
-    let data = member.peer_mut().and_then(|transport| transport.data.as_mut()).ok_or(Refusal::UnknownChannel)?;
-    data.send(label, payload.into(), binary, MessageSender::Server).map_err(|error| match error {
-        DataError::UnknownChannel => Refusal::UnknownChannel,
-        _ => Refusal::Full(Cap::DataBuffer),
-    })?;
+    let origin = match publisher {
+        None => MessageSender::Server,
+        Some(publisher) => {
+            engine.peers.find(publisher).ok_or(Refusal::UnknownPeer)?;
+            let edge = engine.gate.find(Flow::Data(publisher), peer).ok_or(Refusal::NotAllowed)?;
+            MessageSender::Edge { edge, publisher }
+        }
+    };
+    let data = channels(engine, peer)?;
+    data.send(message.label, message.payload.into(), message.binary, origin).map_err(refusal_of)?;
     control::drain_transport(engine, peer, now);
     Ok(Reply::Done)
+}
+
+/// Has a peer's messages go on only where the server sends them.
+pub(super) fn hold(engine: &mut Engine, peer: PeerId) -> Result<Reply, Refusal> {
+    engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?.holds_data = true;
+    Ok(Reply::Done)
+}
+
+/// Opens a channel; it can be used once the remote agreed.
+pub(super) fn open(
+    engine: &mut Engine,
+    peer: PeerId,
+    label: &str,
+    ordered: bool,
+    reliability: Reliability,
+    now: Instant,
+) -> Result<Reply, Refusal> {
+    channels(engine, peer)?.open(label, ordered, reliability).map_err(refusal_of)?;
+    control::drain_transport(engine, peer, now);
+    Ok(Reply::Done)
+}
+
+fn channels(engine: &mut Engine, peer: PeerId) -> Result<&mut DataTransport, Refusal> {
+    let member = engine.peers.find_mut(peer).ok_or(Refusal::UnknownPeer)?;
+    member.peer_mut().and_then(|transport| transport.data.as_mut()).ok_or(Refusal::UnknownChannel)
+}
+
+fn refusal_of(error: DataError) -> Refusal {
+    match error {
+        DataError::LabelTaken => Refusal::ChannelInUse,
+        DataError::TooManyChannels => Refusal::Full(Cap::Channels),
+        DataError::BufferFull => Refusal::Full(Cap::DataBuffer),
+        DataError::TooLarge | DataError::LabelTooLong => Refusal::MessageTooLarge,
+        DataError::UnknownChannel | DataError::Lost => Refusal::UnknownChannel,
+    }
 }
 
 /// Gives SCTP what waits for it, as far as it can send it soon and the gate lets it through.
@@ -146,4 +155,5 @@ pub(super) fn hand_over(engine: &mut Engine, subscriber: PeerId) {
     let not_taken = data.hand_over(&engine.gate, |publisher| witness.observe(publisher, subscriber));
     engine.stats.drops.revoked += not_taken.revoked;
     engine.stats.drops.send_queue_full += not_taken.closing;
+    engine.stats.drops.rate_limited += data.take_rate_limited();
 }

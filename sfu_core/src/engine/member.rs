@@ -7,7 +7,6 @@ use crate::peer::Peer;
 use crate::units::{Bitrate, Nanos};
 
 use super::batch::Route;
-use super::data::TokenBucket;
 use super::event::PeerState;
 use super::inbound::Inbound;
 use super::joining::Joining;
@@ -58,7 +57,8 @@ pub(crate) struct Member {
     /// How far its join is.
     pub(crate) joining: Joining,
     /// How much it may say on data channels.
-    pub(crate) data_budget: TokenBucket,
+    /// Whether its messages go on only where the server sends them.
+    pub(crate) holds_data: bool,
     /// Scratch for one control datagram.
     pub(crate) control: Vec<u8>,
 }
@@ -94,7 +94,7 @@ impl Member {
             route: None,
             transport_work: false,
             rtcp: RtcpQueue::default(),
-            data_budget: TokenBucket::new(now),
+            holds_data: false,
             control: Vec::new(),
         }
     }

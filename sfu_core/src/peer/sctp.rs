@@ -5,6 +5,7 @@
 
 mod abandoned;
 mod association;
+pub(crate) mod budget;
 mod channel;
 pub mod dcep;
 pub mod outbox;
@@ -23,6 +24,7 @@ use crate::gate::{EdgeRef, Gate};
 use crate::ids::PeerId;
 use crate::session::DataMedia;
 use association::{Link, Notice};
+use budget::Budget;
 use channel::{Channel, State};
 use dcep::{MAX_NAME_BYTES, Message};
 use outbox::{MessageSender, Outbox, PendingMessage};
@@ -127,6 +129,11 @@ pub struct DataTransport {
     held_messages: usize,
     max_send_bytes: usize,
     refusals: usize,
+    budget: Budget,
+    /// Whether something may wait in SCTP until there is budget for it.
+    waits: bool,
+    rate_limited: u64,
+    now: Instant,
 }
 
 impl std::fmt::Debug for DataTransport {
@@ -151,17 +158,23 @@ impl DataTransport {
             held_messages: 0,
             max_send_bytes,
             refusals: 0,
+            budget: Budget::new(now),
+            waits: false,
+            rate_limited: 0,
+            now,
         }
     }
 
     /// Takes in what DTLS decrypted.
     pub fn on_datagram(&mut self, bytes: &[u8], now: Instant) {
+        self.now = now;
         self.link.on_datagram(bytes, now);
         self.advance();
     }
 
     /// Lets time pass. Cheap when nothing is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         self.link.handle_timeout(now);
         self.advance();
     }
@@ -285,7 +298,14 @@ impl DataTransport {
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.link.poll_timeout()
+        let may_read = self.waits.then(|| self.budget.ready_at());
+        self.link.poll_timeout().into_iter().chain(may_read).min()
+    }
+
+    /// How many messages were dropped since the last call, because the remote says too much on channels that may lose some. On the
+    /// others it is slowed down.
+    pub fn take_rate_limited(&mut self) -> u64 {
+        std::mem::take(&mut self.rate_limited)
     }
 
     fn held_bytes(&mut self) -> usize {
@@ -352,12 +372,19 @@ impl DataTransport {
         }
     }
 
-    /// Reads what has arrived while there is room for events; true when there was anything.
+    /// Reads what has arrived while there is room for events, and of what is delivered for sure while the remote may say something;
+    /// true when there was anything. What is not read fills the window of SCTP, which slows the remote down.
     fn read_all(&mut self) -> bool {
         let mut any = false;
         let mut at = 0;
+        self.waits = false;
         while at < self.channels.len() && self.events.len() < MAX_EVENTS {
             let id = self.channels[at].id;
+            if self.channels[at].reliability == Reliability::Reliable && self.budget.is_spent(self.now) {
+                self.waits = true;
+                at += 1;
+                continue;
+            }
             let Some((ppi, payload)) = id.and_then(|id| self.link.read(id)) else {
                 at += 1;
                 continue;
@@ -387,6 +414,12 @@ impl DataTransport {
         }
         match channel.state {
             State::Open => {
+                if channel.reliability == Reliability::Reliable {
+                    self.budget.spend(payload.len());
+                } else if !self.budget.takes(payload.len(), self.now) {
+                    self.rate_limited += 1;
+                    return;
+                }
                 self.events.push_back(DataEvent::Message { label: channel.label.clone(), payload, binary });
             }
             State::AwaitOpen => self.refuse_at(at),

@@ -7,7 +7,7 @@ use super::description::{
 };
 use super::error::SdpError;
 use super::plan::{AnswerPlan, SendPlan};
-use super::{Answered, media, parse, transport, write};
+use super::{Answered, SentTrack, media, parse, transport, write};
 use crate::ids::{Mid, Rid};
 use crate::rtp::ext::ExtensionMap;
 use crate::session::{
@@ -75,7 +75,7 @@ pub fn answer(offer: &str, plan: &AnswerPlan) -> Result<Answered, SdpError> {
             _ => None,
         }),
     };
-    Ok(Answered { sdp: write::write(&description), session, placed })
+    Ok(Answered { sdp: write::write(&description), session, placed, sent: sent_tracks(&offer, &plans) })
 }
 
 impl SectionPlan<'_> {
@@ -102,7 +102,9 @@ fn plan_sections<'a>(
     let mut has_data = false;
     let mut plans = Vec::with_capacity(usable.len());
     for (section, usable) in offer.media.iter().zip(usable) {
+        let is_stopped = plan.policy.stop_inactive && section.direction == Direction::Inactive;
         let planned = match (section.kind, section.mid.filter(|_| usable)) {
+            (SectionKind::Media(_), _) if is_stopped => SectionPlan::Refused,
             (SectionKind::Media(kind), Some(mid)) => {
                 let chosen = codecs::choose(&section.payloads, kind, &plan.policy);
                 if chosen.is_empty() {
@@ -171,6 +173,19 @@ fn remote(offer: &Description, plan: &AnswerPlan, plans: &[SectionPlan<'_>]) -> 
         // A later offer may stop everything: the transport stays.
         None => before.cloned().ok_or(SdpError::NothingUsable),
     }
+}
+
+/// What comes from the remote, under the names it has there.
+fn sent_tracks(offer: &Description, plans: &[SectionPlan<'_>]) -> Vec<SentTrack> {
+    let each = offer.media.iter().zip(plans);
+    each.filter_map(|(offered, planned)| match planned {
+        SectionPlan::Media(planned) if planned.receives => {
+            let name = offered.msid.as_ref().and_then(|msid| msid.track.clone());
+            Some(SentTrack { mid: planned.mid, kind: planned.kind, name })
+        }
+        _ => None,
+    })
+    .collect()
 }
 
 /// The sections in which we could send, old ones in their places.

@@ -25,6 +25,9 @@ pub struct MediaPolicy {
     pub receive: bool,
     /// Whether there may be data channels.
     pub data: bool,
+    /// Whether a section is refused in which nothing is offered either way: then the remote can give its place to another
+    /// (RFC 8829 §5.2.2), and descriptions do not grow with all that was ever sent.
+    pub stop_inactive: bool,
     /// How Opus is to be sent.
     pub opus: OpusPolicy,
 }
@@ -38,6 +41,7 @@ impl Default for MediaPolicy {
             start_bitrate: None,
             receive: true,
             data: true,
+            stop_inactive: false,
             opus: OpusPolicy::default(),
         }
     }

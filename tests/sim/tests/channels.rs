@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sfu_core::engine::command::Command;
 use sfu_core::engine::event::Event;
+use sfu_core::peer::sctp::Reliability;
 use sim::browser::Section;
 use sim::link::LinkConfig;
 use sim::meeting::Meeting;
@@ -74,9 +75,27 @@ fn after_the_right_is_taken_away_nothing_more_arrives() {
 fn the_server_itself_can_speak() {
     let (mut meeting, [alice, ..]) = three(3);
     let (peer, label) = (meeting.peer(alice), CHAT.to_owned());
-    meeting.command(Command::SendData { peer, label, payload: b"welcome".to_vec(), binary: false });
+    meeting.command(Command::SendData { peer, publisher: None, label, payload: b"welcome".to_vec(), binary: false });
     meeting.run_for(1_000 * MS);
     assert_eq!(heard(&mut meeting, alice), ["welcome"]);
+}
+
+#[test]
+fn a_browser_hears_on_a_channel_that_the_server_opens() {
+    let (mut meeting, [alice, bob, _]) = three(5);
+    let (publisher, peer) = (meeting.peer(alice), meeting.peer(bob));
+    meeting.command(Command::AllowData { publisher, subscriber: peer });
+    let label = "news".to_owned();
+    meeting.command(Command::OpenData { peer, label, ordered: true, reliability: Reliability::Reliable });
+    meeting.run_for(1_000 * MS);
+    for (publisher, said) in [(None, "from the server"), (Some(publisher), "from Alice")] {
+        let (label, payload) = ("news".to_owned(), said.as_bytes().to_vec());
+        meeting.command(Command::SendData { peer, publisher, label, payload, binary: false });
+    }
+    meeting.run_for(1_000 * MS);
+    let messages = std::mem::take(&mut meeting.world.browser(bob).messages);
+    let told: Vec<_> = messages.iter().map(|told| (told.label.as_str(), told.payload.as_slice())).collect();
+    assert_eq!(told, [("news", b"from the server".as_slice()), ("news", b"from Alice")]);
 }
 
 #[test]

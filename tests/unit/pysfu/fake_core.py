@@ -52,6 +52,7 @@ class FakeCore:
         self.busy = False
         self.busy_workers: set[int] = set()
         self.refuse: dict[type, object] = {}
+        self.refuse_tracks: dict[int, str] = {}  # why they cannot be played
         self.numbers: Counter[int] = Counter()  # each worker counts for itself
         self.version = 0
         self.restarted = LOCAL
@@ -135,6 +136,8 @@ class FakeCore:
                 self.numbers[worker] += 1  # a peer and its track have no number in common
                 self.tracks[worker, number + 1] = number
                 return messages.RelayedReply(peer=number, track=number + 1)
+            case messages.Subscribe(track=track) if track in self.refuse_tracks:
+                return self.refuse_tracks[track]
             case messages.Subscribe(peer=peer, track=track) | messages.LimitLayer(subscriber=peer, track=track) if (
                 self.are_apart(worker, peer, self.tracks.get((worker, track)))
             ):

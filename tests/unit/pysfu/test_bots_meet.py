@@ -74,7 +74,9 @@ async def test_what_waits_for_a_bot_that_does_not_read_is_dropped_with_its_right
             match ending:
                 case "mute":
                     await track.mute()
+                    assert track.muted
                     await track.unmute()
+                    assert not track.muted
                 case "stop":
                     await bob.transport.stop(track)
                     await bob.transport.play(track)

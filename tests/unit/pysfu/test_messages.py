@@ -32,6 +32,8 @@ def samples(kind: Any, name: str = "", *, depth: int = 0) -> list[Any]:
         return [list(range(10))]
     if name == "refusal":
         return ["unknown_room", {"full": "peers_per_room"}]
+    if name == "reliability":
+        return ["reliable", {"max_retransmits": 0}, {"max_lifetime_ms": 100}]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is type(None):
         return [None]

@@ -19,7 +19,7 @@ def asked(core: FakeCore, *kinds: type[messages.Command]) -> list[messages.Comma
 
 
 def known(transport: Transport) -> tuple[object, ...]:
-    return transport.session, transport.sdp, transport._local, transport._plan
+    return transport.session, transport.sdp, transport.negotiation.local, transport.negotiation.terms
 
 
 async def test_a_restart_with_an_offer_that_cannot_be_answered_asks_the_engine_nothing(cores: list[FakeCore]) -> None:
@@ -46,7 +46,7 @@ async def test_a_restart_that_is_refused_leaves_what_was_agreed(cores: list[Fake
 async def test_after_a_cancelled_restart_we_know_what_the_engine_has(cores: list[FakeCore], turns: int) -> None:
     async with Sfu() as sfu:
         transport = await (await (await sfu.create_room()).add_participant()).answer(SENDS_BOTH)
-        fresh = msgspec.structs.replace(transport._local, ufrag="fresh")
+        fresh = msgspec.structs.replace(transport.negotiation.local, ufrag="fresh")
         cores[0].restarted = fresh
         restarting = asyncio.create_task(transport.restart(NEW))
         for _ in range(turns):

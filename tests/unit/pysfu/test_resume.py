@@ -36,6 +36,7 @@ async def leave_a_meeting(process: MediaProcess) -> dict[str, object]:
         await bela.allow(sent.tracks[0])
         await anna.allow(sent.tracks[1], echo=True)
         await bela.allow_data(anna)
+        await sent.tracks[1].mute()
         bela.keep(b"b, changed")
         sfu.detach()
         return {
@@ -63,6 +64,7 @@ async def test_rooms_participants_tracks_rights_and_notes_are_as_they_were(proce
         sound, pictures = sent.tracks
         assert (bela.allowed, anna.allowed) == ({sound}, {pictures})
         assert (sound.played_by, pictures.played_by) == ({taken}, {taken})
+        assert (sound.muted, pictures.muted) == (False, True)
         assert anna._allowed[pictures].echo, "their own, for a test"
         assert bela.data_publishers == {anna}
         assert set(room.listeners) == {anna.id, bela.id}
@@ -330,7 +332,7 @@ async def test_no_note_is_left_on_what_has_ended(process: MediaProcess) -> None:
         transport = await (await room.add_participant()).answer(SENDS_BOTH, publish=True)
         await room.close()
         room.keep(b"said afterwards")
-        transport.leave_note()
+        transport.negotiation.leave_note()
         sfu.detach()
     async with Sfu(CONFIG, process=process) as sfu:
         assert (sfu.rooms, sfu.ended_rooms, sfu._bridge.notes()) == ((), (), [])

@@ -233,5 +233,5 @@ async def test_an_answer_of_the_wrong_kind_is_told_without_what_is_in_it(
         monkeypatch.setattr(FakeCore, "carry_out", lambda *_: reply)
         transport = next(iter(room.transports.values()))
         with pytest.raises(TypeError, match="SendData was answered with RoomReply") as raised:
-            await transport.send_data("chat", b"the patient's name")
+            await transport.channels.send("chat", b"the patient's name")
         assert "patient" not in str(raised.value)

@@ -122,7 +122,7 @@ async def test_a_request_longer_than_a_frame_is_refused_at_once(process: MediaPr
         room = await sfu.create_room()
         transport = await (await room.add_participant()).answer(SENDS_BOTH, publish=True)
         with pytest.raises(ValueError, match="at most"):
-            await transport.send_data("chat", bytes(MAX_PAYLOAD))
+            await transport.channels.send("chat", bytes(MAX_PAYLOAD))
         await room.add_participant()
 
 

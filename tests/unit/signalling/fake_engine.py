@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from signalling.domain.flow import Reading
 from signalling.domain.heartbeat import Beat
 from signalling.figures import HISTOGRAMS, RIM, RIM_HISTOGRAMS, Histogram, MediaFigures, MediaWarning
 from signalling.media import (
@@ -64,6 +65,12 @@ class FakeTransport:
     generation: int = 1
     restarted_with: str | None = None
 
+    async def reading(self) -> Reading:
+        await asyncio.sleep(0)
+        if self.peer.engine.unavailable:
+            raise EngineUnavailableError
+        return self.peer.reading
+
     async def restart(self, offer: str) -> str:
         await self.peer.engine.pause()
         if self.peer.removed:
@@ -84,6 +91,7 @@ class FakePeer:
     held: asyncio.Event | None = None
     leaving: bool = False
     note: bytes = b""
+    reading: Reading = field(default_factory=Reading)
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:
         await self.engine.pause()

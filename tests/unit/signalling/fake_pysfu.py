@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import ClassVar, Self
 
 from pysfu import events  # what tells of something is the real thing, so that none can be missing here
+from pysfu.messages import PeerFigures
 from signalling.figures import COUNTERS, DROPS, HISTOGRAMS, RIM
 from signalling.media import CREATE_TIMEOUT, FIGURES_TIMEOUT
 
@@ -48,6 +49,8 @@ def transport_of(participant: str) -> SimpleNamespace:
 class Track:
     id: str
     kind: str
+    mid: str = ""
+    muted: bool = False
 
 
 MAX_NOTE_BYTES = 9
@@ -59,13 +62,20 @@ def checked(note: bytes) -> bytes:
     return note
 
 
-PUBLISHED = (Track("track-7", "audio"), Track("track-8", "video"))
+PUBLISHED = (Track("track-7", "audio", "0"), Track("track-8", "video", "1"))
 
 
 @dataclass
 class Transport:
     sdp: str
     tracks: list[Track]
+    playing: dict[str, Track] = field(default_factory=dict)
+    counted: PeerFigures | None = None
+
+    async def stats(self) -> PeerFigures:
+        if self.counted is None:
+            raise PysfuError("unknown_peer")
+        return self.counted
 
     async def restart(self, offer: str) -> str:
         self.sdp = f"restarted {offer}"

@@ -24,6 +24,10 @@ class FakeStore:
     async def load(self) -> Stored:
         return Stored(rooms=[_copy(room) for room in self.rooms.values()], is_new=self.is_new)
 
+    async def take_into_use(self) -> None:
+        await self._write()
+        self.is_new = False
+
     async def add(self, room: Room) -> None:
         await self._write()
         if room.name is not None and room.name in {other.name for other in self.rooms.values()}:

@@ -85,7 +85,7 @@ async def test_each_connection_announces_its_events(bench: Bench) -> None:
         for protocol, made in both.items():
             location = made.headers["location"]
             link = f'<{location}/events>; rel="urn:ietf:params:{protocol}:ext:core:server-sent-events"'
-            assert f'{link}; events="reconnect,ended"' in made.headers["link"]
+            assert f'{link}; events="reconnect,ended,media"' in made.headers["link"]
 
 
 async def test_the_events_are_for_whom_the_connection_belongs_to_also_with_an_expired_token(bench: Bench) -> None:

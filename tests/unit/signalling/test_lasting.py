@@ -18,6 +18,7 @@ from signalling.faults import ClosingError
 from signalling.http.errors import RETRY_S
 from signalling.media import ReplacedError
 from signalling.media_events import EngineRestarted, EngineTakenOver
+from signalling.store.base import StoreUnavailableError
 
 UNAVAILABLE = (503, "store_unavailable", "the disk is full: make room there")
 
@@ -105,6 +106,7 @@ async def test_a_store_that_is_new_takes_in_what_the_media_process_has(bench: Be
     await taken_up(after)
     assert after.parts.rooms.all() == bench.parts.rooms.all()
     assert {each.room: list(each.removed) for each in bench.store.rooms.values()} == {room: ["eve"], lost: []}
+    assert not bench.store.is_new, "the next server goes by what is on disk"
 
 
 async def test_a_removal_of_which_only_a_note_knows_is_written_down_by_the_next_server(bench: Bench) -> None:
@@ -174,14 +176,16 @@ async def test_a_removal_waits_for_no_disk_and_says_so_when_it_is_not_written_do
     async with await bench.participant(room, "eve") as eve, bench.admin() as http:
         await bench.publish(room, eve)
         bench.store.held = asyncio.Event()
-        removing = asyncio.ensure_future(http.delete(f"/rooms/{room}/participants/eve"))
+        removing = asyncio.ensure_future(bench.parts.rooms.remove(RoomId(room), ParticipantId("eve")))
         await bench.settle()
         assert not removing.done()
         assert bench.engine.peers() == []
         assert (await bench.publish(room, eve)).json()["code"] == "participant_removed"
         bench.store.unavailable = True
         bench.store.held.set()
-        refused = await removing
+        with pytest.raises(StoreUnavailableError):
+            await removing
+        refused = await http.delete(f"/rooms/{room}/participants/eve")
         assert (refused.status_code, *(refused.json()[key] for key in ("code", "detail"))) == UNAVAILABLE
         bench.store.unavailable = False
         assert (await http.delete(f"/rooms/{room}/participants/eve")).status_code == 204

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +15,12 @@ from typing import get_args
 import fake_pysfu
 import pytest
 
+from pysfu.messages import PeerFigures, ReceiveFigures, SendFigures
+from signalling.domain.flow import Arriving, Leaving, Reading
 from signalling.domain.heartbeat import Beat
-from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed
-from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError
+from signalling.domain.ids import TrackId
+from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed, reading_of
+from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError, MediaGoneError
 from signalling.media_events import (
     EngineLost,
     EngineNotStarted,
@@ -120,6 +124,45 @@ async def test_figures_are_those_of_the_engine(engine: PysfuEngine) -> None:
         figures.histograms == dict.fromkeys(HISTOGRAMS, Histogram(bounds=(0.1,), counts=(3, 2), sum=1.0)) | handed_over
     )
     assert (len(figures.rims), figures.silent) == (2, ())
+
+
+async def test_a_connection_tells_what_comes_over_it_in_all_encodings_and_what_leaves_for_the_first_time() -> None:
+    sound, picture = fake_pysfu.PUBLISHED
+    transport = fake_pysfu.Transport("", [sound, picture], playing={"2": replace(picture, muted=True), "3": sound})
+
+    def received(mid: str, encoding: int, packets: int) -> ReceiveFigures:
+        return ReceiveFigures(mid=mid, encoding=encoding, packets=packets, bytes=0, lost=0, jitter_s=0.0, bitrate_bps=0)
+
+    def sent(mid: str, packets: int, retransmitted: int, encoding: int | None) -> SendFigures:
+        return SendFigures(mid=mid, packets=packets, bytes=0, retransmitted=retransmitted, loss=0.0, encoding=encoding)
+
+    counted = PeerFigures(
+        connected=True,
+        rtt_s=None,
+        estimate_bps=0,
+        send_queue_s=0.0,
+        receive=[received("1", 0, 5), received("1", 1, 7)],
+        send=[sent("2", 9, 4, None), sent("3", 1, 0, 0), sent("4", 0, 0, None)],
+    )
+    assert reading_of(transport, counted) == Reading(
+        connected=True,
+        arriving=(
+            Arriving(track=TrackId("track-7"), kind="audio", packets=0),
+            Arriving(track=TrackId("track-8"), kind="video", packets=12),
+        ),
+        leaving=(
+            Leaving(track=TrackId("track-8"), kind="video", packets=5, paused=True, muted=True),
+            Leaving(track=TrackId("track-7"), kind="audio", packets=1),
+        ),
+    ), "the third section plays nothing"
+
+
+async def test_a_connection_that_has_gone_tells_nothing_any_more(engine: PysfuEngine) -> None:
+    room = await engine.create_room(avoid=())
+    alice = await room.add_participant(avoid=())
+    transport = await alice.answer("v=0", publish=("audio",), play=())
+    with pytest.raises(MediaGoneError):
+        await transport.reading()
 
 
 async def test_what_is_there_because_rooms_are_on_several_workers_counts_as_nobody(engine: PysfuEngine) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from files import names_in
 from sqlalchemy import create_engine, text
 
@@ -18,14 +21,26 @@ from signalling.store.db import Database
 from signalling.store.opening import examine
 from signalling.store.tables import metadata
 
+ROOT = Path(__file__).parents[3]
+
 
 def test_the_steps_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'pysfu.db'}")
     with engine.begin() as connection:
         assert migrating.migrate(connection) is None
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
-        assert migrating.migrate(connection) == migrating.newest(), "once is enough"
+        assert migrating.migrate(connection) == migrating.REVISIONS[-1], "once is enough"
     engine.dispose()
+
+
+def test_the_steps_are_those_that_are_known_by_name() -> None:
+    steps = ScriptDirectory.from_config(migrating.configuration()).walk_revisions()
+    assert [step.revision for step in steps] == list(reversed(migrating.REVISIONS))
+
+
+def test_a_server_that_has_no_step_to_take_does_without_alembic() -> None:
+    loaded = "import sys, signalling.cli; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT).returncode == 0
 
 
 def test_a_difference_between_the_tables_and_the_steps_would_be_seen(tmp_path: Path) -> None:

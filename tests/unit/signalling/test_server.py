@@ -129,7 +129,9 @@ async def test_a_worker_that_hangs_keeps_the_server_from_following_nothing_of_th
             await bench.publish(room, participant)
     alice, bob, carol = bench.engine.peers()
     alice.held = held = asyncio.Event()
-    following = asyncio.ensure_future(server._follow_events(bench.parts, bench.engine))
+    known = asyncio.Event()
+    known.set()
+    following = asyncio.ensure_future(server._follow_events(bench.parts, bench.engine, known))
     living = frozenset(room.id for room in bench.engine.rooms)
     for event in (
         PeerGone(peer=alice.id, reason="ice"),

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from files import names_in
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from signalling.domain.grants import Role
@@ -26,7 +28,7 @@ from signalling.store import db, seen
 from signalling.store.base import StoreUnavailableError, StoreUnusableError
 from signalling.store.db import Database
 from signalling.store.opening import examine
-from signalling.store.rooms import SqlRooms, opened
+from signalling.store.rooms import POLICY, SqlRooms, opened
 from signalling.store.tables import UtcDateTime
 
 AT = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -81,15 +83,30 @@ async def test_a_room_is_there_for_the_next_one_with_everything_that_was_said_of
             await store.remove(longest.room, ParticipantId(participant), at=AT + timedelta(at), forgotten=None)
     async with opened(path) as store:
         stored = await store.load()
-    assert not stored.is_new
     assert list(stored.rooms) == [room_of(0), replace(longest, removed={"anna": None, "bela": None})]
     assert list(stored.rooms[1].removed) == ["anna", "bela"], "the latest last"
 
 
+async def test_a_store_is_new_until_a_server_has_gone_on_from_it(path: Path) -> None:
+    async with opened(path) as store:
+        await store.add(room_of(1))
+    async with opened(path) as store:
+        assert (await store.load()).is_new, "the start before may have failed"
+        await store.take_into_use()
+        await store.take_into_use()
+        assert not (await store.load()).is_new
+    async with opened(path) as store:
+        assert not (await store.load()).is_new
+
+
 def test_everything_that_is_known_of_a_room_has_its_place_on_disk() -> None:
-    in_policy = {"max_participants", "allowed_roles"}
-    assert {each.name for each in fields(RoomPolicy)} == in_policy, "a new one needs a column, and a step"
-    assert {each.name for each in fields(Room)} - {"policy", "removed"} == {"room", "name", "created_at", "metadata"}
+    known = {each.name for each in fields(Room)} - {"removed"}
+    assert known == {"room", "name", "created_at", "policy", "metadata"}, "a new one needs a column, and a step"
+
+
+@given(st.from_type(RoomPolicy))
+def test_a_policy_is_read_as_it_was_written(policy: RoomPolicy) -> None:
+    assert POLICY.validate_json(POLICY.dump_json(policy)) == policy
 
 
 async def test_a_deleted_room_is_gone_with_everybody_in_it(store: SqlRooms, path: Path) -> None:

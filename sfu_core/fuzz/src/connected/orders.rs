@@ -104,7 +104,7 @@ impl World {
             12 => Command::RevokeData { publisher: peer, subscriber: other },
             13 => {
                 let payload = vec![choice; 1 << (choice >> 4)];
-                Command::SendData { peer, label: "chat".to_owned(), payload, binary: choice & 1 == 0 }
+                Command::SendData { peer, publisher: None, label: "chat".to_owned(), payload, binary: choice & 1 == 0 }
             }
             14 => Command::Snapshot,
             _ => Command::Stats,

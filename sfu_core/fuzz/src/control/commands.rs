@@ -2,6 +2,7 @@
 
 use sfu_core::engine::command::{Command, LayerLimit, TrackSource};
 use sfu_core::ids::{Mid, ParticipantId, PeerId, RelayId, RoomId, TrackId};
+use sfu_core::peer::sctp::Reliability;
 use sfu_core::rtp::ext::ExtensionKind;
 use sfu_core::session::{
     CongestionFeedback, DataMedia, DtlsRole, Fingerprint, MediaKind, NegotiatedSession, ReceiveMedia, RelayDescription,
@@ -48,7 +49,15 @@ pub(super) fn command(choices: &mut Choices<'_>) -> Command {
         15 => {
             let label = String::from_utf8_lossy(choices.chunk(64)).into_owned();
             let payload = vec![choice; usize::from(choices.word())];
-            Command::SendData { peer: peer(choice), label, payload, binary: choice & 0x10 != 0 }
+            let publisher = (choice & 0x20 != 0).then(|| peer(choices.byte()));
+            match choice >> 6 {
+                0 => Command::HoldData { peer: peer(choice) },
+                1 => {
+                    let (ordered, reliability) = (choice & 1 == 0, Reliability::MaxRetransmits(choice.into()));
+                    Command::OpenData { peer: peer(choice), label, ordered, reliability }
+                }
+                _ => Command::SendData { peer: peer(choice), publisher, label, payload, binary: choice & 0x10 != 0 },
+            }
         }
         16 => Command::RelayOut { track: track(choice), relay: relay(choices.byte()) },
         17 | 28..=31 => {

@@ -124,7 +124,7 @@ fn commands() -> Vec<Seed> {
         ("subscribe", Command::Subscribe { peer, mid, track }),
         ("allow", Command::Allow { track, subscriber, echo: false }),
         ("revoke", Command::Revoke { track, subscriber }),
-        ("send_data", Command::SendData { peer, label: "chat".to_owned(), payload, binary: true }),
+        ("send_data", Command::SendData { peer, publisher: None, label: "chat".to_owned(), payload, binary: true }),
         ("mute", Command::Mute { track, muted: true }),
         ("limit_layer", Command::LimitLayer { track, subscriber, limit }),
         ("peer_stats", Command::PeerStats { peer }),

@@ -53,7 +53,9 @@ impl RealTime {
                 }
             }
             // Half of them may be of real time where not all may.
-            guarded.iter().for_each(|(worker, _)| _ = worker.schedule(Scheduling::Fair));
+            for (worker, _) in &guarded {
+                let _ended_by_now = worker.schedule(Scheduling::Fair);
+            }
         })?;
         Ok(Self { lives: Some(lives), thread: Some(thread) })
     }

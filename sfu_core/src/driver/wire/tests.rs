@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::command::{Cap, Command, Request, TrackSource};
 use crate::ids::{Mid, ParticipantId, PeerId, RelayId, Rid, RoomId, Ssrc, TrackId};
+use crate::peer::sctp::Reliability;
 use crate::session::{
     CongestionFeedback, DtlsRole, Fingerprint, LocalTransport, MediaKind, NegotiatedSession, ReceiveMedia,
     RelayDescription, RemoteEncoding, RemoteTransport,
@@ -58,7 +59,20 @@ fn commands_are_read_as_they_were_written() {
             relay: RelayId(4),
             description: Box::new(description()),
         },
-        Command::SendData { peer, label: "chat".to_owned(), payload: vec![0, 0xff, 7], binary: true },
+        Command::HoldData { peer },
+        Command::OpenData {
+            peer,
+            label: "chat".to_owned(),
+            ordered: false,
+            reliability: Reliability::MaxRetransmits(0),
+        },
+        Command::SendData {
+            peer,
+            publisher: Some(PeerId::new(4, 2)),
+            label: "chat".to_owned(),
+            payload: vec![0, 0xff, 7],
+            binary: true,
+        },
     ] {
         let request = Request { id: 7, command };
         assert_eq!(decode::<Request>(&encode(&request)).expect("readable"), request);

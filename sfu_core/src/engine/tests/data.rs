@@ -9,6 +9,7 @@ use super::*;
 use crate::engine::event::{DataSnapshot, RosterSnapshot};
 use crate::gate::Flow;
 use crate::ids::{Mid, ParticipantId};
+use crate::peer::sctp::budget::MAX_BURST_BYTES;
 use crate::peer::sctp::outbox::MessageSender;
 use crate::peer::sctp::{DataEvent, DataTransport, Reliability};
 use crate::session::DataMedia;
@@ -163,24 +164,47 @@ fn the_second_table_counts_a_message_that_the_gate_should_not_have_let_through()
 }
 
 #[test]
-fn who_says_too_much_is_cut_short_and_may_speak_again_a_little_later() {
+fn who_says_too_much_is_slowed_down_and_nothing_of_it_is_lost() {
     let (mut table, peers) = Table::of(2);
     let [alice, bob] = [peers[0], peers[1]];
     table.allow(alice, bob);
-    for _ in 0..30 {
-        table.say(alice, &[7; 16_000]);
+    for number in 0..60 {
+        table.say(alice, &[number; 16_000]);
     }
     table.run(2_000 * MS);
-    let (heard, dropped) = (table.heard[&bob].len() as u64, table.rig.stats().drops.rate_limited);
-    assert_eq!(heard + dropped, 30);
-    let may = crate::engine::data::MAX_BURST_BYTES / 16_064;
-    assert!((may..=may + 9).contains(&heard), "{heard}: the burst and two seconds more at most");
-    let told = table.rig.events().iter().filter(|event| matches!(event, Event::DataReceived { .. })).count() as u64;
-    assert_eq!(told, heard);
-    table.run(1_000 * MS);
+    let soon = table.heard[&bob].len() as i64;
+    let burst = MAX_BURST_BYTES / 16_064;
+    assert!((burst..=burst + 10).contains(&soon), "{soon}: the burst and two seconds more at most");
+    table.run(12_000 * MS);
+    let heard: Vec<u8> = table.heard[&bob].iter().map(|payload| payload[0]).collect();
+    assert_eq!(heard, (0..60).collect::<Vec<u8>>(), "all of it, in order");
+    assert_eq!(table.rig.stats().drops.rate_limited, 0);
     table.say(alice, b"sorry");
     table.run(200 * MS);
     assert_eq!(table.heard[&bob].last().map(Vec::as_slice), Some(&b"sorry"[..]));
+}
+
+#[test]
+fn who_says_too_much_on_a_channel_that_may_lose_some_is_cut_short() {
+    let (mut table, peers) = Table::of(2);
+    let [alice, bob] = [peers[0], peers[1]];
+    table.allow(alice, bob);
+    for peer in [alice, bob] {
+        let end = table.ends.get_mut(&peer).expect("a peer");
+        end.open("moves", false, Reliability::MaxRetransmits(0)).expect("room");
+    }
+    table.run(500 * MS);
+    for _ in 0..60 {
+        let end = table.ends.get_mut(&alice).expect("a peer");
+        end.send("moves", Arc::from([7; 8_000]), true, MessageSender::Server).expect("room");
+        table.run(5 * MS);
+    }
+    table.run(1_000 * MS);
+    let told = table.rig.events().iter().filter(|event| matches!(event, Event::DataReceived { .. })).count() as u64;
+    assert_eq!(told + table.rig.stats().drops.rate_limited, 60);
+    let may = MAX_BURST_BYTES as u64 / 8_064;
+    assert!((may..=may + 3).contains(&told), "{told}: the burst and what came beside it at most");
+    assert!(table.heard[&bob].len() as u64 <= told);
 }
 
 #[test]
@@ -193,6 +217,79 @@ fn a_snapshot_tells_who_listens_and_whose_messages_go_where() {
     let room = table.rig.room;
     assert_eq!(snapshot.rosters, [RosterSnapshot { room, listeners: vec![ParticipantId(2)] }]);
     assert_eq!(snapshot.data, [DataSnapshot { publisher: peers[0], subscriber: peers[1] }]);
+}
+
+#[test]
+fn what_is_held_goes_on_only_where_the_server_sends_it_and_only_while_it_may() {
+    let (mut table, peers) = Table::of(3);
+    let [alice, bob, carol] = [peers[0], peers[1], peers[2]];
+    table.allow(alice, bob);
+    table.rig.command(Command::HoldData { peer: alice }).expect("a peer");
+    table.say(alice, b"as it was said");
+    table.run(500 * MS);
+    assert!(table.heard[&bob].is_empty());
+    let told: Vec<_> = table.rig.events();
+    assert!(told.iter().any(|event| matches!(event, Event::DataReceived { peer, .. } if *peer == alice)), "{told:?}");
+
+    let passed_on = |to, publisher| Command::SendData {
+        peer: to,
+        publisher: Some(publisher),
+        label: CHAT.to_owned(),
+        payload: b"as it was looked at".to_vec(),
+        binary: true,
+    };
+    assert_eq!(table.rig.command(passed_on(bob, alice)), Ok(Reply::Done));
+    assert_eq!(table.rig.command(passed_on(carol, alice)), Err(Refusal::NotAllowed));
+    assert_eq!(table.rig.command(passed_on(alice, bob)), Err(Refusal::NotAllowed), "the other way is another right");
+    table.run(500 * MS);
+    assert_eq!(table.heard[&bob], [b"as it was looked at"]);
+    table.revoke(alice, bob);
+    assert_eq!(table.rig.command(passed_on(bob, alice)), Err(Refusal::NotAllowed));
+    assert_eq!(table.rig.stats().unauthorized_forwards, 0);
+}
+
+#[test]
+fn a_message_that_waits_on_behalf_of_somebody_does_not_leave_once_it_may_not() {
+    let (mut table, peers) = Table::of(2);
+    let [alice, bob] = [peers[0], peers[1]];
+    table.allow(alice, bob);
+    for _ in 0..50 {
+        let (label, payload) = (CHAT.to_owned(), words(0, 150));
+        let send = Command::SendData { peer: bob, publisher: Some(alice), label, payload, binary: true };
+        table.rig.command(send).expect("taken");
+    }
+    table.run(60 * MS);
+    assert!(table.left_of(0, bob) && table.heard[&bob].len() < 50, "some have left, some wait");
+    table.revoke(alice, bob);
+    table.left.clear();
+    table.run(5_000 * MS);
+    assert!(!table.left_of(0, bob));
+}
+
+#[test]
+fn a_channel_that_the_server_opens_can_be_used_once_the_other_end_agreed() {
+    let (mut table, peers) = Table::of(1);
+    let open = |label: &str, reliability| {
+        let label = label.to_owned();
+        Command::OpenData { peer: peers[0], label, ordered: false, reliability }
+    };
+    let send = |label: &str, payload: &[u8]| {
+        let (label, payload) = (label.to_owned(), payload.to_vec());
+        Command::SendData { peer: peers[0], publisher: None, label, payload, binary: true }
+    };
+    assert_eq!(table.rig.command(open("news", Reliability::MaxRetransmits(0))), Ok(Reply::Done));
+    assert_eq!(table.rig.command(send("news", b"too early")), Err(Refusal::UnknownChannel));
+    assert_eq!(table.rig.command(open("news", Reliability::Reliable)), Err(Refusal::ChannelInUse));
+    assert_eq!(table.rig.command(open(CHAT, Reliability::Reliable)), Err(Refusal::ChannelInUse), "theirs");
+    assert_eq!(table.rig.command(open(&"n".repeat(70_000), Reliability::Reliable)), Err(Refusal::MessageTooLarge));
+    table.run(500 * MS);
+    assert_eq!(table.rig.command(send("news", &vec![0; 70_000])), Err(Refusal::MessageTooLarge));
+    assert_eq!(table.rig.command(send("news", b"hello")), Ok(Reply::Done));
+    table.run(500 * MS);
+    assert_eq!(table.heard[&peers[0]], [b"hello"]);
+    let most = crate::peer::sctp::MAX_CHANNELS;
+    let opened = (0..most).map(|n| table.rig.command(open(&n.to_string(), Reliability::Reliable)));
+    assert_eq!(opened.last(), Some(Err(Refusal::Full(crate::engine::command::Cap::Channels))));
 }
 
 #[test]

@@ -40,6 +40,48 @@ fn sources_are_announced_by_the_name_of_their_publisher_that_rtcp_gives_them_too
 }
 
 #[test]
+fn a_section_in_which_nothing_goes_either_way_is_refused_where_its_place_is_wanted() {
+    let publish = captured("chromium_publish");
+    let first = answered(publish);
+    let stopped = publish.replacen("a=sendonly", "a=inactive", 1);
+    let mut plan = AnswerPlan { previous: Some(Box::new(first.session.clone())), ..plan() };
+    let kept = answer(&stopped, &plan).expect("an answer");
+    plan.policy.stop_inactive = true;
+    let refused = answer(&stopped, &plan).expect("an answer");
+    let sections = |sdp: &str| sdp.lines().filter(|line| line.starts_with("m=")).map(str::to_owned).collect::<Vec<_>>();
+    assert!(sections(&kept.sdp).iter().all(|line| line.contains(" 9 ")));
+    assert!(sections(&refused.sdp)[0].starts_with("m=audio 0 ") && sections(&refused.sdp)[1].starts_with("m=video 9 "));
+    assert!(refused.sdp.contains("a=group:BUNDLE 1\r\n"));
+    assert_eq!((&refused.session.receive, &refused.session.send), (&kept.session.receive, &kept.session.send));
+    let everything = publish.replace("a=sendonly", "a=inactive");
+    let all_stopped = answer(&everything, &plan).expect("the transport stays");
+    assert_eq!(all_stopped.session.remote, first.session.remote);
+}
+
+#[test]
+fn what_the_remote_sends_is_told_under_the_name_that_it_has_there() {
+    for name in ["chromium_publish", "firefox_sendrecv", "aiortc_publish"] {
+        let offer = captured(name);
+        let sent = answered(offer).sent;
+        assert_eq!(
+            sent.iter().map(|sent| sent.kind).collect::<Vec<_>>(),
+            [MediaKind::Audio, MediaKind::Video],
+            "{name}"
+        );
+        for track in sent {
+            let called = track.name.expect("a name");
+            assert!(
+                offer.lines().any(|line| line.starts_with("a=msid:") && line.ends_with(&format!(" {called}"))),
+                "{name}"
+            );
+        }
+    }
+    assert_eq!(answered(captured("chromium_play")).sent, []);
+    let nameless = captured("chromium_publish").replace("a=msid:", "a=nothing:");
+    assert!(answered(&nameless).sent.iter().all(|sent| sent.name.is_none()));
+}
+
+#[test]
 fn a_section_cannot_change_its_kind() {
     let mut plan = plan();
     let mut session = answered(captured("chromium_play")).session;

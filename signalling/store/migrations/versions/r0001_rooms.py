@@ -12,11 +12,16 @@ down_revision = None
 def upgrade() -> None:
     """Makes the tables."""
     op.create_table(
+        "marks",
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_marks"),
+    )
+    op.create_table(
         "rooms",
         sa.Column("id", sa.String(256), nullable=False),
         sa.Column("name", sa.String(256), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("max_participants", sa.Integer(), nullable=False),
+        sa.Column("policy", sa.Text(), nullable=False),
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_rooms"),
         sa.UniqueConstraint("name", name="uq_rooms_name"),

@@ -1,0 +1,47 @@
+"""What pysfu's errors mean to this server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from signalling.media import (
+    EngineFullError,
+    EngineLateError,
+    EngineStartError,
+    EngineUnavailableError,
+    InvalidOfferError,
+    MediaError,
+    MediaGoneError,
+    MediaRoomGoneError,
+)
+
+# Code of pysfu → what it means to this server. Codes that are not listed are faults of ours.
+_MEANINGS: dict[str, type[MediaError]] = {
+    "invalid_sdp": InvalidOfferError,
+    "no_common_codec": InvalidOfferError,
+    "bad_session": InvalidOfferError,
+    "unknown_mid": InvalidOfferError,
+    "no_free_section": InvalidOfferError,
+    "start": EngineStartError,
+    "full": EngineFullError,
+    "unavailable": EngineUnavailableError,
+    "late": EngineLateError,
+    "closed": EngineUnavailableError,
+    "unknown_room": MediaRoomGoneError,
+    "unknown_peer": MediaGoneError,
+    "unknown_track": MediaGoneError,
+    "transport_failed": MediaGoneError,
+    "room_failed": MediaRoomGoneError,
+}
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turns pysfu's errors into this server's."""
+    import pysfu
+
+    try:
+        yield
+    except pysfu.PysfuError as error:
+        raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
