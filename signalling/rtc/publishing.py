@@ -1,0 +1,174 @@
+"""What a participant announces and what it then sends: in any order, and under names that may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from livekit.protocol.models import TrackInfo, TrackSource, TrackType
+from livekit.protocol.rtc import AddTrackRequest
+
+from signalling.domain.grants import Grant, Source
+
+MAX_ANNOUNCED = 20
+"""Most tracks that are announced and not sent yet."""
+
+Kind = Literal["audio", "video"]
+
+_KINDS: Mapping[int, Kind] = {TrackType.AUDIO: "audio", TrackType.VIDEO: "video"}
+_SOURCES: Mapping[int, Source] = {
+    TrackSource.CAMERA: Source.CAMERA,
+    TrackSource.MICROPHONE: Source.MICROPHONE,
+    TrackSource.SCREEN_SHARE: Source.SCREEN_SHARE,
+    TrackSource.SCREEN_SHARE_AUDIO: Source.SCREEN_SHARE_AUDIO,
+}
+
+
+class Sent(Protocol):
+    """What comes in one media section."""
+
+    @property
+    def mid(self) -> str:
+        """The section."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+
+    @property
+    def name(self) -> str | None:
+        """What its sender calls it."""
+
+
+class NotAnnouncedError(Exception):
+    """The track may not be sent.
+
+    Attributes:
+        reason: why, as a `RequestResponse.Reason` names it.
+    """
+
+    def __init__(self, reason: Literal["NOT_ALLOWED", "LIMIT_EXCEEDED", "UNSUPPORTED_TYPE"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Announced:
+    """A track that was announced.
+
+    Attributes:
+        cid: what its sender calls it; with all that its encodings in other codecs are called.
+        kind: what it is.
+        info: what others are told of it.
+        mid: the section in which it is sent, once it is.
+    """
+
+    cid: str
+    names: frozenset[str]
+    kind: Kind
+    info: TrackInfo
+    mid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What an offer changes: tracks that begin to be sent, and the sids of those that end."""
+
+    begun: Sequence[Announced]
+    ended: Sequence[str]
+
+
+@dataclass(slots=True)
+class Publishing:
+    """All tracks of one participant, by sid.
+
+    Attributes:
+        new_sid: makes the sid of a track, which nobody can guess.
+    """
+
+    new_sid: Callable[[], str]
+    tracks: dict[str, Announced] = field(default_factory=dict)
+
+    def announce(self, request: AddTrackRequest, grant: Grant) -> TrackInfo:
+        """Takes note of a track that is going to be sent.
+
+        The same one announced again is the same track: a client that resumes does not know whether it was heard.
+
+        Raises:
+            NotAnnouncedError: it may not be sent.
+        """
+        kind = _KINDS.get(request.type)
+        if kind is None or not request.cid:
+            raise NotAnnouncedError("UNSUPPORTED_TYPE")
+        known = next((track for track in self.tracks.values() if track.cid == request.cid and track.kind == kind), None)
+        if known is not None and known.mid is None:
+            return known.info
+        if not _may_send(grant, request.source):
+            raise NotAnnouncedError("NOT_ALLOWED")
+        if sum(track.mid is None for track in self.tracks.values()) >= MAX_ANNOUNCED:
+            raise NotAnnouncedError("LIMIT_EXCEEDED")
+        info = _info_of(request, sid=self.new_sid())
+        names = {request.cid, *(codec.cid for codec in request.simulcast_codecs if codec.cid)}
+        self.tracks[info.sid] = Announced(request.cid, frozenset(names), kind, info)
+        return info
+
+    def offered(self, sent: Collection[Sent]) -> Changed:
+        """Finds which announced tracks the sections of an offer bring.
+
+        It goes by name, and where that was changed on the way, takes the first of its kind that waits.
+        """
+        mids = {section.mid for section in sent}
+        ended = [sid for sid, track in self.tracks.items() if track.mid is not None and track.mid not in mids]
+        for sid in ended:
+            del self.tracks[sid]
+        taken = {track.mid for track in self.tracks.values()}
+        new = [section for section in sent if section.mid not in taken]
+        begun = [track for section in new if (track := self._take(section, by_name=True)) is not None]
+        taken = {track.mid for track in self.tracks.values()}
+        nameless = [section for section in new if section.mid not in taken]
+        begun += [track for section in nameless if (track := self._take(section, by_name=False)) is not None]
+        return Changed(begun, ended)
+
+    def withdraw(self, sid: str) -> Announced | None:
+        """Forgets a track; returns it."""
+        return self.tracks.pop(sid, None)
+
+    def _take(self, section: Sent, *, by_name: bool) -> Announced | None:
+        for track in self.tracks.values():
+            fits = track.mid is None and track.kind == section.kind
+            if fits and (not by_name or section.name in track.names):
+                track.mid = track.info.mid = section.mid
+                return track
+        return None
+
+
+def _may_send(grant: Grant, source: int) -> bool:
+    if not grant.can_publish:
+        return False
+    return grant.sources is None or _SOURCES.get(source) in grant.sources
+
+
+def _info_of(request: AddTrackRequest, *, sid: str) -> TrackInfo:
+    """Returns what others are told of a track: what its sender says, which nothing relies on."""
+    info = TrackInfo(
+        sid=sid,
+        type=request.type,
+        name=request.name,
+        muted=request.muted,
+        width=request.width,
+        height=request.height,
+        simulcast=len(request.layers) > 1,
+        source=request.source,
+        layers=request.layers,
+        encryption=request.encryption,
+        stream=request.stream,
+        disable_red=request.disable_red,
+        stereo=request.stereo,
+        disable_dtx=request.disable_dtx,
+        audio_features=request.audio_features,
+        backup_codec_policy=request.backup_codec_policy,
+    )
+    for codec in request.simulcast_codecs[:1]:
+        info.codecs.add(cid=codec.cid, layers=codec.layers or request.layers)
+    return info

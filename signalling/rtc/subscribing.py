@@ -1,0 +1,113 @@
+"""What one participant wants to receive, and how good."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from livekit.protocol.models import TrackInfo, TrackType, VideoLayer, VideoQuality
+from livekit.protocol.rtc import SubscriptionPermission, UpdateTrackSettings
+
+BEST = 255
+"""More encodings than there are: the best one."""
+
+Quality = int
+"""Of `VideoQuality`: LOW, MEDIUM or HIGH."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How somebody wants a track.
+
+    Attributes:
+        disabled: whether nothing is to be sent for now.
+        quality: the best that is of use.
+        width, height: of the picture as it is shown; 0 when that is not known, then the quality counts.
+    """
+
+    disabled: bool = False
+    quality: Quality = VideoQuality.HIGH
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Subscriptions:
+    """What one participant wants to receive.
+
+    Attributes:
+        auto: whether it wants what it did not speak of.
+        adaptive: whether it tells how large it shows pictures; until then small ones will do.
+        spoken_of: the tracks of which it said whether it wants them, by sid.
+        wishes: how it wants those of which it said it.
+    """
+
+    auto: bool
+    adaptive: bool
+    spoken_of: dict[str, bool] = field(default_factory=dict)
+    wishes: dict[str, Wish] = field(default_factory=dict)
+
+    def is_wanted(self, sid: str) -> bool:
+        """Whether it wants the track at all."""
+        return self.spoken_of.get(sid, self.auto)
+
+    def subscribe(self, sids: Iterable[str], *, wanted: bool, known: Collection[str]) -> None:
+        """Takes note of what it wants and does not want; there is nothing to want of what is not known."""
+        self.spoken_of.update({sid: wanted for sid in sids if sid in known})
+
+    def wish(self, update: UpdateTrackSettings, *, known: Collection[str]) -> list[str]:
+        """Takes note of how it wants tracks, and returns the sids of those."""
+        wish = Wish(disabled=update.disabled, quality=update.quality, width=update.width, height=update.height)
+        sids = [sid for sid in update.track_sids if sid in known]
+        self.wishes.update(dict.fromkeys(sids, wish))
+        return sids
+
+    def forget(self, sid: str) -> None:
+        """Forgets a track that has ended."""
+        self.spoken_of.pop(sid, None)
+        self.wishes.pop(sid, None)
+
+    def quality(self, info: TrackInfo) -> Quality | None:
+        """Returns the best quality that is of use to it; None while nothing is to be sent."""
+        wish = self.wishes.get(info.sid)
+        if wish is None:
+            wish = Wish(quality=VideoQuality.LOW if self.adaptive else VideoQuality.HIGH)
+        if wish.disabled:
+            return None
+        if wish.width == 0 or wish.height == 0:
+            return min(wish.quality, VideoQuality.HIGH)
+        covers = (layer.quality for layer in _layers(info) if layer.width >= wish.width or layer.height >= wish.height)
+        return next(covers, VideoQuality.HIGH)
+
+
+def encoding_of(info: TrackInfo, quality: Quality) -> int:
+    """Returns the best encoding, counted from the lowest, that is no better than that quality.
+
+    Of two none is called HIGH: whoever asks for that means the best there is.
+    """
+    if info.type != TrackType.VIDEO or quality >= VideoQuality.HIGH:
+        return BEST
+    return max(sum(layer.quality <= quality for layer in _layers(info)) - 1, 0)
+
+
+def _layers(info: TrackInfo) -> list[VideoLayer]:
+    return sorted(info.layers, key=lambda layer: layer.quality)
+
+
+@dataclass(slots=True)
+class Permissions:
+    """Whom a publisher lets receive its tracks: everybody, until it says otherwise."""
+
+    said: SubscriptionPermission = field(default_factory=lambda: SubscriptionPermission(all_participants=True))
+
+    def let(self, sid: str, *, subscriber_sid: str, subscriber_identity: str) -> bool:
+        """Whether that participant may receive the track."""
+        return self.said.all_participants or any(
+            (permission.all_tracks or sid in permission.track_sids)
+            and (
+                permission.participant_sid == subscriber_sid
+                if permission.participant_sid
+                else permission.participant_identity == subscriber_identity
+            )
+            for permission in self.said.track_permissions
+        )
