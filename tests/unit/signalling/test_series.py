@@ -172,10 +172,10 @@ def test_no_label_can_say_a_person_a_room_or_an_address(value: str) -> None:
 async def test_nothing_of_those_who_meet_is_shown_and_the_number_of_series_does_not_grow_with_them(
     bench: Bench,
 ) -> None:
-    await meet(bench, rooms=1)
+    await meet(bench, numbers=range(1))
     await scrape(bench)  # which is itself counted
     few = samples(await scrape(bench))
-    rooms = await meet(bench, rooms=50)
+    rooms = await meet(bench, numbers=range(1, 51))
     text = await scrape(bench)
     assert len(samples(text)) == len(few)
     assert CANARY not in text.lower()
@@ -184,10 +184,10 @@ async def test_nothing_of_those_who_meet_is_shown_and_the_number_of_series_does_
     assert strange(text, routes=await paths_of(bench)) == []
 
 
-async def meet(bench: Bench, *, rooms: int) -> list[str]:
+async def meet(bench: Bench, *, numbers: range) -> list[str]:
     """Has people with tell-tale names do in rooms of tell-tale names what can be done, and fail at it."""
     made = []
-    for number in range(rooms):
+    for number in numbers:
         room = await bench.room(name=f"{CANARY}-room-{number}")
         made.append(room)
         async with (
