@@ -12,4 +12,5 @@ if [[ ! -x $tool/bin/uv ]]; then
     "$tool/bin/pip" install --quiet --disable-pip-version-check "uv==$uv_version"
 fi
 export UV_PYTHON_DOWNLOADS=never
-"$tool/bin/uv" sync --quiet --locked --no-install-project --all-extras --group dev
+# Compiled here, once: tests start a server hundreds of times, also where Python may not keep what it has compiled.
+"$tool/bin/uv" sync --quiet --locked --no-install-project --all-extras --group dev --compile-bytecode
