@@ -31,6 +31,13 @@ async def speaker(participant: Participant) -> Track:
     return track
 
 
+async def meeting(sfu: Sfu) -> tuple[Participant, Track, Track]:
+    """Returns who is to listen, and what two others say."""
+    room = await sfu.create_room()
+    alice, bob, carol = [await room.add_participant() for _ in range(3)]
+    return bob, await speaker(alice), await speaker(carol)
+
+
 async def listening(bob: Participant, *tracks: Track) -> Transport:
     pending = await bob.offer(play=tracks)
     return await pending.accept(offer(*[("audio", "recvonly")] * len(tracks)).replace("actpass", "active"))
@@ -111,9 +118,7 @@ async def test_a_later_offer_of_ours_brings_what_is_new_and_stops_what_is_not_wa
     cores: list[FakeCore],
 ) -> None:
     async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob, carol = [await room.add_participant() for _ in range(3)]
-        first, second = await speaker(alice), await speaker(carol)
+        bob, first, second = await meeting(sfu)
         transport = await listening(bob, first)
         pending = await transport.reoffer([second])
         assert transport.playing == {}, "at once"
@@ -142,9 +147,7 @@ async def test_a_track_is_known_by_the_names_that_it_was_given(cores: list[FakeC
 
 async def test_a_later_offer_that_is_given_up_leaves_the_transport_as_it_was(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob, carol = [await room.add_participant() for _ in range(3)]
-        first, second = await speaker(alice), await speaker(carol)
+        bob, first, second = await meeting(sfu)
         transport = await listening(bob, first)
         async with await transport.reoffer([first, second]):
             pass  # no answer came
@@ -160,9 +163,7 @@ async def test_a_later_offer_that_is_given_up_leaves_the_transport_as_it_was(cor
 
 async def test_an_answer_to_an_older_offer_is_not_taken_for_one_to_the_latest(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob, carol = [await room.add_participant() for _ in range(3)]
-        first, second = await speaker(alice), await speaker(carol)
+        bob, first, second = await meeting(sfu)
         transport = await listening(bob, first)
         older = await transport.reoffer([])
         latest = await transport.reoffer([first, second])
@@ -176,9 +177,7 @@ async def test_a_track_that_ends_before_the_answer_is_not_played_and_keeps_no_ot
     cores: list[FakeCore],
 ) -> None:
     async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob, carol = [await room.add_participant() for _ in range(3)]
-        first, second = await speaker(alice), await speaker(carol)
+        bob, first, second = await meeting(sfu)
         pending = await bob.offer(play=[first, second])
         cores[0].refuse_tracks = {first.number: "unknown_track"}
         transport = await pending.accept(RECEIVES_TWO)
@@ -188,9 +187,7 @@ async def test_a_track_that_ends_before_the_answer_is_not_played_and_keeps_no_ot
 
 async def test_a_track_whose_codec_the_other_end_does_not_take_is_told(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
-        room = await sfu.create_room()
-        alice, bob, carol = [await room.add_participant() for _ in range(3)]
-        first, second = await speaker(alice), await speaker(carol)
+        bob, first, second = await meeting(sfu)
         transport = await listening(bob, first)
         pending = await transport.reoffer([first, second])
         cores[0].refuse_tracks = {second.number: "no_common_codec"}
