@@ -111,6 +111,7 @@ class Negotiation:
         """Makes a later one, which may restart ICE."""
         if restart:
             self.local = await self._new_credentials()
+            self.leave_note()  # the engine has no others any more, whether the offer is answered or not
         return self._offered()
 
     async def accept(self, session: messages.NegotiatedSession, *, sdp: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from fake_core import LOCAL, SENDS_BOTH, TAKES_BOTH, FakeCore, offer
 
-from pysfu import Participant, Sfu, Track, Transport, errors, messages
+from pysfu import Participant, Sfu, Track, Transport, _notes, errors, messages
 
 pytestmark = pytest.mark.asyncio
 
@@ -195,15 +195,19 @@ async def test_a_track_whose_codec_the_other_end_does_not_take_is_told(cores: li
         assert (transport.playing, pending.unplayable) == ({"0": first}, (second,))
 
 
-async def test_ice_restarts_with_an_offer_of_ours(cores: list[FakeCore]) -> None:
+async def test_ice_restarts_with_an_offer_of_ours(cores: list[FakeCore], monkeypatch: pytest.MonkeyPatch) -> None:
     async with Sfu() as sfu:
         room = await sfu.create_room()
         alice, bob = await room.add_participant(), await room.add_participant()
         track = await speaker(alice)
         transport = await listening(bob, track)
         cores[0].restarted = msgspec.structs.replace(LOCAL, ufrag="another")
+        left: list[messages.Note] = []
+        monkeypatch.setattr(room.bridge, "note", lambda _worker, note: left.append(note))
         pending = await transport.reoffer([track], restart=True)
         assert "a=ice-ufrag:another" in pending.sdp
+        ((_, peer),) = _notes.read((0, note) for note in left).peers.items()
+        assert peer.local.ufrag == "another", "whoever controls the engine next offers them too"
         async with await transport.reoffer([track]) as again:
             assert "a=ice-ufrag:another" in again.sdp, "they are what the engine has now, whether answered or not"
             await again.accept(RECEIVES_ONE)
