@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -14,6 +14,7 @@ from signalling.figures import MediaFigures, MediaWarning
 from signalling.media_events import MediaEvent
 
 MediaKind = Literal["audio", "video"]
+MediaSource = Literal["microphone", "camera", "screen", "screen_audio"]
 
 START_BITRATE_BPS = 1_200_000
 """What browsers are asked to begin with; left to itself, Chromium sends a single picture 320 pixels wide for 12 s."""
@@ -72,6 +73,53 @@ class MediaTrack(Protocol):
     def kind(self) -> MediaKind:
         """What is sent in it."""
 
+    def call(self, stream: str, track: str) -> None:
+        """Says by which names its receivers know it (RFC 8830); of no effect on what is received already."""
+
+    async def mute(self, *, muted: bool) -> None:
+        """Stops it for everyone, done when this returns; or lets it flow again."""
+
+    async def unpublish(self) -> None:
+        """Ends it; harmless when it has ended already."""
+
+
+class MediaSection(Protocol):
+    """What the other end sends in one media section, whether or not a track is made of it."""
+
+    @property
+    def mid(self) -> str:
+        """The section."""
+
+    @property
+    def kind(self) -> MediaKind:
+        """What it is."""
+
+    @property
+    def name(self) -> str | None:
+        """What its sender calls it."""
+
+
+class MediaOffer(Protocol):
+    """An offer of ours, which waits for its answer."""
+
+    @property
+    def sdp(self) -> str:
+        """For the other end."""
+
+    @property
+    def carries(self) -> Mapping[str, MediaTrack]:
+        """What each media section carries by it, by mid."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was to be played has found a place; else it will in the next offer, or the one after."""
+
+    async def accept(self, answer: str) -> MediaTransport:
+        """Takes the answer; raises `InvalidOfferError` if it is none to the latest offer."""
+
+    async def cancel(self) -> None:
+        """Gives it up; of a first one the transport ends with it."""
+
 
 class MediaTransport(Protocol):
     """A negotiated transport of one participant."""
@@ -90,6 +138,31 @@ class MediaTransport(Protocol):
     async def reading(self) -> Reading:
         """Returns what has come and gone over it so far."""
 
+    @property
+    def sent(self) -> Sequence[MediaSection]:
+        """What the other end sends by its latest offer."""
+
+    async def reanswer(self, offer: str, *, mids: Collection[str]) -> str:
+        """Answers a later offer of the other end, and returns the answer.
+
+        What is sent no more ends. Of new sections only those in `mids` become tracks, the others wait for `publish`.
+        """
+
+    async def publish(self, mid: str, *, shows: MediaSource | None, encrypted: bool) -> MediaTrack:
+        """Makes a track of what is sent in a section; raises `MediaGoneError` where nothing is, or not any more."""
+
+    async def reoffer(self, play: Collection[MediaTrack], *, restart: bool) -> MediaOffer:
+        """Makes a later offer of ours, after which these tracks are received and no others; those stop at once."""
+
+    async def open_channel(self, label: str, *, ordered: bool, max_retransmits: int | None) -> None:
+        """Opens a data channel; `max_retransmits`: how often what was lost is sent again, None: until it is there."""
+
+    async def send(self, label: str, payload: bytes, *, publisher: MediaTransport | None) -> None:
+        """Sends on a data channel what came over another transport, if that is allowed; or what is the server's own.
+
+        Raises `MediaError` where it is not allowed, the channel is not open, or as much waits as may.
+        """
+
 
 class MediaPeer(Protocol):
     """One participant of the engine."""
@@ -101,8 +174,30 @@ class MediaPeer(Protocol):
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> MediaTransport:
         """Answers an offer, and takes what is sent of these kinds and of no other."""
 
+    async def take(self, offer: str, *, kinds: Collection[MediaKind]) -> MediaTransport:
+        """Answers the first offer of somebody who announces what they send.
+
+        No track is made of what is sent until `MediaTransport.publish`; what is said on data channels comes as an
+        event (`PeerSaid`), and goes nowhere by itself.
+        """
+
+    async def offer(self, play: Collection[MediaTrack]) -> MediaOffer:
+        """Makes a first offer of ours, with data channels; what is played flows once allowed."""
+
     async def allow(self, track: MediaTrack) -> None:
         """Lets the track flow to this participant."""
+
+    async def revoke(self, track: MediaTrack) -> None:
+        """Ends that: none of its packets leaves towards this participant after this returns."""
+
+    async def limit(self, track: MediaTrack, *, encoding: int) -> None:
+        """Says which encoding is the best one that this participant gets; 0 is the lowest."""
+
+    async def allow_data(self, publisher: MediaPeer) -> None:
+        """Lets what another one says on data channels flow to this participant."""
+
+    async def revoke_data(self, publisher: MediaPeer) -> None:
+        """Ends that; likewise."""
 
     def keep(self, note: bytes) -> None:
         """Leaves a note on it with a media process of its own, for the server after this one."""

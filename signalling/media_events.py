@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from signalling.figures import MediaWarning, WorkerFailed
@@ -37,6 +37,32 @@ class PeerReconnected:
     """A participant's transport, not heard for a while, is back."""
 
     peer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSaid:
+    """A message came on a data channel of a participant who was taken with `MediaPeer.take`."""
+
+    peer: str
+    label: str
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaking:
+    """Who speaks in a room, loudest first, each with a level in -dBov: 0 is loudest, 127 silence."""
+
+    media_room: str
+    peers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureChosen:
+    """Which encoding of a track a participant gets now; None while the track is paused for want of bandwidth."""
+
+    peer: str
+    track: str
+    encoding: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +105,9 @@ MediaEvent = (
     PeerConnected
     | PeerReconnected
     | PeerGone
+    | PeerSaid
+    | Speaking
+    | PictureChosen
     | RoomGone
     | Resynced
     | WorkerFailed
