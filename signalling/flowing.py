@@ -73,9 +73,14 @@ async def _reading(connection: OpenConnection) -> Reading | None:
     if connection.ending is not None:
         return None
     try:
-        return await connection.transport.reading()
+        readings = [await transport.reading() for transport in connection.transports]
     except MediaError:
         return None
+    return Reading(
+        connected=bool(readings) and all(reading.connected for reading in readings),
+        arriving=tuple(track for reading in readings for track in reading.arriving),
+        leaving=tuple(track for reading in readings for track in reading.leaving),
+    )
 
 
 def _voices(room: OpenRoom) -> int:

@@ -170,5 +170,7 @@ def _info_of(request: AddTrackRequest, *, sid: str) -> TrackInfo:
         backup_codec_policy=request.backup_codec_policy,
     )
     for codec in request.simulcast_codecs[:1]:
-        info.codecs.add(cid=codec.cid, layers=codec.layers or request.layers)
+        mime = f"video/{codec.codec}" if codec.codec and request.type == TrackType.VIDEO else codec.codec
+        info.mime_type = mime
+        info.codecs.add(cid=codec.cid, mime_type=mime, layers=codec.layers or request.layers)
     return info
