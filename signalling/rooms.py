@@ -207,23 +207,40 @@ class Rooms:
         self, connection: OpenConnection, *, tracks: Sequence[MediaTrack], sources: Sequence[ParticipantId]
     ) -> None:
         """Shows in the roster what a client of a meeting publishes and from whom it receives, before that flows."""
-        opened, before = self._open_room(connection.room), connection.connection
+        opened, before = self._rooms.get(connection.room), connection.connection
         publication = before.publication
         known = [track.track for track in publication.tracks] if publication is not None else []
         if known != [track.id for track in tracks]:
             publication = publication_of(tracks) if tracks else None
         connection.connection = replace(before, publication=publication, sources=tuple(sources))
-        if connection.connection == before:
+        if opened is None or connection.connection == before:
             return
         for left in opened.left_alone():
             self._closing.begin_to_close(opened, left, Reason.SOURCE_LEFT)
         opened.changed()
 
-    def follow(self, room: RoomId, tell: Callable[[], object]) -> Callable[[], Sequence[OpenConnection]]:
-        """Has `tell` called when somebody comes into a room or goes, or sends something else; returns who is there."""
+    def connections(self, room: RoomId) -> Collection[OpenConnection]:
+        """Returns what is open in a room; nothing where there is no room."""
+        opened = self._rooms.get(room)
+        return tuple(opened.open.values()) if opened is not None else ()
+
+    def follow(self, room: RoomId, tell: Callable[[], object]) -> Callable[[], None]:
+        """Has `tell` called when somebody comes into a room or goes, or sends something else.
+
+        Returns:
+            What ends that.
+
+        Raises:
+            NotFoundError: there is no such room.
+        """
         opened = self._open_room(room)
         opened.listeners.append(tell)
-        return lambda: tuple(opened.open.values())
+        return lambda: opened.listeners.remove(tell)
+
+    def begin_to_close(self, connection: OpenConnection, reason: Reason) -> None:
+        """Begins to end a connection; whoever holds it is told when it has ended."""
+        if (opened := self._rooms.get(connection.room)) is not None:
+            self._closing.begin_to_close(opened, connection, reason)
 
     async def close(self, room: RoomId, resource: ResourceId, *, reason: Reason = Reason.LEFT) -> None:
         """Ends one connection, and those that played nothing else than what it published.

@@ -41,12 +41,14 @@ class Meeting:
     Attributes:
         people: everybody, by sid, in order of arrival.
         told: what clients are to be told, with the sid of whom; whoever carries that out empties it.
+        moved: whether something has changed in what clients are to receive; likewise.
     """
 
     def __init__(self, room: Room, *, new_sid: NewSid, first_offer: Callable[[], int]) -> None:
         self.room = room
         self.people: dict[str, Person] = {}
         self.told: list[tuple[str, SignalResponse]] = []
+        self.moved = False
         self._new_sid = new_sid
         self._first_offer = first_offer
         self._versions = itertools.count(1)
@@ -72,6 +74,7 @@ class Meeting:
             member=member,
         )
         self.people[person.sid] = person
+        self.moved = True
         others = [other for other in self.people.values() if other is not person]
         self._tell(person, greeting.welcome(self.info(), person, member, others))
         self._show(person)
@@ -82,6 +85,7 @@ class Meeting:
         gone = self.people.pop(sid, None)
         if gone is None:
             return
+        self.moved = True
         for track in gone.tracks:
             self._forget(track)
         gone.tracks, gone.version = {}, next(self._versions)
@@ -210,7 +214,7 @@ class Meeting:
         person, member = self.people[sid], self.client(sid)
         receivers = [(other, track) for other, _ in self.members() if other is not person for track in person.tracks]
         before = {(other.sid, track): self.lets(person, track, other) for other, track in receivers}
-        member.permissions.said = said
+        member.permissions.said, self.moved = said, True
         for other, track in receivers:
             allowed = self.lets(person, track, other)
             if allowed != before[other.sid, track]:
@@ -232,6 +236,10 @@ class Meeting:
                 state = self._dynacast.setdefault(track, Dynacast())
                 if state.look(self._wishes(publisher, info, is_watched=track in watched), now=now):
                     self._tell(publisher, infos.wanted_qualities(info, state.qualities()))
+
+    def looks_again(self) -> timedelta | None:
+        """Says when `dynacast` is to be asked again if nothing changes; None: never."""
+        return min((due for state in self._dynacast.values() if (due := state.due) is not None), default=None)
 
     def _wishes(self, publisher: Person, info: models.TrackInfo, *, is_watched: bool) -> Iterator[Quality | None]:
         """Yields how good a picture everybody wants who is to receive it."""
@@ -326,6 +334,7 @@ class Meeting:
                 member.receiving.forget_track(track)
 
     def _change(self, person: Person) -> None:
+        self.moved = True
         person.version = next(self._versions)
         update = _update(person.info())
         for other, _ in self.members():

@@ -145,6 +145,10 @@ class Receiving:
             self.offering.change()
         return number
 
+    def awaits(self, number: int) -> bool:
+        """Whether an answer of this number is the one that counts."""
+        return self.offering.outstanding_since is not None and number in (0, self.offering.number)
+
     def answered(self, number: int) -> bool:
         """Takes note of an answer; says whether it is the one that counts."""
         return self.offering.answer(number) is Answered.THE_LATEST
