@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from signalling import notes
+from signalling.domain.flow import Reading
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room
@@ -32,6 +33,7 @@ class OpenConnection:
     Attributes:
         transports: the one of WHIP and WHEP; of a client of meetings as many as it has made so far, up to two.
         offer, ice_tag: of WHIP and WHEP; empty otherwise.
+        reading: what it counted when it was asked last.
         plays: the engine's names of those whose media is all that it is there for; empty of a client of meetings.
     """
 
@@ -45,6 +47,7 @@ class OpenConnection:
     plays: tuple[str, ...] = ()
     ending: asyncio.Task[None] | None = None
     watch: Watch = field(default_factory=Watch)
+    reading: Reading | None = None
 
     @property
     def transport(self) -> MediaTransport:

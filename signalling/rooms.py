@@ -224,6 +224,11 @@ class Rooms:
         opened = self._rooms.get(room)
         return tuple(opened.open.values()) if opened is not None else ()
 
+    def media_name(self, room: RoomId) -> str | None:
+        """Returns what the engine's events call a room; None while it has no half there."""
+        opened = self._rooms.get(room)
+        return opened.media.id if opened is not None and opened.media is not None else None
+
     def follow(self, room: RoomId, tell: Callable[[], object]) -> Callable[[], None]:
         """Has `tell` called when somebody comes into a room or goes, or sends something else.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -26,6 +26,8 @@ from signalling.rtc import greeting, infos, requests
 from signalling.rtc.asked import Asked
 from signalling.rtc.line import Line
 from signalling.rtc.meeting import Meeting
+from signalling.rtc.person import Person
+from signalling.rtc.quality import TOLD_EVERY
 from signalling.rtc.receiving import Wanted
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,7 @@ class Conference:
         self._uplinks: dict[str, Uplink] = {}
         self._downlinks: dict[str, Downlink] = {}
         self._is_stale = False
+        self._told_qualities_at = now()
         self._unfollow = rooms.follow(room.room, self._on_room_changed)
         self._take_in_elsewhere()
 
@@ -150,6 +153,20 @@ class Conference:
         self.meeting.connected(client.sid)
         self.settle()
 
+    def on_speaking(self, peers: Sequence[tuple[str, int]]) -> None:
+        """Takes note of who speaks, by the engine's names."""
+        sids = {client.connection.peer.id: client.sid for client in self.clients.values()}
+        sids |= {opened.peer.id: person.sid for opened in self._elsewhere() if (person := self._person(opened))}
+        self.meeting.speak([(sids[peer], level) for peer, level in peers if peer in sids])
+        self.settle()
+
+    def on_picture(self, client: Client, track: str, *, is_paused: bool) -> None:
+        """Takes note that a picture is paused, or no more; of one that is not to flow that says nothing."""
+        for sid in [sid for sid, known in self.tracks.items() if known.id == track]:
+            if self.meeting.client(client.sid).receiving.flows(sid):
+                self.meeting.paused(client.sid, sid, is_paused=is_paused)
+        self.settle()
+
     # --- time ---
 
     def tick(self) -> None:
@@ -161,6 +178,10 @@ class Conference:
                 self.end(client, Reason.SIGNAL_LOST)
             elif self.meeting.client(client.sid).receiving.offering.is_late(now=now):
                 self.end(client, Reason.OUT_OF_STEP)
+        if now - self._told_qualities_at >= TOLD_EVERY:
+            self._told_qualities_at = now
+            readings = ((client.sid, client.connection.reading) for client in self.clients.values())
+            self.meeting.qualities({sid: reading.link for sid, reading in readings if reading is not None})
         due = self.meeting.looks_again()
         if due is not None and now >= due:
             self._look_at_qualities()
@@ -235,6 +256,9 @@ class Conference:
         self.settle()
 
     # --- who is there by other means ---
+
+    def _person(self, opened: OpenConnection) -> Person | None:
+        return self.meeting.find(opened.connection.participant)
 
     def _elsewhere(self) -> list[OpenConnection]:
         ours = {id(client.connection) for client in self.clients.values()}

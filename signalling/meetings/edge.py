@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -109,17 +109,20 @@ class LiveMeetings:
         """Follows what the engine tells of clients; that a connection has ended comes by way of its room."""
         match event:
             case PeerConnected(peer=peer):
-                for conference in self._conferences.values():
-                    if (client := conference.client_of(peer)) is not None:
-                        conference.on_connected(client)
+                for conference, client in self._found(peer):
+                    conference.on_connected(client)
             case PeerSaid(peer=peer, label=label, payload=payload):
-                for conference in self._conferences.values():
-                    if (client := conference.client_of(peer)) is not None:
-                        conference.talking.on_said(client, label, payload)
-            case Speaking() | PictureChosen():
-                pass
+                for conference, client in self._found(peer):
+                    conference.talking.on_said(client, label, payload)
+            case PictureChosen(peer=peer, track=track, encoding=encoding):
+                for conference, client in self._found(peer):
+                    conference.on_picture(client, track, is_paused=encoding is None)
+            case Speaking(media_room=media_room, peers=peers):
+                for room, conference in self._conferences.items():
+                    if self._rooms.media_name(room) == media_room:
+                        conference.on_speaking(peers)
             case _:
-                pass
+                pass  # What has ended, those who follow the room hear of.
 
     async def follow_time(self) -> None:
         """Does what is due, again and again."""
@@ -135,6 +138,12 @@ class LiveMeetings:
                 if self._steady() - client.token_at >= RENEW_EVERY:
                     self._renew(conference, client)
             self._let_go(room)
+
+    def _found(self, peer: str) -> Iterator[tuple[Conference, Client]]:
+        """Yields whose name in the engine that is; nobody where it is that of a connection by other means."""
+        for conference in self._conferences.values():
+            if (client := conference.client_of(peer)) is not None:
+                yield conference, client
 
     def _conference(self, room: RoomId) -> Conference:
         conference = self._conferences.get(room)

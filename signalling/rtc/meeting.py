@@ -12,14 +12,21 @@ from datetime import datetime, timedelta
 
 from livekit.protocol import models
 from livekit.protocol.rtc import (
+    ConnectionQualityInfo,
+    ConnectionQualityUpdate,
     MuteTrackRequest,
     ParticipantUpdate,
     SignalResponse,
+    SpeakersChanged,
+    StreamState,
+    StreamStateInfo,
+    StreamStateUpdate,
     SubscriptionPermission,
     SubscriptionPermissionUpdate,
     TrackUnpublishedResponse,
 )
 
+from signalling.domain.flow import Link
 from signalling.domain.grants import Grant
 from signalling.domain.notices import Reason
 from signalling.domain.room import Room
@@ -29,6 +36,7 @@ from signalling.rtc.dynacast import Dynacast
 from signalling.rtc.person import Member, Person, member_of
 from signalling.rtc.publishing import Announced, Changed, Sent
 from signalling.rtc.receiving import Wanted
+from signalling.rtc.speaking import Speaking
 from signalling.rtc.subscribing import Quality, encoding_of
 
 NewSid = Callable[[str], str]
@@ -53,6 +61,7 @@ class Meeting:
         self._first_offer = first_offer
         self._versions = itertools.count(1)
         self._dynacast: dict[str, Dynacast] = {}
+        self._speaking = Speaking()
 
     # --- who is there ---
 
@@ -77,6 +86,8 @@ class Meeting:
         self.moved = True
         others = [other for other in self.people.values() if other is not person]
         self._tell(person, greeting.welcome(self.info(), person, member, others))
+        if speakers := self._speaking.now():
+            self._tell(person, SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers)))
         self._show(person)
         return person
 
@@ -248,6 +259,35 @@ class Meeting:
         for person, member in self.members():
             if person is not publisher and self._is_to_receive(person, member, publisher, info.sid):
                 yield member.subscriptions.quality(info)
+
+    # --- how it goes ---
+
+    def speak(self, speakers: Sequence[tuple[str, int]]) -> None:
+        """Tells everybody who speaks, by sid with a level in -dBov."""
+        if changed := self._speaking.hear(speakers):
+            response = SignalResponse(speakers_changed=SpeakersChanged(speakers=changed))
+            for person, _ in self.members():
+                self._tell(person, response)
+
+    def qualities(self, links: Mapping[str, Link]) -> None:
+        """Takes in how well packets get through, by sid; tells everybody whose connection is better or worse now."""
+        changed = [
+            ConnectionQualityInfo(participant_sid=sid, quality=member.connection.told)
+            for sid, link in links.items()
+            if (member := self.member(sid)) is not None and member.connection.look(link)
+        ]
+        if changed:
+            response = SignalResponse(connection_quality=ConnectionQualityUpdate(updates=changed))
+            for person, _ in self.members():
+                self._tell(person, response)
+
+    def paused(self, sid: str, track: str, *, is_paused: bool) -> None:
+        """Tells a client that a picture stands still, or moves again, because its connection carries no more."""
+        sender, receiver = self.tracks().get(track), self.people.get(sid)
+        if sender is not None and receiver is not None:
+            state = StreamState.PAUSED if is_paused else StreamState.ACTIVE
+            info = StreamStateInfo(participant_sid=sender.sid, track_sid=track, state=state)
+            self._tell(receiver, SignalResponse(stream_state_update=StreamStateUpdate(stream_states=[info])))
 
     # --- words ---
 

@@ -14,6 +14,7 @@ from signalling.rtc.data import Received
 from signalling.rtc.infos import KINDS, permission
 from signalling.rtc.offering import Offering
 from signalling.rtc.publishing import Publishing
+from signalling.rtc.quality import Connection
 from signalling.rtc.receiving import Receiving
 from signalling.rtc.subscribing import Permissions, Subscriptions
 
@@ -38,6 +39,7 @@ class Member:
     receiving: Receiving
     permissions: Permissions = field(default_factory=Permissions)
     received: Received = field(default_factory=Received)
+    connection: Connection = field(default_factory=Connection)
     has_line: bool = True
     missed: dict[str, ParticipantInfo] = field(default_factory=dict)
 
