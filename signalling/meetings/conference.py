@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ from signalling.rooms import Rooms
 from signalling.rtc import greeting, infos, requests
 from signalling.rtc.asked import Asked
 from signalling.rtc.line import Line
-from signalling.rtc.meeting import Meeting
+from signalling.rtc.meeting import Meeting, NotThereError
 from signalling.rtc.person import Person
 from signalling.rtc.quality import TOLD_EVERY
 from signalling.rtc.receiving import Wanted
@@ -34,6 +35,9 @@ log = structlog.get_logger(__name__)
 
 RESUME_WITHIN = timedelta(seconds=30)
 """How long a client may be without its line: as long as its media may be without a way."""
+
+FLOW_TOPIC = "pysfu.media"
+"""Of the data packets by which the server tells a client what of its media does not flow, as JSON: kind and cause."""
 
 
 class Conference:
@@ -134,7 +138,7 @@ class Conference:
         except InvalidOfferError as error:
             log.info("a client's description was refused", component="meetings", error=str(error))
             self.end(client, Reason.OUT_OF_STEP)
-        except (MediaError, KeyError) as error:
+        except (MediaError, NotThereError) as error:
             # It has ended, or is about to, or the worker is late: the client is told of what comes of that.
             log.info("a client's request came too late", component="meetings", error=type(error).__name__)
         client.stirred.set()
@@ -233,9 +237,12 @@ class Conference:
         self.meeting.dynacast(tracks, now=self.now())
 
     async def _until_over(self, client: Client) -> None:
-        watch = client.connection.watch
+        watch, told = client.connection.watch, {}
         while not watch.over:
             await watch.changed()
+            if watch.stalled != told:
+                told = dict(watch.stalled)
+                await self.talking.say(client, topic=FLOW_TOPIC, payload=json.dumps(told).encode())
         self.on_over(client, watch.notice)
 
     def on_over(self, client: Client, notice: Notice | None) -> None:

@@ -43,6 +43,10 @@ NewSid = Callable[[str], str]
 """Makes a name that nobody can guess; given with what it begins."""
 
 
+class NotThereError(Exception):
+    """No client of that name is in the meeting, or not any more."""
+
+
 class Meeting:
     """Who is in a room, and what of it each client knows.
 
@@ -161,13 +165,14 @@ class Meeting:
             self._end(self.people[sid], changed.ended)
         return changed
 
-    def began(self, sid: str, track: Announced) -> None:
-        """Takes note that a track can be received."""
+    def began(self, sid: str, track: Announced) -> bool:
+        """Takes note that a track can be received; says whether it may still be sent."""
         person = self.people.get(sid)
         if person is None or person.member is None or track.info.sid not in person.member.publishing.tracks:
-            return
+            return False
         person.tracks[track.info.sid] = track.info
         self._change(person)
+        return True
 
     def mute(self, sid: str, track: str, *, muted: bool, by_server: bool = False) -> bool:
         """Takes note that a track is muted, or no more; says whether there is such a one."""
@@ -328,11 +333,11 @@ class Meeting:
         """Returns the same of a client that is there.
 
         Raises:
-            KeyError: it is not.
+            NotThereError: it is not.
         """
         member = self.member(sid)
         if member is None:
-            raise KeyError(sid)
+            raise NotThereError
         return member
 
     def members(self) -> list[tuple[Person, Member]]:

@@ -263,7 +263,7 @@ class Meetings(RuleBasedStateMachine):
         changed = self.meeting.offered(sid, self.screens[sid].sections)
         self.ended(changed.ended)
         for track in changed.begun:
-            self.meeting.began(sid, track)
+            assert self.meeting.began(sid, track)
 
     def ended(self, tracks: object) -> None:
         for screen in self.screens.values():
