@@ -159,6 +159,18 @@ class Rooms:
             raise NotFoundError("connection")
         return found
 
+    async def describe(self, room: RoomId, metadata: str) -> None:
+        """Writes something else on a room.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            StoreUnavailableError: it cannot be written down, and stays as it was.
+        """
+        opened = self._open_room(room)
+        await self._store.describe(room, metadata)
+        opened.room.metadata = metadata
+        opened.changed()
+
     async def delete(self, room: RoomId) -> None:
         """Ends the room and every connection in it.
 

@@ -17,6 +17,7 @@ from signalling.domain.grants import Grant
 from signalling.domain.ids import ParticipantId
 from signalling.domain.notices import Notice, Reason
 from signalling.domain.room import Room
+from signalling.endings import in_time
 from signalling.media import InvalidOfferError, MediaError, MediaTrack
 from signalling.meetings.client import Client
 from signalling.meetings.downlink import Downlink
@@ -28,6 +29,7 @@ from signalling.rtc.asked import Asked
 from signalling.rtc.line import Line
 from signalling.rtc.meeting import Meeting, NotThereError
 from signalling.rtc.person import Person
+from signalling.rtc.publishing import may_send
 from signalling.rtc.quality import TOLD_EVERY
 from signalling.rtc.receiving import Wanted
 
@@ -142,7 +144,32 @@ class Conference:
             # It has ended, or is about to, or the worker is late: the client is told of what comes of that.
             log.info("a client's request came too late", component="meetings", error=type(error).__name__)
         client.stirred.set()
-        self._look_at_qualities()
+        self.look_at_qualities()
+        self.settle()
+
+    # --- what an administrating system asks ---
+
+    async def change(self, client: Client, grant: Grant) -> None:
+        """Gives a client other words and rights; what flows by lost ones has ended when this returns."""
+        publishing = self.meeting.client(client.sid).publishing
+        lost = [sid for sid, track in publishing.tracks.items() if not may_send(grant, track.info.source)]
+        self.meeting.rename(client.sid, grant)
+        self.meeting.withdraw(client.sid, lost)
+        ended = [track for sid in lost if (track := self.track(sid)) is not None]
+        self.forget_tracks(lost)
+        self.settle()
+        async with in_time():
+            for track in ended:
+                await track.unpublish()
+            await self._caught_up()
+        self.show_sent(client)
+
+    async def mute(self, client: Client, sid: str, *, muted: bool) -> None:
+        """Stops a track for everybody, or lets it flow again; its publisher is told."""
+        track = self.track(sid)
+        self.meeting.mute(client.sid, sid, muted=muted, by_server=True)
+        if track is not None:
+            await track.mute(muted=muted)
         self.settle()
 
     # --- what the engine tells ---
@@ -188,7 +215,7 @@ class Conference:
             self.meeting.qualities({sid: reading.link for sid, reading in readings if reading is not None})
         due = self.meeting.looks_again()
         if due is not None and now >= due:
-            self._look_at_qualities()
+            self.look_at_qualities()
         self.settle()
 
     # --- for its parts ---
@@ -222,7 +249,7 @@ class Conference:
         """Tells clients what they are to be told, and stirs them when they are to receive something else."""
         if self.meeting.moved:
             self.meeting.moved = False
-            self._look_at_qualities()
+            self.look_at_qualities()
             for client in self.clients.values():
                 client.stirred.set()
         told, self.meeting.told = self.meeting.told, []
@@ -231,10 +258,15 @@ class Conference:
             if client is not None and client.line is not None:
                 client.line.tell(response)
 
-    def _look_at_qualities(self) -> None:
+    def look_at_qualities(self) -> None:
+        """Tells publishers which encodings of their pictures are wanted, if that has changed."""
         watched = {ParticipantId(source) for c in self._elsewhere() for source in c.connection.sources}
         tracks = {sid for sid, person in self.meeting.tracks().items() if person.identity in watched}
         self.meeting.dynacast(tracks, now=self.now())
+
+    async def _caught_up(self) -> None:
+        downlinks = tuple(self._downlinks.values())
+        await asyncio.gather(*(downlink.caught_up() for downlink in downlinks))
 
     async def _until_over(self, client: Client) -> None:
         watch, told = client.connection.watch, {}

@@ -37,19 +37,35 @@ class Downlink:
         self._conference = conference
         self._client = client
         self._state = state
+        self._resting = asyncio.Event()
+        self._is_over = False
 
     async def follow(self) -> None:
         """Does what there is to do, whenever something has changed, until the client ends."""
-        while True:
-            await self._client.stirred.wait()
-            self._client.stirred.clear()
-            try:
-                while (step := self._next()) is not None:
-                    await self._take(step)
-            except EngineUnavailableError:
-                # What is left to do is found again by looking at what there is then.
-                await asyncio.sleep(RETRY_S)
-                self._client.stirred.set()
+        stirred = self._client.stirred
+        try:
+            while True:
+                await stirred.wait()
+                stirred.clear()
+                try:
+                    while (step := self._next()) is not None:
+                        await self._take(step)
+                except EngineUnavailableError:
+                    # What is left to do is found again by looking at what there is then.
+                    await asyncio.sleep(RETRY_S)
+                    stirred.set()
+                if not stirred.is_set():
+                    self._resting.set()
+        finally:
+            self._is_over = True
+            self._resting.set()
+
+    async def caught_up(self) -> None:
+        """Waits until all is done that has to be done now; of a client that has ended, nothing has."""
+        if not self._is_over:
+            self._resting.clear()
+            self._client.stirred.set()
+            await self._resting.wait()
 
     async def answer(self, description: SessionDescription) -> None:
         """Takes the client's answer to our latest offer; one to an older offer says nothing any more.

@@ -91,7 +91,7 @@ class LiveMeetings:
                 client = conference.join(connection, grant, asked, line, at=at)
         finally:
             self._let_go(room)
-        self._renew(conference, client)
+        self.renew(conference, client)
         return LiveSession(conference, client, line)
 
     async def resume(self, room: RoomId, grant: Grant, asked: Asked, line: Line) -> LiveSession | None:
@@ -102,7 +102,7 @@ class LiveMeetings:
             line.tell(greeting.farewell(notice_of(Reason.OUT_OF_STEP)))
             line.hang_up()
             return None
-        self._renew(conference, client)
+        self.renew(conference, client)
         return LiveSession(conference, client, line)
 
     def on_event(self, event: MediaEvent) -> None:
@@ -136,7 +136,7 @@ class LiveMeetings:
             conference.tick()
             for client in tuple(conference.clients.values()):
                 if self._steady() - client.token_at >= RENEW_EVERY:
-                    self._renew(conference, client)
+                    self.renew(conference, client)
             self._let_go(room)
 
     def _found(self, peer: str) -> Iterator[tuple[Conference, Client]]:
@@ -166,7 +166,12 @@ class LiveMeetings:
             conference.close()
             del self._conferences[room]
 
-    def _renew(self, conference: Conference, client: Client) -> None:
+    def find(self, room: RoomId) -> Conference | None:
+        """Returns the clients in a room; None when none is there."""
+        return self._conferences.get(room)
+
+    def renew(self, conference: Conference, client: Client) -> None:
+        """Gives a client another token, with which it may come back."""
         client.token_at = self._steady()
         member = conference.meeting.member(client.sid)
         if member is not None:

@@ -58,10 +58,10 @@ class Talking:
         for packet in self._recent.missed(sid=person.sid, identity=person.identity, heard=heard, now=now):
             await self._send(client, RELIABLE, packet.payload, sender=None)
 
-    async def say(self, client: Client, *, topic: str, payload: bytes) -> None:
+    async def say(self, client: Client, *, topic: str, payload: bytes, label: str = RELIABLE) -> None:
         """Tells a client something as the server: no participant is the sender of that."""
         packet = DataPacket(user=UserPacket(payload=payload, topic=topic))
-        await self._send(client, RELIABLE, packet.SerializeToString(), sender=None)
+        await self._send(client, label, packet.SerializeToString(), sender=None)
 
     async def _pass_all(self) -> None:
         while self._waiting:
