@@ -26,8 +26,11 @@ from signalling.media_events import (
     PeerConnected,
     PeerGone,
     PeerReconnected,
+    PeerSaid,
+    PictureChosen,
     Resynced,
     RoomGone,
+    Speaking,
 )
 
 log = structlog.get_logger(__name__)
@@ -71,7 +74,7 @@ class Following:
                 # Nobody is told and nothing forgotten: the calls go on. What was to end the other server has to end.
                 self._endings.stopping = True
                 self._control.lost.set()
-            case PeerReconnected() | MediaWarning() | EngineNotStarted():
+            case PeerReconnected() | PeerSaid() | Speaking() | PictureChosen() | MediaWarning() | EngineNotStarted():
                 pass  # Nothing has ended.
             case _:
                 assert_never(event)

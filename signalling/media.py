@@ -273,10 +273,17 @@ class MediaRoom(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumedPeer:
-    """A participant that was there before this server, with the note on it."""
+    """A participant that was there before this server, with the note on it.
+
+    Attributes:
+        peer: it.
+        transports: its transports, at least one.
+        note: what the server before left.
+        has_ended: whether one of its transports has ended since.
+    """
 
     peer: MediaPeer
-    transport: MediaTransport
+    transports: tuple[MediaTransport, ...]
     note: bytes
     has_ended: bool
 

@@ -151,7 +151,7 @@ def _connection(opened: OpenRoom, resumed: ResumedPeer) -> OpenConnection | None
         room=opened.room.room,
         connection=note.connection(),
         peer=resumed.peer,
-        transport=resumed.transport,
+        transport=resumed.transports[0],
         offer=note.offer,
         ice_tag=note.ice_tag,
         plays=tuple(note.plays),
