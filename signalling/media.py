@@ -162,6 +162,10 @@ class MediaTransport(Protocol):
     def is_offered(self) -> bool:
         """Whether it is we who offer on it."""
 
+    @property
+    def carried(self) -> Sequence[MediaTrack]:
+        """What its media sections carry to the participant, flowing or not."""
+
     async def restart(self, offer: str) -> str:
         """Restarts ICE with an offer that has new credentials, and returns the new answer."""
 

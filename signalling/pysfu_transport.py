@@ -87,6 +87,11 @@ class PysfuTransport:
         return self.inner.negotiation.is_ours
 
     @property
+    def carried(self) -> Sequence[MediaTrack]:
+        """What its media sections carry to the participant."""
+        return [PysfuTrack(track) for track in self.inner.playing.values()]
+
+    @property
     def sent(self) -> Sequence[MediaSection]:
         """What the other end sends by its latest offer."""
         return self.inner.sent

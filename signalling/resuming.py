@@ -154,5 +154,6 @@ def _connection(opened: OpenRoom, resumed: ResumedPeer) -> OpenConnection | None
         transports=list(resumed.transports),
         offer=note.offer,
         ice_tag=note.ice_tag,
+        client=note.client,
         plays=tuple(note.plays),
     )

@@ -131,6 +131,10 @@ class FakeTransport:
         return self.sections is not None
 
     @property
+    def carried(self) -> list[FakeTrack]:
+        return list(self.playing.values())
+
+    @property
     def outstanding(self) -> FakeOffer | None:
         """The latest offer, while it waits for its answer."""
         return self.offers[-1] if self.offers and self.offers[-1].state == "open" else None
