@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_SECTIONS = 64
 """Most sections of one transport; the engine's descriptions have no more (`MAX_MEDIA`)."""
 
+MAX_SENDING = 50
+"""Most of them in which we send, or have sent; the engine has no more for a peer (`MAX_SUBSCRIPTIONS_PER_PEER`)."""
+
 
 @dataclass(slots=True)
 class Section:
@@ -35,13 +38,18 @@ class Section:
     settled: bool = False
 
     @property
+    def is_sending(self) -> bool:
+        """Whether it is one in which we send, or have sent."""
+        return self.kind is not None and not self.receive
+
+    @property
     def is_free(self) -> bool:
         """Whether it may carry another track.
 
         Not before the other end has agreed that it carries nothing: browsers tell of a track when a section begins to
         carry one, and of none when it goes on under another name.
         """
-        return self.kind is not None and not self.receive and self.track is None and self.settled
+        return self.is_sending and self.track is None and self.settled
 
 
 @dataclass(slots=True)
@@ -62,6 +70,10 @@ class Sections:
                 section.track, section.settled = None, False
         carried = {section.track for section in self.sections}
         return [track for track in play if track not in carried and not self._place(track)]
+
+    def will_be_free(self, kind: MediaKind) -> bool:
+        """Whether the answer to the latest offer frees a section for tracks of that kind."""
+        return any(each.is_sending and each.kind == kind and each.track is None for each in self.sections)
 
     def settle(self) -> None:
         """Notes that the other end has answered the latest offer."""
@@ -96,7 +108,7 @@ class Sections:
             if section.is_free and section.kind == track.kind:
                 section.track, section.settled = track, False
                 return True
-        if len(self.sections) >= MAX_SECTIONS:
+        if len(self.sections) >= MAX_SECTIONS or sum(each.is_sending for each in self.sections) >= MAX_SENDING:
             return False
         self.sections.append(Section(track.kind, track=track))
         return True

@@ -271,6 +271,12 @@ class Participant:
         ended = all_asked(transport.end() for transport in (*self._transports, *self._offered))
         await all_done(ended, gone=(UnknownPeerError,))
 
+    def abandon(self, transport: Transport) -> None:
+        """Ends a transport that was not finished, without waiting."""
+        self.detach(transport)
+        transport.set_state(TransportState.CLOSED)
+        self.room.bridge.fire_and_forget(self.worker, messages.RemovePeer(peer=transport.number))
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -392,9 +398,3 @@ class Participant:
             transport.forget(track)
         for track in set(transport.playing.values()):
             track.unplayed_by(transport)
-
-    def abandon(self, transport: Transport) -> None:
-        """Ends a transport that was not finished, without waiting."""
-        self.detach(transport)
-        transport.set_state(TransportState.CLOSED)
-        self.room.bridge.fire_and_forget(self.worker, messages.RemovePeer(peer=transport.number))

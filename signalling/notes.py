@@ -61,7 +61,7 @@ class NotedConnection(_Noted):
             participant=ParticipantId(self.participant),
             opened_at=self.opened_at,
             publication=publication,
-            source=ParticipantId(self.source) if self.source is not None else None,
+            sources=(ParticipantId(self.source),) if self.source is not None else (),
         )
 
 
@@ -90,7 +90,7 @@ def of_connection(
         opened_at=connection.opened_at,
         publication=publication.publication if publication is not None else None,
         tracks=[NotedTrack(track=track.track, kind=track.kind) for track in tracks],
-        source=connection.source,
+        source=next(iter(connection.sources), None),  # WHEP has one
         plays=list(plays),
         offer=offer,
         ice_tag=ice_tag,
