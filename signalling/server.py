@@ -8,7 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from fastapi import APIRouter
@@ -25,6 +25,7 @@ from signalling.keeping import kept
 from signalling.listening import bind, check_media_ports
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
 from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarted, EngineTakenOver, MediaEvent
+from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 from signalling.rooms import Rooms
@@ -156,18 +157,20 @@ async def _started(engine: MediaEngine, settings: Settings) -> AsyncIterator[Med
 
 
 def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> Parts:
-    heartbeat, limits = Heartbeat(), settings.rooms
+    heartbeat, limits, signer = Heartbeat(), settings.rooms, tokens(settings)
+    rooms = Rooms(
+        engine,
+        store,
+        max_rooms=limits.max_rooms,
+        max_participants=limits.max_participants,
+        hanging=lambda: heartbeat.faults,
+    )
     return Parts(
         settings=settings,
-        rooms=Rooms(
-            engine,
-            store,
-            max_rooms=limits.max_rooms,
-            max_participants=limits.max_participants,
-            hanging=lambda: heartbeat.faults,
-        ),
+        rooms=rooms,
+        meetings=LiveMeetings(rooms, signer, utc=lambda: datetime.now(UTC)),
         heartbeat=heartbeat,
-        tokens=tokens(settings),
+        tokens=signer,
         metrics=Metrics(engine, version=own_version()),
     )
 
