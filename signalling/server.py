@@ -129,11 +129,11 @@ async def serve(
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
         async with kept(settings) as store, _started(make_engine(settings), settings) as engine:
-            parts = _parts(settings, engine, store)
+            parts, meetings = _parts(settings, engine, store)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = Uvicorn(configured(settings, app, certificate))
             try:
-                await _run(parts, store, engine, http, listening, certificate, on_start)
+                await _run(parts, meetings, store, engine, http, listening, certificate, on_start)
             finally:
                 parts.rooms.give_up()
     for worker in engine.left_behind:
@@ -156,7 +156,7 @@ async def _started(engine: MediaEngine, settings: Settings) -> AsyncIterator[Med
         yield started
 
 
-def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> Parts:
+def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[Parts, LiveMeetings]:
     heartbeat, limits, signer = Heartbeat(), settings.rooms, tokens(settings)
     rooms = Rooms(
         engine,
@@ -165,18 +165,21 @@ def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> Parts:
         max_participants=limits.max_participants,
         hanging=lambda: heartbeat.faults,
     )
-    return Parts(
+    meetings = LiveMeetings(rooms, signer, utc=lambda: datetime.now(UTC))
+    parts = Parts(
         settings=settings,
         rooms=rooms,
-        meetings=LiveMeetings(rooms, signer, utc=lambda: datetime.now(UTC)),
+        meetings=meetings,
         heartbeat=heartbeat,
         tokens=signer,
         metrics=Metrics(engine, version=own_version()),
     )
+    return parts, meetings
 
 
 async def _run(
     parts: Parts,
+    meetings: LiveMeetings,
     store: RoomStore,
     engine: MediaEngine,
     http: Uvicorn,
@@ -188,7 +191,7 @@ async def _run(
     taken_up = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         background = [
-            tasks.create_task(_follow_events(parts, engine, taken_up), name="events"),
+            tasks.create_task(_follow_events(parts, meetings, engine, taken_up), name="events"),
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
             tasks.create_task(parts.rooms.flowing.follow(parts.metrics.on_look), name="flows"),
@@ -196,6 +199,8 @@ async def _run(
         await asyncio.sleep(0)  # From here on nothing that happens is missed.
         # Only now that no other server has the engine, which might make rooms still; and before anyone asks for one.
         taking_up = parts.rooms.resume(await store.load())
+        meetings.take_up()
+        background.append(tasks.create_task(meetings.follow_time(), name="meetings"))
         tasks.create_task(_follow(taking_up), name="resume")
         taken_up.set()
         stop, reread = asyncio.Event(), asyncio.Event()
@@ -275,12 +280,15 @@ async def _wait_for_end(
             waiting.cancel()
 
 
-async def _follow_events(parts: Parts, engine: MediaEngine, taken_up: asyncio.Event) -> None:
+async def _follow_events(
+    parts: Parts, meetings: LiveMeetings, engine: MediaEngine, taken_up: asyncio.Event
+) -> None:
     # What one event asks of a worker that hangs is never done: the next event is not kept waiting for that.
     async with asyncio.TaskGroup() as following:
         async for event in engine.events():
             await taken_up.wait()  # What ends a connection that nobody knows of yet would never be heard of again.
             _report(parts, event)
+            meetings.on_event(event)
             following.create_task(_follow(parts.rooms.on_event(event)), name="event")
 
 
