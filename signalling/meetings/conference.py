@@ -95,13 +95,11 @@ class Conference:
     def resume(self, sid: str, grant: Grant, line: Line) -> Client | None:
         """Takes the next line of a client; None: it has to join anew."""
         client = self.clients.get(sid)
-        if client is None or client.connection.ending is not None:
+        if client is None or client.connection.ending is not None or self.meeting.resume(sid, grant) is None:
             return None
         if client.line is not None:
             client.line.hang_up()
         client.line, client.lost_at = line, None
-        if self.meeting.resume(sid, grant) is None:
-            return None
         self.settle()
         return client
 
@@ -356,7 +354,9 @@ class Conference:
 
     def _elsewhere(self) -> list[OpenConnection]:
         ours = {id(client.connection) for client in self.clients.values()}
-        return [connection for connection in self._rooms.connections(self.meeting.room.room) if id(connection) not in ours and connection.transports]
+        there = self._rooms.connections(self.meeting.room.room)
+        # What has no transport yet or a client's note is a client's, which comes or was there before this server.
+        return [c for c in there if id(c) not in ours and c.transports and not c.client]
 
     def _on_room_changed(self) -> None:
         # Together with what else happens in this moment: who joins has a seat before it is a client.
