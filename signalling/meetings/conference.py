@@ -339,13 +339,14 @@ class Conference:
             if notice is not None:
                 line.tell(greeting.farewell(notice))
             line.hang_up()
-        person = self.meeting.people.get(client.sid)
-        self.forget_tracks(person.member.publishing.tracks if person is not None and person.member is not None else ())
-        self.meeting.leave(client.sid, notice.reason if notice is not None else Reason.STOPPING)
+        member = self.meeting.member(client.sid)
         self._unnoted.discard(client.sid)
         for parts in (self.clients, self._uplinks, self._downlinks):
             parts.pop(client.sid, None)
-        self.settle()
+        if notice is not None:  # Else nobody is to hear that it left: it has not.
+            self.forget_tracks(member.publishing.tracks if member is not None else ())
+            self.meeting.leave(client.sid, notice.reason)
+            self.settle()
 
     # --- who is there by other means ---
 
