@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from pysfu.messages import MediaKind
     from pysfu.track import Track
 
-MAX_SECTIONS = 64
-"""Most sections of one transport; the engine's descriptions have no more (`MAX_MEDIA`)."""
-
-MAX_SENDING = 50
-"""Most of them in which we send, or have sent; the engine has no more for a peer (`MAX_SUBSCRIPTIONS_PER_PEER`)."""
+MAX_SECTIONS = 50
+"""Most media sections of one transport, beside that for data channels; the engine has no more for a peer, whether or not
+it sends in them (`MAX_SUBSCRIPTIONS_PER_PEER`)."""
 
 
 @dataclass(slots=True)
@@ -38,18 +36,13 @@ class Section:
     settled: bool = False
 
     @property
-    def is_sending(self) -> bool:
-        """Whether it is one in which we send, or have sent."""
-        return self.kind is not None and not self.receive
-
-    @property
     def is_free(self) -> bool:
         """Whether it may carry another track.
 
         Not before the other end has agreed that it carries nothing: browsers tell of a track when a section begins to
         carry one, and of none when it goes on under another name.
         """
-        return self.is_sending and self.track is None and self.settled
+        return self.kind is not None and not self.receive and self.track is None and self.settled
 
 
 @dataclass(slots=True)
@@ -57,6 +50,11 @@ class Sections:
     """All sections, in the order of the offers: the n-th has the mid `n`."""
 
     sections: list[Section] = field(default_factory=list)
+
+    @property
+    def media(self) -> int:
+        """How many of them are for media."""
+        return sum(section.kind is not None for section in self.sections)
 
     def add(self, *, publish: Iterable[MediaKind] = (), data: bool = False) -> None:
         """Adds sections in which the other end may send, and one for data channels."""
@@ -73,7 +71,7 @@ class Sections:
 
     def will_be_free(self, kind: MediaKind) -> bool:
         """Whether the answer to the latest offer frees a section for tracks of that kind."""
-        return any(each.is_sending and each.kind == kind and each.track is None for each in self.sections)
+        return any(each.kind == kind and not each.receive and each.track is None for each in self.sections)
 
     def settle(self) -> None:
         """Notes that the other end has answered the latest offer."""
@@ -108,7 +106,7 @@ class Sections:
             if section.is_free and section.kind == track.kind:
                 section.track, section.settled = track, False
                 return True
-        if len(self.sections) >= MAX_SECTIONS or sum(each.is_sending for each in self.sections) >= MAX_SENDING:
+        if self.media >= MAX_SECTIONS:
             return False
         self.sections.append(Section(track.kind, track=track))
         return True

@@ -171,7 +171,7 @@ class Participant:
             sections = transport.negotiation.sections
             waiting = sections.carry(play)
             sections.add(publish=publish, data=data)
-            if waiting or len(sections.sections) > MAX_SECTIONS:
+            if waiting or sections.media > MAX_SECTIONS:
                 raise NoFreeSectionError(f"a transport has at most {MAX_SECTIONS} media sections")
             sdp, pending = transport.negotiation.offer(policy)
         except BaseException:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pysfu import messages
-from pysfu._sections import MAX_SENDING, Sections
+from pysfu._sections import MAX_SECTIONS, Sections
 from pysfu.messages import MediaKind
 from pysfu.track import Track
 
@@ -82,12 +82,13 @@ def test_sound_and_pictures_do_not_take_each_others_place() -> None:
 
 
 def test_more_tracks_than_there_may_be_sections_wait() -> None:
-    sections, many = Sections(), [track(str(number)) for number in range(MAX_SENDING + 2)]
+    sections, many = Sections(), [track(str(number)) for number in range(MAX_SECTIONS + 1)]
     sections.add(publish=["video"], data=True)
-    assert sections.carry(many) == many[MAX_SENDING:]
+    most = MAX_SECTIONS - 1
+    assert sections.carry(many) == many[most:]
     assert not sections.will_be_free("video"), "all are taken"
     sections.settle()
-    assert sections.carry(many[2:]) == many[MAX_SENDING:], "not before the answer"
+    assert sections.carry(many[2:]) == many[most:], "not before the answer"
     assert (sections.will_be_free("video"), sections.will_be_free("audio")) == (True, False)
     sections.settle()
     assert sections.carry(many[2:]) == []
@@ -126,7 +127,7 @@ class AnyOrder(RuleBasedStateMachine):
         waiting = self.sections.carry(self.wanted)
         carried = list(self.sections.carried().values())
         assert sorted(map(id, carried + waiting)) == sorted(map(id, self.wanted)), "each is carried once, or waits"
-        assert not waiting or len(self.sections.sections) == MAX_SENDING
+        assert not waiting or len(self.sections.sections) == MAX_SECTIONS
         for mid, now in self.sections.carried().items():
             before = self.heard.setdefault(mid, set())
             assert before <= {now}, "what may be heard of a section was not something else"
@@ -143,7 +144,7 @@ class AnyOrder(RuleBasedStateMachine):
     def sections_are_never_taken_away(self) -> None:
         kinds = [section.kind for section in self.sections.sections]
         assert kinds[: len(self.kinds)] == self.kinds
-        assert len(kinds) <= MAX_SENDING
+        assert len(kinds) <= MAX_SECTIONS
         self.kinds = kinds
 
 

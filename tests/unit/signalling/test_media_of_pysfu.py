@@ -160,4 +160,4 @@ def test_callers_can_tell_refusals_apart(
 
 
 def test_as_much_is_played_at_once_as_the_engine_has_sections_for() -> None:
-    assert _sections.MAX_SENDING == MAX_PLAYED
+    assert _sections.MAX_SECTIONS == MAX_PLAYED
