@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -302,10 +302,18 @@ class Conference:
         self.clients[person.sid] = client
         self._uplinks[person.sid], self._downlinks[person.sid] = Uplink(self, client), downlink
         client.tasks = [
-            asyncio.create_task(downlink.follow(), name="downlink"),
-            asyncio.create_task(self._until_over(client), name="until over"),
+            asyncio.create_task(self._or_end(client, downlink.follow()), name="downlink"),
+            asyncio.create_task(self._or_end(client, self._until_over(client)), name="until over"),
         ]
         return client
+
+    async def _or_end(self, client: Client, work: Coroutine[None, None, None]) -> None:
+        """Does what is done for one client; a fault of ours in it ends that client's seat, and nobody else's."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("a client's seat ends by a fault of the server: please report it", exc_info=error)
+            self.end(client, Reason.SERVER_FAULT)
 
     def _leave_notes(self) -> None:
         """Leaves what the next server must know of the clients of which something has changed."""
