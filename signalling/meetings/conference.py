@@ -74,7 +74,7 @@ class Conference:
 
     def join(self, connection: OpenConnection, grant: Grant, asked: Asked, line: Line, *, at: datetime) -> Client:
         """Takes in a client that has a seat now, and tells it so."""
-        person = self.meeting.join(grant, asked, at=at)
+        person = self.meeting.join(self.meeting.room.granted(grant), asked, at=at)
         client = Client(sid=person.sid, connection=connection, line=line, token_at=self.now())
         self.clients[person.sid] = client
         self._uplinks[person.sid] = Uplink(self, client)
