@@ -10,7 +10,6 @@ from livekit.protocol.rtc import SessionDescription, SignalResponse
 
 from signalling.media import (
     EngineUnavailableError,
-    InvalidOfferError,
     MediaError,
     MediaGoneError,
     MediaOffer,
@@ -50,8 +49,9 @@ class Downlink:
                 try:
                     while (step := self._next()) is not None:
                         await self._take(step)
-                except EngineUnavailableError:
+                except MediaError as error:
                     # What is left to do is found again by looking at what there is then.
+                    log.warning("a client waits for what it is to receive", component="meetings", error=type(error).__name__)
                     await asyncio.sleep(RETRY_S)
                     stirred.set()
                 if not stirred.is_set():
@@ -131,11 +131,7 @@ class Downlink:
     async def _offer(self, step: Offer) -> None:
         client, conference = self._client, self._conference
         play = [track for sid in step.tracks if (track := conference.track(sid)) is not None]
-        try:
-            offer = await self._made(play, restart=step.restarts_ice)
-        except InvalidOfferError:
-            log.error("an offer could not be made: please report it", component="meetings")
-            raise EngineUnavailableError("tried again") from None
+        offer = await self._made(play, restart=step.restarts_ice)
         if client.line is None:
             return  # Lost meanwhile: made anew when it is back.
         number = self._state.made(step, is_whole=offer.is_whole, now=conference.now())

@@ -18,6 +18,7 @@ from signalling.domain.ids import RoomId
 from signalling.domain.notices import Reason, notice_of
 from signalling.endings import in_time
 from signalling.media_events import MediaEvent, PeerConnected, PeerSaid, PictureChosen, Speaking
+from signalling.meetings import handover
 from signalling.meetings.client import Client
 from signalling.meetings.conference import Conference
 from signalling.rooms import Rooms
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 TICK_EVERY_S = 0.25
 RENEW_EVERY = timedelta(minutes=5)
+VERSIONS_UNNOTED = 10_000
+"""More changes than happen between two notes: what clients were told then is older than what they are told next."""
 TOKEN_LIFE = timedelta(minutes=10)
 """So long a client may come back with what it was given; it is given another in between."""
 
@@ -104,6 +107,21 @@ class LiveMeetings:
             return None
         self.renew(conference, client)
         return LiveSession(conference, client, line)
+
+    def take_up(self) -> None:
+        """Goes on with the clients that the server before had, in the rooms that were taken up."""
+        for room in self._rooms.all():
+            ours = [connection for connection in self._rooms.connections(room.room) if connection.client]
+            if ours:
+                versions = [handover.version_in(connection.client) for connection in ours]
+                self._conferences[room.room] = conference = Conference(
+                    self._rooms,
+                    room,
+                    now=self._steady,
+                    unix_ms=self._unix_ms,
+                    first_version=max(versions) + VERSIONS_UNNOTED,
+                )
+                conference.take_up(ours)
 
     def on_event(self, event: MediaEvent) -> None:
         """Follows what the engine tells of clients; that a connection has ended comes by way of its room."""

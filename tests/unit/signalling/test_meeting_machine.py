@@ -25,7 +25,7 @@ from signalling.domain.grants import Grant
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.notices import Reason
 from signalling.domain.room import Room, RoomPolicy
-from signalling.rtc import requests
+from signalling.rtc import conditions, requests
 from signalling.rtc.asked import Asked
 from signalling.rtc.meeting import Meeting
 from signalling.rtc.receiving import Allow, AllowData, Limit, Offer, Revoke, RevokeData, Step, Wanted
@@ -199,7 +199,7 @@ class Meetings(RuleBasedStateMachine):
     @rule(seconds=st.integers(0, 6))
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
-        self.meeting.dynacast((), now=self.now)
+        conditions.dynacast(self.meeting, (), now=self.now)
 
     # --- what always holds ---
 
@@ -252,7 +252,7 @@ class Meetings(RuleBasedStateMachine):
             self.meeting.leave(sid, Reason.LEFT)
         assert not self.meeting.people
         assert not self.meeting.tracks()
-        assert self.meeting.looks_again() is None
+        assert conditions.dynacast_due(self.meeting) is None
 
     # --- the rim ---
 
