@@ -88,8 +88,7 @@ class Conference:
 
     def join(self, connection: OpenConnection, grant: Grant, asked: Asked, line: Line, *, at: datetime) -> Client:
         """Takes in a client that has a seat now, and tells it so."""
-        person = self.meeting.join(self.meeting.room.granted(grant), asked, at=at)
-        client = self._take(person, connection, line=line)
+        client = self._take(self.meeting.join(grant, asked, at=at), connection, line=line)
         self.settle()
         return client
 

@@ -154,8 +154,9 @@ async def test_a_right_that_is_taken_away_waits_for_no_disk_and_says_so_when_it_
     room = await bench.room()
     async with await bench.participant(room, "anna") as anna:
         await bench.publish(room, anna)
+        muted = replace(await grant_of(bench, room, "anna"), can_publish=False)
         bench.store.held = asyncio.Event()
-        changing = asyncio.ensure_future(changed(bench, room, "anna", can_publish=False))
+        changing = asyncio.ensure_future(bench.parts.rooms.change_rights(RoomId(room), muted))
         await bench.settle()
         assert not changing.done()
         assert bench.engine.peers() == []
@@ -165,8 +166,8 @@ async def test_a_right_that_is_taken_away_waits_for_no_disk_and_says_so_when_it_
         with pytest.raises(StoreUnavailableError):
             await changing
         bench.store.unavailable = False
-        await changed(bench, room, "anna", can_publish=False)
-    assert not bench.store.rooms[RoomId(room)].rights[(await grant_of(bench, room, "anna")).participant].can_publish
+        await bench.parts.rooms.change_rights(RoomId(room), muted)
+    assert not bench.store.rooms[RoomId(room)].rights[muted.participant].can_publish
 
 
 async def test_one_change_too_many_is_refused_and_nothing_is_different(
