@@ -30,9 +30,13 @@ async def test_clients_go_on_at_the_next_server() -> None:
     await bo.answer()
     assert after.receives(bo) == {sid}
     back = Line()
-    assert await after.meetings.resume(there.room.room, there.grant("ann", name="Ann"), Asked(resumes=ann.sid), back)
+    returned = await after.meetings.resume(
+        there.room.room, there.grant("ann", name="Ann"), Asked(resumes=ann.sid), back
+    )
+    assert returned is not None
     await after.settle()
     assert line.participants()["ann"].name == "Ann"
+    await Caller(after, returned, back).answer()
     await after.pass_time(RESUME_WITHIN.total_seconds())
     assert set(line.participants()) == {"ann", "bo"}
 
