@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from signalling.config_faults import CONFIG_PATH_VARIABLE, ENV_PREFIX, faults_of, read_file, unknown_variables
 from signalling.config_faults import ConfigError as ConfigError  # for whoever loads a configuration
+from signalling.domain.receivers import MAX_RECEIVERS, receiver_fault
 from signalling.tokens import MIN_SECRET_BYTES
 
 DEFAULT_PATH = Path("/etc/pysfu/pysfu.toml")
@@ -185,6 +186,24 @@ class StoreSettings(_Section):
     may use it."""
 
 
+class WebhookSettings(_Section):
+    """Which systems are told what happens in rooms, by signed webhooks."""
+
+    urls: tuple[str, ...] = Field((), max_length=MAX_RECEIVERS, repr=False)
+    """Where to post: "https://care.example.org/hooks"; without TLS only to a loopback address."""
+    key: str | None = None
+    """Issuer in tokens.keys whose secret signs; the first one if not set. The receiver needs that secret."""
+    words: bool = False
+    """Whether what others wrote is told, too: names of people and tracks, metadata, attributes. It may be personal."""
+
+    @field_validator("urls")
+    @classmethod
+    def _private(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for fault in filter(None, map(receiver_fault, urls)):
+            raise ValueError(fault)
+        return urls
+
+
 class MetricsSettings(_Section):
     """Who may read `/metrics`."""
 
@@ -233,6 +252,7 @@ class Settings(BaseSettings):
     tokens: TokenSettings = Field(default_factory=TokenSettings)
     rooms: RoomSettings = Field(default_factory=RoomSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings)
@@ -242,6 +262,10 @@ class Settings(BaseSettings):
         announces_loopback = any(address.is_loopback for address in self.media.announced_addresses)
         if announces_loopback and not self.http.host.is_loopback:
             raise ValueError("media.announced_addresses: a loopback address is of no use to those who reach http.host")
+        if self.webhooks.urls and not self.tokens.keys:
+            raise ValueError("webhooks.urls: what is posted is signed: set tokens.keys")
+        if self.webhooks.key is not None and self.webhooks.key not in self.tokens.keys:
+            raise ValueError("webhooks.key: it must be an issuer in tokens.keys")
         return self
 
     @classmethod

@@ -34,6 +34,7 @@ from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 from signalling.rooms import Rooms
 from signalling.store.base import RoomStore
 from signalling.tokens import Tokens
+from signalling.webhooks.telling import Webhooks, webhooks_of
 
 log = structlog.get_logger(__name__)
 
@@ -131,13 +132,14 @@ async def serve(
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
         async with kept(settings) as store, _started(make_engine(settings), settings) as engine:
-            parts = _parts(settings, engine, store)
+            parts, webhooks = _parts(settings, engine, store)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = _Uvicorn(_uvicorn_config(settings, app, certificate))
-            try:
-                await _run(parts, store, engine, http, listening, certificate, on_start)
-            finally:
-                parts.rooms.give_up()
+            async with webhooks.running():
+                try:
+                    await _run(parts, store, engine, http, listening, certificate, on_start)
+                finally:
+                    parts.rooms.give_up()
     for worker in engine.left_behind:
         log.error("media worker hangs: the process ends without it", worker=worker)
     if engine.left_behind:
@@ -158,21 +160,19 @@ async def _started(engine: MediaEngine, settings: Settings) -> AsyncIterator[Med
         yield started
 
 
-def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> Parts:
+def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[Parts, Webhooks]:
     heartbeat, limits = Heartbeat(), settings.rooms
-    return Parts(
-        settings=settings,
-        rooms=Rooms(
-            engine,
-            store,
-            max_rooms=limits.max_rooms,
-            max_participants=limits.max_participants,
-            hanging=lambda: heartbeat.faults,
-        ),
-        heartbeat=heartbeat,
-        tokens=tokens(settings),
-        metrics=Metrics(engine, version=own_version()),
+    signer, metrics = tokens(settings), Metrics(engine, version=own_version())
+    webhooks = webhooks_of(settings.webhooks, signer, on_outcome=metrics.on_webhook)
+    metrics.webhooks_waiting.set_function(webhooks.waiting)
+    rooms = Rooms(
+        engine,
+        store,
+        max_rooms=limits.max_rooms,
+        max_participants=limits.max_participants,
+        hanging=lambda: heartbeat.faults,
     )
+    return Parts(settings=settings, rooms=rooms, heartbeat=heartbeat, tokens=signer, metrics=metrics), webhooks
 
 
 async def _run(

@@ -26,7 +26,7 @@ KINDS = {
     Kind.CONNECTOR: models.ParticipantInfo.Kind.CONNECTOR,
     Kind.BRIDGE: models.ParticipantInfo.Kind.BRIDGE,
 }
-_SOURCES = {
+SOURCES = {
     Source.CAMERA: models.TrackSource.CAMERA,
     Source.MICROPHONE: models.TrackSource.MICROPHONE,
     Source.SCREEN_SHARE: models.TrackSource.SCREEN_SHARE,
@@ -128,7 +128,7 @@ def permission(grant: Grant) -> models.ParticipantPermission:
         can_subscribe=grant.can_subscribe,
         can_publish=grant.can_publish,
         can_publish_data=grant.can_publish_data,
-        can_publish_sources=[kind for source, kind in _SOURCES.items() if source in (grant.sources or ())],
+        can_publish_sources=[kind for source, kind in SOURCES.items() if source in (grant.sources or ())],
         can_update_metadata=grant.can_update_own_metadata,
     )
 
