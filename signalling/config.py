@@ -175,6 +175,8 @@ class RoomSettings(_Section):
     """Most rooms at once."""
     max_participants: int = Field(32, ge=1, le=1_000)
     """Most participants in a room that was made without a limit of its own; also the largest such limit."""
+    remote_unmute: bool = False
+    """Whether an administrating system may have somebody's microphone or camera go on again, not only off."""
 
 
 class StoreSettings(_Section):

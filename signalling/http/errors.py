@@ -70,10 +70,12 @@ PROBLEMS: dict[str, Problem] = {
     "not_found": Problem(404, "There is nothing at this address"),
     "method_not_allowed": Problem(405, "This address does not take that method"),
     "room_unknown": Problem(404, "There is no such room"),
+    "track_unknown": Problem(404, "They publish no such track"),
     "connection_unknown": Problem(404, "There is no such connection"),
     "participant_unknown": Problem(404, "Nobody of that identity is in this room"),
     "publication_unknown": Problem(404, "Nobody publishes that here"),
-    # We cannot now.
+    # We cannot now, or not at all.
+    "not_done_here": Problem(501, "This server does not do that"),
     "engine_full": Problem(503, "The server is full"),
     "engine_unavailable": Problem(503, "The media engine takes no requests now"),
     "engine_late": Problem(503, "The media engine has not answered in time"),
@@ -101,6 +103,7 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.ROOM_CREATE_NOT_GRANTED: Problem(403, "The token does not grant roomCreate"),
     Refusal.ROOM_LIST_NOT_GRANTED: Problem(403, "The token does not grant roomList"),
     Refusal.ROOM_ADMIN_NOT_GRANTED: Problem(403, "The token does not grant roomAdmin"),
+    Refusal.UNMUTE_NOT_ALLOWED: Problem(403, "What somebody has muted only they themselves let sound or be seen again"),
     Refusal.PARTICIPANT_REMOVED: Problem(403, "The participant was removed from this room"),
     Refusal.ROOM_FULL: Problem(409, "The room is full"),
     Refusal.TOO_MANY_ROOMS: Problem(503, "There are too many rooms"),

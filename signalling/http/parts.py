@@ -15,6 +15,7 @@ from signalling.domain.heartbeat import Heartbeat
 from signalling.draining import Draining
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
+from signalling.rtc.administered import Administered
 from signalling.tokens import Tokens
 
 
@@ -35,6 +36,7 @@ class Parts:
     rooms: Rooms
     tokens: Tokens
     metrics: Metrics
+    administered: Administered | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     state: State = State.STARTING
     heartbeat: Heartbeat = field(default_factory=Heartbeat)

@@ -26,26 +26,19 @@ _CODES = {
     Refusal.ROOM_ADMIN_NOT_GRANTED: Code.UNAUTHENTICATED,
     Refusal.NAME_TAKEN: Code.ALREADY_EXISTS,
     Refusal.TOO_MANY_ROOMS: Code.RESOURCE_EXHAUSTED,
+    Refusal.UNMUTE_NOT_ALLOWED: Code.FAILED_PRECONDITION,
 }
 """What is called otherwise than its status says, as LiveKit's own server does."""
 _BY_STATUS = {
     401: Code.UNAUTHENTICATED,
     403: Code.PERMISSION_DENIED,
     404: Code.NOT_FOUND,
+    501: Code.UNIMPLEMENTED,
     503: Code.UNAVAILABLE,
 }
 """What Twirp calls a status of ours; any other one is the caller's fault, and an invalid argument."""
 # What LiveKit's own server does and this one does not: told by name.
-_UNDONE = (
-    "MutePublishedTrack",
-    "UpdateParticipant",
-    "UpdateSubscriptions",
-    "UpdateRoomMetadata",
-    "SendData",
-    "PerformRpc",
-    "ForwardParticipant",
-    "MoveParticipant",
-)
+_UNDONE = ("PerformRpc", "ForwardParticipant", "MoveParticipant")
 _OTHER_SERVICES = ("Egress", "Ingress", "SIP", "AgentDispatchService", "Connector", "PhoneNumberService")
 
 METHODS: Methods = service_rooms.METHODS | service_participants.METHODS

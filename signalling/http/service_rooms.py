@@ -1,4 +1,4 @@
-"""RoomService, of rooms: made, listed, ended."""
+"""RoomService, of rooms: made, listed, written on, ended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from signalling.domain.grants import ServicePurpose
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import MAX_METADATA_LENGTH, Room, RoomPolicy
 from signalling.faults import NotFoundError, RefusedError
+from signalling.http import administering
 from signalling.http.parts import Parts
 from signalling.http.service_call import Asked, Method, Methods
 from signalling.rtc.infos import name_of
@@ -60,8 +61,14 @@ async def _delete_room(asked: Asked, wanted: service.DeleteRoomRequest) -> servi
     return service.DeleteRoomResponse()
 
 
+async def _update_room_metadata(asked: Asked, wanted: service.UpdateRoomMetadataRequest) -> models.Room:
+    room = asked.administered(wanted.room)
+    return asked.info(await administering.rewrite(asked.parts, room, wanted.metadata))
+
+
 METHODS: Methods = {
     "CreateRoom": Method(service.CreateRoomRequest, _create_room),
     "ListRooms": Method(service.ListRoomsRequest, _list_rooms),
     "DeleteRoom": Method(service.DeleteRoomRequest, _delete_room),
+    "UpdateRoomMetadata": Method(service.UpdateRoomMetadataRequest, _update_room_metadata),
 }
