@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from signalling import notes
+from signalling.domain.flow import Reading
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room
@@ -32,6 +33,8 @@ class OpenConnection:
     Attributes:
         transports: the one of WHIP and WHEP; of a client of meetings as many as it has made so far, up to two.
         offer, ice_tag: of WHIP and WHEP; empty otherwise.
+        reading: what it counted when it was asked last.
+        client: what a client of meetings leaves for the next server, as `meetings.handover` writes it.
         plays: the engine's names of those whose media is all that it is there for; empty of a client of meetings.
     """
 
@@ -42,9 +45,11 @@ class OpenConnection:
     transports: list[MediaTransport]
     offer: str = ""
     ice_tag: str = ""
+    client: str = ""
     plays: tuple[str, ...] = ()
     ending: asyncio.Task[None] | None = None
     watch: Watch = field(default_factory=Watch)
+    reading: Reading | None = None
 
     @property
     def transport(self) -> MediaTransport:
@@ -57,11 +62,14 @@ class OpenConnection:
         return [track for transport in self.transports for track in transport.tracks]
 
     def leave_note(self) -> None:
-        """Leaves what a server after this one must know of it; of a client of meetings nothing: it joins anew."""
-        if not self.offer:
-            return
+        """Leaves what a server after this one must know of it."""
         note = notes.of_connection(
-            self.resource, self.connection, plays=self.plays, offer=self.offer, ice_tag=self.ice_tag
+            self.resource,
+            self.connection,
+            plays=self.plays,
+            offer=self.offer,
+            ice_tag=self.ice_tag,
+            client=self.client,
         )
         self.peer.keep(note)
 

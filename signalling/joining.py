@@ -185,7 +185,8 @@ class Joining:
             plays=plays,
         )
         opened.add(kept)
-        kept.leave_note()
+        if made.transports:  # Of a client of meetings there is nothing yet that could go on.
+            kept.leave_note()
         self.store.see(kept.room, connection.participant, at=connection.opened_at)
         log.info("connection opened", room=kept.room, publishes=connection.publication is not None)
         return kept

@@ -50,6 +50,7 @@ class NotedConnection(_Noted):
     plays: list[str]
     offer: str
     ice_tag: str
+    client: str = ""  # of a client of meetings; earlier versions have none
 
     def connection(self) -> Connection:
         """Returns it as the domain sees it."""
@@ -79,7 +80,13 @@ def of_room(room: Room) -> bytes:
 
 
 def of_connection(
-    resource: ResourceId, connection: Connection, *, plays: tuple[str, ...], offer: str, ice_tag: str
+    resource: ResourceId,
+    connection: Connection,
+    *,
+    plays: tuple[str, ...],
+    offer: str,
+    ice_tag: str,
+    client: str = "",
 ) -> bytes:
     """Writes the note on a connection."""
     publication = connection.publication
@@ -94,6 +101,7 @@ def of_connection(
         plays=list(plays),
         offer=offer,
         ice_tag=ice_tag,
+        client=client,
     )
     return note.model_dump_json().encode()
 

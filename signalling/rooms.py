@@ -159,6 +159,18 @@ class Rooms:
             raise NotFoundError("connection")
         return found
 
+    async def describe(self, room: RoomId, metadata: str) -> None:
+        """Writes something else on a room.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            StoreUnavailableError: it cannot be written down, and stays as it was.
+        """
+        opened = self._open_room(room)
+        await self._store.describe(room, metadata)
+        opened.room.metadata = metadata
+        opened.changed()
+
     async def delete(self, room: RoomId) -> None:
         """Ends the room and every connection in it.
 
@@ -223,6 +235,11 @@ class Rooms:
         """Returns what is open in a room; nothing where there is no room."""
         opened = self._rooms.get(room)
         return tuple(opened.open.values()) if opened is not None else ()
+
+    def media_name(self, room: RoomId) -> str | None:
+        """Returns what the engine's events call a room; None while it has no half there."""
+        opened = self._rooms.get(room)
+        return opened.media.id if opened is not None and opened.media is not None else None
 
     def follow(self, room: RoomId, tell: Callable[[], object]) -> Callable[[], None]:
         """Has `tell` called when somebody comes into a room or goes, or sends something else.

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from signalling.http import drain, errors, events, health, participants, room_service, rooms, whip
+from signalling.http import drain, errors, events, health, participants, room_service, rooms, rtc, whip
 from signalling.http.front import Front
 from signalling.http.parts import Parts
 
@@ -19,6 +19,7 @@ ROUTERS = (
     whip.router,
     events.router,
     room_service.router,
+    rtc.router,
 )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from signalling.connections import OpenConnection
-from signalling.media import MediaOffer, MediaTransport
+from signalling.media import MediaOffer, MediaTrack, MediaTransport
 from signalling.rtc.line import Line
 
 
@@ -40,6 +41,19 @@ class Client:
     is_connected: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def take_back(self) -> None:
+        """Finds the transports again that it had with the server before."""
+        for transport in self.connection.transports:
+            if transport.is_offered:
+                self.receiving = transport
+            else:
+                self.sending = transport
+        self.is_connected = True
+
+    def carried(self) -> Sequence[MediaTrack]:
+        """Returns what it receives by the latest answer, flowing or not."""
+        return self.receiving.carried if self.receiving is not None else ()
 
     def take(self, transport: MediaTransport) -> MediaTransport:
         """Notes a transport that it has made."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,16 +17,21 @@ from signalling.domain.grants import Grant
 from signalling.domain.ids import ParticipantId
 from signalling.domain.notices import Notice, Reason
 from signalling.domain.room import Room
+from signalling.endings import in_time
 from signalling.media import InvalidOfferError, MediaError, MediaTrack
+from signalling.meetings import handover
 from signalling.meetings.client import Client
 from signalling.meetings.downlink import Downlink
 from signalling.meetings.talking import Talking
 from signalling.meetings.uplink import Uplink
 from signalling.rooms import Rooms
-from signalling.rtc import greeting, infos, requests
+from signalling.rtc import conditions, greeting, infos, requests
 from signalling.rtc.asked import Asked
 from signalling.rtc.line import Line
-from signalling.rtc.meeting import Meeting
+from signalling.rtc.meeting import Meeting, NotThereError
+from signalling.rtc.person import Person
+from signalling.rtc.publishing import may_send
+from signalling.rtc.quality import TOLD_EVERY
 from signalling.rtc.receiving import Wanted
 
 log = structlog.get_logger(__name__)
@@ -33,15 +39,30 @@ log = structlog.get_logger(__name__)
 RESUME_WITHIN = timedelta(seconds=30)
 """How long a client may be without its line: as long as its media may be without a way."""
 
+_SAYS_NOTHING = frozenset({"ping", "ping_req", "trickle"})
+"""After which nothing is otherwise than before; and they come often."""
+
+FLOW_TOPIC = "pysfu.media"
+"""Of the data packets by which the server tells a client what of its media does not flow, as JSON: kind and cause."""
+
 
 class Conference:
     """The clients in one room."""
 
-    def __init__(self, rooms: Rooms, room: Room, *, now: Callable[[], timedelta], unix_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        room: Room,
+        *,
+        now: Callable[[], timedelta],
+        unix_ms: Callable[[], int],
+        first_version: int = 1,
+    ) -> None:
         self.meeting = Meeting(
             room,
             new_sid=lambda prefix: prefix + secrets.token_hex(infos.SID_DIGITS // 2),
             first_offer=lambda: secrets.randbelow(256),
+            first_version=first_version,
         )
         self.clients: dict[str, Client] = {}
         self.tracks: dict[str, MediaTrack] = {}
@@ -52,7 +73,9 @@ class Conference:
         self._unix_ms = unix_ms
         self._uplinks: dict[str, Uplink] = {}
         self._downlinks: dict[str, Downlink] = {}
+        self._unnoted: set[str] = set()
         self._is_stale = False
+        self._told_qualities_at = now()
         self._unfollow = rooms.follow(room.room, self._on_room_changed)
         self._take_in_elsewhere()
 
@@ -65,31 +88,37 @@ class Conference:
 
     def join(self, connection: OpenConnection, grant: Grant, asked: Asked, line: Line, *, at: datetime) -> Client:
         """Takes in a client that has a seat now, and tells it so."""
-        person = self.meeting.join(grant, asked, at=at)
-        client = Client(sid=person.sid, connection=connection, line=line, token_at=self.now())
-        self.clients[person.sid] = client
-        self._uplinks[person.sid] = Uplink(self, client)
-        downlink = Downlink(self, client, self.meeting.client(person.sid).receiving)
-        self._downlinks[person.sid] = downlink
-        client.tasks = [
-            asyncio.create_task(downlink.follow(), name="downlink"),
-            asyncio.create_task(self._until_over(client), name="until over"),
-        ]
+        client = self._take(self.meeting.join(grant, asked, at=at), connection, line=line)
         self.settle()
         return client
 
     def resume(self, sid: str, grant: Grant, line: Line) -> Client | None:
         """Takes the next line of a client; None: it has to join anew."""
         client = self.clients.get(sid)
-        if client is None or client.connection.ending is not None:
+        if client is None or client.connection.ending is not None or self.meeting.resume(sid, grant) is None:
             return None
         if client.line is not None:
             client.line.hang_up()
         client.line, client.lost_at = line, None
-        if self.meeting.resume(sid, grant) is None:
-            return None
         self.settle()
         return client
+
+    def take_up(self, connections: Sequence[OpenConnection]) -> None:
+        """Goes on with those whom the server before had: they are soon back, or gone."""
+        people: list[Person] = []
+        for connection in connections:
+            try:
+                noted = handover.read(connection.client)
+                person, tracks = handover.taken_up(noted, connection, new_sid=lambda: self.meeting.new_sid("TR_"))
+            except ValueError:
+                log.warning("a client cannot go on: what was noted of it cannot be read", component="meetings")
+                self._rooms.begin_to_close(connection, Reason.OUT_OF_STEP)
+                continue
+            self.tracks.update(tracks)
+            self._take(person, connection, line=None).take_back()
+            people.append(person)
+        self.meeting.take_up((person, self.sids_of(self.clients[person.sid].carried())) for person in people)
+        self._take_in_elsewhere()
 
     def on_line_end(self, client: Client, line: Line) -> None:
         """Takes note that a line has ended; of a client without media nothing is worth waiting for."""
@@ -131,11 +160,40 @@ class Conference:
         except InvalidOfferError as error:
             log.info("a client's description was refused", component="meetings", error=str(error))
             self.end(client, Reason.OUT_OF_STEP)
-        except (MediaError, KeyError) as error:
+        except (MediaError, NotThereError) as error:
             # It has ended, or is about to, or the worker is late: the client is told of what comes of that.
             log.info("a client's request came too late", component="meetings", error=type(error).__name__)
-        client.stirred.set()
-        self._look_at_qualities()
+        if request.WhichOneof("message") not in _SAYS_NOTHING:
+            client.stirred.set()
+            self._unnoted.add(client.sid)
+            self.look_at_qualities()
+        self.settle()
+
+    # --- what an administrating system asks ---
+
+    async def change(self, client: Client, grant: Grant) -> None:
+        """Gives a client other words and rights; what flows by lost ones has ended when this returns."""
+        publishing = self.meeting.client(client.sid).publishing
+        lost = [sid for sid, track in publishing.tracks.items() if not may_send(grant, track.info.source)]
+        self._unnoted.add(client.sid)
+        self.meeting.rename(client.sid, grant)
+        self.meeting.withdraw(client.sid, lost)
+        ended = [track for sid in lost if (track := self.track(sid)) is not None]
+        self.forget_tracks(lost)
+        self.settle()
+        async with in_time():
+            for track in ended:
+                await track.unpublish()
+            await self._caught_up()
+        self.show_sent(client)
+
+    async def mute(self, client: Client, sid: str, *, muted: bool) -> None:
+        """Stops a track for everybody, or lets it flow again; its publisher is told."""
+        track = self.track(sid)
+        self._unnoted.add(client.sid)
+        self.meeting.mute(client.sid, sid, muted=muted, by_server=True)
+        if track is not None:
+            await track.mute(muted=muted)
         self.settle()
 
     # --- what the engine tells ---
@@ -150,6 +208,20 @@ class Conference:
         self.meeting.connected(client.sid)
         self.settle()
 
+    def on_speaking(self, peers: Sequence[tuple[str, int]]) -> None:
+        """Takes note of who speaks, by the engine's names."""
+        sids = {client.connection.peer.id: client.sid for client in self.clients.values()}
+        sids |= {opened.peer.id: person.sid for opened in self._elsewhere() if (person := self._person(opened))}
+        conditions.speak(self.meeting, [(sids[peer], level) for peer, level in peers if peer in sids])
+        self.settle()
+
+    def on_picture(self, client: Client, track: str, *, is_paused: bool) -> None:
+        """Takes note that a picture is paused, or no more; of one that is not to flow that says nothing."""
+        for sid in [sid for sid, known in self.tracks.items() if known.id == track]:
+            if self.meeting.client(client.sid).receiving.flows(sid):
+                conditions.pause(self.meeting, client.sid, sid, is_paused=is_paused)
+        self.settle()
+
     # --- time ---
 
     def tick(self) -> None:
@@ -161,9 +233,13 @@ class Conference:
                 self.end(client, Reason.SIGNAL_LOST)
             elif self.meeting.client(client.sid).receiving.offering.is_late(now=now):
                 self.end(client, Reason.OUT_OF_STEP)
-        due = self.meeting.looks_again()
+        if now - self._told_qualities_at >= TOLD_EVERY:
+            self._told_qualities_at = now
+            readings = ((client.sid, client.connection.reading) for client in self.clients.values())
+            conditions.judge(self.meeting, {sid: reading.link for sid, reading in readings if reading is not None})
+        due = conditions.dynacast_due(self.meeting)
         if due is not None and now >= due:
-            self._look_at_qualities()
+            self.look_at_qualities()
         self.settle()
 
     # --- for its parts ---
@@ -197,7 +273,7 @@ class Conference:
         """Tells clients what they are to be told, and stirs them when they are to receive something else."""
         if self.meeting.moved:
             self.meeting.moved = False
-            self._look_at_qualities()
+            self.look_at_qualities()
             for client in self.clients.values():
                 client.stirred.set()
         told, self.meeting.told = self.meeting.told, []
@@ -205,16 +281,60 @@ class Conference:
             client = self.clients.get(sid)
             if client is not None and client.line is not None:
                 client.line.tell(response)
+        if self._unnoted:
+            self._leave_notes()
 
-    def _look_at_qualities(self) -> None:
+    def look_at_qualities(self) -> None:
+        """Tells publishers which encodings of their pictures are wanted, if that has changed."""
         watched = {ParticipantId(source) for c in self._elsewhere() for source in c.connection.sources}
         tracks = {sid for sid, person in self.meeting.tracks().items() if person.identity in watched}
-        self.meeting.dynacast(tracks, now=self.now())
+        conditions.dynacast(self.meeting, tracks, now=self.now())
+
+    def _take(self, person: Person, connection: OpenConnection, *, line: Line | None) -> Client:
+        now = self.now()
+        client = Client(
+            sid=person.sid, connection=connection, line=line, token_at=now, lost_at=now if line is None else None
+        )
+        member = person.member
+        if member is None:
+            raise NotThereError
+        downlink = Downlink(self, client, member.receiving)
+        self.clients[person.sid] = client
+        self._uplinks[person.sid], self._downlinks[person.sid] = Uplink(self, client), downlink
+        client.tasks = [
+            asyncio.create_task(self._or_end(client, downlink.follow()), name="downlink"),
+            asyncio.create_task(self._or_end(client, self._until_over(client)), name="until over"),
+        ]
+        return client
+
+    async def _or_end(self, client: Client, work: Coroutine[None, None, None]) -> None:
+        """Does what is done for one client; a fault of ours in it ends that client's seat, and nobody else's."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("a client's seat ends by a fault of the server: please report it", exc_info=error)
+            self.end(client, Reason.SERVER_FAULT)
+
+    def _leave_notes(self) -> None:
+        """Leaves what the next server must know of the clients of which something has changed."""
+        for sid in self._unnoted & self.clients.keys():
+            client, person = self.clients[sid], self.meeting.people[sid]
+            if person.member is not None and client.connection.ending is None:
+                client.connection.client = handover.written(person, person.member, self.tracks)
+                client.connection.leave_note()
+        self._unnoted.clear()
+
+    async def _caught_up(self) -> None:
+        downlinks = tuple(self._downlinks.values())
+        await asyncio.gather(*(downlink.caught_up() for downlink in downlinks))
 
     async def _until_over(self, client: Client) -> None:
-        watch = client.connection.watch
+        watch, told = client.connection.watch, {}
         while not watch.over:
             await watch.changed()
+            if watch.stalled != told:
+                told = dict(watch.stalled)
+                await self.talking.say(client, topic=FLOW_TOPIC, payload=json.dumps(told).encode())
         self.on_over(client, watch.notice)
 
     def on_over(self, client: Client, notice: Notice | None) -> None:
@@ -227,18 +347,25 @@ class Conference:
             if notice is not None:
                 line.tell(greeting.farewell(notice))
             line.hang_up()
-        person = self.meeting.people.get(client.sid)
-        self.forget_tracks(person.member.publishing.tracks if person is not None and person.member is not None else ())
-        self.meeting.leave(client.sid, notice.reason if notice is not None else Reason.STOPPING)
+        member = self.meeting.member(client.sid)
+        self._unnoted.discard(client.sid)
         for parts in (self.clients, self._uplinks, self._downlinks):
             parts.pop(client.sid, None)
-        self.settle()
+        if notice is not None:  # Else nobody is to hear that it left: it has not.
+            self.forget_tracks(member.publishing.tracks if member is not None else ())
+            self.meeting.leave(client.sid, notice.reason)
+            self.settle()
 
     # --- who is there by other means ---
 
+    def _person(self, opened: OpenConnection) -> Person | None:
+        return self.meeting.find(opened.connection.participant)
+
     def _elsewhere(self) -> list[OpenConnection]:
         ours = {id(client.connection) for client in self.clients.values()}
-        return [connection for connection in self._rooms.connections(self.meeting.room.room) if id(connection) not in ours and connection.transports]
+        there = self._rooms.connections(self.meeting.room.room)
+        # What has no transport yet or a client's note is a client's, which comes or was there before this server.
+        return [c for c in there if id(c) not in ours and c.transports and not c.client]
 
     def _on_room_changed(self) -> None:
         # Together with what else happens in this moment: who joins has a seat before it is a client.

@@ -10,7 +10,6 @@ from livekit.protocol.rtc import SessionDescription, SignalResponse
 
 from signalling.media import (
     EngineUnavailableError,
-    InvalidOfferError,
     MediaError,
     MediaGoneError,
     MediaOffer,
@@ -37,19 +36,36 @@ class Downlink:
         self._conference = conference
         self._client = client
         self._state = state
+        self._resting = asyncio.Event()
+        self._is_over = False
 
     async def follow(self) -> None:
         """Does what there is to do, whenever something has changed, until the client ends."""
-        while True:
-            await self._client.stirred.wait()
-            self._client.stirred.clear()
-            try:
-                while (step := self._next()) is not None:
-                    await self._take(step)
-            except EngineUnavailableError:
-                # What is left to do is found again by looking at what there is then.
-                await asyncio.sleep(RETRY_S)
-                self._client.stirred.set()
+        stirred = self._client.stirred
+        try:
+            while True:
+                await stirred.wait()
+                stirred.clear()
+                try:
+                    while (step := self._next()) is not None:
+                        await self._take(step)
+                except MediaError as error:
+                    # What is left to do is found again by looking at what there is then.
+                    log.warning("a client waits for what it is to receive", component="meetings", error=type(error).__name__)
+                    await asyncio.sleep(RETRY_S)
+                    stirred.set()
+                if not stirred.is_set():
+                    self._resting.set()
+        finally:
+            self._is_over = True
+            self._resting.set()
+
+    async def caught_up(self) -> None:
+        """Waits until all is done that has to be done now; of a client that has ended, nothing has."""
+        if not self._is_over:
+            self._resting.clear()
+            self._client.stirred.set()
+            await self._resting.wait()
 
     async def answer(self, description: SessionDescription) -> None:
         """Takes the client's answer to our latest offer; one to an older offer says nothing any more.
@@ -115,11 +131,7 @@ class Downlink:
     async def _offer(self, step: Offer) -> None:
         client, conference = self._client, self._conference
         play = [track for sid in step.tracks if (track := conference.track(sid)) is not None]
-        try:
-            offer = await self._made(play, restart=step.restarts_ice)
-        except InvalidOfferError:
-            log.error("an offer could not be made: please report it", component="meetings")
-            raise EngineUnavailableError("tried again") from None
+        offer = await self._made(play, restart=step.restarts_ice)
         if client.line is None:
             return  # Lost meanwhile: made anew when it is back.
         number = self._state.made(step, is_whole=offer.is_whole, now=conference.now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -18,6 +18,7 @@ from signalling.domain.ids import RoomId
 from signalling.domain.notices import Reason, notice_of
 from signalling.endings import in_time
 from signalling.media_events import MediaEvent, PeerConnected, PeerSaid, PictureChosen, Speaking
+from signalling.meetings import handover
 from signalling.meetings.client import Client
 from signalling.meetings.conference import Conference
 from signalling.rooms import Rooms
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 TICK_EVERY_S = 0.25
 RENEW_EVERY = timedelta(minutes=5)
+VERSIONS_UNNOTED = 10_000
+"""More changes than happen between two notes: what clients were told then is older than what they are told next."""
 TOKEN_LIFE = timedelta(minutes=10)
 """So long a client may come back with what it was given; it is given another in between."""
 
@@ -91,7 +94,7 @@ class LiveMeetings:
                 client = conference.join(connection, grant, asked, line, at=at)
         finally:
             self._let_go(room)
-        self._renew(conference, client)
+        self.renew(conference, client)
         return LiveSession(conference, client, line)
 
     async def resume(self, room: RoomId, grant: Grant, asked: Asked, line: Line) -> LiveSession | None:
@@ -102,24 +105,42 @@ class LiveMeetings:
             line.tell(greeting.farewell(notice_of(Reason.OUT_OF_STEP)))
             line.hang_up()
             return None
-        self._renew(conference, client)
+        self.renew(conference, client)
         return LiveSession(conference, client, line)
+
+    def take_up(self) -> None:
+        """Goes on with the clients that the server before had, in the rooms that were taken up."""
+        for room in self._rooms.all():
+            ours = [connection for connection in self._rooms.connections(room.room) if connection.client]
+            if ours:
+                versions = [handover.version_in(connection.client) for connection in ours]
+                self._conferences[room.room] = conference = Conference(
+                    self._rooms,
+                    room,
+                    now=self._steady,
+                    unix_ms=self._unix_ms,
+                    first_version=max(versions) + VERSIONS_UNNOTED,
+                )
+                conference.take_up(ours)
 
     def on_event(self, event: MediaEvent) -> None:
         """Follows what the engine tells of clients; that a connection has ended comes by way of its room."""
         match event:
             case PeerConnected(peer=peer):
-                for conference in self._conferences.values():
-                    if (client := conference.client_of(peer)) is not None:
-                        conference.on_connected(client)
+                for conference, client in self._found(peer):
+                    conference.on_connected(client)
             case PeerSaid(peer=peer, label=label, payload=payload):
-                for conference in self._conferences.values():
-                    if (client := conference.client_of(peer)) is not None:
-                        conference.talking.on_said(client, label, payload)
-            case Speaking() | PictureChosen():
-                pass
+                for conference, client in self._found(peer):
+                    conference.talking.on_said(client, label, payload)
+            case PictureChosen(peer=peer, track=track, encoding=encoding):
+                for conference, client in self._found(peer):
+                    conference.on_picture(client, track, is_paused=encoding is None)
+            case Speaking(media_room=media_room, peers=peers):
+                for room, conference in self._conferences.items():
+                    if self._rooms.media_name(room) == media_room:
+                        conference.on_speaking(peers)
             case _:
-                pass
+                pass  # What has ended, those who follow the room hear of.
 
     async def follow_time(self) -> None:
         """Does what is due, again and again."""
@@ -133,8 +154,14 @@ class LiveMeetings:
             conference.tick()
             for client in tuple(conference.clients.values()):
                 if self._steady() - client.token_at >= RENEW_EVERY:
-                    self._renew(conference, client)
+                    self.renew(conference, client)
             self._let_go(room)
+
+    def _found(self, peer: str) -> Iterator[tuple[Conference, Client]]:
+        """Yields whose name in the engine that is; nobody where it is that of a connection by other means."""
+        for conference in self._conferences.values():
+            if (client := conference.client_of(peer)) is not None:
+                yield conference, client
 
     def _conference(self, room: RoomId) -> Conference:
         conference = self._conferences.get(room)
@@ -157,7 +184,12 @@ class LiveMeetings:
             conference.close()
             del self._conferences[room]
 
-    def _renew(self, conference: Conference, client: Client) -> None:
+    def find(self, room: RoomId) -> Conference | None:
+        """Returns the clients in a room; None when none is there."""
+        return self._conferences.get(room)
+
+    def renew(self, conference: Conference, client: Client) -> None:
+        """Gives a client another token, with which it may come back."""
         client.token_at = self._steady()
         member = conference.meeting.member(client.sid)
         if member is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
+from livekit.protocol.models import DataPacket, UserPacket
 
 from signalling.media import MediaError
 from signalling.meetings.downlink import LOSSY, RELIABLE
@@ -56,6 +57,11 @@ class Talking:
         now = self._conference.now()
         for packet in self._recent.missed(sid=person.sid, identity=person.identity, heard=heard, now=now):
             await self._send(client, RELIABLE, packet.payload, sender=None)
+
+    async def say(self, client: Client, *, topic: str, payload: bytes, label: str = RELIABLE) -> None:
+        """Tells a client something as the server: no participant is the sender of that."""
+        packet = DataPacket(user=UserPacket(payload=payload, topic=topic))
+        await self._send(client, label, packet.SerializeToString(), sender=None)
 
     async def _pass_all(self) -> None:
         while self._waiting:

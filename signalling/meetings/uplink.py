@@ -85,4 +85,7 @@ class Uplink:
             if each.info.muted:
                 await track.mute(muted=True)
             conference.tracks[each.info.sid] = track
-            conference.meeting.began(client.sid, each)
+            if not conference.meeting.began(client.sid, each):
+                # The right to send it was taken away meanwhile.
+                conference.forget_tracks([each.info.sid])
+                await track.unpublish()

@@ -7,14 +7,16 @@ offered it. What is to be received is asked for at any time (`wanted`), so that 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from livekit.protocol import models
 from livekit.protocol.rtc import (
     MuteTrackRequest,
     ParticipantUpdate,
     SignalResponse,
+    SpeakersChanged,
     SubscriptionPermission,
     SubscriptionPermissionUpdate,
     TrackUnpublishedResponse,
@@ -29,10 +31,15 @@ from signalling.rtc.dynacast import Dynacast
 from signalling.rtc.person import Member, Person, member_of
 from signalling.rtc.publishing import Announced, Changed, Sent
 from signalling.rtc.receiving import Wanted
-from signalling.rtc.subscribing import Quality, encoding_of
+from signalling.rtc.speaking import Speaking
+from signalling.rtc.subscribing import encoding_of
 
 NewSid = Callable[[str], str]
 """Makes a name that nobody can guess; given with what it begins."""
+
+
+class NotThereError(Exception):
+    """No client of that name is in the meeting, or not any more."""
 
 
 class Meeting:
@@ -41,18 +48,22 @@ class Meeting:
     Attributes:
         people: everybody, by sid, in order of arrival.
         told: what clients are to be told, with the sid of whom; whoever carries that out empties it.
+        pictures: what publishers were told of the encodings that are wanted, by the sid of the track.
+        speaking: who speaks, as clients were told.
+        new_sid: makes names.
         moved: whether something has changed in what clients are to receive; likewise.
     """
 
-    def __init__(self, room: Room, *, new_sid: NewSid, first_offer: Callable[[], int]) -> None:
+    def __init__(self, room: Room, *, new_sid: NewSid, first_offer: Callable[[], int], first_version: int = 1) -> None:
         self.room = room
         self.people: dict[str, Person] = {}
         self.told: list[tuple[str, SignalResponse]] = []
         self.moved = False
-        self._new_sid = new_sid
+        self.new_sid = new_sid
         self._first_offer = first_offer
-        self._versions = itertools.count(1)
-        self._dynacast: dict[str, Dynacast] = {}
+        self._versions = itertools.count(first_version)
+        self.pictures: dict[str, Dynacast] = {}
+        self.speaking = Speaking()
 
     # --- who is there ---
 
@@ -63,10 +74,10 @@ class Meeting:
         if known is not None:
             self.leave(known.sid, Reason.REPLACED)
         member = member_of(
-            grant, asked, new_sid=lambda: self._new_sid("TR_"), first_offer=self._first_offer()
+            grant, asked, new_sid=lambda: self.new_sid("TR_"), first_offer=self._first_offer()
         )
         person = Person(
-            sid=self._new_sid("PA_"),
+            sid=self.new_sid("PA_"),
             identity=grant.participant,
             joined_at=at,
             version=next(self._versions),
@@ -77,8 +88,24 @@ class Meeting:
         self.moved = True
         others = [other for other in self.people.values() if other is not person]
         self._tell(person, greeting.welcome(self.info(), person, member, others))
+        if speakers := self.speaking.now():
+            self._tell(person, SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers)))
         self._show(person)
         return person
+
+    def take_up(self, people: Iterable[tuple[Person, Collection[str]]]) -> None:
+        """Goes on with clients that the server before had, each with the tracks that it was offered last.
+
+        What may flow to them is looked at anew: what may not is taken away, what may is given again.
+        """
+        taken = list(people)
+        self.people.update({person.sid: person for person, _ in taken})
+        for person, carried in taken:
+            receiving, wanted = self.client(person.sid).receiving, self.wanted(person.sid)
+            receiving.offered = receiving.wired = frozenset(carried)
+            receiving.allowed = {track for track in carried if not wanted.flows(track)}
+            receiving.data_from = {other.sid for other, _ in self.members()} - wanted.data_from - {person.sid}
+        self.moved = True
 
     def leave(self, sid: str, reason: Reason) -> None:
         """Takes note that somebody has gone, with all that they sent."""
@@ -111,6 +138,12 @@ class Meeting:
         member = person.member
         member.has_line = True
         self._tell(person, greeting.welcome_back(member))
+        if member.is_taken_up:
+            member.is_taken_up = False
+            member.grant = replace(
+                member.grant, name=grant.name, metadata=grant.metadata, attributes=grant.attributes
+            )
+            self._change(person)
         gone, member.missed = list(member.missed.values()), {}
         self._tell(person, _update(*gone, *(each.info() for each in self.people.values())))
         self._tell(person, SignalResponse(room_update={"room": self.info()}))
@@ -150,13 +183,14 @@ class Meeting:
             self._end(self.people[sid], changed.ended)
         return changed
 
-    def began(self, sid: str, track: Announced) -> None:
-        """Takes note that a track can be received."""
+    def began(self, sid: str, track: Announced) -> bool:
+        """Takes note that a track can be received; says whether it may still be sent."""
         person = self.people.get(sid)
         if person is None or person.member is None or track.info.sid not in person.member.publishing.tracks:
-            return
+            return False
         person.tracks[track.info.sid] = track.info
         self._change(person)
+        return True
 
     def mute(self, sid: str, track: str, *, muted: bool, by_server: bool = False) -> bool:
         """Takes note that a track is muted, or no more; says whether there is such a one."""
@@ -192,13 +226,14 @@ class Meeting:
             return Wanted()
         tracks: dict[str, int | None] = {}
         for person, info in self._receivable(receiver):
-            if self._is_to_receive(receiver, member, person, info.sid):
+            if self.is_to_receive(receiver, member, person, info.sid):
                 quality = member.subscriptions.quality(info)
                 tracks[info.sid] = None if quality is None else encoding_of(info, quality)
         senders = (person.sid for person, other in self.members() if other.grant.can_publish_data)
         return Wanted(tracks=tracks, data_from=frozenset(senders) - {sid})
 
-    def _is_to_receive(self, receiver: Person, member: Member, publisher: Person, track: str) -> bool:
+    def is_to_receive(self, receiver: Person, member: Member, publisher: Person, track: str) -> bool:
+        """Whether somebody is to receive a track, perhaps not now."""
         may = member.grant.can_subscribe and self.lets(publisher, track, receiver)
         return may and member.subscriptions.is_wanted(track)
 
@@ -221,34 +256,6 @@ class Meeting:
                 change = SubscriptionPermissionUpdate(participant_sid=sid, track_sid=track, allowed=allowed)
                 self._tell(other, SignalResponse(subscription_permission_update=change))
 
-    def dynacast(self, watched: Collection[str], *, now: timedelta) -> None:
-        """Tells every publisher which encodings of its pictures anybody wants.
-
-        Args:
-            watched: the tracks that somebody receives by other means, who wants the best there is.
-            now: the time of a clock that nobody sets.
-        """
-        for publisher, sending in self.members():
-            for track in publisher.tracks.keys() & sending.publishing.tracks.keys():
-                info = publisher.tracks[track]
-                if info.type != models.TrackType.VIDEO or len(info.layers) < 2:
-                    continue
-                state = self._dynacast.setdefault(track, Dynacast())
-                if state.look(self._wishes(publisher, info, is_watched=track in watched), now=now):
-                    self._tell(publisher, infos.wanted_qualities(info, state.qualities()))
-
-    def looks_again(self) -> timedelta | None:
-        """Says when `dynacast` is to be asked again if nothing changes; None: never."""
-        return min((due for state in self._dynacast.values() if (due := state.due) is not None), default=None)
-
-    def _wishes(self, publisher: Person, info: models.TrackInfo, *, is_watched: bool) -> Iterator[Quality | None]:
-        """Yields how good a picture everybody wants who is to receive it."""
-        if is_watched:
-            yield models.VideoQuality.HIGH
-        for person, member in self.members():
-            if person is not publisher and self._is_to_receive(person, member, publisher, info.sid):
-                yield member.subscriptions.quality(info)
-
     # --- words ---
 
     def rename(self, sid: str, grant: Grant) -> None:
@@ -265,8 +272,12 @@ class Meeting:
 
     def tell_room(self) -> None:
         """Tells every client what the room is now."""
+        self.tell_all(SignalResponse(room_update={"room": self.info()}))
+
+    def tell_all(self, response: SignalResponse) -> None:
+        """Has every client told something."""
         for person, _ in self.members():
-            self._tell(person, SignalResponse(room_update={"room": self.info()}))
+            self._tell(person, response)
 
     def tell(self, sid: str, response: SignalResponse) -> None:
         """Has a client told something."""
@@ -288,11 +299,11 @@ class Meeting:
         """Returns the same of a client that is there.
 
         Raises:
-            KeyError: it is not.
+            NotThereError: it is not.
         """
         member = self.member(sid)
         if member is None:
-            raise KeyError(sid)
+            raise NotThereError
         return member
 
     def members(self) -> list[tuple[Person, Member]]:
@@ -327,7 +338,7 @@ class Meeting:
         self._change(person)
 
     def _forget(self, track: str) -> None:
-        self._dynacast.pop(track, None)
+        self.pictures.pop(track, None)
         for _, member in self.members():
             member.subscriptions.forget(track)
             if track in member.receiving.offered:

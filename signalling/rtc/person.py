@@ -14,6 +14,7 @@ from signalling.rtc.data import Received
 from signalling.rtc.infos import KINDS, permission
 from signalling.rtc.offering import Offering
 from signalling.rtc.publishing import Publishing
+from signalling.rtc.quality import Connection
 from signalling.rtc.receiving import Receiving
 from signalling.rtc.subscribing import Permissions, Subscriptions
 
@@ -29,6 +30,7 @@ class Member:
         grant: what it may now, and what it is called.
         has_line: whether it can be told anything at the moment.
         missed: who has left while it could not, by sid.
+        is_taken_up: whether the server before had it: what it is called, it says when it is back.
     """
 
     grant: Grant
@@ -38,8 +40,10 @@ class Member:
     receiving: Receiving
     permissions: Permissions = field(default_factory=Permissions)
     received: Received = field(default_factory=Received)
+    connection: Connection = field(default_factory=Connection)
     has_line: bool = True
     missed: dict[str, ParticipantInfo] = field(default_factory=dict)
+    is_taken_up: bool = False
 
     def miss(self, gone: ParticipantInfo) -> None:
         """Takes note of somebody who left, to be told later; of too many the first are forgotten."""

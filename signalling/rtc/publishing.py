@@ -104,7 +104,7 @@ class Publishing:
         known = next((track for track in self.tracks.values() if track.cid == request.cid and track.kind == kind), None)
         if known is not None and known.mid is None:
             return known.info
-        if not _may_send(grant, request.source):
+        if not may_send(grant, request.source):
             raise NotAnnouncedError("NOT_ALLOWED")
         if sum(track.mid is None for track in self.tracks.values()) >= MAX_ANNOUNCED:
             raise NotAnnouncedError("LIMIT_EXCEEDED")
@@ -143,7 +143,8 @@ class Publishing:
         return None
 
 
-def _may_send(grant: Grant, source: int) -> bool:
+def may_send(grant: Grant, source: int) -> bool:
+    """Whether somebody of these rights may send what shows that."""
     if not grant.can_publish:
         return False
     return grant.sources is None or _SOURCES.get(source) in grant.sources

@@ -145,6 +145,10 @@ class Receiving:
             self.offering.change()
         return number
 
+    def flows(self, track: str) -> bool:
+        """Whether a track may flow."""
+        return track in self.allowed
+
     def awaits(self, number: int) -> bool:
         """Whether an answer of this number is the one that counts."""
         return self.offering.outstanding_since is not None and number in (0, self.offering.number)

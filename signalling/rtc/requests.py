@@ -42,7 +42,7 @@ def answer(meeting: Meeting, sid: str, request: SignalRequest, *, unix_ms: int) 
         case "add_track":
             _announce(meeting, sid, request.add_track)
         case "subscription":
-            _subscribe(meeting, sid, request.subscription)
+            subscribe(meeting, sid, request.subscription)
         case "track_setting":
             _set(meeting, sid, request.track_setting)
         case "subscription_permission":
@@ -61,7 +61,7 @@ def is_in_step(meeting: Meeting, sid: str, state: SyncState) -> bool:
     if any(published.track.sid not in member.publishing.tracks for published in state.publish_tracks):
         return False
     # What it says is all that it speaks of: the others go by its wish to receive what it does not speak of.
-    _subscribe(meeting, sid, state.subscription)
+    subscribe(meeting, sid, state.subscription)
     disabled = UpdateTrackSettings(track_sids=state.track_sids_disabled, disabled=True)
     _set(meeting, sid, disabled)
     return True
@@ -78,7 +78,8 @@ def _announce(meeting: Meeting, sid: str, request: AddTrackRequest) -> None:
     meeting.tell(sid, SignalResponse(track_published=TrackPublishedResponse(cid=request.cid, track=info)))
 
 
-def _subscribe(meeting: Meeting, sid: str, update: UpdateSubscription) -> None:
+def subscribe(meeting: Meeting, sid: str, update: UpdateSubscription) -> None:
+    """Takes what somebody wants to receive, or no more; of what there is not, nothing is wanted."""
     named = {*update.track_sids, *(track for each in update.participant_tracks for track in each.track_sids)}
     meeting.client(sid).subscriptions.subscribe(named, wanted=update.subscribe, known=meeting.tracks())
 
