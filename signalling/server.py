@@ -25,6 +25,7 @@ from signalling.keeping import kept
 from signalling.listening import bind, check_media_ports
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
 from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarted, EngineTakenOver, MediaEvent
+from signalling.meetings.administering import Administering
 from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
@@ -172,7 +173,13 @@ def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[P
     )
     meetings = LiveMeetings(rooms, signer, utc=lambda: datetime.now(UTC))
     parts = Parts(
-        settings=settings, rooms=rooms, meetings=meetings, heartbeat=heartbeat, tokens=signer, metrics=metrics
+        settings=settings,
+        rooms=rooms,
+        meetings=meetings,
+        administered=Administering(rooms, meetings),
+        heartbeat=heartbeat,
+        tokens=signer,
+        metrics=metrics,
     )
     return parts, meetings, webhooks
 

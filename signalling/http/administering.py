@@ -14,8 +14,6 @@ from signalling.domain.room import MAX_METADATA_LENGTH, Room, refusal_of_roles
 from signalling.faults import NotFoundError, RefusedError
 from signalling.http.errors import RequestError
 from signalling.http.parts import Parts
-from signalling.rtc.administered import Administered
-from signalling.rtc.infos import participant_info
 from signalling.rtc.requests import MAX_WORDS
 
 
@@ -29,20 +27,13 @@ class Change:
     permission: ParticipantPermission | None = None
 
 
-async def infos(parts: Parts, room: Room) -> list[ParticipantInfo]:
-    """Describes everybody in a room."""
-    if parts.administered is None:
-        return [participant_info(room, seat) for seat in parts.rooms.roster(room.room)]
-    return await parts.administered.infos(room.room)
-
-
 async def info(parts: Parts, room: Room, identity: str) -> ParticipantInfo:
     """Describes somebody in a room.
 
     Raises:
         NotFoundError: nobody of that identity is in it.
     """
-    for each in await infos(parts, room):
+    for each in await parts.administered.infos(room.room):
         if each.identity == identity:
             return each
     raise NotFoundError("participant")
@@ -61,7 +52,7 @@ async def change(parts: Parts, room: Room, participant: str, wanted: Change) -> 
     _check_length("attributes", length, MAX_WORDS)
     if wanted.permission is not None:
         _check_roles(room, wanted.permission)
-    return await _administered(parts).update_participant(
+    return await parts.administered.update_participant(
         room.room,
         ParticipantId(participant),
         name=wanted.name,
@@ -79,12 +70,12 @@ async def mute(parts: Parts, room: Room, participant: str, track: str, *, muted:
     """
     if not muted and not parts.settings.rooms.remote_unmute:
         raise RefusedError(Refusal.UNMUTE_NOT_ALLOWED)
-    return await _administered(parts).mute_track(room.room, ParticipantId(participant), track, muted)
+    return await parts.administered.mute_track(room.room, ParticipantId(participant), track, muted)
 
 
 async def subscribe(parts: Parts, room: Room, participant: str, tracks: Collection[str], *, wanted: bool) -> None:
     """Has somebody receive tracks, or receive them no more."""
-    await _administered(parts).update_subscriptions(room.room, ParticipantId(participant), tracks, wanted)
+    await parts.administered.update_subscriptions(room.room, ParticipantId(participant), tracks, wanted)
 
 
 async def send(
@@ -98,7 +89,7 @@ async def send(
     topic: str = "",
 ) -> None:
     """Sends a message to those named, or to everybody in a room."""
-    await _administered(parts).send_data(
+    await parts.administered.send_data(
         room.room, payload, reliable=reliable, identities=identities, sids=sids, topic=topic
     )
 
@@ -110,14 +101,8 @@ async def rewrite(parts: Parts, room: Room, metadata: str) -> Room:
         RequestError: it is too long.
     """
     _check_length("metadata", len(metadata), MAX_METADATA_LENGTH)
-    await _administered(parts).update_metadata(room.room, metadata)
+    await parts.administered.update_metadata(room.room, metadata)
     return parts.rooms.room(room.room)
-
-
-def _administered(parts: Parts) -> Administered:
-    if parts.administered is None:
-        raise RequestError("not_done_here")
-    return parts.administered
 
 
 def _check_length(what: str, length: int, most: int) -> None:

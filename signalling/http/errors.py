@@ -77,8 +77,7 @@ PROBLEMS: dict[str, Problem] = {
     "connection_unknown": Problem(404, "There is no such connection"),
     "participant_unknown": Problem(404, "Nobody of that identity is in this room"),
     "publication_unknown": Problem(404, "Nobody publishes that here"),
-    # We cannot now, or not at all.
-    "not_done_here": Problem(501, "This server does not do that"),
+    # We cannot now.
     "engine_full": Problem(503, "The server is full"),
     "engine_unavailable": Problem(503, "The media engine takes no requests now"),
     "engine_late": Problem(503, "The media engine has not answered in time"),

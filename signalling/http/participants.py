@@ -108,7 +108,7 @@ class ParticipantView(_Model):
 async def list_all(request: Request, room: RoomPath) -> list[ParticipantView]:
     """Lists everybody in a room."""
     parts, found = _found(request, room)
-    return [_view(info) for info in await administering.infos(parts, found)]
+    return [_view(info) for info in await parts.administered.infos(found.room)]
 
 
 @router.get("/rooms/{room}/participants/{participant}")

@@ -36,9 +36,9 @@ class Parts:
     settings: Settings
     rooms: Rooms
     meetings: Meetings
+    administered: Administered
     tokens: Tokens
     metrics: Metrics
-    administered: Administered | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     state: State = State.STARTING
     heartbeat: Heartbeat = field(default_factory=Heartbeat)

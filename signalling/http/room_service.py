@@ -33,7 +33,6 @@ _BY_STATUS = {
     401: Code.UNAUTHENTICATED,
     403: Code.PERMISSION_DENIED,
     404: Code.NOT_FOUND,
-    501: Code.UNIMPLEMENTED,
     503: Code.UNAVAILABLE,
 }
 """What Twirp calls a status of ours; any other one is the caller's fault, and an invalid argument."""

@@ -13,7 +13,7 @@ from signalling.http.service_call import Asked, Method, Methods
 
 async def _list_participants(asked: Asked, wanted: service.ListParticipantsRequest) -> service.ListParticipantsResponse:
     room = asked.administered(wanted.room)
-    return service.ListParticipantsResponse(participants=await administering.infos(asked.parts, room))
+    return service.ListParticipantsResponse(participants=await asked.parts.administered.infos(room.room))
 
 
 async def _get_participant(asked: Asked, wanted: service.RoomParticipantIdentity) -> models.ParticipantInfo:
