@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import io
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -292,3 +294,8 @@ async def test_a_server_that_has_receivers_starts_shows_what_waits_and_stops() -
     assert serving.done()
     assert "sfu_webhooks_waiting 0.0" in shown
     assert 'sfu_webhooks_total{outcome="dropped"} 0.0' in shown
+
+
+def test_a_server_without_receivers_does_not_have_what_posts_in_memory() -> None:
+    program = "import sys, signalling.server; sys.exit('aiohttp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
