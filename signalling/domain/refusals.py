@@ -22,6 +22,7 @@ class Refusal(StrEnum):
     ROOM_CREATE_NOT_GRANTED = "room_create_not_granted"
     ROOM_LIST_NOT_GRANTED = "room_list_not_granted"
     ROOM_ADMIN_NOT_GRANTED = "room_admin_not_granted"
+    UNMUTE_NOT_ALLOWED = "unmute_not_allowed"
     PARTICIPANT_REMOVED = "participant_removed"
     ROOM_FULL = "room_full"
     TOO_MANY_ROOMS = "too_many_rooms"

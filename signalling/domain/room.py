@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -143,7 +143,12 @@ def refusal_to_see(room: Room, grant: Grant) -> Refusal | None:
     """Says why whoever has `grant` may know nothing of what is in `room`, or None when they may."""
     if grant.participant in room.removed:
         return Refusal.PARTICIPANT_REMOVED
-    refused = grant.roles - room.policy.allowed_roles
+    return refusal_of_roles(room, grant.roles)
+
+
+def refusal_of_roles(room: Room, roles: Collection[Role]) -> Refusal | None:
+    """Says which of these roles `room` does not take in, or None when it takes in all of them."""
+    refused = set(roles) - room.policy.allowed_roles
     return next((refusal for role, refusal in _NOT_ALLOWED.items() if role in refused), None)
 
 

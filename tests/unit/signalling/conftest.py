@@ -23,6 +23,8 @@ from signalling import config, logs
 from signalling.config import Settings
 from signalling.http.app import build
 from signalling.http.parts import Parts, State
+from signalling.meetings.administering import Administering
+from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -58,18 +60,21 @@ class Bench:
 
     def __post_init__(self) -> None:
         limits = self.settings.rooms
+        rooms = Rooms(
+            self.engine,
+            self.store,
+            max_rooms=limits.max_rooms,
+            max_participants=limits.max_participants,
+            clock=self.clock,
+            steady=lambda: self.clock.at - NOW,
+        )
+        tokens = Tokens({"k1": SECRET.encode()}, max_life=timedelta(seconds=self.settings.tokens.max_life_s))
         self.parts = Parts(
             settings=self.settings,
-            rooms=Rooms(
-                self.engine,
-                self.store,
-                max_rooms=limits.max_rooms,
-                max_participants=limits.max_participants,
-                clock=self.clock,
-                steady=lambda: self.clock.at - NOW,
-            ),
+            rooms=rooms,
             meetings=self.meetings,
-            tokens=Tokens({"k1": SECRET.encode()}, max_life=timedelta(seconds=self.settings.tokens.max_life_s)),
+            administered=Administering(rooms, LiveMeetings(rooms, tokens, utc=self.clock)),
+            tokens=tokens,
             metrics=Metrics(self.engine, version="0"),
             now=self.clock,
         )

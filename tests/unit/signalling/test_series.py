@@ -50,7 +50,7 @@ LABELS: dict[str, set[str] | re.Pattern[str]] = {
     "kind": {"audio", "video", "resume", "ice_restart"},
     "le": re.compile(r"\+Inf|\d+(\.\d+)?(e[+-]\d+)?"),
     "method": {*_METHODS, "OTHER", "token", "admin", "metrics"},
-    "outcome": {"ok", "denied", "error", "retried"},
+    "outcome": {"ok", "denied", "error", "retried", "dropped"},
     "profile": set(PROFILES),
     "python": re.compile(r"3\.\d+\.\d+\S{0,8}"),
     "reason": {*DROPS, *ENDS, "room", "failure", "receive_buffer_full", "oversize", "unreachable"},
