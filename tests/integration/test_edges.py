@@ -181,6 +181,24 @@ async def test_media_flows_on_while_a_signal_connection_is_lost(room: Meeting) -
         assert (await bela.roster(), await anna.roster()) == ({"anna": BOTH, "bela": NOTHING},) * 2
 
 
+async def test_a_right_that_is_taken_away_holds_for_every_protocol_and_every_token(room: Meeting) -> None:
+    async with (
+        LIVEKIT.join(room, "anna") as anna,
+        LIVEKIT.join(room, "bela") as bela,
+        WHIP.join(room, "bela") as screen_of_bela,
+        WHIP.join(room, "anna") as camera_of_anna,
+    ):
+        await anna.publish(*media(4))
+        for attendee in (bela, screen_of_bela):
+            await attendee.subscribe("anna")
+        await flows(bela.relay, screen_of_bela.relay)
+        await ends(lambda: LIVEKIT.stop_receiving(room, bela), bela.relay, screen_of_bela.relay)
+        await ends(lambda: LIVEKIT.stop_sending(room, anna), anna.relay)
+        for refused in (screen_of_bela.subscribe("anna"), anna.publish(*media(5)), camera_of_anna.publish(*media(5))):
+            with pytest.raises(RefusedError):
+                await refused
+
+
 # --- one by this protocol, the other by that ---
 
 
