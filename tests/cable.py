@@ -55,7 +55,7 @@ class Cable:
         self._ends.add(writer)
         try:
             if not self.is_unplugged:
-                with contextlib.suppress(ConnectionError):  # of a server that is not there
+                with contextlib.suppress(OSError):  # of a server, or a caller, that is not there any more
                     await self._pass(reader, writer)
         finally:
             self._ends.discard(writer)
