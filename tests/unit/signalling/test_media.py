@@ -16,7 +16,7 @@ import fake_pysfu
 import pytest
 
 from pysfu.messages import PeerFigures, ReceiveFigures, SendFigures
-from signalling.domain.flow import Arriving, Leaving, Reading
+from signalling.domain.flow import Arriving, Leaving, Link, Reading
 from signalling.domain.heartbeat import Beat
 from signalling.domain.ids import TrackId
 from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed, reading_of
@@ -145,14 +145,16 @@ async def test_a_connection_tells_what_comes_over_it_in_all_encodings_and_what_l
     transport = fake_pysfu.Transport("", [sound, picture], playing={"2": replace(picture, muted=True), "3": sound})
 
     def received(mid: str, encoding: int, packets: int) -> ReceiveFigures:
-        return ReceiveFigures(mid=mid, encoding=encoding, packets=packets, bytes=0, lost=0, jitter_s=0.0, bitrate_bps=0)
+        return ReceiveFigures(mid=mid, encoding=encoding, packets=packets, bytes=0, lost=1, jitter_s=0.0, bitrate_bps=0)
 
     def sent(mid: str, packets: int, retransmitted: int, encoding: int | None) -> SendFigures:
-        return SendFigures(mid=mid, packets=packets, bytes=0, retransmitted=retransmitted, loss=0.0, encoding=encoding)
+        return SendFigures(
+            mid=mid, packets=packets, bytes=0, retransmitted=retransmitted, loss=packets / 90, encoding=encoding
+        )
 
     counted = PeerFigures(
         connected=True,
-        rtt_s=None,
+        rtt_s=0.25,
         estimate_bps=0,
         send_queue_s=0.0,
         receive=[received("1", 0, 5), received("1", 1, 7)],
@@ -160,6 +162,7 @@ async def test_a_connection_tells_what_comes_over_it_in_all_encodings_and_what_l
     )
     assert reading_of(transport, counted) == Reading(
         connected=True,
+        link=Link(came=12, lost=2, loss_out=0.1, rtt=timedelta(milliseconds=250)),
         arriving=(
             Arriving(track=TrackId("track-7"), kind="audio", packets=0),
             Arriving(track=TrackId("track-8"), kind="video", packets=12),
