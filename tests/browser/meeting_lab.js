@@ -8,7 +8,7 @@ const NOTED = [
   RoomEvent.TrackMuted, RoomEvent.TrackUnmuted,
 ];
 
-const [peers, asked, told, received, sources] = [[], [], [], [], new Map()];
+const [peers, asked, told, received, sources, shown] = [[], [], [], [], new Map(), new Map()];
 let room;
 
 // The library makes its connections from these names; nothing else in it is touched.
@@ -43,6 +43,11 @@ function listen() {
     const element = track.attach();
     element.id = `${participant.identity}/${publication.source}`;
     document.body.append(element);
+    const count = () => {
+      shown.set(publication.trackSid, (shown.get(publication.trackSid) ?? 0) + 1);
+      element.requestVideoFrameCallback(count);
+    };
+    element.requestVideoFrameCallback?.(count);
   });
   room.on(RoomEvent.TrackUnsubscribed, (track) => track.detach().forEach((element) => element.remove()));
   room.on(RoomEvent.DataReceived, (bytes, participant, kind, topic) => {
@@ -64,7 +69,12 @@ function canvas(width, height, rate) {
   return { track, end: () => { clearInterval(timer); track.stop(); } };
 }
 
+/** A tone. Firefox starts no AudioContext on a machine without a sound card: there it is that of its own microphone. */
 async function tone(frequency) {
+  if (navigator.userAgent.includes("Firefox")) {
+    const [track] = (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks();
+    return { track, end: () => track.stop() };
+  }
   const context = new AudioContext();
   await context.resume();
   const out = context.createMediaStreamDestination();
@@ -175,6 +185,7 @@ window.meeting = {
           muted: publication.isMuted,
           subscribed: publication.isSubscribed,
           frames: sum("framesDecoded"),
+          shown: shown.get(publication.trackSid) ?? 0, // what is decoded is not always shown
           energy: sum("totalAudioEnergy"),
           bytes: sum("bytesReceived"),
           width: inbound.at(-1)?.frameWidth ?? 0,

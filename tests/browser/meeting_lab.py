@@ -32,8 +32,11 @@ LIFE = timedelta(minutes=10)
 
 # What a browser says of the version of the protocol that is not spoken here: the library asks for that one first.
 UNSPOKEN = "/rtc/v1"
+# What the library says when it has left, or was told to, and the server has closed the channels before it has.
+GOODBYE = "closed unexpectedly"
 
 SILENCE = 1e-5  # more sound than seconds of silence have, and less than one second of what is sent here
+MIN_SHOWN = 3  # a busy machine shows fewer than it decodes
 HEARD = ("microphone", "screen_share_audio")
 
 Figures = dict[str, dict[str, Any]]
@@ -136,7 +139,11 @@ class Guest(Watched):
 
     async def call(self, function: str, *arguments: object) -> Any:
         """Has the page do something."""
-        return await self.page.evaluate(f"(a) => meeting.{function}(...a)", list(arguments))
+        doing = self.page.evaluate(f"(a) => meeting.{function}(...a)", list(arguments))
+        try:
+            return await asyncio.wait_for(doing, PATIENCE_S)
+        except TimeoutError:
+            raise AssertionError(f"{self.identity} ({self.name}) is not done with {function}: {self.faults}") from None
 
     async def refusal(self, url: str, token: str, **options: object) -> dict[str, Any] | None:
         """Tries to come in; returns what the library says of why it cannot."""
@@ -167,9 +174,10 @@ class Guest(Watched):
         return found
 
     async def until_sees(self, track: str, *, frames: int = 10, since: int | None = None) -> dict[str, Any]:
-        """Waits until so many more pictures of a track have been decoded here."""
+        """Waits until so many more pictures of a track have been decoded here, and some of them shown."""
         start = await self.figure(track, "frames") if since is None else since
-        return await self._until(track, lambda found: found["frames"] >= start + frames)
+        shown = await self.figure(track, "shown")
+        return await self._until(track, lambda f: f["frames"] >= start + frames and f["shown"] >= shown + MIN_SHOWN)
 
     async def until_hears(self, track: str, *, since: float | None = None) -> dict[str, Any]:
         """Waits until more sound of a track has been played here than silence has."""
@@ -184,11 +192,11 @@ class Guest(Watched):
         """Waits until a picture is that wide."""
         return await self._until(track, lambda found: found["width"] == width)
 
-    async def until_has(self, count: int) -> list[list[Any]]:
-        """Waits until so many messages have come."""
+    async def until_has(self, count: int, *, topic: str) -> list[list[Any]]:
+        """Waits until so many messages on a topic have come; the server itself speaks on others."""
 
         async def come() -> list[list[Any]] | None:
-            found = await self.received()
+            found = [each for each in await self.received() if each[1] == topic]
             return found if len(found) >= count else None
 
         return await self.waits(come, "messages")
@@ -240,7 +248,7 @@ async def all_see_all(guests: Sequence[Guest], *tracks: str) -> None:
 
 @contextlib.asynccontextmanager
 async def open_guests(
-    browsers: Browsers, page: str, *, expected: Sequence[str] = (UNSPOKEN,)
+    browsers: Browsers, page: str, *, expected: Sequence[str] = (UNSPOKEN, GOODBYE)
 ) -> AsyncIterator[OpenGuest]:
     """Opens pages, each in a window of its own; what a browser complains of, and is not expected, fails the test."""
     opened: list[Guest] = []
@@ -258,5 +266,5 @@ async def open_guests(
         yield open_guest
         for guest in opened:
             await guest.call("leave")
-    faults = [fault for guest in opened for fault in guest.faults]
-    assert [fault for fault in faults if not any(part in fault for part in expected)] == []
+    faults = [fault for guest in opened for fault in guest.faults if not any(part in fault for part in expected)]
+    assert not faults, "\n".join(faults)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from meeting_lab import TOKENS, UNSPOKEN, open_guests, token
+from meeting_lab import GOODBYE, TOKENS, UNSPOKEN, open_guests, token
 
 from signalling.tokens import Tokens
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BROWSERS = ["chromium", "firefox"]
 NOT_ALLOWED = {"name": "ConnectionError", "reason": "NotAllowed", "status": 401}
-EXPECTED = (UNSPOKEN, "/rtc", "WebSocket", "401", "404")  # a browser complains of every answer that refuses
+EXPECTED = (UNSPOKEN, GOODBYE, "/rtc", "WebSocket", "401", "404")  # a browser complains of every answer that refuses
 STRANGERS = Tokens({"tests": "s" * 32}, max_life=timedelta(hours=6))
 UNKNOWN_KEY = Tokens({"strangers": "k" * 32}, max_life=timedelta(hours=6))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from meeting_lab import UNSPOKEN, all_see_all, open_guests, open_hall
+from meeting_lab import GOODBYE, UNSPOKEN, all_see_all, open_guests, open_hall
 
 if TYPE_CHECKING:
     from browser_lab import Browsers, Place
@@ -20,7 +20,7 @@ each = pytest_asyncio.fixture(loop_scope="session")
 
 BROWSERS = ["chromium", "firefox"]
 # What browsers and the library say of a server that is not there.
-EXPECTED = (UNSPOKEN, "/rtc", "websocket", "WebSocket", "Failed to load resource", "Cross-Origin Request")
+EXPECTED = (UNSPOKEN, GOODBYE, "/rtc", "websocket", "WebSocket", "Failed to load resource", "Cross-Origin Request")
 WITHOUT_NETWORK_S = 10.0
 OFFLINE = {"offline": True, "latency": 1, "downloadThroughput": -1, "uploadThroughput": -1}
 ONLINE = OFFLINE | {"offline": False}
