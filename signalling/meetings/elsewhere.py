@@ -30,7 +30,6 @@ class Elsewhere:
         self._room = conference.meeting.room.room
         self._is_stale = False
         self.close = rooms.follow(self._room, self._on_change)
-        self.look()
 
     def connections(self) -> list[OpenConnection]:
         """Lists their connections."""

@@ -63,6 +63,10 @@ async def test_a_right_that_is_given_holds_for_the_token_that_lacks_it(bench: Be
         assert (await bench.publish(room, anna)).json()["code"] == "publish_not_granted"
         await changed(bench, room, "anna", can_publish=True)
         assert (await bench.publish(room, anna)).status_code == 201
+    async with await bench.participant(room, "bela", can_publish_sources=["microphone"]) as bela:
+        assert (await bench.publish(room, bela)).json()["code"] == "source_not_granted"
+        await changed(bench, room, "bela", sources=None)
+        assert (await bench.publish(room, bela)).status_code == 201
 
 
 async def test_a_newer_token_lets_in_and_the_older_one_does_not_even_then(bench: Bench) -> None:

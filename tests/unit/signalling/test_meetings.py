@@ -261,6 +261,14 @@ async def test_a_camera_by_whip_is_seen_by_clients(there: MeetingRoom) -> None:
     assert not there.receives(bo)
 
 
+async def test_the_first_client_sees_a_camera_by_whip_that_was_there_before(there: MeetingRoom) -> None:
+    await there.rooms.publish(there.room.room, there.grant("cam"), offer())
+    bo = await there.meet("bo")
+    (camera,) = bo.line.told[0].join.other_participants
+    assert (camera.identity, len(camera.tracks)) == ("cam", 2)
+    assert there.receives(bo) == {track.sid for track in camera.tracks}
+
+
 async def test_who_watches_by_whep_is_seen_and_sees_clients(there: MeetingRoom) -> None:
     ann = await there.meet("ann")
     await ann.publish("video")

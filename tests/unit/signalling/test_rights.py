@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import settings
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signalling.config import ConfigError
@@ -126,6 +126,7 @@ def test_the_rights_of_one_participant_are_nobody_elses() -> None:
     assert here.granted(grant) is grant
 
 
+@example(issued=timedelta(), life=timedelta(days=7) + LEEWAY, later=timedelta())
 @given(
     issued=st.timedeltas(timedelta(days=-30), timedelta()),
     life=st.timedeltas(timedelta(), timedelta(days=30)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,8 +14,9 @@ from meeting_room import NOW, Caller, MeetingRoom
 from signalling.domain import room as rooms
 from signalling.domain.ids import ParticipantId
 from signalling.domain.refusals import Refusal
+from signalling.domain.rights import rights_of
 from signalling.faults import RefusedError
-from signalling.meetings.edge import RENEW_EVERY
+from signalling.meetings.edge import RENEW_EVERY, LiveMeetings
 from signalling.store.base import StoreUnavailableError
 
 MUTED = ParticipantPermission(can_subscribe=True, can_publish=False, can_publish_data=True)
@@ -43,9 +45,13 @@ async def is_refused(caller: Caller) -> bool:
 async def test_who_was_muted_for_good_is_so_after_joining_anew_with_the_token_that_they_had(
     there: MeetingRoom,
 ) -> None:
-    ann = await there.join("ann", issued_at=NOW)
+    ann = await there.meet("ann", issued_at=NOW)
+    await ann.publish("audio")
     await permit(there, "ann", MUTED)
     assert await is_refused(ann)
+    (seat,) = there.rooms.roster(there.room.room)
+    assert seat.publishes == (), "but they are there, and hear the others"
+    assert not ann.line.ended
     again = await there.join("ann", issued_at=NOW)
     assert not again.line.told[0].join.participant.permission.can_publish
     assert await is_refused(again)
@@ -99,3 +105,16 @@ async def test_what_flowed_has_ended_although_the_disk_takes_nothing(there: Meet
         await permit(there, "ann", MUTED)
     assert not there.engine.live_tracks()
     assert await is_refused(await there.join("ann"))
+
+
+async def test_rights_that_were_changed_as_a_server_ended_hold_at_the_next_one(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    for caller in (ann, bo):
+        await caller.publish("audio")
+    muted = replace(there.grant("ann"), can_publish=False)
+    there.room.rights[muted.participant] = rights_of(muted, now=NOW)  # it is on disk, and the server is killed
+    after = LiveMeetings(there.rooms, there.tokens, utc=there.clock.utc, steady=there.clock)
+    after.take_up()
+    await there.settle()
+    assert [seat.participant for seat in there.rooms.roster(there.room.room)] == ["bo"]
+    assert len(there.engine.live_tracks()) == 1
