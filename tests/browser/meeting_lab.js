@@ -180,7 +180,9 @@ window.meeting = {
       for (const publication of participant.trackPublications.values()) {
         const inbound = await reports(publication.track, "inbound-rtp");
         const sum = (name) => inbound.reduce((total, each) => total + (each[name] ?? 0), 0);
-        found[`${participant.identity}/${publication.source}`] = {
+        // Of what comes by WHIP it is not known what it shows.
+        const called = publication.source === "unknown" ? publication.kind : publication.source;
+        found[`${participant.identity}/${called}`] = {
           sid: publication.trackSid,
           muted: publication.isMuted,
           subscribed: publication.isSubscribed,

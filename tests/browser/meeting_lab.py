@@ -37,7 +37,7 @@ GOODBYE = "closed unexpectedly"
 
 SILENCE = 1e-5  # more sound than seconds of silence have, and less than one second of what is sent here
 MIN_SHOWN = 3  # a busy machine shows fewer than it decodes
-HEARD = ("microphone", "screen_share_audio")
+HEARD = ("microphone", "audio")
 
 Figures = dict[str, dict[str, Any]]
 Look = Callable[[], Awaitable[Any]]

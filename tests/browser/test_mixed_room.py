@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SOURCES = ("camera", "microphone")
+KINDS = ("video", "audio")
 HZ = 10.0
 
 
@@ -37,9 +38,9 @@ async def test_browsers_a_program_a_whip_camera_and_a_whep_viewer_meet(
         await room.publish(device.send(Camera(2), Tone(660)), "p_device")
 
         for guest, other in ((krom, "p_fox"), (fox, "p_krom")):
-            for identity in (other, "p_program", "p_device"):
-                for source in SOURCES:
-                    await guest.until_gets(f"{identity}/{source}")
+            for identity, tracks in ((other, SOURCES), ("p_program", SOURCES), ("p_device", KINDS)):
+                for track in tracks:
+                    await guest.until_gets(f"{identity}/{track}")
         assert {camera for camera, _ in await program.sees("p_device")} == {2}
         assert await program.hears("p_device") == pytest.approx(660, abs=HZ)
         assert await program.hears("p_krom") == pytest.approx(550, abs=HZ)
@@ -67,8 +68,8 @@ async def test_a_browsers_whip_camera_is_seen_by_livekit_client_and_its_whep_vie
     await guest.call("publish", "camera", {"simulcast": False})
     await guest.call("publish", "microphone")
     await tab.publish(meeting.whip, token(meeting.room, "p_device"))
-    for source in SOURCES:
-        await guest.until_gets(f"p_device/{source}")
+    for kind in KINDS:
+        await guest.until_gets(f"p_device/{kind}")
     await tab.play(meeting.whep("p_guest"), token(meeting.room, "p_viewer"), name="guest")
     await tab.until_decoding("guest")
     await guest.until_told("participantConnected", "p_device")
