@@ -20,7 +20,17 @@ each = pytest_asyncio.fixture(loop_scope="session")
 
 BROWSERS = ["chromium", "firefox"]
 # What browsers and the library say of a server that is not there.
-EXPECTED = (UNSPOKEN, GOODBYE, "/rtc", "websocket", "WebSocket", "Failed to load resource", "Cross-Origin Request")
+EXPECTED = (
+    UNSPOKEN,
+    GOODBYE,
+    "/rtc",
+    "websocket",
+    "Failed to load resource",
+    "Failed to fetch",
+    "NetworkError",
+    "Cross-Origin Request",
+    "error reading from signal stream",
+)
 WITHOUT_NETWORK_S = 10.0
 OFFLINE = {"offline": True, "latency": 1, "downloadThroughput": -1, "uploadThroughput": -1}
 ONLINE = OFFLINE | {"offline": False}
