@@ -1,5 +1,5 @@
 // What the tests do with livekit-client in a browser: one participant per page, who is told what to do and asked what comes.
-const { Room, RoomEvent, setLogLevel } = window.LivekitClient;
+const { ConnectionErrorReason, Room, RoomEvent, setLogLevel } = window.LivekitClient;
 
 const NOTED = [
   RoomEvent.SignalReconnecting, RoomEvent.Reconnecting, RoomEvent.Reconnected, RoomEvent.Disconnected,
@@ -104,7 +104,7 @@ window.meeting = {
     try {
       await room.connect(url, token);
     } catch (error) {
-      return { name: error.name, reason: error.reasonName ?? null, status: error.status ?? null };
+      return { name: error.name, reason: ConnectionErrorReason[error.reason] ?? null, status: error.status ?? null };
     }
     return null;
   },
