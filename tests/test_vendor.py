@@ -1,4 +1,4 @@
-"""What is kept of others in `sfu_core/vendor/` is as they published it, but for the patch that lies beside it."""
+"""What is kept of others is as they published it: livekit-client all of it, `dimpl` but for the patch beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 VENDOR = Path(__file__).parents[1] / "sfu_core" / "vendor"
+SCRIPTS = Path(__file__).parent / "browser" / "vendor"
 CARGO_HOME = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
 ASKING = """
 [package]
@@ -29,10 +30,21 @@ def sums_of(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def published() -> tuple[str, dict[str, str]]:
-    """Returns the SHA-256 of the crate that crates.io has, and of every file in it that is kept."""
-    head, *lines = (VENDOR / "dimpl.sha256").read_text().splitlines()
+def published(sums: Path = VENDOR / "dimpl.sha256") -> tuple[str, dict[str, str]]:
+    """Returns the SHA-256 of the archive that its registry has, and of every file in it that is kept."""
+    head, *lines = sums.read_text().splitlines()
     return head.rpartition(" ")[2], {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def assert_has(archive: Path, expected: tuple[str, dict[str, str]], folder: str) -> None:
+    """Wants an archive of a registry to be that, with those files in a folder."""
+    digest, kept = expected
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() == digest
+    with tarfile.open(archive) as opened:
+        for name, sum_of_file in kept.items():
+            member = opened.extractfile(f"{folder}/{name}")
+            assert member is not None
+            assert hashlib.sha256(member.read()).hexdigest() == sum_of_file, name
 
 
 def test_dimpl_without_its_patch_is_the_published_crate(tmp_path: Path) -> None:
@@ -57,10 +69,18 @@ def crate(tmp_path: Path) -> Path:
 
 @pytest.mark.long
 def test_the_sums_are_those_of_the_crate_that_crates_io_has(crate: Path) -> None:
-    digest_of_crate, kept = published()
-    assert hashlib.sha256(crate.read_bytes()).hexdigest() == digest_of_crate
-    with tarfile.open(crate) as archive:
-        for name, digest in kept.items():
-            member = archive.extractfile(f"dimpl-0.9.0/{name}")
-            assert member is not None
-            assert hashlib.sha256(member.read()).hexdigest() == digest, name
+    assert_has(crate, published(), "dimpl-0.9.0")
+
+
+def test_livekit_client_is_the_published_script_with_its_licence() -> None:
+    _, expected = published(SCRIPTS / "livekit-client.sha256")
+    assert sums_of(SCRIPTS / "livekit-client") == expected
+    assert set(expected) == {"LICENSE", "dist/livekit-client.umd.js"}
+
+
+@pytest.mark.long
+def test_the_sums_are_those_of_the_package_that_npm_has(tmp_path: Path) -> None:
+    sums = SCRIPTS / "livekit-client.sha256"
+    name, _, version = sums.read_text().split(" ", 1)[0].removesuffix(".tgz").rpartition("-")
+    subprocess.run(["npm", "pack", "--silent", f"{name}@{version}"], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
+    assert_has(tmp_path / f"{name}-{version}.tgz", published(sums), "package")

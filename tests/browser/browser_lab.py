@@ -173,8 +173,8 @@ class Place:
     http: httpx.AsyncClient
     room: str
 
-    async def token(self) -> str:
-        made = await self.http.post(f"/rooms/{self.room}/tokens", json={})
+    async def token(self, **wish: object) -> str:
+        made = await self.http.post(f"/rooms/{self.room}/tokens", json=wish)
         assert made.status_code == 201, made.text
         return str(made.json()["token"])
 
@@ -241,13 +241,22 @@ class Engine:
         return app
 
 
+PAGES = {
+    "lab": HERE / "lab.html",
+    "lab.js": HERE / "lab.js",
+    "meeting_lab": HERE / "meeting_lab.html",
+    "meeting_lab.js": HERE / "meeting_lab.js",
+    "livekit-client.umd.js": HERE / "vendor" / "livekit-client" / "dist" / "livekit-client.umd.js",
+}
+
+
 def page_app() -> FastAPI:
-    """Makes the app that gives out the lab's page."""
+    """Makes the app that gives out the labs' pages."""
     app = FastAPI()
 
     @app.get("/{file}")
     async def page(file: str) -> FileResponse:
-        return FileResponse(HERE / {"lab.js": "lab.js"}.get(file, "lab.html"))
+        return FileResponse(PAGES[file])
 
     return app
 

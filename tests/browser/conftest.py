@@ -18,6 +18,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, page_app, served, until
+from meeting_lab import Hall, OpenGuest, open_guests, open_hall
 from playwright.async_api import ViewportSize, async_playwright
 from ports import free_port
 
@@ -167,6 +168,28 @@ async def engine() -> AsyncIterator[Engine]:
         rig = Engine(room)
         async with served(rig.app()) as rig.root:
             yield rig
+
+
+@shared
+async def hall(lab_page: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hall]:
+    """`pysfu serve` behind a cable, where participants meet through LiveKit's client SDKs."""
+    async with open_hall(tmp_path_factory.mktemp("hall"), origin=lab_page) as running:
+        yield running
+
+
+@each
+async def meeting(hall: Hall) -> AsyncIterator[Place]:
+    """A room there."""
+    place = await hall.room()
+    yield place
+    await hall.http.delete(f"/rooms/{place.room}")
+
+
+@each
+async def open_guest(browsers: Browsers, lab_page: str) -> AsyncIterator[OpenGuest]:
+    """Opens pages of participants; whatever a browser complains of fails the test."""
+    async with open_guests(browsers, lab_page) as opened:
+        yield opened
 
 
 def ports() -> tuple[str, str]:

@@ -33,7 +33,11 @@ def draw(camera: int, number: int) -> av.VideoFrame:
 
 def read(frame: av.VideoFrame) -> tuple[int, int]:
     """Returns whose frame it is, and which."""
-    luma = frame.to_ndarray(format="gray")
+    return read_luma(frame.to_ndarray(format="gray"))
+
+
+def read_luma(luma: np.ndarray) -> tuple[int, int]:
+    """Returns it of the picture's brightness alone."""
     bits = 0
     for at in range(16):
         row, column = divmod(at, 4)
