@@ -50,6 +50,11 @@ class Negotiation:
         self._policy: messages.MediaPolicy | None = None
         self.version = 0
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is we who offer."""
+        return self._policy is not None
+
     # --- offers of the other end ---
 
     async def answer(

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pysfu.messages import MediaKind
     from pysfu.track import Track
 
-MAX_SECTIONS = 64
-"""Most sections of one transport; the engine's descriptions have no more (`MAX_MEDIA`)."""
+MAX_SECTIONS = 50
+"""Most media sections of one transport, beside that for data channels; the engine has no more for a peer, whether or not
+it sends in them (`MAX_SUBSCRIPTIONS_PER_PEER`)."""
 
 
 @dataclass(slots=True)
@@ -50,6 +51,11 @@ class Sections:
 
     sections: list[Section] = field(default_factory=list)
 
+    @property
+    def media(self) -> int:
+        """How many of them are for media."""
+        return sum(section.kind is not None for section in self.sections)
+
     def add(self, *, publish: Iterable[MediaKind] = (), data: bool = False) -> None:
         """Adds sections in which the other end may send, and one for data channels."""
         self.sections += [Section(kind, receive=True) for kind in publish]
@@ -62,6 +68,10 @@ class Sections:
                 section.track, section.settled = None, False
         carried = {section.track for section in self.sections}
         return [track for track in play if track not in carried and not self._place(track)]
+
+    def will_be_free(self, kind: MediaKind) -> bool:
+        """Whether the answer to the latest offer frees a section for tracks of that kind."""
+        return any(each.kind == kind and not each.receive and each.track is None for each in self.sections)
 
     def settle(self) -> None:
         """Notes that the other end has answered the latest offer."""
@@ -96,7 +106,7 @@ class Sections:
             if section.is_free and section.kind == track.kind:
                 section.track, section.settled = track, False
                 return True
-        if len(self.sections) >= MAX_SECTIONS:
+        if self.media >= MAX_SECTIONS:
             return False
         self.sections.append(Section(track.kind, track=track))
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pysfu import messages
+from pysfu.errors import OnlyRelaysError
 
 if TYPE_CHECKING:
     from pysfu.transport import Transport
@@ -62,10 +63,17 @@ class DataChannels:
 
         Raises:
             NotAllowedError: nobody lets that publisher's messages flow to this one.
+            OnlyRelaysError: the publisher is on another worker, from which no messages come.
+            OtherRoomError: the publisher is in another room.
             UnknownChannelError: no channel of that label is open.
             MessageTooLargeError: it is longer than the other end takes.
             FullError: as much waits as may.
         """
+        if publisher is not None:
+            self._transport.participant.check_same_room(publisher.participant)
+            # Its number is somebody else's here, who may be allowed what it is not.
+            if publisher.worker != self._transport.worker:
+                raise OnlyRelaysError("the participants are on different workers, between which no messages go")
         await self._transport.done(
             messages.SendData(
                 peer=self._transport.number,

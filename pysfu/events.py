@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 MAX_WAITING_EVENTS = 1_024
 """Most events that wait for a reader who does not say otherwise: a full room that joins at once."""
+
+MAX_WAITING_MESSAGES = 8_192
+"""Most messages of data channels that wait beside them: as many as wait in the ring of a worker. The engine slows each
+peer down that says more than 64 KiB a second, so that only a reader that stands still loses any."""
+
+MAX_WAITING_MESSAGE_BYTES = 8 << 20
+"""Most bytes of those messages, likewise."""
+
+logger = logging.getLogger("pysfu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,17 +220,26 @@ class EventQueue:
 
     What comes after a loss is told: with it a reader that looks at the state as it is then misses nothing. No state is
     left to look at once the engine is lost, which tells all that a `Resynced` before it could.
+
+    Messages of data channels have a bound of their own, so that nobody who says a lot keeps other events out. Beyond
+    it they are dropped, as no state tells of them.
+
+    Attributes:
+        messages_lost: how many messages were dropped.
     """
 
     def __init__(self, *, capacity: int) -> None:
+        self.messages_lost = 0
         self._capacity = capacity
         self._events: deque[Event] = deque()
+        self._messages = 0
+        self._message_bytes = 0
         self._levels: dict[tuple[object, ...], Event] = {}
         self._closed = False
         self._ready = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        """Adds an event; where there is no room, one `Resynced` stands for all before it."""
+        """Adds an event; where there is no room, one `Resynced` stands for all before it, and messages are dropped."""
         key = _level_key(event)
         if key is not None:
             # The latest wins, and the number of keys is bounded by rooms and subscriptions.
@@ -228,10 +247,12 @@ class EventQueue:
             self._levels[key] = event
             if len(self._levels) > self._capacity:
                 self._levels.pop(next(iter(self._levels)))
+        elif isinstance(event, DataReceived):
+            self._put_message(event)
         else:
-            if len(self._events) >= self._capacity:
-                self._events.clear()
-                self._events.append(Resynced())
+            if len(self._events) - self._messages >= self._capacity:
+                said = (before for before in self._events if isinstance(before, DataReceived))
+                self._events = deque((Resynced(), *said))
             if isinstance(event, EngineLost | EngineRestarted | EngineTakenOver):
                 self._events = deque(before for before in self._events if not isinstance(before, Resynced))
             self._events.append(event)
@@ -248,10 +269,26 @@ class EventQueue:
     async def __anext__(self) -> Event:
         while True:
             if self._events:
-                return self._events.popleft()
+                return self._take()
             if self._levels:
                 return self._levels.pop(next(iter(self._levels)))
             if self._closed:
                 raise StopAsyncIteration
             self._ready.clear()
             await self._ready.wait()
+
+    def _put_message(self, message: DataReceived) -> None:
+        size = self._message_bytes + len(message.payload)
+        if self._messages >= MAX_WAITING_MESSAGES or size > MAX_WAITING_MESSAGE_BYTES:
+            if not self.messages_lost:
+                logger.warning("messages of data channels are lost: they are not read in time")
+            self.messages_lost += 1
+            return
+        self._messages, self._message_bytes = self._messages + 1, size
+        self._events.append(message)
+
+    def _take(self) -> Event:
+        event = self._events.popleft()
+        if isinstance(event, DataReceived):
+            self._messages, self._message_bytes = self._messages - 1, self._message_bytes - len(event.payload)
+        return event

@@ -171,7 +171,7 @@ class Participant:
             sections = transport.negotiation.sections
             waiting = sections.carry(play)
             sections.add(publish=publish, data=data)
-            if waiting or len(sections.sections) > MAX_SECTIONS:
+            if waiting or sections.media > MAX_SECTIONS:
                 raise NoFreeSectionError(f"a transport has at most {MAX_SECTIONS} media sections")
             sdp, pending = transport.negotiation.offer(policy)
         except BaseException:
@@ -270,6 +270,12 @@ class Participant:
         self.room.forget(self)
         ended = all_asked(transport.end() for transport in (*self._transports, *self._offered))
         await all_done(ended, gone=(UnknownPeerError,))
+
+    def abandon(self, transport: Transport) -> None:
+        """Ends a transport that was not finished, without waiting."""
+        self.detach(transport)
+        transport.set_state(TransportState.CLOSED)
+        self.room.bridge.fire_and_forget(self.worker, messages.RemovePeer(peer=transport.number))
 
     async def __aenter__(self) -> Self:
         return self
@@ -392,9 +398,3 @@ class Participant:
             transport.forget(track)
         for track in set(transport.playing.values()):
             track.unplayed_by(transport)
-
-    def abandon(self, transport: Transport) -> None:
-        """Ends a transport that was not finished, without waiting."""
-        self.detach(transport)
-        transport.set_state(TransportState.CLOSED)
-        self.room.bridge.fire_and_forget(self.worker, messages.RemovePeer(peer=transport.number))

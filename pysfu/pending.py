@@ -21,6 +21,7 @@ class PendingOffer:
 
     Attributes:
         sdp: for the other end.
+        transport: what it is an offer on.
         waiting: tracks for which there is no section before an answer has freed one: offer again then.
         unplayable: once accepted, tracks of which the other end took no codec.
     """
@@ -29,7 +30,7 @@ class PendingOffer:
         self.sdp = sdp
         self.waiting = tuple(waiting)
         self.unplayable: tuple[Track, ...] = ()
-        self._transport = transport
+        self.transport = transport
         self._pending = pending
         self._is_first = transport.session is None
         self._version = transport.negotiation.version
@@ -42,10 +43,10 @@ class PendingOffer:
             InvalidSdpError: it does not fit the offer, and another may be tried; or a later offer was made, and only
                 the answer to that counts.
         """
-        if self._version != self._transport.negotiation.version:
+        if self._version != self.transport.negotiation.version:
             raise InvalidSdpError("the answer is one to an older offer")
         session = _compiled.accept(self._pending, answer)
-        transport = self._transport
+        transport = self.transport
         try:
             await transport.negotiation.accept(session, sdp=self.sdp)
             await transport.publish_all(mids=None, sources={}, encrypted=False)
@@ -62,7 +63,7 @@ class PendingOffer:
     async def cancel(self) -> None:
         """Gives the offer up: of a first one the transport ends, of a later one it goes on as it is."""
         if self._is_first:
-            await self._transport.close()
+            await self.transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,11 +75,11 @@ class PendingOffer:
             await self.cancel()
 
     async def _play(self) -> None:
-        for mid, track in self._transport.negotiation.sections.carried().items():
-            if mid in self._transport.playing:
+        for mid, track in self.transport.negotiation.sections.carried().items():
+            if mid in self.transport.playing:
                 continue
             try:
-                await self._transport.play(track, mid=mid)
+                await self.transport.play(track, mid=mid)
             except UnknownTrackError:
                 continue  # it has ended meanwhile
             except NoCommonCodecError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pysfu import messages
 from pysfu._asked import all_done
-from pysfu.errors import UnknownTrackError
+from pysfu.errors import UnknownPeerError, UnknownTrackError
 
 if TYPE_CHECKING:
     from pysfu.messages import MediaKind, TrackSource
@@ -68,7 +68,7 @@ class Track:
         self.muted = False
 
     async def limit(self, participant: Participant, *, encoding: int = 255, temporal: int = 255) -> None:
-        """Limits what a participant gets of it.
+        """Limits what a participant gets of it, for as long as it is played there.
 
         Args:
             participant: who.
@@ -77,11 +77,16 @@ class Track:
 
         Raises:
             OtherRoomError: the participant is in another room.
+            UnknownPeerError: no transport of the participant plays it.
+            EncodingHeldError: it is end-to-end encrypted, and the participant keeps the encoding that it began with.
         """
         self.publisher.check_same_room(participant)
+        playing = [transport for transport in participant.transports if transport in self.played_by]
+        if not playing:
+            raise UnknownPeerError("no transport of the participant plays the track")
         limit = messages.LayerLimit(encoding=encoding, temporal=temporal)
         relays = self.publisher.room.relays
-        for transport in tuple(participant.transports):
+        for transport in playing:
             number = await relays.number_of(self, transport.worker)
             await transport.done(messages.LimitLayer(track=number, subscriber=transport.number, limit=limit))
             relays.limited(transport, self, limit)

@@ -65,6 +65,6 @@ class Closing:
             return  # The engine has ended it, with the room's half there.
         with self._control.held(), contextlib.suppress(MediaGoneError):
             await closing.peer.remove()
-        opened.open.pop(closing.resource, None)
+        opened.discard(closing)
         closing.watch.end(notice_of(reason))
         log.info("connection closed", room=closing.room, reason=detail or reason.value)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from signalling import notes
+from signalling.domain.flow import Reading
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room
@@ -18,32 +19,57 @@ from signalling.notices import Watch
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What opening a transport gave."""
+    """What opening a transport gave; one who takes a seat opens none yet."""
 
     peer: MediaPeer
-    transport: MediaTransport
-    offer: str
+    transports: tuple[MediaTransport, ...] = ()
+    offer: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
 class OpenConnection:
-    """A connection with its transport; it stays in its room until its ending is done."""
+    """A connection with its transports; it stays in its room until its ending is done.
+
+    Attributes:
+        transports: the one of WHIP and WHEP; of a client of meetings as many as it has made so far, up to two.
+        offer, ice_tag: of WHIP and WHEP; empty otherwise.
+        reading: what it counted when it was asked last.
+        client: what a client of meetings leaves for the next server, as `meetings.handover` writes it.
+        plays: the engine's names of those whose media is all that it is there for; empty of a client of meetings.
+    """
 
     resource: ResourceId
     room: RoomId
     connection: Connection
     peer: MediaPeer
-    transport: MediaTransport
-    offer: str
-    ice_tag: str
+    transports: list[MediaTransport]
+    offer: str = ""
+    ice_tag: str = ""
+    client: str = ""
     plays: tuple[str, ...] = ()
     ending: asyncio.Task[None] | None = None
     watch: Watch = field(default_factory=Watch)
+    reading: Reading | None = None
+
+    @property
+    def transport(self) -> MediaTransport:
+        """The only one of WHIP and WHEP."""
+        return self.transports[0]
+
+    @property
+    def tracks(self) -> list[MediaTrack]:
+        """What is published over it."""
+        return [track for transport in self.transports for track in transport.tracks]
 
     def leave_note(self) -> None:
         """Leaves what a server after this one must know of it."""
         note = notes.of_connection(
-            self.resource, self.connection, plays=self.plays, offer=self.offer, ice_tag=self.ice_tag
+            self.resource,
+            self.connection,
+            plays=self.plays,
+            offer=self.offer,
+            ice_tag=self.ice_tag,
+            client=self.client,
         )
         self.peer.keep(note)
 
@@ -61,8 +87,32 @@ class OpenRoom:
         self.staying: frozenset[ParticipantId] = frozenset()
         """Who was in it when the server began to drain, and may connect again."""
         self.open: dict[ResourceId, OpenConnection] = {}
+        self.listeners: list[Callable[[], object]] = []
+        """Told when somebody comes or goes, or sends something else."""
         self.changing = asyncio.Lock()
         self.ending: asyncio.Task[None] | None = None
+
+    def add(self, connection: OpenConnection) -> None:
+        """Takes in a connection."""
+        self.open[connection.resource] = connection
+        self.changed()
+
+    def discard(self, connection: OpenConnection) -> None:
+        """Forgets a connection."""
+        self.open.pop(connection.resource, None)
+        self.changed()
+
+    def clear(self) -> list[OpenConnection]:
+        """Forgets and returns all connections."""
+        lost = list(self.open.values())
+        self.open.clear()
+        self.changed()
+        return lost
+
+    def changed(self) -> None:
+        """Tells those who want to know that somebody came, went, or sends something else."""
+        for tell in tuple(self.listeners):
+            tell()
 
     def leave_note(self) -> None:
         """Leaves what a server after this one must know of it; of one that ends, nothing: it would be there again."""
@@ -121,7 +171,7 @@ async def open_transport(
     """
     peer = await media.add_participant(avoid=avoid)
     try:
-        return Opened(peer, await peer.answer(offer, publish=publish, play=play), offer)
+        return Opened(peer, (await peer.answer(offer, publish=publish, play=play),), offer)
     except BaseException:
         endings.begin(peer.remove)
         raise

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from signalling.domain.flow import Arriving, Leaving, Reading
+from signalling.domain.flow import Arriving, Leaving, Link, Reading
 from signalling.domain.ids import TrackId
 
 COUNTERS = (
@@ -194,6 +195,12 @@ def reading_of(transport: Any, figures: Any) -> Reading:
     playing = [(stream, transport.playing[stream.mid]) for stream in figures.send if stream.mid in transport.playing]
     return Reading(
         connected=figures.connected,
+        link=Link(
+            came=sum(stream.packets for stream in figures.receive),
+            lost=sum(max(stream.lost, 0) for stream in figures.receive),
+            loss_out=max((stream.loss for stream in figures.send), default=0.0),
+            rtt=timedelta(seconds=figures.rtt_s) if figures.rtt_s is not None else None,
+        ),
         arriving=tuple(
             Arriving(track=TrackId(track.id), kind=track.kind, packets=arrived[track.mid], muted=track.muted)
             for track in transport.tracks

@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from signalling.connections import OpenConnection, OpenRoom
-from signalling.domain.flow import LOOK_EVERY, VOICES_FORWARDED, Cause, Flows, Observed, Reading
+from signalling.domain.flow import LOOK_EVERY, VOICES_FORWARDED, Cause, Flows, Link, Observed, Reading
 from signalling.domain.ids import RoomId
 from signalling.homes import Homes
 from signalling.media import FIGURES_TIMEOUT, MediaError
@@ -73,9 +73,16 @@ async def _reading(connection: OpenConnection) -> Reading | None:
     if connection.ending is not None:
         return None
     try:
-        return await connection.transport.reading()
+        readings = [await transport.reading() for transport in connection.transports]
     except MediaError:
         return None
+    connection.reading = Reading(
+        connected=bool(readings) and all(reading.connected for reading in readings),
+        arriving=tuple(track for reading in readings for track in reading.arriving),
+        leaving=tuple(track for reading in readings for track in reading.leaving),
+        link=sum((reading.link for reading in readings), start=Link()),
+    )
+    return connection.reading
 
 
 def _voices(room: OpenRoom) -> int:

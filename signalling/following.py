@@ -26,8 +26,11 @@ from signalling.media_events import (
     PeerConnected,
     PeerGone,
     PeerReconnected,
+    PeerSaid,
+    PictureChosen,
     Resynced,
     RoomGone,
+    Speaking,
 )
 
 log = structlog.get_logger(__name__)
@@ -71,7 +74,7 @@ class Following:
                 # Nobody is told and nothing forgotten: the calls go on. What was to end the other server has to end.
                 self._endings.stopping = True
                 self._control.lost.set()
-            case PeerReconnected() | MediaWarning() | EngineNotStarted():
+            case PeerReconnected() | PeerSaid() | Speaking() | PictureChosen() | MediaWarning() | EngineNotStarted():
                 pass  # Nothing has ended.
             case _:
                 assert_never(event)
@@ -85,9 +88,7 @@ class Following:
             return  # That is told when it has ended.
         rest = self._homes.rest_of(opened) or None
         notice = notice_of(Reason.ROOM_QUARANTINED if rest else reason, after=rest)
-        lost = list(opened.open.values())
-        opened.open.clear()
-        for connection in lost:
+        for connection in opened.clear():
             is_removed = connection.connection.participant in opened.room.removed
             connection.watch.end(notice_of(Reason.REMOVED) if is_removed else notice)
 

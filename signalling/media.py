@@ -25,6 +25,9 @@ FIGURES_TIMEOUT = timedelta(seconds=1)
 CREATE_TIMEOUT = timedelta(seconds=2)
 """How long making a room may take; likewise, and the next one is made by another worker then."""
 
+MAX_PLAYED = 50
+"""Most tracks that one transport of which we offer carries at once: the engine has no more sections for a peer."""
+
 
 class MediaError(Exception):
     """The engine did not do what was asked; nothing changed."""
@@ -60,6 +63,26 @@ class MediaGoneError(MediaError):
 
 class MediaRoomGoneError(MediaGoneError):
     """The room does not exist any more."""
+
+
+class MediaLaterError(MediaError):
+    """As much waits as may; the same may be asked for again."""
+
+
+class MediaNotAllowedError(MediaError):
+    """Nobody lets that flow to the participant."""
+
+
+class MediaApartError(MediaNotAllowedError):
+    """The participants are on different workers, between which no messages go."""
+
+
+class ChannelNotOpenError(MediaError):
+    """No data channel of that label is open: not yet, or not any more."""
+
+
+class EncodingHeldError(MediaError):
+    """The track is end-to-end encrypted and hides its keyframes: who receives it keeps the encoding they began with."""
 
 
 class MediaTrack(Protocol):
@@ -112,7 +135,10 @@ class MediaOffer(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was to be played has found a place; else it will in the next offer, or the one after."""
+        """Whether nothing waits for a place that the answer frees: else it is to be offered again then.
+
+        What is beyond `MAX_PLAYED` is not played, and is not waited for.
+        """
 
     async def accept(self, answer: str) -> MediaTransport:
         """Takes the answer; raises `InvalidOfferError` if it is none to the latest offer."""
@@ -130,7 +156,15 @@ class MediaTransport(Protocol):
 
     @property
     def tracks(self) -> Sequence[MediaTrack]:
-        """What the participant publishes over it."""
+        """What the participant publishes over it now."""
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether it is we who offer on it."""
+
+    @property
+    def carried(self) -> Sequence[MediaTrack]:
+        """What its media sections carry to the participant, flowing or not."""
 
     async def restart(self, offer: str) -> str:
         """Restarts ICE with an offer that has new credentials, and returns the new answer."""
@@ -160,7 +194,8 @@ class MediaTransport(Protocol):
     async def send(self, label: str, payload: bytes, *, publisher: MediaTransport | None) -> None:
         """Sends on a data channel what came over another transport, if that is allowed; or what is the server's own.
 
-        Raises `MediaError` where it is not allowed, the channel is not open, or as much waits as may.
+        Messages arrive in the order in which the calls begin. Raises `MediaNotAllowedError`, `ChannelNotOpenError` and
+        `MediaLaterError`; a plain `MediaError` where it is longer than the other end takes.
         """
 
 
@@ -182,7 +217,10 @@ class MediaPeer(Protocol):
         """
 
     async def offer(self, play: Collection[MediaTrack]) -> MediaOffer:
-        """Makes a first offer of ours, with data channels; what is played flows once allowed."""
+        """Makes a first offer of ours, with data channels; what is played flows once allowed.
+
+        What is said on the channels goes nowhere by itself either.
+        """
 
     async def allow(self, track: MediaTrack) -> None:
         """Lets the track flow to this participant."""
@@ -191,10 +229,13 @@ class MediaPeer(Protocol):
         """Ends that: none of its packets leaves towards this participant after this returns."""
 
     async def limit(self, track: MediaTrack, *, encoding: int) -> None:
-        """Says which encoding is the best one that this participant gets; 0 is the lowest."""
+        """Says which encoding is the best one that this participant gets, until it is played anew; 0 is the lowest.
+
+        Raises `EncodingHeldError` where that cannot be told, and `MediaGoneError` while the track is not played.
+        """
 
     async def allow_data(self, publisher: MediaPeer) -> None:
-        """Lets what another one says on data channels flow to this participant."""
+        """Lets what another one says on data channels flow to this participant; or raises `MediaApartError`."""
 
     async def revoke_data(self, publisher: MediaPeer) -> None:
         """Ends that; likewise."""
@@ -236,10 +277,17 @@ class MediaRoom(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumedPeer:
-    """A participant that was there before this server, with the note on it."""
+    """A participant that was there before this server, with the note on it.
+
+    Attributes:
+        peer: it.
+        transports: its transports, at least one.
+        note: what the server before left.
+        has_ended: whether one of its transports has ended since.
+    """
 
     peer: MediaPeer
-    transport: MediaTransport
+    transports: tuple[MediaTransport, ...]
     note: bytes
     has_ended: bool
 

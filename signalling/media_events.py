@@ -41,7 +41,7 @@ class PeerReconnected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSaid:
-    """A message came on a data channel of a participant who was taken with `MediaPeer.take`."""
+    """A message came on a data channel of a participant, and goes nowhere by itself."""
 
     peer: str
     label: str

@@ -85,6 +85,9 @@ class Metrics:
         self.event_streams = Gauge(
             "sfu_event_streams", "Those who wait to hear of the end of their connection now", registry=self.registry
         )
+        self.signal_connections = Gauge(
+            "sfu_signal_connections", "WebSockets of clients that are in meetings now", registry=self.registry
+        )
         self.room_participants = Histogram(
             "sfu_room_participants", "People in a room after each join", registry=self.registry, buckets=_SIZE_BUCKETS
         )
@@ -115,7 +118,7 @@ class Metrics:
         self._reconnects = Counter(
             "sfu_reconnects", "Transports that came back, or restarted ICE", ["kind"], registry=self.registry
         )
-        self._joins = Counter("sfu_joins", "Requests to publish or play", ["outcome"], registry=self.registry)
+        self._joins = Counter("sfu_joins", "Requests to publish, to play, or to join", ["outcome"], registry=self.registry)
         self._ended = Counter(
             "sfu_transport_ends",
             "Transports that ended without being asked to",

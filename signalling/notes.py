@@ -50,6 +50,7 @@ class NotedConnection(_Noted):
     plays: list[str]
     offer: str
     ice_tag: str
+    client: str = ""  # of a client of meetings; earlier versions have none
 
     def connection(self) -> Connection:
         """Returns it as the domain sees it."""
@@ -61,7 +62,7 @@ class NotedConnection(_Noted):
             participant=ParticipantId(self.participant),
             opened_at=self.opened_at,
             publication=publication,
-            source=ParticipantId(self.source) if self.source is not None else None,
+            sources=(ParticipantId(self.source),) if self.source is not None else (),
         )
 
 
@@ -79,7 +80,13 @@ def of_room(room: Room) -> bytes:
 
 
 def of_connection(
-    resource: ResourceId, connection: Connection, *, plays: tuple[str, ...], offer: str, ice_tag: str
+    resource: ResourceId,
+    connection: Connection,
+    *,
+    plays: tuple[str, ...],
+    offer: str,
+    ice_tag: str,
+    client: str = "",
 ) -> bytes:
     """Writes the note on a connection."""
     publication = connection.publication
@@ -90,10 +97,11 @@ def of_connection(
         opened_at=connection.opened_at,
         publication=publication.publication if publication is not None else None,
         tracks=[NotedTrack(track=track.track, kind=track.kind) for track in tracks],
-        source=connection.source,
+        source=next(iter(connection.sources), None),  # WHEP has one
         plays=list(plays),
         offer=offer,
         ice_tag=ice_tag,
+        client=client,
     )
     return note.model_dump_json().encode()
 

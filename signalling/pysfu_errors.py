@@ -6,13 +6,17 @@ import contextlib
 from collections.abc import Iterator
 
 from signalling.media import (
+    ChannelNotOpenError,
+    EncodingHeldError,
     EngineFullError,
     EngineLateError,
     EngineStartError,
     EngineUnavailableError,
     InvalidOfferError,
+    MediaApartError,
     MediaError,
     MediaGoneError,
+    MediaNotAllowedError,
     MediaRoomGoneError,
 )
 
@@ -33,15 +37,20 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "unknown_track": MediaGoneError,
     "transport_failed": MediaGoneError,
     "room_failed": MediaRoomGoneError,
+    "not_allowed": MediaNotAllowedError,
+    "only_relays": MediaApartError,
+    "unknown_channel": ChannelNotOpenError,
+    "encoding_held": EncodingHeldError,
 }
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turns pysfu's errors into this server's."""
+def translated(**here: type[MediaError]) -> Iterator[None]:
+    """Turns pysfu's errors into this server's; `here` has the codes that mean something else to this caller."""
     import pysfu
 
     try:
         yield
     except pysfu.PysfuError as error:
-        raise _MEANINGS.get(str(error.code), MediaError)(str(error)) from error
+        code = str(error.code)
+        raise here.get(code, _MEANINGS.get(code, MediaError))(str(error)) from error

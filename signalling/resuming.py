@@ -151,8 +151,9 @@ def _connection(opened: OpenRoom, resumed: ResumedPeer) -> OpenConnection | None
         room=opened.room.room,
         connection=note.connection(),
         peer=resumed.peer,
-        transport=resumed.transport,
+        transports=list(resumed.transports),
         offer=note.offer,
         ice_tag=note.ice_tag,
+        client=note.client,
         plays=tuple(note.plays),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -13,30 +13,21 @@ import structlog
 from signalling import clocks
 from signalling.census import Census
 from signalling.closing import Closing
-from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
+from signalling.connections import OpenConnection, OpenRoom, new_tag
 from signalling.control import Control
-from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
-from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
+from signalling.domain.grants import Grant
+from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.notices import Notice, Reason
 from signalling.domain.refusals import Refusal
-from signalling.domain.room import (
-    Connection,
-    Publication,
-    PublishedTrack,
-    Room,
-    RoomPolicy,
-    Seat,
-    refusal_of_name,
-    refusal_to_connect,
-    roster,
-)
+from signalling.domain.room import Room, RoomPolicy, Seat, refusal_of_name, roster
 from signalling.endings import Endings, ended, in_time
-from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
+from signalling.faults import ClosingError, NotFoundError, RefusedError
 from signalling.flowing import Flowing
 from signalling.following import Following
 from signalling.founding import Founding
 from signalling.homes import Homes
-from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaRoom, MediaRoomGoneError, MediaTrack
+from signalling.joining import Joining, publication_of
+from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaTrack
 from signalling.media_events import MediaEvent
 from signalling.naming import Names
 from signalling.removing import Removing
@@ -74,6 +65,17 @@ class Rooms:
         self._removing = Removing(self._closing, self.control, store, self._now)
         self._founding = Founding(
             self._rooms, self._homes, self._endings, self.control, store, is_closed=lambda: self.draining
+        )
+        self._joining = Joining(
+            rooms=self._rooms,
+            homes=self._homes,
+            closing=self._closing,
+            following=self._following,
+            endings=self._endings,
+            control=self.control,
+            store=store,
+            now=self._now,
+            is_closed=lambda: self.draining,
         )
         self.census = Census(self._rooms, self._homes)
         self.names = Names(self._rooms, self.control)
@@ -157,6 +159,18 @@ class Rooms:
             raise NotFoundError("connection")
         return found
 
+    async def describe(self, room: RoomId, metadata: str) -> None:
+        """Writes something else on a room.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            StoreUnavailableError: it cannot be written down, and stays as it was.
+        """
+        opened = self._open_room(room)
+        await self._store.describe(room, metadata)
+        opened.room.metadata = metadata
+        opened.changed()
+
     async def delete(self, room: RoomId) -> None:
         """Ends the room and every connection in it.
 
@@ -173,62 +187,16 @@ class Rooms:
     async def publish(
         self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[MediaKind] = ("audio", "video")
     ) -> OpenConnection:
-        """Takes what a participant sends.
-
-        Args:
-            room: where.
-            grant: what the participant may.
-            offer: its description.
-            kinds: of what is sent in it; nothing else is taken, whatever the engine reads in the offer.
-
-        Raises:
-            NotFoundError: there is no such room.
-            RefusedError: the grant or the room's policy does not allow it.
-            QuarantinedError, RoomFailedError: the room has no media, for a while or at this moment.
-            EngineLateError: the room's worker has not answered in time.
-        """
-        opened = self._admit(room, grant, Purpose.PUBLISH)
-        if (refusal := refusal_of_media(grant, kinds)) is not None:
-            raise RefusedError(refusal)
-        async with in_time(), opened.changing:
-            media = await self._homes.of(opened)
-            self._check_place(opened, grant)
-            with self._joining(opened, media, "room"):
-                made = await self._open(media, offer, publish=kinds)
-            publication = Publication(
-                publication=PublicationId("pub_" + secrets.token_hex(10)),
-                tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind) for t in made.transport.tracks),
-            )
-            connection = Connection(participant=grant.participant, opened_at=self._now(), publication=publication)
-            return self._keep(opened, media, connection, made)
+        """Takes what a participant sends; raises what `Joining.publish` does."""
+        return await self._joining.publish(room, grant, offer, kinds=kinds)
 
     async def play(self, room: RoomId, grant: Grant, source: str, offer: str) -> OpenConnection:
-        """Sends a participant what another one, or one publication of it, publishes now.
+        """Sends a participant what another one publishes now; raises what `Joining.play` does."""
+        return await self._joining.play(room, grant, source, offer)
 
-        Raises:
-            NotFoundError: there is no such room, or `source` publishes nothing there.
-            RefusedError: the grant or the room's policy does not allow it.
-            QuarantinedError, RoomFailedError: the room has no media, for a while or at this moment.
-            EngineLateError: the room's worker has not answered in time.
-        """
-        opened = self._admit(room, grant, Purpose.SUBSCRIBE)
-        async with in_time(), opened.changing:
-            media = await self._homes.of(opened)
-            self._check_place(opened, grant)
-            sources = opened.sources(source)
-            if not sources:
-                raise NotFoundError("publication")
-            tracks = [track for c in sources for track in c.transport.tracks]
-            with self._joining(opened, media, "publication"):
-                made = await self._open(media, offer, play=tracks)
-            connection = Connection(
-                participant=grant.participant,
-                opened_at=self._now(),
-                source=sources[0].connection.participant,
-            )
-            kept = self._keep(opened, media, connection, made, plays=tuple(c.peer.id for c in sources))
-            await self._allow(opened, media, kept, tracks)
-            return kept
+    async def enter(self, room: RoomId, grant: Grant) -> OpenConnection:
+        """Gives a participant a seat, who makes transports later; raises what `Joining.enter` does."""
+        return await self._joining.enter(room, grant)
 
     async def restart(self, opened: OpenConnection, offer: str) -> str:
         """Restarts ICE of a connection and returns the new answer.
@@ -247,7 +215,51 @@ class Rooms:
         opened.leave_note()
         return answer
 
-    async def close(self, room: RoomId, resource: ResourceId) -> None:
+    def show(
+        self, connection: OpenConnection, *, tracks: Sequence[MediaTrack], sources: Sequence[ParticipantId]
+    ) -> None:
+        """Shows in the roster what a client of a meeting publishes and from whom it receives, before that flows."""
+        opened, before = self._rooms.get(connection.room), connection.connection
+        publication = before.publication
+        known = [track.track for track in publication.tracks] if publication is not None else []
+        if known != [track.id for track in tracks]:
+            publication = publication_of(tracks) if tracks else None
+        connection.connection = replace(before, publication=publication, sources=tuple(sources))
+        if opened is None or connection.connection == before:
+            return
+        for left in opened.left_alone():
+            self._closing.begin_to_close(opened, left, Reason.SOURCE_LEFT)
+        opened.changed()
+
+    def connections(self, room: RoomId) -> Collection[OpenConnection]:
+        """Returns what is open in a room; nothing where there is no room."""
+        opened = self._rooms.get(room)
+        return tuple(opened.open.values()) if opened is not None else ()
+
+    def media_name(self, room: RoomId) -> str | None:
+        """Returns what the engine's events call a room; None while it has no half there."""
+        opened = self._rooms.get(room)
+        return opened.media.id if opened is not None and opened.media is not None else None
+
+    def follow(self, room: RoomId, tell: Callable[[], object]) -> Callable[[], None]:
+        """Has `tell` called when somebody comes into a room or goes, or sends something else.
+
+        Returns:
+            What ends that.
+
+        Raises:
+            NotFoundError: there is no such room.
+        """
+        opened = self._open_room(room)
+        opened.listeners.append(tell)
+        return lambda: opened.listeners.remove(tell)
+
+    def begin_to_close(self, connection: OpenConnection, reason: Reason) -> None:
+        """Begins to end a connection; whoever holds it is told when it has ended."""
+        if (opened := self._rooms.get(connection.room)) is not None:
+            self._closing.begin_to_close(opened, connection, reason)
+
+    async def close(self, room: RoomId, resource: ResourceId, *, reason: Reason = Reason.LEFT) -> None:
         """Ends one connection, and those that played nothing else than what it published.
 
         Raises:
@@ -256,7 +268,7 @@ class Rooms:
         """
         closing = self.connection(room, resource)
         with self.control.held():
-            await ended(self._closing.begin_to_close(self._open_room(room), closing, Reason.LEFT))
+            await ended(self._closing.begin_to_close(self._open_room(room), closing, reason))
 
     async def remove(self, room: RoomId, participant: ParticipantId) -> None:
         """Ends all connections of a participant, who cannot come back into this room with the same id.
@@ -308,86 +320,3 @@ class Rooms:
             raise NotFoundError("room")
         return opened
 
-    def _admit(self, room: RoomId, grant: Grant, purpose: Purpose) -> OpenRoom:
-        if (refusal := refusal_in_room(grant, room=room, purpose=purpose)) is not None:
-            raise RefusedError(refusal)
-        self.control.check()
-        opened = self._rooms.get(room)
-        if self._endings.stopping or (self.draining and (opened is None or grant.participant not in opened.staying)):
-            raise ClosingError
-        opened = self._open_room(room)
-        self._check_lasts(opened)
-        return opened
-
-    async def _open(
-        self, media: MediaRoom, offer: str, *, publish: Collection[MediaKind] = (), play: Sequence[MediaTrack] = ()
-    ) -> Opened:
-        avoid = self._homes.to_avoid()
-        return await open_transport(media, offer, publish=publish, play=play, avoid=avoid, endings=self._endings)
-
-    def _check_lasts(self, opened: OpenRoom, media: MediaRoom | None = None) -> None:
-        if opened.ending is not None or self._rooms.get(opened.room.room) is not opened:
-            raise NotFoundError("room")
-        if media is not None and opened.media is not media:
-            raise RoomFailedError
-
-    @contextlib.contextmanager
-    def _joining(self, opened: OpenRoom, media: MediaRoom, what: str) -> Iterator[None]:
-        """Tells what there is no more; the engine's word that a room has ended may come before the event of it."""
-        try:
-            with self.control.held():
-                yield
-        except MediaRoomGoneError as error:
-            if opened.media is media:
-                self._following.lose(opened, Reason.ROOM_FAILED, counts=True)
-            self._check_lasts(opened)
-            raise RoomFailedError from error
-        except MediaGoneError as error:
-            self._check_lasts(opened, media)
-            raise NotFoundError(what) from error
-
-    def _check_place(self, opened: OpenRoom, grant: Grant) -> None:
-        if (refusal := refusal_to_connect(opened.room, grant, connections=opened.connections())) is not None:
-            raise RefusedError(refusal)
-
-    def _keep(
-        self, opened: OpenRoom, media: MediaRoom, connection: Connection, made: Opened, plays: tuple[str, ...] = ()
-    ) -> OpenConnection:
-        """Notes a connection, unless its room or its right to be there went while it was being made."""
-        try:
-            self._check_lasts(opened, media)
-            if connection.participant in opened.room.removed:
-                raise RefusedError(Refusal.PARTICIPANT_REMOVED)
-        except (NotFoundError, RoomFailedError, RefusedError):
-            self._endings.begin(made.peer.remove)
-            raise
-        kept = OpenConnection(
-            resource=ResourceId(secrets.token_hex(24)),
-            room=opened.room.room,
-            connection=connection,
-            peer=made.peer,
-            transport=made.transport,
-            offer=made.offer,
-            ice_tag=new_tag(),
-            plays=plays,
-        )
-        opened.open[kept.resource] = kept
-        kept.leave_note()
-        self._store.see(kept.room, connection.participant, at=connection.opened_at)
-        log.info("connection opened", room=kept.room, publishes=connection.publication is not None)
-        return kept
-
-    async def _allow(self, opened: OpenRoom, media: MediaRoom, kept: OpenConnection, tracks: list[MediaTrack]) -> None:
-        """Makes the edges, now that the roster shows who will receive."""
-        try:
-            with self._joining(opened, media, "publication"):
-                for track in tracks:
-                    await kept.peer.allow(track)
-            self._check_lasts(opened, media)
-        except BaseException:
-            self._closing.begin_to_close(opened, kept, Reason.SERVER_FAULT)
-            raise
-        if kept in opened.left_alone():
-            self._closing.begin_to_close(opened, kept, Reason.SOURCE_LEFT)
-        if kept.ending is not None:
-            raise NotFoundError("publication")

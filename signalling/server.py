@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
-import uvicorn
 from fastapi import APIRouter
-from starlette.types import ASGIApp
 
 from signalling.certificate import CertificateError, LiveCertificate, follow
 from signalling.clocks import steady
@@ -23,15 +20,16 @@ from signalling.domain.heartbeat import LOOK_EVERY, Heartbeat
 from signalling.domain.notices import Notice, Reason
 from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http.app import build, own_version
-from signalling.http.connection import TimedProtocol
 from signalling.http.parts import Parts, State
 from signalling.keeping import kept
 from signalling.listening import bind, check_media_ports
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
 from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarted, EngineTakenOver, MediaEvent
+from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 from signalling.rooms import Rooms
+from signalling.serving import Uvicorn, configured, signals
 from signalling.store.base import RoomStore
 from signalling.tokens import Tokens
 
@@ -131,11 +129,11 @@ async def serve(
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
         async with kept(settings) as store, _started(make_engine(settings), settings) as engine:
-            parts = _parts(settings, engine, store)
+            parts, meetings = _parts(settings, engine, store)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
-            http = _Uvicorn(_uvicorn_config(settings, app, certificate))
+            http = Uvicorn(configured(settings, app, certificate))
             try:
-                await _run(parts, store, engine, http, listening, certificate, on_start)
+                await _run(parts, meetings, store, engine, http, listening, certificate, on_start)
             finally:
                 parts.rooms.give_up()
     for worker in engine.left_behind:
@@ -158,28 +156,33 @@ async def _started(engine: MediaEngine, settings: Settings) -> AsyncIterator[Med
         yield started
 
 
-def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> Parts:
-    heartbeat, limits = Heartbeat(), settings.rooms
-    return Parts(
+def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[Parts, LiveMeetings]:
+    heartbeat, limits, signer = Heartbeat(), settings.rooms, tokens(settings)
+    rooms = Rooms(
+        engine,
+        store,
+        max_rooms=limits.max_rooms,
+        max_participants=limits.max_participants,
+        hanging=lambda: heartbeat.faults,
+    )
+    meetings = LiveMeetings(rooms, signer, utc=lambda: datetime.now(UTC))
+    parts = Parts(
         settings=settings,
-        rooms=Rooms(
-            engine,
-            store,
-            max_rooms=limits.max_rooms,
-            max_participants=limits.max_participants,
-            hanging=lambda: heartbeat.faults,
-        ),
+        rooms=rooms,
+        meetings=meetings,
         heartbeat=heartbeat,
-        tokens=tokens(settings),
+        tokens=signer,
         metrics=Metrics(engine, version=own_version()),
     )
+    return parts, meetings
 
 
 async def _run(
     parts: Parts,
+    meetings: LiveMeetings,
     store: RoomStore,
     engine: MediaEngine,
-    http: _Uvicorn,
+    http: Uvicorn,
     listening: socket.socket,
     certificate: LiveCertificate | None,
     on_start: Callable[[Started], object],
@@ -188,7 +191,7 @@ async def _run(
     taken_up = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         background = [
-            tasks.create_task(_follow_events(parts, engine, taken_up), name="events"),
+            tasks.create_task(_follow_events(parts, meetings, engine, taken_up), name="events"),
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
             tasks.create_task(parts.rooms.flowing.follow(parts.metrics.on_look), name="flows"),
@@ -196,6 +199,8 @@ async def _run(
         await asyncio.sleep(0)  # From here on nothing that happens is missed.
         # Only now that no other server has the engine, which might make rooms still; and before anyone asks for one.
         taking_up = parts.rooms.resume(await store.load())
+        meetings.take_up()
+        background.append(tasks.create_task(meetings.follow_time(), name="meetings"))
         tasks.create_task(_follow(taking_up), name="resume")
         taken_up.set()
         stop, reread = asyncio.Event(), asyncio.Event()
@@ -203,7 +208,7 @@ async def _run(
             expiry = parts.metrics.certificate_expiry.labels("http")
             following = follow(certificate, asked=reread, on_expiry=lambda at: expiry.set(at.timestamp()))
             background.append(tasks.create_task(following, name="certificate"))
-        with _signals(stop, reread, http):
+        with signals(stop, reread, http):
             listening.listen()  # before anyone is told where
             serving = tasks.create_task(http.serve([listening]), name="http")
             parts.enter(State.SERVING)
@@ -275,12 +280,15 @@ async def _wait_for_end(
             waiting.cancel()
 
 
-async def _follow_events(parts: Parts, engine: MediaEngine, taken_up: asyncio.Event) -> None:
+async def _follow_events(
+    parts: Parts, meetings: LiveMeetings, engine: MediaEngine, taken_up: asyncio.Event
+) -> None:
     # What one event asks of a worker that hangs is never done: the next event is not kept waiting for that.
     async with asyncio.TaskGroup() as following:
         async for event in engine.events():
             await taken_up.wait()  # What ends a connection that nobody knows of yet would never be heard of again.
             _report(parts, event)
+            meetings.on_event(event)
             following.create_task(_follow(parts.rooms.on_event(event)), name="event")
 
 
@@ -334,55 +342,3 @@ async def _measure_lag(metrics: Metrics) -> None:
         began = steady()
         await asyncio.sleep(LAG_INTERVAL_S)
         metrics.event_loop_lag.observe(max(0.0, (steady() - began).total_seconds() - LAG_INTERVAL_S))
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its own signal handling, which would end the process before our own shutdown."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves the signals to us."""
-        yield
-
-
-def _uvicorn_config(settings: Settings, app: ASGIApp, certificate: LiveCertificate | None) -> uvicorn.Config:
-    config = uvicorn.Config(
-        app,
-        http=TimedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=settings.http.max_connections,
-        timeout_graceful_shutdown=settings.shutdown.grace_s,
-        h11_max_incomplete_event_size=16_384,
-        ssl_context_factory=(lambda _config, _default: certificate.context) if certificate else None,
-    )
-    config.load()
-    return config
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event, reread: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
-    """Turns signals into a stop, of which the second no longer waits for requests in progress, or into another look."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            http.force_exit = True
-        stop.set()
-
-    actions = {signal.SIGTERM: on_signal, signal.SIGINT: on_signal, signal.SIGHUP: reread.set}
-    try:
-        for number, action in actions.items():
-            loop.add_signal_handler(number, action)
-    except (NotImplementedError, RuntimeError, ValueError):  # not the main thread: whoever runs us cancels the task
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number in actions:
-            loop.remove_signal_handler(number)

@@ -178,21 +178,35 @@ class Tokens:
         """
         if (refusal := refusal_of_name(wish.participant)) is not None:
             raise RefusedTokenError(refusal)
-        video: dict[str, object] = {
-            "roomJoin": True,
-            "room": wish.room,
-            # An empty list means everything to LiveKit, and so to us.
-            "canPublish": wish.can_publish and wish.sources != frozenset(),
-            "canSubscribe": wish.can_subscribe,
-            "canPublishData": wish.can_publish_data,
-        }
-        if wish.sources:
-            video["canPublishSources"] = [source.value for source in Source if source in wish.sources]
+        video = _video(
+            wish.room, wish.can_publish, wish.sources, can_subscribe=wish.can_subscribe, data=wish.can_publish_data
+        )
         if wish.can_update_own_metadata:
             video["canUpdateOwnMetadata"] = True
         said = {"name": wish.name, "metadata": wish.metadata, "attributes": dict(wish.attributes)}
         claims = {"sub": wish.participant, "video": video} | {name: value for name, value in said.items() if value}
         return self._sign(claims, life=wish.life, now=now)
+
+    def renew(self, grant: Grant, *, life: timedelta, now: datetime) -> str:
+        """Signs another token of a participant's rights, for whoever is in the room and may have to come back.
+
+        Raises:
+            InvalidTokenError: there is no key to sign with, or what is said of the participant is too long.
+        """
+        rights = {
+            "canUpdateOwnMetadata": grant.can_update_own_metadata,
+            "hidden": Role.HIDDEN in grant.roles,
+            "recorder": Role.RECORDER in grant.roles,
+            "agent": Role.AGENT in grant.roles,
+        }
+        said = {"name": grant.name, "metadata": grant.metadata, "attributes": dict(grant.attributes)}
+        claims: dict[str, object] = {name: value for name, value in said.items() if value}
+        video = _video(
+            grant.room, grant.can_publish, grant.sources, can_subscribe=grant.can_subscribe, data=grant.can_publish_data
+        )
+        claims |= {"sub": grant.participant, "kind": grant.kind.value}
+        claims["video"] = video | {name: True for name, has in rights.items() if has}
+        return self._sign(claims, life=min(life, self.max_life), now=now)
 
     def mint_service(self, wish: ServiceTokenRequest, *, now: datetime) -> str:
         """Signs a token for a program that manages rooms, with the first key.
@@ -284,6 +298,22 @@ class Tokens:
         if key is None:
             raise InvalidTokenError("the token's iss names no key of this server")
         return key
+
+
+def _video(
+    room: RoomId, can_publish: bool, sources: frozenset[Source] | None, *, can_subscribe: bool, data: bool
+) -> dict[str, object]:
+    video: dict[str, object] = {
+        "roomJoin": True,
+        "room": room,
+        # An empty list means everything to LiveKit, and so to us.
+        "canPublish": can_publish and sources != frozenset(),
+        "canSubscribe": can_subscribe,
+        "canPublishData": data,
+    }
+    if sources:
+        video["canPublishSources"] = [source.value for source in Source if source in sources]
+    return video
 
 
 def _claims(payload: bytes) -> _Claims:

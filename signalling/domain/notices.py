@@ -12,10 +12,13 @@ class Reason(StrEnum):
 
     LEFT = "left"
     REMOVED = "removed"
+    REPLACED = "replaced"
     SOURCE_LEFT = "source_left"
     ROOM_DELETED = "room_deleted"
     STOPPING = "stopping"
     TRANSPORT_LOST = "transport_lost"
+    SIGNAL_LOST = "signal_lost"
+    OUT_OF_STEP = "out_of_step"
     ROOM_FAILED = "room_failed"
     ROOM_QUARANTINED = "room_quarantined"
     WORKER_FAILED = "worker_failed"
@@ -34,7 +37,16 @@ class Told(StrEnum):
     MEDIA = "media"
 
 
-_FOR_GOOD = frozenset({Reason.LEFT, Reason.REMOVED, Reason.SOURCE_LEFT, Reason.ROOM_DELETED, Reason.STOPPING})
+_FOR_GOOD = frozenset(
+    {
+        Reason.LEFT,
+        Reason.REMOVED,
+        Reason.REPLACED,
+        Reason.SOURCE_LEFT,
+        Reason.ROOM_DELETED,
+        Reason.STOPPING,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,12 +66,16 @@ class Seat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One transport of one participant: either it publishes, or it plays what another one publishes."""
+    """One connection of one participant: it publishes, or plays what others publish, or both.
+
+    Attributes:
+        sources: whose media it plays, or would if there were any.
+    """
 
     participant: ParticipantId
     opened_at: datetime
     publication: Publication | None = None
-    source: ParticipantId | None = None
+    sources: tuple[ParticipantId, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -150,7 +154,7 @@ def roster(connections: Iterable[Connection]) -> tuple[Seat, ...]:
             participant=participant,
             joined_at=min(connection.opened_at for connection in theirs),
             publishes=tuple(c.publication for c in theirs if c.publication is not None),
-            receives_from=tuple(dict.fromkeys(c.source for c in theirs if c.source is not None)),
+            receives_from=tuple(dict.fromkeys(source for c in theirs for source in c.sources)),
         )
         for participant, theirs in by_participant.items()
     ]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from pydantic import SecretStr
+from starlette.requests import HTTPConnection
 
 from signalling.connections import OpenConnection
 from signalling.domain.grants import Grant, Purpose, refusal_in_room
@@ -21,7 +22,7 @@ from signalling.tokens import InvalidTokenError, RefusedTokenError
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-def bearer_of(request: Request) -> str | None:
+def bearer_of(request: HTTPConnection) -> str | None:
     """Returns what follows `Authorization: Bearer`, or None."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" and credentials.strip() else None
@@ -64,7 +65,24 @@ def grant(request: Request) -> Grant:
     Raises:
         RequestError: there is none.
     """
-    return _read(request)
+    return read(request, token_of(request))
+
+
+def read(request: HTTPConnection, token: str, *, even_expired: bool = False) -> Grant:
+    """Reads a token, and counts whether it was one.
+
+    Raises:
+        InvalidTokenError: the token proves nothing.
+        RefusedTokenError: the token is genuine, but not valid now.
+    """
+    parts = parts_of(request)
+    try:
+        theirs = parts.tokens.read(token, now=parts.now(), even_expired=even_expired)
+    except (InvalidTokenError, RefusedTokenError):
+        parts.metrics.on_auth("token", is_ok=False)
+        raise
+    parts.metrics.on_auth("token", is_ok=True)
+    return theirs
 
 
 def room_seen_by(request: Request, theirs: Grant, room: RoomId) -> Room:
@@ -93,7 +111,7 @@ def owner(request: Request, room: RoomId) -> Grant | None:
     """
     if is_admin(request):
         return None
-    theirs = _read(request, even_expired=True)
+    theirs = read(request, token_of(request), even_expired=True)
     room_seen_by(request, theirs, room)
     return theirs
 
@@ -128,17 +146,6 @@ def metrics_reader(request: Request) -> None:
     relayed = any(name in request.headers for name in _FORWARDED)
     if relayed or not _is_loopback(peer):
         raise RequestError("metrics_forbidden")
-
-
-def _read(request: Request, *, even_expired: bool = False) -> Grant:
-    parts, token = parts_of(request), token_of(request)
-    try:
-        theirs = parts.tokens.read(token, now=parts.now(), even_expired=even_expired)
-    except (InvalidTokenError, RefusedTokenError):
-        parts.metrics.on_auth("token", is_ok=False)
-        raise
-    parts.metrics.on_auth("token", is_ok=True)
-    return theirs
 
 
 def _matches(secret: SecretStr | None, given: str | None) -> bool:

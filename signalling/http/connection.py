@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_TIMEOUT_S = 10.0  # A request's headers have 2 kB: even 16 kbit/s needs only 1 s.
+HEADER_TIMEOUT_S = 10.0  # A request's headers have 2 kB: even 16 kbit/s needs only 1 s, and 5 s with a long token.
 GOODBYE_S = (
     1.0  # TLS waits 30 s for a client to answer that, and one that keeps its connection for later does not read it.
 )
@@ -17,6 +18,7 @@ class TimedProtocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _goodbye: asyncio.TimerHandle | None = None
+    _handed_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts to wait for the first request."""
@@ -38,6 +40,12 @@ class TimedProtocol(H11Protocol):
         if self._deadline is None and not self._is_answering():
             self._wait()
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hands the connection over to a WebSocket, which waits for what it has to wait for itself."""
+        super().handle_websocket_upgrade(event)
+        self._handed_over = True
+        self._stop_waiting()
+
     def shutdown(self) -> None:
         """Closes the connection if nothing is under way on it, and waits for nothing that the client need not do."""
         super().shutdown()
@@ -54,6 +62,8 @@ class TimedProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _wait(self) -> None:
+        if self._handed_over:
+            return
         self._deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._on_deadline)
 
     def _stop_waiting(self) -> None:

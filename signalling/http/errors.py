@@ -25,6 +25,7 @@ from signalling.media import (
     MediaError,
     ReplacedError,
 )
+from signalling.rtc.asked import AskedFaultError
 from signalling.store.base import StoreUnavailableError
 from signalling.tokens import InvalidTokenError, RefusedTokenError
 from signalling.whip.fragment import FragmentFaultError
@@ -49,6 +50,8 @@ PROBLEMS: dict[str, Problem] = {
     "sdp_invalid": Problem(400, "The session description is malformed"),
     "sdp_unusable": Problem(422, "The session description cannot be answered"),
     "sdp_direction": Problem(400, "The session description wants the wrong direction"),
+    "query_invalid": Problem(400, "What the address asks for is malformed"),
+    "room_not_named": Problem(400, "The token names no room"),
     "fragment_invalid": Problem(400, "The trickle ICE fragment is malformed"),
     "fragment_outdated": Problem(412, "The ICE session named is not the current one"),
     "if_match_required": Problem(428, "If-Match is required"),
@@ -83,6 +86,7 @@ PROBLEMS: dict[str, Problem] = {
     "closing": Problem(503, "The server is about to stop"),
     "store_unavailable": Problem(503, "The server cannot write down what was asked; calls go on"),
     "too_many_streams": Problem(503, "Too many wait for events already"),
+    "too_many_lines": Problem(503, "Too many are in meetings already"),
     "drain_final": Problem(409, "The server is about to stop, which cannot be called off any more"),
     "too_many_connections_now": Problem(503, "The server has too many connections"),
     "internal": Problem(500, "Something went wrong on our side"),
@@ -109,6 +113,11 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.NAME_PERSONAL: Problem(422, "A name must not look like a person's number or address"),
     Refusal.NAME_TAKEN: Problem(409, "There is a room of that name"),
 }
+
+OUR_FAULTS = frozenset(
+    {"internal", "engine_unavailable", "engine_late", "replaced", "room_failed", "room_quarantined"}
+)
+"""Codes of requests that were right and fail all the same."""
 
 _BY_STATUS = {
     404: "not_found",
@@ -179,6 +188,8 @@ def code_of(error: Exception) -> tuple[str, str | None]:
             code, detail = "token_invalid", error.fault
         case OfferFaultError():
             code, detail = error.code, error.fault
+        case AskedFaultError():
+            code, detail = "query_invalid", error.fault
         case FragmentFaultError():
             code, detail = "fragment_invalid", error.fault
         case EngineLateError() | InvalidOfferError() | StoreUnavailableError():

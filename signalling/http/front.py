@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 import structlog
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signalling.http.errors import problem, unexpected
 from signalling.http.parts import Parts
+from signalling.http.rtc import OPEN_TO_ALL, is_signalling
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +37,7 @@ _CORS_ALLOW = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Max-Age": "600",
 }
+_SLASHES = re.compile("//+")
 
 
 class Front:
@@ -47,6 +50,8 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; anything but HTTP goes through untouched."""
+        if "path" in scope:  # LiveKit's clients append theirs to the address that they are given, last slash and all
+            scope = {**scope, "path": _SLASHES.sub("/", scope["path"])}
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -87,9 +92,13 @@ class Front:
             headers["Strict-Transport-Security"] = "max-age=31536000"
         if scope["path"].startswith(("/whip/", "/whep/")):
             headers["Accept-Post"] = "application/sdp"
-        return headers | self._cors(Headers(scope=scope).get("origin"), scope["method"])
+        return headers | self._cors(scope)
 
-    def _cors(self, origin: str | None, method: str) -> dict[str, str]:
+    def _cors(self, scope: Scope) -> dict[str, str]:
+        preflight = _CORS_ALLOW if scope["method"] == "OPTIONS" else {}
+        if is_signalling(scope["path"]):
+            return OPEN_TO_ALL | preflight
+        origin = Headers(scope=scope).get("origin")
         allowed = self._parts.settings.http.allowed_origins
         if origin is None or not allowed:
             return {}
@@ -97,8 +106,7 @@ class Front:
         if origin in allowed or "*" in allowed:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = "location, etag, link, accept-post, retry-after"
-            if method == "OPTIONS":
-                headers |= _CORS_ALLOW
+            headers |= preflight
         return headers
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:

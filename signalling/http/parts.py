@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from signalling.config import Settings
 from signalling.domain.heartbeat import Heartbeat
 from signalling.draining import Draining
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
+from signalling.rtc.line import Meetings
 from signalling.tokens import Tokens
 
 
@@ -33,6 +34,7 @@ class Parts:
 
     settings: Settings
     rooms: Rooms
+    meetings: Meetings
     tokens: Tokens
     metrics: Metrics
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -40,6 +42,7 @@ class Parts:
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     draining: Draining = field(init=False)
     streams: int = 0
+    lines: int = 0
 
     def __post_init__(self) -> None:
         self.draining = Draining(
@@ -50,6 +53,7 @@ class Parts:
         self.metrics.participants.set_function(self.rooms.census.people)
         self.metrics.rooms_quarantined.set_function(self.rooms.census.resting)
         self.metrics.event_streams.set_function(lambda: self.streams)
+        self.metrics.signal_connections.set_function(lambda: self.lines)
         self.metrics.rooms_waiting.set_function(self.rooms.census.waiting)
         for kind in ("audio", "video"):
             self.metrics.tracks.labels(kind, "pub").set_function(partial(self.rooms.census.tracks, kind))
@@ -62,8 +66,8 @@ class Parts:
         self.metrics.on_state(state.value)
 
 
-def parts_of(request: Request) -> Parts:
-    """Finds the parts of the application that got this request."""
+def parts_of(request: HTTPConnection) -> Parts:
+    """Finds the parts of the application that got this request, or this WebSocket."""
     parts = request.app.state.parts
     assert isinstance(parts, Parts)  # noqa: S101 - set where the application is made
     return parts

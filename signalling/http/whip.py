@@ -13,7 +13,7 @@ from signalling.connections import OpenConnection
 from signalling.domain.ids import MAX_ID_LENGTH, RoomId
 from signalling.http import events
 from signalling.http.access import Bearer, owned, owner
-from signalling.http.errors import RequestError, code_of
+from signalling.http.errors import OUR_FAULTS, RequestError, code_of
 from signalling.http.parts import parts_of
 from signalling.http.rooms import RoomPath
 from signalling.whip.fragment import (
@@ -29,9 +29,6 @@ from signalling.whip.fragment import (
 from signalling.whip.sdp import Direction, Offer, check_offer
 
 SDP = "application/sdp"
-_OUR_FAULTS = frozenset(
-    {"internal", "engine_unavailable", "engine_late", "replaced", "room_failed", "room_quarantined"}
-)
 
 router = APIRouter(tags=["whip"])
 
@@ -104,7 +101,7 @@ async def _counted(request: Request, opening: Awaitable[OpenConnection]) -> Open
         opened = await opening
     except Exception as error:
         code, _ = code_of(error)
-        metrics.on_join("error" if code in _OUR_FAULTS else "denied")
+        metrics.on_join("error" if code in OUR_FAULTS else "denied")
         raise
     metrics.on_join("ok")
     metrics.on_answer((steady() - began).total_seconds())

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 
 from livekit.protocol import models
+from livekit.protocol.rtc import SignalResponse, SubscribedQuality, SubscribedQualityUpdate
 
 from signalling.domain.grants import Grant, Kind, Source
 from signalling.domain.ids import ParticipantId, PublicationId, RoomId
@@ -16,7 +17,7 @@ from signalling.domain.room import PublishedTrack, Room, Seat
 
 SID_DIGITS = 24  # 96 bits: as many as the random part of a room's id.
 
-_KINDS = {
+KINDS = {
     Kind.STANDARD: models.ParticipantInfo.Kind.STANDARD,
     Kind.INGRESS: models.ParticipantInfo.Kind.INGRESS,
     Kind.EGRESS: models.ParticipantInfo.Kind.EGRESS,
@@ -55,7 +56,12 @@ def name_of(room: Room) -> str:
 
 
 def room_info(room: Room, roster: Sequence[Seat]) -> models.Room:
-    """Describes a room. It has no time-outs: it is there until it is deleted."""
+    """Describes a room, with those who have a seat in it."""
+    return room_of(room, people=len(roster), publishers=sum(bool(seat.publishes) for seat in roster))
+
+
+def room_of(room: Room, *, people: int, publishers: int) -> models.Room:
+    """Describes a room, with so many in it. It has no time-outs: it is there until it is deleted."""
     return models.Room(
         sid=room_sid(room.room),
         name=name_of(room),
@@ -63,8 +69,8 @@ def room_info(room: Room, roster: Sequence[Seat]) -> models.Room:
         metadata=room.metadata,
         creation_time=int(room.created_at.timestamp()),
         creation_time_ms=int(room.created_at.timestamp() * 1_000),
-        num_participants=len(roster),
-        num_publishers=sum(bool(seat.publishes) for seat in roster),
+        num_participants=people,
+        num_publishers=publishers,
     )
 
 
@@ -96,7 +102,7 @@ def participant_info(
         is_publisher=bool(seat.publishes),
     )
     if grant is not None:
-        info.name, info.metadata, info.kind = grant.name, grant.metadata, _KINDS[grant.kind]
+        info.name, info.metadata, info.kind = grant.name, grant.metadata, KINDS[grant.kind]
         info.attributes.update(grant.attributes)
         info.permission.CopyFrom(permission(grant))
     return info
@@ -105,6 +111,15 @@ def participant_info(
 def track_info(publication: PublicationId, track: PublishedTrack) -> models.TrackInfo:
     """Describes a track. What it shows is not known: a WHIP offer does not say."""
     return models.TrackInfo(sid=track_sid(publication, track), type=_TYPES[track.kind])
+
+
+def wanted_qualities(track: models.TrackInfo, qualities: Sequence[SubscribedQuality]) -> SignalResponse:
+    """Tells the publisher of a picture which of its encodings anybody wants; where its codec is known, also by that."""
+    update = SubscribedQualityUpdate(track_sid=track.sid, subscribed_qualities=qualities)
+    codec = track.mime_type.rpartition("/")[2].lower()
+    if codec:
+        update.subscribed_codecs.add(codec=codec, qualities=qualities)
+    return SignalResponse(subscribed_quality_update=update)
 
 
 def permission(grant: Grant) -> models.ParticipantPermission:

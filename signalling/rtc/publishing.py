@@ -104,7 +104,7 @@ class Publishing:
         known = next((track for track in self.tracks.values() if track.cid == request.cid and track.kind == kind), None)
         if known is not None and known.mid is None:
             return known.info
-        if not _may_send(grant, request.source):
+        if not may_send(grant, request.source):
             raise NotAnnouncedError("NOT_ALLOWED")
         if sum(track.mid is None for track in self.tracks.values()) >= MAX_ANNOUNCED:
             raise NotAnnouncedError("LIMIT_EXCEEDED")
@@ -143,7 +143,8 @@ class Publishing:
         return None
 
 
-def _may_send(grant: Grant, source: int) -> bool:
+def may_send(grant: Grant, source: int) -> bool:
+    """Whether somebody of these rights may send what shows that."""
     if not grant.can_publish:
         return False
     return grant.sources is None or _SOURCES.get(source) in grant.sources
@@ -170,5 +171,7 @@ def _info_of(request: AddTrackRequest, *, sid: str) -> TrackInfo:
         backup_codec_policy=request.backup_codec_policy,
     )
     for codec in request.simulcast_codecs[:1]:
-        info.codecs.add(cid=codec.cid, layers=codec.layers or request.layers)
+        mime = f"video/{codec.codec}" if codec.codec and request.type == TrackType.VIDEO else codec.codec
+        info.mime_type = mime
+        info.codecs.add(cid=codec.cid, mime_type=mime, layers=codec.layers or request.layers)
     return info

@@ -52,6 +52,9 @@ class RoomStore(Protocol):
             RefusedError: there is a room of that name.
         """
 
+    async def describe(self, room: RoomId, metadata: str) -> None:
+        """Writes something else on a room; of no effect when there is none."""
+
     async def delete(self, room: RoomId) -> None:
         """Erases a room and all that is known of anybody in it; harmless when there is none."""
 

@@ -78,6 +78,14 @@ class SqlRooms:
             self._database.begin(_erasing(room.room))
             raise
 
+    async def describe(self, room: RoomId, metadata: str) -> None:
+        """Writes something else on a room."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(update(rooms).where(rooms.c.id == room).values(metadata=metadata))
+
+        await self._database.change(work)
+
     async def delete(self, room: RoomId) -> None:
         """Erases a room and all that is known of anybody in it."""
         self._seen.forget(room)

@@ -47,6 +47,8 @@ class FakeCore:
         self.tracks: dict[tuple[int, int], int] = {}
         self.edges: set[tuple[int, int, int]] = set()
         self.data_edges: set[tuple[int, int, int]] = set()
+        self.channels: set[tuple[int, int, str]] = set()
+        self.said: list[messages.SendData] = []
         self.held = False
         self.silent = False
         self.busy = False
@@ -106,7 +108,13 @@ class FakeCore:
                 )
                 self.peers[worker, number] = state
                 return messages.PeerReply(peer=number, local=LOCAL)
-            case messages.Connect(peer=peer) if (worker, peer) not in self.peers:
+            case (
+                messages.Connect(peer=peer)
+                | messages.RestartIce(peer=peer)
+                | messages.Publish(peer=peer)
+                | messages.HoldData(peer=peer)
+                | messages.OpenData(peer=peer)
+            ) if (worker, peer) not in self.peers:
                 return "unknown_peer"
             case messages.RestartIce(peer=peer):
                 return messages.PeerReply(peer=peer, local=self.restarted)
@@ -160,6 +168,20 @@ class FakeCore:
                 self.data_edges.add((worker, publisher, subscriber))
             case messages.RevokeData(publisher=publisher, subscriber=subscriber):
                 self.data_edges.discard((worker, publisher, subscriber))
+            case messages.OpenData(peer=peer, label=label):
+                if (worker, peer, label) in self.channels:
+                    return "channel_in_use"
+                self.channels.add((worker, peer, label))
+            case messages.SendData(peer=peer, publisher=publisher, label=label):
+                if publisher is not None and (worker, publisher) not in self.peers:
+                    return "unknown_peer"
+                if publisher is not None and (worker, publisher, peer) not in self.data_edges:
+                    return "not_allowed"
+                if (worker, peer, label) not in self.channels:
+                    return "unknown_peer" if (worker, peer) not in self.peers else "unknown_channel"
+                self.said.append(command)
+            case messages.Mute(track=track) if (worker, track) not in self.tracks:
+                return "unknown_track"
             case messages.Stats():
                 return messages.StatsReply(stats=messages.EngineFigures(rooms=len(self.rooms)))
             case messages.Snapshot():
@@ -188,6 +210,7 @@ class FakeCore:
 
     def remove_peer(self, worker: int, peer: int) -> None:
         del self.peers[worker, peer]
+        self.channels = {channel for channel in self.channels if channel[:2] != (worker, peer)}
         gone = [key for key, publisher in self.tracks.items() if key[0] == worker and publisher == peer]
         for key in gone:
             del self.tracks[key]
@@ -243,15 +266,16 @@ a=rtcp-mux
 """
 _AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111\n{transport}a=mid:{mid}\na={direction}\na=rtpmap:111 opus/48000/2\n"
 _VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\n{transport}a=mid:{mid}\na={direction}\na=rtpmap:96 VP8/90000\n"
+_DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\n{transport}a=mid:{mid}\na=sctp-port:5000\n"
+_SECTIONS = {"audio": _AUDIO, "video": _VIDEO, "data": _DATA}
 
 
 def offer(*sections: tuple[str, str]) -> str:
-    """Makes an offer with sections of a kind and a direction."""
-    fingerprint = ":".join(["AB"] * 32)
+    """Makes an offer with sections of a kind, `audio`, `video` or `data`, and a direction."""
+    transport = _TRANSPORT.format(fingerprint=":".join(["AB"] * 32))
     text = _HEADER.format(mids=" ".join(str(mid) for mid in range(len(sections))))
     for mid, (kind, direction) in enumerate(sections):
-        template = _AUDIO if kind == "audio" else _VIDEO
-        text += template.format(transport=_TRANSPORT.format(fingerprint=fingerprint), mid=mid, direction=direction)
+        text += _SECTIONS[kind].format(transport=transport, mid=mid, direction=direction)
     return text.replace("\n", "\r\n")
 
 

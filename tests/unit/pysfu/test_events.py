@@ -22,6 +22,10 @@ def failed(name: str) -> Any:
     return events.RoomFailed(Named(name))  # type: ignore[arg-type]
 
 
+def said(payload: bytes) -> Any:
+    return events.DataReceived(None, "chat", payload, binary=True)  # type: ignore[arg-type]
+
+
 async def read(queue: events.EventQueue) -> list[Any]:
     queue.close()
     return [event async for event in queue]
@@ -76,3 +80,48 @@ async def test_a_reader_that_waits_is_woken() -> None:
     event = failed("room")
     queue.put(event)
     assert await reading is event
+
+
+async def test_a_flood_of_messages_keeps_no_other_event_out() -> None:
+    queue = events.EventQueue(capacity=4)
+    told = [failed(str(number)) for number in range(4)]
+    for number, event in enumerate(told):
+        for _ in range(1_000):
+            queue.put(said(bytes([number])))
+        queue.put(event)
+    got = await read(queue)
+    assert [event for event in got if not isinstance(event, events.DataReceived)] == told
+    assert [event.payload[0] for event in got if isinstance(event, events.DataReceived)] == sorted([0, 1, 2, 3] * 1_000)
+    assert got[1_000] == told[0], "each is where it happened"
+    assert queue.messages_lost == 0
+
+
+async def test_messages_are_told_also_when_other_events_were_lost() -> None:
+    queue = events.EventQueue(capacity=4)
+    happened = [failed(str(number)) for number in range(6)]
+    for number, event in enumerate(happened):
+        queue.put(said(bytes([number])))
+        queue.put(event)
+    lost, *told = await read(queue)
+    assert lost == events.Resynced()
+    assert [event.payload[0] for event in told if isinstance(event, events.DataReceived)] == list(range(6))
+    assert [event for event in told if isinstance(event, events.RoomFailed)] == happened[4:], "those after the loss"
+
+
+@pytest.mark.parametrize("size", [0, 60_000], ids=["many", "large"])
+async def test_messages_that_nobody_reads_are_dropped_and_counted_until_there_is_room(
+    size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue, message, happened = events.EventQueue(capacity=4), said(bytes(size)), failed("room")
+    most = min(events.MAX_WAITING_MESSAGES, events.MAX_WAITING_MESSAGE_BYTES // max(size, 1))
+    for _ in range(most + 10):
+        queue.put(message)
+    queue.put(happened)
+    assert queue.messages_lost == 10
+    assert [record.getMessage() for record in caplog.records] == [
+        "messages of data channels are lost: they are not read in time"
+    ]
+    assert await anext(queue) is message
+    queue.put(message)
+    assert queue.messages_lost == 10, "there is room for one again"
+    assert await read(queue) == [*[message] * (most - 1), happened, message]

@@ -324,3 +324,18 @@ async def test_a_worker_that_takes_no_commands_keeps_no_revocation_from_another(
         await sfu.stats()
         await closing
         assert cores[0].rooms == set()
+
+
+async def test_a_limit_is_for_the_transports_that_play_the_track(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        _, video = (await alice.answer(SENDS_BOTH)).tracks
+        with pytest.raises(errors.UnknownPeerError):
+            await video.limit(bob, encoding=0)
+        await bob.answer(offer(("audio", "sendonly")))
+        playing = await bob.answer(TAKES_BOTH, publish=False, play=[video])
+        await video.limit(bob, encoding=1)
+        limits = [command for _, command in cores[0].log if isinstance(command, messages.LimitLayer)]
+        limit = messages.LayerLimit(encoding=1, temporal=255)
+        assert limits == [messages.LimitLayer(track=video.number, subscriber=playing.number, limit=limit)]

@@ -82,10 +82,14 @@ def test_sound_and_pictures_do_not_take_each_others_place() -> None:
 
 
 def test_more_tracks_than_there_may_be_sections_wait() -> None:
-    sections, many = Sections(), [track(str(number)) for number in range(MAX_SECTIONS + 2)]
-    assert sections.carry(many) == many[MAX_SECTIONS:]
+    sections, many = Sections(), [track(str(number)) for number in range(MAX_SECTIONS + 1)]
+    sections.add(publish=["video"], data=True)
+    most = MAX_SECTIONS - 1
+    assert sections.carry(many) == many[most:]
+    assert not sections.will_be_free("video"), "all are taken"
     sections.settle()
-    assert sections.carry(many[2:]) == many[MAX_SECTIONS:], "not before the answer"
+    assert sections.carry(many[2:]) == many[most:], "not before the answer"
+    assert (sections.will_be_free("video"), sections.will_be_free("audio")) == (True, False)
     sections.settle()
     assert sections.carry(many[2:]) == []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fake_engine import FakeEngine
+from fake_meetings import FakeMeetings
 from fake_store import FakeStore
 from offers import offer
 from starlette.types import ASGIApp
@@ -50,6 +51,7 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     engine: FakeEngine = field(default_factory=FakeEngine)
     store: FakeStore = field(default_factory=FakeStore)
+    meetings: FakeMeetings = field(default_factory=FakeMeetings)
     page_prefix: str | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +66,7 @@ class Bench:
                 clock=self.clock,
                 steady=lambda: self.clock.at - NOW,
             ),
+            meetings=self.meetings,
             tokens=Tokens({"k1": SECRET.encode()}, max_life=timedelta(seconds=self.settings.tokens.max_life_s)),
             metrics=Metrics(self.engine, version="0"),
             now=self.clock,

@@ -4,123 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from signalling.domain.flow import Reading
+from fake_peers import FakePeer
+
 from signalling.domain.heartbeat import Beat
 from signalling.figures import HISTOGRAMS, RIM, RIM_HISTOGRAMS, Histogram, MediaFigures, MediaWarning
 from signalling.media import (
     EngineFullError,
     EngineUnavailableError,
-    InvalidOfferError,
-    MediaGoneError,
-    MediaKind,
+    MediaError,
     MediaRoomGoneError,
-    MediaTrack,
     ResumedRoom,
 )
 from signalling.media_events import MediaEvent, RoomGone
-
-DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
-
-
-def answer_to(offer: str, generation: int) -> str:
-    sections = [line for line in offer.splitlines() if line.startswith("m=")]
-    head = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=ice-ufrag:fake{generation}", f"a=ice-pwd:{'s' * 24}"]
-    body = [
-        f"{section}\r\na=mid:{at}\r\na=candidate:1 1 udp 1 127.0.0.1 7882 typ host"
-        for at, section in enumerate(sections)
-    ]
-    return "\r\n".join([*head, *body]) + "\r\n"
-
-
-def sent_in(offer: str) -> list[MediaKind]:
-    """Lists of what the other end sends, as the engine reads it: the last direction counts, blanks behind it do not."""
-    session, *sections = offer.split("\r\nm=")
-    kinds: list[MediaKind] = ["audio" if section.startswith("audio") else "video" for section in sections]
-    shared = direction_in(session, otherwise="sendrecv")
-    ways = [direction_in(section, otherwise=shared) for section in sections]
-    return [kind for kind, way in zip(kinds, ways, strict=True) if way in ("sendonly", "sendrecv")]
-
-
-def direction_in(part: str, *, otherwise: str) -> str:
-    lines = [line.rstrip().removeprefix("a=") for line in part.splitlines()]
-    return next((line for line in reversed(lines) if line in DIRECTIONS), otherwise)
-
-
-@dataclass(frozen=True)
-class FakeTrack:
-    id: str
-    kind: MediaKind
-
-
-@dataclass
-class FakeTransport:
-    sdp: str
-    peer: FakePeer
-    tracks: list[FakeTrack] = field(default_factory=list)
-    generation: int = 1
-    restarted_with: str | None = None
-
-    async def reading(self) -> Reading:
-        await asyncio.sleep(0)
-        if self.peer.engine.unavailable:
-            raise EngineUnavailableError
-        return self.peer.reading
-
-    async def restart(self, offer: str) -> str:
-        await self.peer.engine.pause()
-        if self.peer.removed:
-            raise MediaGoneError("there is no such peer")
-        self.restarted_with = offer
-        self.generation += 1
-        self.sdp = answer_to(offer, self.generation)
-        return self.sdp
-
-
-@dataclass
-class FakePeer:
-    id: str
-    engine: FakeEngine
-    tracks: list[FakeTrack] = field(default_factory=list)
-    edges: list[str] = field(default_factory=list)
-    removed: bool = False
-    held: asyncio.Event | None = None
-    leaving: bool = False
-    note: bytes = b""
-    reading: Reading = field(default_factory=Reading)
-
-    async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:
-        await self.engine.pause()
-        if "a=unanswerable" in offer:
-            raise InvalidOfferError("no codec in common in the media section 0")
-        self.engine.played[self.id] = [track.id for track in play]
-        self.tracks = [FakeTrack(f"{self.id}-{kind}", kind) for kind in sent_in(offer) if kind in publish]
-        return FakeTransport(answer_to(offer, 1), self, list(self.tracks))
-
-    async def allow(self, track: MediaTrack) -> None:
-        await self.engine.pause()
-        if self.removed or track.id not in self.engine.live_tracks():
-            raise MediaGoneError("there is no such track")
-        self.edges.append(track.id)
-
-    def keep(self, note: bytes) -> None:
-        self.note = note
-
-    async def remove(self) -> None:
-        self.leaving = True
-        await asyncio.sleep(0)
-        for held in filter(None, (self.held, self.engine.held)):
-            await held.wait()
-        if self.engine.unavailable:
-            raise EngineUnavailableError
-        self.removed = True
-        self.edges.clear()
-        self.tracks.clear()
-
 
 @dataclass
 class FakeRoom:
@@ -162,7 +62,17 @@ class FakeRoom:
 
 
 class FakeEngine:
+    """The engine.
+
+    Attributes:
+        faults: what is raised when something is asked for, by the name of the method; not by those that WHIP and WHEP
+            need, but for `allow`.
+        revocations: how many rights were taken away, whether or not they were there.
+    """
+
     def __init__(self) -> None:
+        self.faults: dict[str, MediaError] = {}
+        self.revocations = 0
         self.rooms: list[FakeRoom] = []
         self.numbers = itertools.count(1)
         self.played: dict[str, list[str]] = {}
@@ -191,6 +101,18 @@ class FakeEngine:
             await self.held.wait()
         await asyncio.sleep(0)
 
+    async def turn(self, what: str) -> None:
+        """The same, at which it may refuse what was asked for."""
+        await self.pause()
+        if self.unavailable or self.closed:
+            raise EngineUnavailableError
+        self.refuse(what)
+
+    def refuse(self, what: str) -> None:
+        """Raises what that is to raise."""
+        if what in self.faults:
+            raise self.faults[what]
+
     async def create_room(self, *, avoid: Collection[int] = ()) -> FakeRoom:
         self.avoided.append(frozenset(avoid))
         if self.unavailable:
@@ -206,8 +128,7 @@ class FakeEngine:
         """Ends a room as a fault of the engine does, and returns what it tells then."""
         room.closed = True
         for peer in room.peers:
-            peer.removed = True
-            peer.tracks.clear()
+            peer.vanish()
         return RoomGone(media_room=room.id)
 
     async def events(self) -> AsyncIterator[MediaEvent]:
@@ -263,6 +184,25 @@ class FakeEngine:
 
     def peers(self) -> list[FakePeer]:
         return [peer for room in self.rooms for peer in room.peers if not peer.removed]
+
+    def edges(self) -> set[tuple[str, str]]:
+        """Returns who may receive what: participants, each with a track."""
+        return {(peer.id, track) for peer in self.peers() for track in peer.edges}
+
+    def data_edges(self) -> set[tuple[str, str]]:
+        """Returns who may hear whose messages: participants, each with one who says them."""
+        return {(peer.id, publisher) for peer in self.peers() for publisher in peer.data_from}
+
+    def flowing(self) -> set[tuple[str, str]]:
+        """Returns what flows of that over offers of ours: it is played, and not muted."""
+        played = {
+            (peer.id, track.id)
+            for peer in self.peers()
+            for transport in peer.transports
+            for track in transport.playing.values()
+            if not track.muted
+        }
+        return played & self.edges()
 
     def live_tracks(self) -> set[str]:
         return {track.id for peer in self.peers() for track in peer.tracks}

@@ -34,6 +34,11 @@ class FakeStore:
             raise RefusedError(Refusal.NAME_TAKEN)
         self.rooms[room.room] = _copy(room)
 
+    async def describe(self, room: RoomId, metadata: str) -> None:
+        await self._write()
+        if room in self.rooms:
+            self.rooms[room].metadata = metadata
+
     async def delete(self, room: RoomId) -> None:
         await self._write()
         self.rooms.pop(room, None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from conftest import Bench, settings
-from fake_engine import FakePeer, FakeTransport, answer_to
+from fake_peers import FakePeer, FakeTransport
+from fake_sdp import answer_to
 
 from signalling.media import ResumedPeer, ResumedRoom
 
@@ -33,8 +34,8 @@ def next_server(bench: Bench, *, has_ended: Collection[str] = ()) -> Bench:
 
 
 def resumed(peer: FakePeer, *, has_ended: bool) -> ResumedPeer:
-    transport = FakeTransport(answer_to("v=0", 1), peer, list(peer.tracks))
-    return ResumedPeer(peer=peer, transport=transport, note=peer.note, has_ended=has_ended)
+    transports = peer.transports or [FakeTransport(answer_to("v=0", 1), peer, list(peer.tracks))]
+    return ResumedPeer(peer=peer, transports=tuple(transports), note=peer.note, has_ended=has_ended)
 
 
 async def taken_up(after: Bench) -> None:

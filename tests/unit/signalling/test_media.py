@@ -29,8 +29,11 @@ from signalling.media_events import (
     PeerConnected,
     PeerGone,
     PeerReconnected,
+    PeerSaid,
+    PictureChosen,
     Resynced,
     RoomGone,
+    Speaking,
 )
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
 
@@ -94,18 +97,29 @@ async def test_tracks_go_from_publisher_to_subscriber_as_the_engine_gave_them(en
 
 
 async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine) -> None:
-    states = {"participant-5": "connected", "participant-6": "failed"}
-    people = [fake_pysfu.Participant(name, [SimpleNamespace(state=state)]) for name, state in states.items()]
+    states = {
+        "participant-4": [],
+        "participant-5": ["connected", "new"],
+        "participant-6": ["failed"],
+        "participant-7": ["connected", "closed"],
+    }
+    people = [
+        fake_pysfu.Participant(name, [SimpleNamespace(state=state) for state in theirs])
+        for name, theirs in states.items()
+    ]
     sfu().rooms.append(fake_pysfu.Room("room-0", people))
     assert [event async for event in engine.events()] == [
         PeerConnected(peer="participant-1", srtp_profile="AEAD_AES_256_GCM", dtls_version="1.2"),
         PeerGone(peer="participant-2", reason="ice"),
         PeerGone(peer="participant-3", reason="closed"),
+        Speaking(media_room="room-4", peers=(("participant-1", 30),)),
+        PictureChosen(peer="participant-7", track="track-8", encoding=None),
+        PeerSaid(peer="participant-8", label="l", payload=b"p"),
         RoomGone(media_room="room-4"),
         PeerReconnected(peer="participant-5"),
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
-        Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-5"})),
+        Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-4", "participant-5"})),
         EngineLost(reason="it has ended", pause=timedelta(0)),
         EngineNotStarted(reason="no", pause=timedelta(seconds=1)),
         EngineRestarted(cause="was ended by signal 9"),
@@ -252,15 +266,19 @@ async def test_what_was_there_before_this_server_is_told_with_its_notes(engine: 
     people = [
         fake_pysfu.Participant(f"participant-{state}", [transport(state)], note=state.encode()) for state in states
     ]
+    people.append(fake_pysfu.Participant("participant-two", [transport("connected"), transport("failed")], note=b"two"))
     sfu().rooms.append(fake_pysfu.Room("room-7", people, worker=1, note=b"room"))
     sfu().ended_rooms = (b"gone",)
     (room,) = engine.resumed_rooms()
     assert (room.room.id, room.room.worker, room.note) == ("room-7", 1, b"room")
-    assert [(peer.peer.id, peer.note.decode(), peer.transport.sdp) for peer in room.peers] == [
-        (f"participant-{state}", state, f"answer of {state}") for state in states
+    *one_each, two = room.peers
+    assert [(peer.peer.id, peer.note.decode(), [each.sdp for each in peer.transports]) for peer in one_each] == [
+        (f"participant-{state}", state, [f"answer of {state}"]) for state in states
     ]
-    assert [peer.has_ended for peer in room.peers] == [False, False, False, True, True]
-    assert [track.id for track in room.peers[0].transport.tracks] == ["track-7", "track-8"]
+    assert [peer.has_ended for peer in one_each] == [False, False, False, True, True]
+    assert [each.sdp for each in two.transports] == ["answer of connected", "answer of failed"]
+    assert two.has_ended, "what is told of one is told of all"
+    assert [track.id for track in room.peers[0].transports[0].tracks] == ["track-7", "track-8"]
     assert engine.ended_rooms() == (b"gone",)
 
 

@@ -1,0 +1,61 @@
+"""One client of a meeting: its seat in the room, its line, and the two transports that it has there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from signalling.connections import OpenConnection
+from signalling.media import MediaOffer, MediaTrack, MediaTransport
+from signalling.rtc.line import Line
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Client:
+    """A client.
+
+    Attributes:
+        sid: by which it is known in the meeting.
+        connection: its seat.
+        line: its WebSocket; None while that is lost.
+        sending: the transport over which it sends, once it has offered it.
+        receiving: the one over which it receives, once it has answered our offer of it.
+        offer: our latest offer.
+        lost_at: since when its line is lost.
+        is_connected: whether its media has ever flowed.
+        token_at: when it was given its latest token.
+        stirred: set when there may be something to do for it.
+        tasks: what goes on for it until it ends.
+    """
+
+    sid: str
+    connection: OpenConnection
+    line: Line | None
+    token_at: timedelta
+    sending: MediaTransport | None = None
+    receiving: MediaTransport | None = None
+    offer: MediaOffer | None = None
+    lost_at: timedelta | None = None
+    is_connected: bool = False
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def take_back(self) -> None:
+        """Finds the transports again that it had with the server before."""
+        for transport in self.connection.transports:
+            if transport.is_offered:
+                self.receiving = transport
+            else:
+                self.sending = transport
+        self.is_connected = True
+
+    def carried(self) -> Sequence[MediaTrack]:
+        """Returns what it receives by the latest answer, flowing or not."""
+        return self.receiving.carried if self.receiving is not None else ()
+
+    def take(self, transport: MediaTransport) -> MediaTransport:
+        """Notes a transport that it has made."""
+        self.connection.transports.append(transport)
+        return transport

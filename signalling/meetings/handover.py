@@ -1,0 +1,218 @@
+"""What a client leaves with the media process for the server after this one, and how that goes on with it.
+
+No words about anybody are in it: they are in the token with which the client comes back.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from livekit.protocol.models import ParticipantInfo, TrackInfo
+from livekit.protocol.rtc import SubscriptionPermission
+from pydantic import BaseModel, ConfigDict
+
+from signalling.connections import OpenConnection
+from signalling.domain.grants import Grant, Kind, Role, Source
+from signalling.domain.ids import ParticipantId, RoomId
+from signalling.media import MediaTrack
+from signalling.rtc.asked import Asked
+from signalling.rtc.person import Member, Person, member_of
+from signalling.rtc.publishing import Announced
+
+M = TypeVar("M", bound=Message)
+
+
+class _Noted(BaseModel):
+    # What a later version adds is no fault after a step back.
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class _Rights(_Noted):
+    join: bool
+    can_publish: bool
+    can_subscribe: bool
+    can_publish_data: bool
+    can_update_own_metadata: bool
+    sources: list[Source] | None
+    kind: Kind
+    roles: list[Role]
+    issued_at: datetime | None
+    not_before: datetime | None
+    expires_at: datetime
+
+
+class _Sent(_Noted):
+    """A track: what others are told of it, and what the engine calls it."""
+
+    info: str
+    cid: str
+    names: list[str]
+    kind: str
+    mid: str | None
+    track: str | None
+
+
+class NotedClient(_Noted):
+    """A client."""
+
+    sid: str
+    version: int
+    rights: _Rights
+    auto: bool
+    adaptive: bool
+    protocol: int
+    client_protocol: int
+    capabilities: list[int]
+    offers: int
+    spoken_of: dict[str, bool]
+    permissions: str
+    sent: list[_Sent]
+
+
+def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) -> str:
+    """Writes down a client; `tracks` are those that can be received, by sid."""
+    grant, asked = member.grant, member.asked
+    return NotedClient(
+        sid=person.sid,
+        version=person.version,
+        rights=_Rights(
+            join=grant.join,
+            can_publish=grant.can_publish,
+            can_subscribe=grant.can_subscribe,
+            can_publish_data=grant.can_publish_data,
+            can_update_own_metadata=grant.can_update_own_metadata,
+            sources=sorted(grant.sources) if grant.sources is not None else None,
+            kind=grant.kind,
+            roles=sorted(grant.roles),
+            issued_at=grant.issued_at,
+            not_before=grant.not_before,
+            expires_at=grant.expires_at,
+        ),
+        auto=asked.auto_subscribe,
+        adaptive=asked.adaptive_stream,
+        protocol=asked.protocol,
+        client_protocol=asked.client_protocol,
+        capabilities=list(asked.capabilities),
+        offers=member.receiving.offering.number,
+        spoken_of=member.subscriptions.spoken_of,
+        permissions=_text(member.permissions.said.SerializeToString()),
+        sent=[
+            _Sent(
+                info=_text(_without_words(track.info).SerializeToString()),
+                cid=track.cid,
+                names=sorted(track.names),
+                kind=track.kind,
+                mid=track.mid,
+                track=tracks[sid].id if sid in tracks else None,
+            )
+            for sid, track in member.publishing.tracks.items()
+        ],
+    ).model_dump_json()
+
+
+def read(note: str) -> NotedClient:
+    """Reads the note on a client.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return NotedClient.model_validate_json(note)
+
+
+def version_in(note: str) -> int:
+    """Returns the version of what others were told of a client; 0 where the note cannot be read."""
+    try:
+        return read(note).version
+    except ValueError:
+        return 0
+
+
+def taken_up(
+    noted: NotedClient, connection: OpenConnection, *, new_sid: Callable[[], str]
+) -> tuple[Person, dict[str, MediaTrack]]:
+    """Makes a client anew that the server before had, and finds its tracks, by sid.
+
+    Raises:
+        ValueError: the note is damaged.
+    """
+    asked = Asked(
+        auto_subscribe=noted.auto,
+        adaptive_stream=noted.adaptive,
+        protocol=noted.protocol,
+        client_protocol=noted.client_protocol,
+        capabilities=tuple(noted.capabilities),
+    )
+    member = member_of(_grant(noted, connection), asked, new_sid=new_sid, first_offer=noted.offers)
+    media = {track.id: track for track in connection.tracks}
+    tracks: dict[str, MediaTrack] = {}
+    for sent in noted.sent:
+        announced = _announced(sent)
+        if sent.track is not None and sent.track not in media:
+            continue  # It has ended meanwhile.
+        member.publishing.tracks[announced.info.sid] = announced
+        if sent.track is not None:
+            tracks[announced.info.sid] = media[sent.track]
+    member.subscriptions.spoken_of.update(noted.spoken_of)
+    member.permissions.said = _parsed(SubscriptionPermission, noted.permissions)
+    member.has_line, member.is_taken_up = False, True
+    person = Person(
+        sid=noted.sid,
+        identity=connection.connection.participant,
+        joined_at=connection.connection.opened_at,
+        version=noted.version,
+        state=ParticipantInfo.State.ACTIVE,
+        tracks={sid: member.publishing.tracks[sid].info for sid in tracks},
+        member=member,
+    )
+    return person, tracks
+
+
+def _grant(noted: NotedClient, connection: OpenConnection) -> Grant:
+    rights = noted.rights
+    return Grant(
+        participant=ParticipantId(connection.connection.participant),
+        room=RoomId(connection.room),
+        join=rights.join,
+        can_publish=rights.can_publish,
+        can_subscribe=rights.can_subscribe,
+        can_publish_data=rights.can_publish_data,
+        can_update_own_metadata=rights.can_update_own_metadata,
+        sources=frozenset(rights.sources) if rights.sources is not None else None,
+        kind=rights.kind,
+        roles=frozenset(rights.roles),
+        issued_at=rights.issued_at,
+        not_before=rights.not_before,
+        expires_at=rights.expires_at,
+    )
+
+
+def _announced(sent: _Sent) -> Announced:
+    if sent.kind not in ("audio", "video"):
+        raise ValueError("a track is sound or pictures")
+    info = _parsed(TrackInfo, sent.info)
+    kind = "audio" if sent.kind == "audio" else "video"
+    return Announced(sent.cid, frozenset(sent.names), kind, info, sent.mid)
+
+
+def _without_words(info: TrackInfo) -> TrackInfo:
+    copy = TrackInfo()
+    copy.CopyFrom(info)
+    copy.name = ""
+    return copy
+
+
+def _text(message: bytes) -> str:
+    return base64.b64encode(message).decode()
+
+
+def _parsed(kind: Callable[[], M], text: str) -> M:
+    message = kind()
+    try:
+        message.ParseFromString(base64.b64decode(text, validate=True))
+    except DecodeError as error:
+        raise ValueError("the note is damaged") from error
+    return message

@@ -1,0 +1,100 @@
+"""What clients say to each other on data channels: one message after another, each to all whom it is for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import structlog
+from livekit.protocol.models import DataPacket, UserPacket
+
+from signalling.media import MediaError
+from signalling.meetings.downlink import LOSSY, RELIABLE
+from signalling.rtc import data
+
+if TYPE_CHECKING:
+    from signalling.meetings.client import Client
+    from signalling.meetings.conference import Conference
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING_MESSAGES = 1_024
+"""Most messages of a room that wait to be passed on; the engine takes no more from who speaks before they are."""
+
+
+class Talking:
+    """Passes on what is said in one room."""
+
+    def __init__(self, conference: Conference) -> None:
+        self._conference = conference
+        self._waiting: deque[tuple[Client, str, bytes]] = deque()
+        self._recent = data.Recent()
+        self._passing: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """Passes nothing on any more."""
+        if self._passing is not None:
+            self._passing.cancel()
+
+    def on_said(self, client: Client, label: str, payload: bytes) -> None:
+        """Takes a message. Nothing waits for it here."""
+        if label not in (RELIABLE, LOSSY):
+            return
+        if len(self._waiting) >= MAX_WAITING_MESSAGES:
+            log.warning("too much is said in a room at once: some of it is lost", component="meetings")
+            return
+        self._waiting.append((client, label, payload))
+        if self._passing is None or self._passing.done():
+            self._passing = asyncio.create_task(self._pass_all(), name="talking")
+
+    async def catch_up(self, client: Client, heard: Mapping[str, int]) -> None:
+        """Sends a client what was said reliably just before it could hear anything; `heard`: the last it has, by sid."""
+        person = self._conference.meeting.people.get(client.sid)
+        if person is None:
+            return
+        now = self._conference.now()
+        for packet in self._recent.missed(sid=person.sid, identity=person.identity, heard=heard, now=now):
+            await self._send(client, RELIABLE, packet.payload, sender=None)
+
+    async def say(self, client: Client, *, topic: str, payload: bytes, label: str = RELIABLE) -> None:
+        """Tells a client something as the server: no participant is the sender of that."""
+        packet = DataPacket(user=UserPacket(payload=payload, topic=topic))
+        await self._send(client, label, packet.SerializeToString(), sender=None)
+
+    async def _pass_all(self) -> None:
+        while self._waiting:
+            await self._pass(*self._waiting.popleft())
+
+    async def _pass(self, sender: Client, label: str, payload: bytes) -> None:
+        meeting = self._conference.meeting
+        person = meeting.people.get(sender.sid)
+        if person is None or person.member is None or not person.member.grant.can_publish_data:
+            return
+        called = data.Sender(sid=person.sid, identity=person.identity)
+        try:
+            packet = data.passing(payload, called)
+        except data.PacketFaultError as error:
+            log.info("a message is not passed on", component="meetings", error=str(error))
+            return
+        if label == RELIABLE:
+            if not person.member.received.is_new(packet):
+                return
+            self._recent.keep(called, packet, now=self._conference.now())
+        receivers = [client for client in self._conference.clients.values() if self._is_for(packet, client, sender)]
+        await asyncio.gather(*(self._send(client, label, packet.payload, sender=sender) for client in receivers))
+
+    def _is_for(self, packet: data.Passing, client: Client, sender: Client) -> bool:
+        person = self._conference.meeting.people[client.sid]
+        return client is not sender and packet.is_for(sid=person.sid, identity=person.identity)
+
+    async def _send(self, client: Client, label: str, payload: bytes, *, sender: Client | None) -> None:
+        if client.receiving is None or (sender is not None and sender.sending is None):
+            return
+        try:
+            publisher = sender.sending if sender is not None else None
+            await client.receiving.send(label, payload, publisher=publisher)
+        except MediaError as error:
+            # Not open yet, gone, or so far behind that more would only make it worse.
+            log.debug("a message does not arrive", component="meetings", error=type(error).__name__)
