@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pysfu.track import Track
 
 MAX_SECTIONS = 50
-"""Most media sections of one transport, beside that for data channels; the engine has no more for a peer, whether or not
-it sends in them (`MAX_SUBSCRIPTIONS_PER_PEER`)."""
+"""Most media sections of one transport, beside that for data channels; the engine has no more for a peer, whether or
+not it sends in them (`MAX_SUBSCRIPTIONS_PER_PEER`)."""
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ class DataChannels:
         ordered: bool = True,
         max_retransmits: int | None = None,
     ) -> None:
-        """Opens a channel, as soon as the transport connects.
+        """Opens a channel, once the transport has connected.
 
         Args:
             label: its name.
@@ -33,7 +33,7 @@ class DataChannels:
 
         Raises:
             ChannelInUseError: there is one of that label.
-            UnknownChannelError: no data channels were agreed on.
+            UnknownChannelError: it has not connected yet, or no data channels were agreed on.
             FullError: there are as many as may be.
         """
         reliability: Literal["reliable"] | dict[str, int] = "reliable"

@@ -118,7 +118,9 @@ class Metrics:
         self._reconnects = Counter(
             "sfu_reconnects", "Transports that came back, or restarted ICE", ["kind"], registry=self.registry
         )
-        self._joins = Counter("sfu_joins", "Requests to publish, to play, or to join", ["outcome"], registry=self.registry)
+        self._joins = Counter(
+            "sfu_joins", "Requests to publish, to play, or to join", ["outcome"], registry=self.registry
+        )
         self._ended = Counter(
             "sfu_transport_ends",
             "Transports that ended without being asked to",

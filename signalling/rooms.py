@@ -319,4 +319,3 @@ class Rooms:
         if opened is None:
             raise NotFoundError("room")
         return opened
-

@@ -280,9 +280,7 @@ async def _wait_for_end(
             waiting.cancel()
 
 
-async def _follow_events(
-    parts: Parts, meetings: LiveMeetings, engine: MediaEngine, taken_up: asyncio.Event
-) -> None:
+async def _follow_events(parts: Parts, meetings: LiveMeetings, engine: MediaEngine, taken_up: asyncio.Event) -> None:
     # What one event asks of a worker that hangs is never done: the next event is not kept waiting for that.
     async with asyncio.TaskGroup() as following:
         async for event in engine.events():

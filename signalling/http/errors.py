@@ -114,9 +114,7 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.NAME_TAKEN: Problem(409, "There is a room of that name"),
 }
 
-OUR_FAULTS = frozenset(
-    {"internal", "engine_unavailable", "engine_late", "replaced", "room_failed", "room_quarantined"}
-)
+OUR_FAULTS = frozenset({"internal", "engine_unavailable", "engine_late", "replaced", "room_failed", "room_quarantined"})
 """Codes of requests that were right and fail all the same."""
 
 _BY_STATUS = {

@@ -130,5 +130,3 @@ class Administering:
         if conference is None or client is None:
             raise NotFoundError("participant")
         return conference, client
-
-

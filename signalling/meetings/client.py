@@ -26,6 +26,7 @@ class Client:
         lost_at: since when its line is lost.
         is_connected: whether its media has ever flowed.
         token_at: when it was given its latest token.
+        can_hear: whether the data channels to it are open.
         stirred: set when there may be something to do for it.
         tasks: what goes on for it until it ends.
     """
@@ -39,6 +40,7 @@ class Client:
     offer: MediaOffer | None = None
     lost_at: timedelta | None = None
     is_connected: bool = False
+    can_hear: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -49,7 +51,7 @@ class Client:
                 self.receiving = transport
             else:
                 self.sending = transport
-        self.is_connected = True
+        self.is_connected = self.can_hear = True
 
     def carried(self) -> Sequence[MediaTrack]:
         """Returns what it receives by the latest answer, flowing or not."""

@@ -9,8 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from livekit.protocol import models
-from livekit.protocol.rtc import SignalRequest
+from livekit.protocol.rtc import SignalRequest, SyncState
 
 from signalling.connections import OpenConnection
 from signalling.domain.grants import Grant
@@ -22,6 +21,7 @@ from signalling.media import InvalidOfferError, MediaError, MediaTrack
 from signalling.meetings import handover
 from signalling.meetings.client import Client
 from signalling.meetings.downlink import Downlink
+from signalling.meetings.elsewhere import Elsewhere
 from signalling.meetings.talking import Talking
 from signalling.meetings.uplink import Uplink
 from signalling.rooms import Rooms
@@ -74,14 +74,12 @@ class Conference:
         self._uplinks: dict[str, Uplink] = {}
         self._downlinks: dict[str, Downlink] = {}
         self._unnoted: set[str] = set()
-        self._is_stale = False
         self._told_qualities_at = now()
-        self._unfollow = rooms.follow(room.room, self._on_room_changed)
-        self._take_in_elsewhere()
+        self.elsewhere = Elsewhere(self, rooms)
 
     def close(self) -> None:
         """Lets go of the room, once no client is in it any more."""
-        self._unfollow()
+        self.elsewhere.close()
         self.talking.close()
 
     # --- coming and going ---
@@ -100,6 +98,7 @@ class Conference:
         if client.line is not None:
             client.line.hang_up()
         client.line, client.lost_at = line, None
+        client.stirred.set()
         self.settle()
         return client
 
@@ -118,7 +117,7 @@ class Conference:
             self._take(person, connection, line=None).take_back()
             people.append(person)
         self.meeting.take_up((person, self.sids_of(self.clients[person.sid].carried())) for person in people)
-        self._take_in_elsewhere()
+        self.elsewhere.look()
 
     def on_line_end(self, client: Client, line: Line) -> None:
         """Takes note that a line has ended; of a client without media nothing is worth waiting for."""
@@ -139,24 +138,8 @@ class Conference:
         """Does what a client asks."""
         if client.sid not in self.clients:
             return
-        uplink, downlink = self._uplinks[client.sid], self._downlinks[client.sid]
         try:
-            match request.WhichOneof("message"):
-                case "offer":
-                    await uplink.offer(request.offer)
-                case "answer":
-                    await downlink.answer(request.answer)
-                case "mute":
-                    await uplink.mute(request.mute.sid, muted=request.mute.muted)
-                case "sync_state":
-                    if not requests.is_in_step(self.meeting, client.sid, request.sync_state):
-                        self.end(client, Reason.OUT_OF_STEP)
-                case "leave":
-                    self.end(client, Reason.LEFT)
-                case kind:
-                    requests.answer(self.meeting, client.sid, request, unix_ms=self._unix_ms())
-                    if kind == "add_track":
-                        await uplink.bind()
+            await self._do(client, request)
         except InvalidOfferError as error:
             log.info("a client's description was refused", component="meetings", error=str(error))
             self.end(client, Reason.OUT_OF_STEP)
@@ -168,6 +151,31 @@ class Conference:
             self._unnoted.add(client.sid)
             self.look_at_qualities()
         self.settle()
+
+    async def _do(self, client: Client, request: SignalRequest) -> None:
+        uplink, downlink = self._uplinks[client.sid], self._downlinks[client.sid]
+        match request.WhichOneof("message"):
+            case "offer":
+                await uplink.offer(request.offer)
+            case "answer":
+                await downlink.answer(request.answer)
+            case "mute":
+                await uplink.mute(request.mute.sid, muted=request.mute.muted)
+            case "sync_state":
+                await self._sync(client, request.sync_state)
+            case "leave":
+                self.end(client, Reason.LEFT)
+            case kind:
+                requests.answer(self.meeting, client.sid, request, unix_ms=self._unix_ms())
+                if kind == "add_track":
+                    await uplink.bind()
+
+    async def _sync(self, client: Client, state: SyncState) -> None:
+        if not requests.is_in_step(self.meeting, client.sid, state):
+            self.end(client, Reason.OUT_OF_STEP)
+            return
+        heard = {each.publisher_sid: each.last_seq for each in state.datachannel_receive_states}
+        await self.talking.catch_up(client, heard)
 
     # --- what an administrating system asks ---
 
@@ -205,13 +213,16 @@ class Conference:
     def on_connected(self, client: Client) -> None:
         """Takes note that a client's media flows."""
         client.is_connected = True
+        client.stirred.set()
         self.meeting.connected(client.sid)
         self.settle()
 
     def on_speaking(self, peers: Sequence[tuple[str, int]]) -> None:
         """Takes note of who speaks, by the engine's names."""
         sids = {client.connection.peer.id: client.sid for client in self.clients.values()}
-        sids |= {opened.peer.id: person.sid for opened in self._elsewhere() if (person := self._person(opened))}
+        for opened in self.elsewhere.connections():
+            if (person := self.meeting.find(opened.connection.participant)) is not None:
+                sids[opened.peer.id] = person.sid
         conditions.speak(self.meeting, [(sids[peer], level) for peer, level in peers if peer in sids])
         self.settle()
 
@@ -278,15 +289,15 @@ class Conference:
                 client.stirred.set()
         told, self.meeting.told = self.meeting.told, []
         for sid, response in told:
-            client = self.clients.get(sid)
-            if client is not None and client.line is not None:
-                client.line.tell(response)
+            told_one = self.clients.get(sid)
+            if told_one is not None and told_one.line is not None:
+                told_one.line.tell(response)
         if self._unnoted:
             self._leave_notes()
 
     def look_at_qualities(self) -> None:
         """Tells publishers which encodings of their pictures are wanted, if that has changed."""
-        watched = {ParticipantId(source) for c in self._elsewhere() for source in c.connection.sources}
+        watched = {ParticipantId(source) for c in self.elsewhere.connections() for source in c.connection.sources}
         tracks = {sid for sid, person in self.meeting.tracks().items() if person.identity in watched}
         conditions.dynacast(self.meeting, tracks, now=self.now())
 
@@ -329,7 +340,8 @@ class Conference:
         await asyncio.gather(*(downlink.caught_up() for downlink in downlinks))
 
     async def _until_over(self, client: Client) -> None:
-        watch, told = client.connection.watch, {}
+        watch = client.connection.watch
+        told: dict[str, str] = {}
         while not watch.over:
             await watch.changed()
             if watch.stalled != told:
@@ -355,46 +367,3 @@ class Conference:
             self.forget_tracks(member.publishing.tracks if member is not None else ())
             self.meeting.leave(client.sid, notice.reason)
             self.settle()
-
-    # --- who is there by other means ---
-
-    def _person(self, opened: OpenConnection) -> Person | None:
-        return self.meeting.find(opened.connection.participant)
-
-    def _elsewhere(self) -> list[OpenConnection]:
-        ours = {id(client.connection) for client in self.clients.values()}
-        there = self._rooms.connections(self.meeting.room.room)
-        # What has no transport yet or a client's note is a client's, which comes or was there before this server.
-        return [c for c in there if id(c) not in ours and c.transports and not c.client]
-
-    def _on_room_changed(self) -> None:
-        # Together with what else happens in this moment: who joins has a seat before it is a client.
-        if not self._is_stale:
-            self._is_stale = True
-            asyncio.get_running_loop().call_soon(self._take_in_elsewhere)
-
-    def _take_in_elsewhere(self) -> None:
-        self._is_stale = False
-        seats: dict[str, tuple[datetime, list[models.TrackInfo]]] = {}
-        tracks: dict[str, MediaTrack] = {}
-        for opened in self._elsewhere():
-            if opened.ending is not None:
-                continue
-            connection = opened.connection
-            _, infos_of = seats.setdefault(connection.participant, (connection.opened_at, []))
-            if connection.publication is None:
-                continue
-            media = {track.id: track for track in opened.tracks}
-            for published in connection.publication.tracks:
-                info = infos.track_info(connection.publication.publication, published)
-                if published.track in media:
-                    infos_of.append(info)
-                    tracks[info.sid] = media[published.track]
-        own = {sid for _, member in self.meeting.members() for sid in member.publishing.tracks}
-        self.forget_tracks([sid for sid in self.tracks if sid not in own and sid not in tracks])
-        self.tracks.update(tracks)
-        self.meeting.elsewhere(seats)
-        senders = self.meeting.tracks()
-        for sid, track in tracks.items():
-            track.call(f"{senders[sid].sid}|{sid}", sid)
-        self.settle()

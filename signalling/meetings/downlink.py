@@ -9,6 +9,7 @@ import structlog
 from livekit.protocol.rtc import SessionDescription, SignalResponse
 
 from signalling.media import (
+    ChannelNotOpenError,
     EngineUnavailableError,
     MediaError,
     MediaGoneError,
@@ -47,11 +48,14 @@ class Downlink:
                 await stirred.wait()
                 stirred.clear()
                 try:
+                    await self._open_channels()
                     while (step := self._next()) is not None:
                         await self._take(step)
                 except MediaError as error:
                     # What is left to do is found again by looking at what there is then.
-                    log.warning("a client waits for what it is to receive", component="meetings", error=type(error).__name__)
+                    log.warning(
+                        "a client waits for what it is to receive", component="meetings", error=type(error).__name__
+                    )
                     await asyncio.sleep(RETRY_S)
                     stirred.set()
                 if not stirred.is_set():
@@ -82,9 +86,19 @@ class Downlink:
         self._state.agreed(self._conference.sids_of(offer.carries.values()))
         if client.receiving is None:
             client.receiving = client.take(transport)
+        client.stirred.set()
+
+    async def _open_channels(self) -> None:
+        """Opens the data channels, on which the client waits to hear, once its transport has connected."""
+        transport = self._client.receiving
+        if transport is None or self._client.can_hear or not self._client.is_connected:
+            return
+        try:
             await transport.open_channel(RELIABLE, ordered=True, max_retransmits=None)
             await transport.open_channel(LOSSY, ordered=False, max_retransmits=0)
-        client.stirred.set()
+        except ChannelNotOpenError:
+            return  # It was the other transport that has connected so far.
+        self._client.can_hear = True
 
     def _next(self) -> Step | None:
         meeting, client = self._conference.meeting, self._client

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from signalling.connections import OpenConnection
 from signalling.domain.grants import Grant, Kind, Role, Source
 from signalling.domain.ids import ParticipantId, RoomId
-from signalling.media import MediaTrack
+from signalling.media import MediaKind, MediaTrack
 from signalling.rtc.asked import Asked
 from signalling.rtc.person import Member, Person, member_of
 from signalling.rtc.publishing import Announced
@@ -194,7 +194,7 @@ def _announced(sent: _Sent) -> Announced:
     if sent.kind not in ("audio", "video"):
         raise ValueError("a track is sound or pictures")
     info = _parsed(TrackInfo, sent.info)
-    kind = "audio" if sent.kind == "audio" else "video"
+    kind: MediaKind = "audio" if sent.kind == "audio" else "video"
     return Announced(sent.cid, frozenset(sent.names), kind, info, sent.mid)
 
 

@@ -50,7 +50,7 @@ class Talking:
             self._passing = asyncio.create_task(self._pass_all(), name="talking")
 
     async def catch_up(self, client: Client, heard: Mapping[str, int]) -> None:
-        """Sends a client what was said reliably just before it could hear anything; `heard`: the last it has, by sid."""
+        """Sends a client that is back what it has missed; `heard`: the number of the last that it has, by sid."""
         person = self._conference.meeting.people.get(client.sid)
         if person is None:
             return

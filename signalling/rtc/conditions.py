@@ -33,9 +33,9 @@ def speak(meeting: Meeting, speakers: Sequence[tuple[str, int]]) -> None:
 def judge(meeting: Meeting, links: Mapping[str, Link]) -> None:
     """Takes in how well packets get through, by sid; tells everybody whose connection is better or worse now."""
     changed = [
-        ConnectionQualityInfo(participant_sid=sid, quality=member.connection.told)
+        ConnectionQualityInfo(participant_sid=sid, quality=quality)
         for sid, link in links.items()
-        if (member := meeting.member(sid)) is not None and member.connection.look(link)
+        if (member := meeting.member(sid)) is not None and (quality := member.connection.look(link)) is not None
     ]
     if changed:
         meeting.tell_all(SignalResponse(connection_quality=ConnectionQualityUpdate(updates=changed)))

@@ -15,7 +15,7 @@ PING_EVERY = timedelta(seconds=3)
 PING_TIMEOUT = timedelta(seconds=9)
 
 SIGNALLING_VERSION = "1.9.0"
-"""Which server of LiveKit's speaks as this one does: SDKs ask no more of it, and below 1.8 refuse to. Not our version."""
+"""Which server of LiveKit's speaks as this one does, not our own version; of one before 1.8 SDKs ask for less."""
 
 PROTOCOL = 16
 """That of two peer connections; from 18 on SDKs agree on data channels in another way."""
@@ -72,6 +72,6 @@ def farewell(notice: Notice) -> SignalResponse:
     )
 
 
-def reason_of(reason: Reason) -> models.DisconnectReason.ValueType:
+def reason_of(reason: Reason) -> models.DisconnectReason:
     """Returns what LiveKit calls the reason; of a fault of ours, that media failed."""
     return _REASONS.get(reason, models.DisconnectReason.MEDIA_FAILURE)

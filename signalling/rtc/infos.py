@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from livekit.protocol import models
 from livekit.protocol.rtc import SignalResponse, SubscribedQuality, SubscribedQualityUpdate
@@ -130,6 +131,20 @@ def permission(grant: Grant) -> models.ParticipantPermission:
         can_publish_data=grant.can_publish_data,
         can_publish_sources=[kind for source, kind in _SOURCES.items() if source in (grant.sources or ())],
         can_update_metadata=grant.can_update_own_metadata,
+    )
+
+
+def with_permission(grant: Grant, permission: models.ParticipantPermission) -> Grant:
+    """Returns the same grant with these rights instead. What somebody is besides, such as hidden, stays as it was."""
+    listed = permission.can_publish_sources
+    return replace(
+        grant,
+        can_subscribe=permission.can_subscribe,
+        can_publish=permission.can_publish,
+        can_publish_data=permission.can_publish_data,
+        # As in a token they narrow what may be published, and one that means nothing here allows nothing.
+        sources=frozenset(source for source, kind in _SOURCES.items() if kind in listed) if listed else None,
+        can_update_own_metadata=permission.can_update_metadata,
     )
 
 

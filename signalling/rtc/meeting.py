@@ -23,6 +23,7 @@ from livekit.protocol.rtc import (
 )
 
 from signalling.domain.grants import Grant
+from signalling.domain.ids import ParticipantId
 from signalling.domain.notices import Reason
 from signalling.domain.room import Room
 from signalling.rtc import greeting, infos
@@ -73,9 +74,7 @@ class Meeting:
         tracks = dict(known.tracks) if known is not None else {}
         if known is not None:
             self.leave(known.sid, Reason.REPLACED)
-        member = member_of(
-            grant, asked, new_sid=lambda: self.new_sid("TR_"), first_offer=self._first_offer()
-        )
+        member = member_of(grant, asked, new_sid=lambda: self.new_sid("TR_"), first_offer=self._first_offer())
         person = Person(
             sid=self.new_sid("PA_"),
             identity=grant.participant,
@@ -140,9 +139,7 @@ class Meeting:
         self._tell(person, greeting.welcome_back(member))
         if member.is_taken_up:
             member.is_taken_up = False
-            member.grant = replace(
-                member.grant, name=grant.name, metadata=grant.metadata, attributes=grant.attributes
-            )
+            member.grant = replace(member.grant, name=grant.name, metadata=grant.metadata, attributes=grant.attributes)
             self._change(person)
         gone, member.missed = list(member.missed.values()), {}
         self._tell(person, _update(*gone, *(each.info() for each in self.people.values())))
@@ -157,8 +154,8 @@ class Meeting:
             person.state = models.ParticipantInfo.State.ACTIVE
             self._change(person)
 
-    def elsewhere(self, seats: Mapping[str, tuple[datetime, Sequence[models.TrackInfo]]]) -> None:
-        """Takes note of who sends and receives by other means than this protocol, by identity, and of what they send."""
+    def elsewhere(self, seats: Mapping[ParticipantId, tuple[datetime, Sequence[models.TrackInfo]]]) -> None:
+        """Takes note of who sends and receives by other means than this protocol, and of what they send."""
         for identity, (at, tracks) in seats.items():
             person = self.find(identity)
             if person is None:

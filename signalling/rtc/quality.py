@@ -16,8 +16,6 @@ _GOOD_RTT, _POOR_RTT = timedelta(milliseconds=300), timedelta(milliseconds=600)
 """Sound with redundancy bears 2 % without a trace and 8 % audibly; beyond 300 ms people begin to interrupt each other
 (ITU-T G.114: 150 ms one way), beyond 600 ms they cannot talk."""
 
-Quality = ConnectionQuality.ValueType
-
 
 @dataclass(slots=True)
 class Connection:
@@ -27,20 +25,20 @@ class Connection:
         told: what everybody was told of it; never that it is lost, which makes clients join anew.
     """
 
-    told: Quality | None = None
+    told: ConnectionQuality | None = None
     _came: int = 0
     _lost: int = 0
 
-    def look(self, link: Link) -> bool:
-        """Takes in what was counted since the last look, and says whether it is of another quality than was told."""
+    def look(self, link: Link) -> ConnectionQuality | None:
+        """Takes in what was counted since the last look, and returns how good it is; None: as it was told."""
         came, lost = max(link.came - self._came, 0), max(link.lost - self._lost, 0)
         self._came, self._lost = link.came, link.lost
         loss = max(link.loss_out, lost / (came + lost) if came + lost else 0.0)
         before, self.told = self.told, _quality(loss, link.rtt or timedelta())
-        return self.told != before
+        return self.told if self.told != before else None
 
 
-def _quality(loss: float, rtt: timedelta) -> Quality:
+def _quality(loss: float, rtt: timedelta) -> ConnectionQuality:
     if loss > _POOR_LOSS or rtt > _POOR_RTT:
         return ConnectionQuality.POOR
     if loss > _GOOD_LOSS or rtt > _GOOD_RTT:

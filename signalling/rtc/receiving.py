@@ -1,4 +1,4 @@
-"""What one member is to receive, and what is to be done next so that it does: one step at a time, rights taken first."""
+"""What one member is to receive, and what is to be done next for it: one step at a time, rights taken first."""
 
 from __future__ import annotations
 

@@ -72,8 +72,7 @@ def _announce(meeting: Meeting, sid: str, request: AddTrackRequest) -> None:
     try:
         info = member.publishing.announce(request, member.grant)
     except NotAnnouncedError as error:
-        reason = RequestResponse.Reason.Value(error.reason)
-        _refuse(meeting, sid, RequestResponse(reason=reason, add_track=request))
+        _refuse(meeting, sid, RequestResponse(reason=error.reason, add_track=request))
         return
     meeting.tell(sid, SignalResponse(track_published=TrackPublishedResponse(cid=request.cid, track=info)))
 
@@ -99,8 +98,8 @@ def _describe(meeting: Meeting, sid: str, update: UpdateParticipantMetadata) -> 
     elif max(length, len(update.metadata), len(update.name)) > MAX_WORDS:
         response.reason = RequestResponse.Reason.LIMIT_EXCEEDED
     else:
-        said = {"name": update.name or grant.name, "metadata": update.metadata or grant.metadata}
-        meeting.rename(sid, replace(grant, attributes=attributes, **said))
+        name, metadata = update.name or grant.name, update.metadata or grant.metadata
+        meeting.rename(sid, replace(grant, name=name, metadata=metadata, attributes=attributes))
     _refuse(meeting, sid, response)
 
 

@@ -22,6 +22,7 @@ from signalling.media import (
 )
 from signalling.media_events import MediaEvent, RoomGone
 
+
 @dataclass
 class FakeRoom:
     id: str

@@ -68,7 +68,10 @@ class Line:
         return [response.WhichOneof("message") or "" for response in self.told]
 
     def last(self, kind: str) -> SignalResponse:
-        return next(response for response in reversed(self.told) if response.WhichOneof("message") == kind)
+        for response in reversed(self.told):
+            if response.WhichOneof("message") == kind:
+                return response
+        raise LookupError(f"nothing was told of {kind}")
 
     def participants(self) -> dict[str, ParticipantInfo]:
         """Whom the client knows of, by identity, as it was told last; not who has gone."""

@@ -148,9 +148,7 @@ async def test_what_belongs_to_another_engine_is_refused(world: OnCore) -> None:
         ("other_room", MediaError),
     ],
 )
-def test_callers_can_tell_refusals_apart(
-    code: str, meaning: type[MediaError], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_callers_can_tell_refusals_apart(code: str, meaning: type[MediaError], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pysfu", fake_pysfu)
     with pytest.raises(MediaError) as raised, translated():
         raise fake_pysfu.PysfuError(code)
