@@ -259,25 +259,30 @@ impl Joining<'_> {
         Ok(())
     }
 
-    /// One after the other they publish, receive those in their room, and are received by them.
+    /// One after the other they publish, if they do, receive those in their room, and are received by them.
     fn latecomers(&mut self, before: &Shape, shape: &Shape, over_ms: u64) -> Result<(), Failure> {
         let kinds: Vec<MediaKind> = shape.kinds().collect();
         let began_ns = self.clock.now().since_start_ns;
-        let all = shape.publishing().count() as u64;
-        for (place, seat) in shape.publishing().enumerate() {
+        let all = shape.seats().count() as u64;
+        for (place, seat) in shape.seats().enumerate() {
             self.clock.sleep_until(began_ns + place as u64 * over_ms * 1_000_000 / all);
             let number_of = |seat: Seat| before.sources() as u32 + shape.source(seat);
-            let earlier = (0..seat.number).map(|number| Seat { number, ..seat });
-            let (source, awaits) = (Some(number_of(seat)), earlier.map(number_of).collect());
-            let seat = Seat { room: before.rooms + seat.room, ..seat };
-            let caller = Caller { seat, source, late: true, awaits };
-            self.publish(&caller, &kinds)?;
-            let others: Vec<Seat> = (0..seat.number).map(|number| Seat { number, ..seat }).collect();
+            let earlier: Vec<Seat> = shape.heard_by(seat).filter(|other| other.number < seat.number).collect();
+            let awaits = earlier.iter().copied().map(number_of).collect();
+            let publishes = seat.number < shape.publishers;
+            let elsewhere = |seat: Seat| Seat { room: before.rooms + seat.room, ..seat };
+            let others: Vec<Seat> = earlier.into_iter().map(elsewhere).collect();
+            let source = publishes.then(|| number_of(seat));
+            let caller = Caller { seat: elsewhere(seat), source, late: true, awaits };
+            if publishes {
+                self.publish(&caller, &kinds)?;
+            }
             if !others.is_empty() {
                 self.play(&caller, &others, &kinds)?;
             }
-            for other in others {
-                self.play(&Caller { seat: other, source: None, late: true, awaits: Vec::new() }, &[seat], &kinds)?;
+            for other in others.into_iter().filter(|_| publishes) {
+                let heard = [caller.seat];
+                self.play(&Caller { seat: other, source: None, late: true, awaits: Vec::new() }, &heard, &kinds)?;
             }
         }
         self.server.settle()
