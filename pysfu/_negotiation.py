@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pysfu.transport import Transport
 
 
+MAX_NAME = 64
+"""Most characters of a name of theirs that is kept (RFC 8830 §2); one that is longer is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """How offers of the other end are answered.
@@ -69,7 +73,7 @@ class Negotiation:
                 return
             # Also when whoever asked was cancelled meanwhile: what we know is what the engine has.
             self.local, self.session, self.sdp, self.terms = local, answered.session, answered.sdp, terms
-            self.sent = tuple(answered.sent)
+            self.sent = tuple(map(_known, answered.sent))
             self.leave_note()
             self._transport.participant.room.relays.renegotiated(self._transport)
 
@@ -146,6 +150,7 @@ class Negotiation:
             sdp=self.sdp,
             policy=terms.policy if terms is not None else self._policy,
             kinds=sorted(terms.kinds) if terms is not None else [],
+            sent=list(self.sent),
             send=list(terms.send) if terms is not None else [],
             data=terms is not None and terms.data,
             sections=self.sections.to_note() if self._policy is not None else None,
@@ -158,7 +163,7 @@ class Negotiation:
 
     def resume(self, note: _notes.PeerNote) -> None:
         """Takes up what was agreed on before this process began."""
-        self.session, self.sdp, self.version = note.session, note.sdp, note.version
+        self.session, self.sdp, self.version, self.sent = note.session, note.sdp, note.version, tuple(note.sent)
         if note.sections is not None:
             self._policy, self.sections = note.policy, Sections.of_note(note.sections)
         elif note.policy is not None:
@@ -189,3 +194,9 @@ class Negotiation:
     async def _new_credentials(self) -> messages.LocalTransport | None:
         restart = messages.RestartIce(peer=self._transport.number)
         return (await self._transport.call(restart, messages.PeerReply)).local
+
+
+def _known(sent: messages.SentTrack) -> messages.SentTrack:
+    """Returns what the other end sends as it is kept, also in the note."""
+    is_kept = sent.name is None or len(sent.name) <= MAX_NAME
+    return sent if is_kept else msgspec.structs.replace(sent, name=None)

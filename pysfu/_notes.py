@@ -28,6 +28,7 @@ class PeerNote(messages.Record, frozen=True, kw_only=True):
 
     Attributes:
         kinds: what its other end may publish, where that offers.
+        sent: what its other end sends, by its latest offer.
         sections: those of our offers, where we offer: what is sent in each, and whether the other end may.
         version: how many offers of ours there were.
     """
@@ -40,6 +41,7 @@ class PeerNote(messages.Record, frozen=True, kw_only=True):
     data: bool
     participant: bytes
     kinds: list[messages.MediaKind] = msgspec.field(default_factory=list)
+    sent: list[messages.SentTrack] = msgspec.field(default_factory=list)
     sections: list[tuple[messages.MediaKind | None, bool]] | None = None
     version: int = 0
 

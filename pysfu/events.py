@@ -28,6 +28,9 @@ peer down that says more than 64 KiB a second, so that only a reader that stands
 MAX_WAITING_MESSAGE_BYTES = 8 << 20
 """Most bytes of those messages, likewise."""
 
+READ_AT_ONCE = 64
+"""Events that a reader gets before everybody else has a turn: with what is done for each, some milliseconds."""
+
 logger = logging.getLogger("pysfu")
 
 
@@ -234,6 +237,7 @@ class EventQueue:
         self._events: deque[Event] = deque()
         self._messages = 0
         self._message_bytes = 0
+        self._read = 0
         self._levels: dict[tuple[object, ...], Event] = {}
         self._closed = False
         self._ready = asyncio.Event()
@@ -267,6 +271,9 @@ class EventQueue:
         return self
 
     async def __anext__(self) -> Event:
+        self._read += 1
+        if self._read % READ_AT_ONCE == 0:
+            await asyncio.sleep(0)  # thousands may be there already
         while True:
             if self._events:
                 return self._take()

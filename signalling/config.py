@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,27 +20,18 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from signalling.config_faults import CONFIG_PATH_VARIABLE, ENV_PREFIX, faults_of, read_file, unknown_variables
+from signalling.config_faults import ConfigError as ConfigError  # for whoever loads a configuration
+from signalling.domain.receivers import MAX_RECEIVERS, receiver_fault
 from signalling.tokens import MIN_SECRET_BYTES
 
-ENV_PREFIX = "PYSFU_"
-CONFIG_PATH_VARIABLE = "PYSFU_CONFIG"
 DEFAULT_PATH = Path("/etc/pysfu/pysfu.toml")
 STATE_PATH = Path("/var/lib/pysfu")
 STATE_VARIABLE = "STATE_DIRECTORY"  # systemd sets it to what `StateDirectory=` has made
 STORE_NAME = "pysfu.db"
 MIN_BEARER_LENGTH = 24  # With letters and digits this is more than 128 random bits.
 
-_UNPARSED = re.compile(r'error parsing value for field "(\w+)"')  # as pydantic-settings says it
-
 Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used. `faults` has one clear line for each thing that is wrong."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
 
 
 class _Section(BaseModel):
@@ -186,6 +175,8 @@ class RoomSettings(_Section):
     """Most rooms at once."""
     max_participants: int = Field(32, ge=1, le=1_000)
     """Most participants in a room that was made without a limit of its own; also the largest such limit."""
+    remote_unmute: bool = False
+    """Whether an administrating system may have somebody's microphone or camera go on again, not only off."""
 
 
 class StoreSettings(_Section):
@@ -195,6 +186,24 @@ class StoreSettings(_Section):
     """Database file. If not set: /var/lib/pysfu/pysfu.db under systemd and with /etc/pysfu/pysfu.toml, otherwise
     pysfu.db beside the configuration file. Its folder must be there, on a disk of this machine, and no other server
     may use it."""
+
+
+class WebhookSettings(_Section):
+    """Which systems are told what happens in rooms, by signed webhooks."""
+
+    urls: tuple[str, ...] = Field((), max_length=MAX_RECEIVERS, repr=False)
+    """Where to post: "https://care.example.org/hooks"; without TLS only to a loopback address."""
+    key: str | None = None
+    """Issuer in tokens.keys whose secret signs; the first one if not set. The receiver needs that secret."""
+    words: bool = False
+    """Whether what others wrote is told, too: names of people and tracks, metadata, attributes. It may be personal."""
+
+    @field_validator("urls")
+    @classmethod
+    def _private(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for fault in filter(None, map(receiver_fault, urls)):
+            raise ValueError(fault)
+        return urls
 
 
 class MetricsSettings(_Section):
@@ -245,6 +254,7 @@ class Settings(BaseSettings):
     tokens: TokenSettings = Field(default_factory=TokenSettings)
     rooms: RoomSettings = Field(default_factory=RoomSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings)
@@ -254,6 +264,10 @@ class Settings(BaseSettings):
         announces_loopback = any(address.is_loopback for address in self.media.announced_addresses)
         if announces_loopback and not self.http.host.is_loopback:
             raise ValueError("media.announced_addresses: a loopback address is of no use to those who reach http.host")
+        if self.webhooks.urls and not self.tokens.keys:
+            raise ValueError("webhooks.urls: what is posted is signed: set tokens.keys")
+        if self.webhooks.key is not None and self.webhooks.key not in self.tokens.keys:
+            raise ValueError("webhooks.key: it must be an issuer in tokens.keys")
         return self
 
     @classmethod
@@ -279,11 +293,11 @@ def load(path: Path | None = None) -> Settings:
     Raises:
         ConfigError: something in it is wrong; every fault is listed.
     """
-    faults = list(_unknown_variables(os.environ))
+    faults = list(unknown_variables(os.environ, Settings))
     if faults:
         raise ConfigError(faults)
     chosen = _chosen(path)
-    values = _file(chosen)
+    values = read_file(chosen) if chosen is not None else {}
     store = values.setdefault("store", {})
     if isinstance(store, dict):
         store.setdefault("path", _store_path(chosen))
@@ -299,7 +313,7 @@ def build(values: Mapping[str, object]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigError([_line(f["loc"], f["type"], f["msg"]) for f in error.errors(include_input=False)]) from None
+        raise ConfigError(faults_of(error)) from None
 
 
 def address_fault(address: IPv4Address | IPv6Address) -> str | None:
@@ -337,47 +351,3 @@ def _store_path(chosen: Path | None) -> Path:
     if chosen is None:
         return Path(STORE_NAME)
     return STATE_PATH / STORE_NAME if chosen == DEFAULT_PATH else chosen.parent / STORE_NAME
-
-
-def _file(chosen: Path | None) -> dict[str, object]:
-    if chosen is None:
-        return {}
-    try:
-        return tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{chosen}: cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{chosen}: is not UTF-8"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{chosen}: is not TOML: {_printable(str(error))}"]) from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets in brackets
-        raise ConfigError([f"{chosen}: is not TOML of a configuration: something in it is far too long"]) from error
-
-
-def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Finds misspelt variables, which pydantic-settings passes over in silence when the first part is wrong."""
-    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
-    for variable in sorted(environment):
-        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_PATH_VARIABLE:
-            continue
-        section, _, key = variable.removeprefix(ENV_PREFIX).lower().partition("__")
-        model = sections.get(section)
-        if not isinstance(model, type) or not issubclass(model, BaseModel):
-            yield f"environment: {variable} is not a setting (expected {ENV_PREFIX}SECTION__KEY)"
-        elif key and key.partition("__")[0] not in model.model_fields:
-            yield f"environment: {variable} is not a setting: [{section}] has no key {key.lower()}"
-
-
-def _line(where: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = _printable(".".join(str(part) for part in where))
-    if (unparsed := _UNPARSED.search(message)) is not None:
-        return f"environment: {ENV_PREFIX}{unparsed[1].upper()} must hold JSON"
-    if kind == "extra_forbidden":
-        return f"{name}: there is no such setting"
-    text = message.removeprefix("Value error, ")
-    return f"{name}: {text}" if where else text
-
-
-def _printable(text: str) -> str:
-    """Returns `text` on one line: a key may be quoted, and hold anything."""
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import itertools
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from enum import IntEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from signalling import keeping
 from signalling.addresses import (
@@ -34,6 +36,7 @@ WANTED_RECEIVE_BUFFER = 4 * 1024 * 1024  # 1 000 streams of 1.5 Mbit/s for 20 ms
 WANTED_OPEN_FILES = 4_096  # One per HTTP connection (2 000 by default), and room for the rest
 CERTIFICATE_WARNING = timedelta(days=14)
 EARLIEST_PLAUSIBLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # This program is younger than that.
+REACH_LIMIT_S = 4.0
 _TIME_ERROR, _STA_UNSYNC = 5, 0x40  # of adjtimex(2)
 NOT_CHECKED = "whether the announced addresses are reachable from outside"
 
@@ -66,6 +69,7 @@ class Machine:
     kernel: Callable[[str], int | None]
     open_files: int | None
     call: Callable[[Settings], EchoTest]
+    reach: Callable[[str], str | None]
 
 
 def this_machine() -> Machine:
@@ -78,6 +82,7 @@ def this_machine() -> Machine:
         kernel=_kernel_setting,
         open_files=_open_files(),
         call=lambda settings: asyncio.run(echo_test(settings)),
+        reach=_fault_of_reaching,
     )
 
 
@@ -93,6 +98,7 @@ def examine(settings: Settings, machine: Machine) -> list[Finding]:
         *_files(machine),
         *_store(settings),
         *_secrets(settings),
+        *_webhooks(settings, machine),
     ]
 
 
@@ -278,6 +284,14 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         yield Finding(check="http.allowed_origins", grade=Grade.WARNING, text=text)
 
 
+def _webhooks(settings: Settings, machine: Machine) -> Iterator[Finding]:
+    for number, url in enumerate(settings.webhooks.urls, 1):
+        # By number, as the rest of an address may be a secret.
+        fault = machine.reach(url)
+        told = f"receiver {number} " + ("can be reached" if fault is None else f"cannot be reached: {fault}")
+        yield Finding(check="webhooks.urls", grade=Grade.GOOD if fault is None else Grade.BAD, text=told)
+
+
 class _Timex(ctypes.Structure):
     """What adjtimex(2) fills in, as far as it is read here."""
 
@@ -311,3 +325,19 @@ def _open_files() -> int | None:
     except ImportError:
         return None
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _fault_of_reaching(url: str) -> str | None:
+    """Connects to where webhooks are posted, and posts nothing; says why that is not possible, or None."""
+    to = urlsplit(url)
+    host, port = to.hostname or "", to.port or (443 if to.scheme == "https" else 80)
+    try:
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(socket.create_connection((host, port), timeout=REACH_LIMIT_S))
+            if to.scheme == "https":
+                stack.enter_context(ssl.create_default_context().wrap_socket(connection, server_hostname=host))
+    except ssl.SSLCertVerificationError as error:
+        return f"this machine does not trust its certificate: {error.verify_message}"
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None

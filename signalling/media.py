@@ -189,7 +189,10 @@ class MediaTransport(Protocol):
         """Makes a later offer of ours, after which these tracks are received and no others; those stop at once."""
 
     async def open_channel(self, label: str, *, ordered: bool, max_retransmits: int | None) -> None:
-        """Opens a data channel; `max_retransmits`: how often what was lost is sent again, None: until it is there."""
+        """Opens a data channel; `max_retransmits`: how often what was lost is sent again, None: until it is there.
+
+        Raises `ChannelNotOpenError` before the transport has connected.
+        """
 
     async def send(self, label: str, payload: bytes, *, publisher: MediaTransport | None) -> None:
         """Sends on a data channel what came over another transport, if that is allowed; or what is the server's own.

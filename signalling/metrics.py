@@ -164,6 +164,15 @@ class Metrics:
             registry=self.registry,
             buckets=_HTTP_BUCKETS,
         )
+        self._webhooks = Counter(
+            "sfu_webhooks",
+            "Webhooks that were taken, were dropped, or failed once and are tried again",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.webhooks_waiting = Gauge(
+            "sfu_webhooks_waiting", "Webhooks that wait for their first try now", registry=self.registry
+        )
         self.event_loop_lag = Histogram(
             "sfu_event_loop_lag_seconds",
             "Delay of the event loop",
@@ -191,6 +200,8 @@ class Metrics:
                 self._auths.labels(method, outcome)
         for outcome in ("ok", "retried"):
             self._moves.labels("failure", outcome)
+        for outcome in ("ok", "retried", "dropped"):
+            self._webhooks.labels(outcome)
 
     async def render(self) -> bytes:
         """Asks the engine and writes everything in Prometheus' text format."""
@@ -217,6 +228,10 @@ class Metrics:
     def on_auth(self, method: str, *, is_ok: bool) -> None:
         """Counts a token, or the bearer of an administrator or of who reads metrics, that was shown."""
         self._auths.labels(method, "ok" if is_ok else "denied").inc()
+
+    def on_webhook(self, outcome: str) -> None:
+        """Counts what became of a webhook, or of a try: `ok`, `retried` or `dropped`."""
+        self._webhooks.labels(outcome).inc()
 
     def on_move(self, outcome: str) -> None:
         """Counts a room that has other media after a fault, `ok`, or is tried again, `retried`."""

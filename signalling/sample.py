@@ -22,6 +22,7 @@ _EXAMPLES = {
     "http.key": '"/etc/pysfu/privkey.pem"',
     "media.control_socket": '"/run/pysfu/media.sock"',
     "store.path": '"/var/lib/pysfu/pysfu.db"',
+    "webhooks.key": '"2026-11"',
     "admin.bearer": '"…"           # for example from: openssl rand -hex 32',
     "metrics.bearer": '"…"           # for example from: openssl rand -hex 32',
 }

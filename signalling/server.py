@@ -24,7 +24,17 @@ from signalling.http.parts import Parts, State
 from signalling.keeping import kept
 from signalling.listening import bind, check_media_ports
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
-from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarted, EngineTakenOver, MediaEvent
+from signalling.media_events import (
+    EngineLost,
+    EngineNotStarted,
+    EngineRestarted,
+    EngineTakenOver,
+    MediaEvent,
+    PeerSaid,
+    PictureChosen,
+    Speaking,
+)
+from signalling.meetings.administering import Administering
 from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
@@ -32,6 +42,7 @@ from signalling.rooms import Rooms
 from signalling.serving import Uvicorn, configured, signals
 from signalling.store.base import RoomStore
 from signalling.tokens import Tokens
+from signalling.webhooks.telling import Webhooks, webhooks_of
 
 log = structlog.get_logger(__name__)
 
@@ -129,13 +140,14 @@ async def serve(
     certificate = tls(settings)
     with contextlib.closing(bind(settings)) as listening:
         async with kept(settings) as store, _started(make_engine(settings), settings) as engine:
-            parts, meetings = _parts(settings, engine, store)
+            parts, meetings, webhooks = _parts(settings, engine, store)
             app = build(parts, more=extension.routers, page_prefix=extension.page_prefix)
             http = Uvicorn(configured(settings, app, certificate))
-            try:
-                await _run(parts, meetings, store, engine, http, listening, certificate, on_start)
-            finally:
-                parts.rooms.give_up()
+            async with webhooks.running():
+                try:
+                    await _run(parts, meetings, store, engine, http, listening, certificate, on_start)
+                finally:
+                    parts.rooms.give_up()
     for worker in engine.left_behind:
         log.error("media worker hangs: the process ends without it", worker=worker)
     if engine.left_behind:
@@ -156,8 +168,11 @@ async def _started(engine: MediaEngine, settings: Settings) -> AsyncIterator[Med
         yield started
 
 
-def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[Parts, LiveMeetings]:
+def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[Parts, LiveMeetings, Webhooks]:
     heartbeat, limits, signer = Heartbeat(), settings.rooms, tokens(settings)
+    metrics = Metrics(engine, version=own_version())
+    webhooks = webhooks_of(settings.webhooks, signer, on_outcome=metrics.on_webhook)
+    metrics.webhooks_waiting.set_function(webhooks.waiting)
     rooms = Rooms(
         engine,
         store,
@@ -170,11 +185,12 @@ def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[P
         settings=settings,
         rooms=rooms,
         meetings=meetings,
+        administered=Administering(rooms, meetings),
         heartbeat=heartbeat,
         tokens=signer,
-        metrics=Metrics(engine, version=own_version()),
+        metrics=metrics,
     )
-    return parts, meetings
+    return parts, meetings, webhooks
 
 
 async def _run(
@@ -287,6 +303,8 @@ async def _follow_events(parts: Parts, meetings: LiveMeetings, engine: MediaEngi
             await taken_up.wait()  # What ends a connection that nobody knows of yet would never be heard of again.
             _report(parts, event)
             meetings.on_event(event)
+            if isinstance(event, PeerSaid | Speaking | PictureChosen):
+                continue  # There may be thousands, and nothing ends by them.
             following.create_task(_follow(parts.rooms.on_event(event)), name="event")
 
 

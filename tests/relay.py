@@ -47,11 +47,14 @@ class Relay:
     from_clients: list[Passed] = field(default_factory=list)
     to_clients: list[Passed] = field(default_factory=list)
     loses: Callable[[Passed], bool] = lambda passed: False
+    is_cut: bool = False
+    """While it is, nothing passes either way."""
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._ways: dict[tuple[socket.socket, tuple[str, int]], socket.socket] = {}
+        self._backs: dict[socket.socket, tuple[socket.socket, tuple[str, int]]] = {}
         self._fronts: dict[tuple[str, int], int] = {}
 
     def __enter__(self) -> Self:
@@ -68,9 +71,13 @@ class Relay:
             lambda found: f"{found[1]} {found[2]} {self._front(found[2], int(found[3]))} typ host", description
         )
 
+    def move(self) -> None:
+        """Has clients come from ports that the engine does not know, as from another network; the others stay open."""
+        self._ways.clear()
+
     def rtp_to_clients(self, since_ns: int) -> int:
         """Counts the RTP packets that the engine sent after that moment, those that wait in a socket of ours, too."""
-        for back in self._ways.values():
+        for back in self._backs:
             self._pass_back(back)
         return sum(each.is_rtp and each.at_ns > since_ns for each in self.to_clients)
 
@@ -108,19 +115,22 @@ class Relay:
     def _pass_on(self, front: socket.socket, engine: tuple[str, int]) -> None:
         for passed, client in _read(front):
             self.from_clients.append(passed)
+            if self.is_cut:
+                continue
             way = (front, client[:2])
             if way not in self._ways:
                 self._ways[way] = back = self._open(engine[0])
                 back.connect(engine)
+                self._backs[back] = way
                 self._loop.add_reader(back, self._pass_back, back)
             with contextlib.suppress(OSError):
                 self._ways[way].send(passed.data)
 
     def _pass_back(self, back: socket.socket) -> None:
-        front, client = next(way for way, found in self._ways.items() if found is back)
+        front, client = self._backs[back]
         for passed, _ in _read(back):
             self.to_clients.append(passed)
-            if self.loses(passed):
+            if self.is_cut or self.loses(passed):
                 continue
             with contextlib.suppress(OSError):
                 front.sendto(passed.data, client)

@@ -7,11 +7,20 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from signalling.http import drain, errors, events, health, room_service, rooms, rtc, whip
+from signalling.http import drain, errors, events, health, participants, room_service, rooms, rtc, whip
 from signalling.http.front import Front
 from signalling.http.parts import Parts
 
-ROUTERS = (health.router, drain.router, rooms.router, whip.router, events.router, room_service.router, rtc.router)
+ROUTERS = (
+    health.router,
+    drain.router,
+    rooms.router,
+    participants.router,
+    whip.router,
+    events.router,
+    room_service.router,
+    rtc.router,
+)
 
 
 def build(parts: Parts, *, more: tuple[APIRouter, ...] = (), page_prefix: str | None = None) -> ASGIApp:

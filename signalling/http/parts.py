@@ -15,6 +15,7 @@ from signalling.domain.heartbeat import Heartbeat
 from signalling.draining import Draining
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
+from signalling.rtc.administered import Administered
 from signalling.rtc.line import Meetings
 from signalling.tokens import Tokens
 
@@ -35,6 +36,7 @@ class Parts:
     settings: Settings
     rooms: Rooms
     meetings: Meetings
+    administered: Administered
     tokens: Tokens
     metrics: Metrics
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))

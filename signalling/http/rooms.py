@@ -14,6 +14,7 @@ from signalling.domain.grants import Role, Source
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
 from signalling.domain.room import MAX_METADATA_LENGTH, Room, RoomPolicy, Seat, refusal_of_name
 from signalling.faults import RefusedError
+from signalling.http import administering
 from signalling.http.access import AdminOnly, grant, is_admin, room_seen_by
 from signalling.http.errors import RequestError
 from signalling.http.parts import Parts, parts_of
@@ -35,6 +36,12 @@ class NewRoom(_Model):
     max_participants: int | None = Field(None, ge=1, le=1_000)
     allowed_roles: frozenset[Role] = frozenset()
     metadata: str = Field("", max_length=MAX_METADATA_LENGTH)
+
+
+class ChangedRoom(_Model):
+    """What is to be different; what is left out stays."""
+
+    metadata: str | None = Field(None, max_length=MAX_METADATA_LENGTH)
 
 
 class RoomView(_Model):
@@ -125,6 +132,16 @@ async def look(request: Request, room: RoomPath) -> RoomWithRoster:
     found = parts.rooms.room(wanted) if is_admin(request) else room_seen_by(request, grant(request), wanted)
     roster = [_seat(seat) for seat in parts.rooms.roster(found.room)]
     return RoomWithRoster(**_view(parts, found).model_dump(), roster=roster)
+
+
+@router.patch("/rooms/{room}", dependencies=[AdminOnly])
+async def change(request: Request, room: RoomPath, wanted: ChangedRoom) -> RoomView:
+    """Writes something else on a room, which everybody in it is told."""
+    parts = parts_of(request)
+    found = parts.rooms.room(RoomId(room))
+    if wanted.metadata is not None:
+        found = await administering.rewrite(parts, found, wanted.metadata)
+    return _view(parts, found)
 
 
 @router.delete("/rooms/{room}", status_code=204, dependencies=[AdminOnly])

@@ -76,6 +76,7 @@ class Conference:
         self._unnoted: set[str] = set()
         self._told_qualities_at = now()
         self.elsewhere = Elsewhere(self, rooms)
+        self.elsewhere.look()
 
     def close(self) -> None:
         """Lets go of the room, once no client is in it any more."""

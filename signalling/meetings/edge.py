@@ -91,7 +91,7 @@ class LiveMeetings:
                 await self._replace(conference, grant)
                 connection = await self._rooms.enter(room, grant)
                 at = connection.connection.opened_at
-                client = conference.join(connection, grant, asked, line, at=at)
+                client = conference.join(connection, conference.meeting.room.granted(grant), asked, line, at=at)
         finally:
             self._let_go(room)
         self.renew(conference, client)
@@ -122,6 +122,11 @@ class LiveMeetings:
                     first_version=max(versions) + VERSIONS_UNNOTED,
                 )
                 conference.take_up(ours)
+                for client in tuple(conference.clients.values()):
+                    grant = conference.meeting.client(client.sid).grant
+                    if room.granted(grant) != grant:
+                        # Changed as that server ended: whether what flowed had ended, too, is not known.
+                        conference.end(client, Reason.OUT_OF_STEP)
 
     def on_event(self, event: MediaEvent) -> None:
         """Follows what the engine tells of clients; that a connection has ended comes by way of its room."""

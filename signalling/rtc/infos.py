@@ -27,7 +27,7 @@ KINDS = {
     Kind.CONNECTOR: models.ParticipantInfo.Kind.CONNECTOR,
     Kind.BRIDGE: models.ParticipantInfo.Kind.BRIDGE,
 }
-_SOURCES = {
+SOURCES = {
     Source.CAMERA: models.TrackSource.CAMERA,
     Source.MICROPHONE: models.TrackSource.MICROPHONE,
     Source.SCREEN_SHARE: models.TrackSource.SCREEN_SHARE,
@@ -129,7 +129,7 @@ def permission(grant: Grant) -> models.ParticipantPermission:
         can_subscribe=grant.can_subscribe,
         can_publish=grant.can_publish,
         can_publish_data=grant.can_publish_data,
-        can_publish_sources=[kind for source, kind in _SOURCES.items() if source in (grant.sources or ())],
+        can_publish_sources=[kind for source, kind in SOURCES.items() if source in (grant.sources or ())],
         can_update_metadata=grant.can_update_own_metadata,
     )
 
@@ -143,7 +143,7 @@ def with_permission(grant: Grant, permission: models.ParticipantPermission) -> G
         can_publish=permission.can_publish,
         can_publish_data=permission.can_publish_data,
         # As in a token they narrow what may be published, and one that means nothing here allows nothing.
-        sources=frozenset(source for source, kind in _SOURCES.items() if kind in listed) if listed else None,
+        sources=frozenset(source for source, kind in SOURCES.items() if kind in listed) if listed else None,
         can_update_own_metadata=permission.can_update_metadata,
     )
 

@@ -33,6 +33,7 @@ class Code(StrEnum):
     BAD_ROUTE = "bad_route"
     ALREADY_EXISTS = "already_exists"
     RESOURCE_EXHAUSTED = "resource_exhausted"
+    FAILED_PRECONDITION = "failed_precondition"
     INTERNAL = "internal"
     UNIMPLEMENTED = "unimplemented"
     UNAVAILABLE = "unavailable"
@@ -47,6 +48,7 @@ STATUS = {
     Code.BAD_ROUTE: 404,
     Code.ALREADY_EXISTS: 409,
     Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 412,
     Code.INTERNAL: 500,
     Code.UNIMPLEMENTED: 501,
     Code.UNAVAILABLE: 503,

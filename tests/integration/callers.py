@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
+import secrets
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -115,6 +117,24 @@ class Caller:
         await self.connection.setLocalDescription(await self.connection.createAnswer())
         return self.connection.localDescription.sdp
 
+    def renew(self) -> str:
+        """Draws other ICE credentials, which aiortc never does, and returns them as a fragment (RFC 8840)."""
+        ufrag, password = secrets.token_hex(4), secrets.token_hex(16)
+        for ice in _ice(self.connection):
+            ice._local_username, ice._local_password = ufrag, password
+        return f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n"
+
+    async def checked(self, description: str) -> None:
+        """Takes other ICE credentials of the other end, which aiortc passes over, and checks the way with them."""
+        ufrag, password = (re.search(rf"a=ice-{name}:(\S+)", description)[1] for name in ("ufrag", "pwd"))
+        for ice in _ice(self.connection):
+            if ice.remote_username in (None, ufrag):
+                continue
+            ice.remote_username, ice.remote_password = ufrag, password
+            for pair in ice._nominated.values():
+                request, key = ice.build_request(pair, nominate=True), password.encode()
+                await pair.protocol.request(request, pair.remote_addr, integrity_key=key)
+
     async def connected(self) -> None:
         """Waits until media can flow."""
         await until(lambda: self.connection.connectionState == "connected", "a connection")
@@ -168,8 +188,8 @@ class Wire:
     def __init__(self, caller: Caller) -> None:
         self.rtp = 0
         self._sockets: list[socket.socket] = []
-        for transport in {id(t): t for t in _ice(caller.connection)}.values():
-            for protocol in transport._connection._protocols:
+        for ice in _ice(caller.connection):
+            for protocol in ice._protocols:
                 self._tap(protocol)
 
     def close(self) -> None:
@@ -198,9 +218,11 @@ class Wire:
         protocol.datagram_received = count
 
 
-def _ice(connection: RTCPeerConnection) -> list:
+def _ice(connection: RTCPeerConnection) -> list[Any]:
+    """Returns what of aioice is below, once for each transport."""
     transports = [transceiver.receiver.transport.transport for transceiver in connection.getTransceivers()]
-    return transports + ([connection.sctp.transport.transport] if connection.sctp else [])
+    transports += [connection.sctp.transport.transport] if connection.sctp else []
+    return list({id(transport): transport._connection for transport in transports}.values())
 
 
 class Meeting:
@@ -250,6 +272,11 @@ class Meeting:
         """Removes a participant, as an administrating system does."""
         removed = await self.http.delete(f"/rooms/{self.room}/participants/{participant}", headers=self._admin)
         assert removed.status_code == 204, removed.text
+
+    async def end(self, resource: str) -> None:
+        """Ends what somebody opened, as an administrating system does."""
+        ended = await self.http.delete(resource, headers=self._admin)
+        assert ended.status_code == 200, ended.text
 
     async def leave(self, resource: str, participant: str) -> None:
         """Ends what `publish` or `play` opened."""

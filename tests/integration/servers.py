@@ -20,6 +20,7 @@ from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 ADMIN = "admin-bearer-of-these-tests"
+KEY, SECRET = "tests", "k" * 32
 FROM_SOURCE = (sys.executable, "-m", "signalling.cli")
 
 
@@ -69,7 +70,7 @@ def serving(
         [admin]
         bearer = "{ADMIN}"
         [tokens.keys]
-        tests = "{"k" * 32}"
+        {KEY} = "{SECRET}"
         """
     )
     log = folder / "serve.log"

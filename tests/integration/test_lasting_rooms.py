@@ -20,6 +20,7 @@ from callers import HANG_S, SDP, Caller, Meeting, meeting
 from footage import Camera, Tone
 from media_process import ADMIN, ROOT, Restartable
 from relay import Relay
+from websockets.asyncio.client import connect
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 A_WHILE = 45  # pictures: one and a half seconds of them
@@ -33,8 +34,10 @@ def server(tmp_path: Path) -> Iterator[Restartable]:
 
 
 def kill_both(server: Restartable) -> None:
-    """Kills the media process first: an orphan would go on."""
+    """Kills the media process first: an orphan would go on. The server stands still, or it would start another one."""
     media = server.media_pid
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
     os.kill(media, signal.SIGKILL)
     server.kill()
     server.wait_for_the_end_of(media)
@@ -54,9 +57,9 @@ def locked(server: Restartable) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-async def refused(room: Meeting, participant: str) -> str:
-    """Returns why somebody is not let in."""
-    bearer = {"Authorization": f"Bearer {await room.token(participant)}"}
+async def refused(room: Meeting, participant: str, token: str | None = None) -> str:
+    """Returns why somebody is not let in, by a new token unless they have one."""
+    bearer = {"Authorization": f"Bearer {token or await room.token(participant)}"}
     async with Caller() as caller:
         offer = await caller.send(Tone(440)).offer()
         answer = await room.http.post(f"/whip/{room.room}", headers=SDP | bearer, content=offer)
@@ -98,6 +101,25 @@ async def test_rooms_are_there_again_after_a_stop_in_order(server: Restartable) 
         await asyncio.to_thread(server.stop)
         await asyncio.to_thread(restart, server)
         assert await refused(room, "eve") == "participant_removed"
+
+
+async def test_who_was_muted_for_good_is_not_heard_by_an_older_token_after_both_processes_were_killed(
+    server: Restartable,
+) -> None:
+    async with meeting(server.base_url, ADMIN) as room:
+        token = await room.token("anna")
+        address = server.base_url.replace("http", "ws", 1) + f"/rtc?access_token={token}"
+        async with connect(address, proxy=None, open_timeout=HANG_S) as line:
+            await line.recv()  # she is in now
+            muted = {"permission": {"can_publish": False}}
+            answer = await room.http.patch(f"/rooms/{room.room}/participants/anna", headers=BEARER, json=muted)
+            assert answer.status_code == 200, answer.text
+            await asyncio.to_thread(kill_both, server)
+        await asyncio.to_thread(restart, server)
+        assert await refused(room, "anna", token) == "publish_not_granted"
+        async with Caller() as anna:  # with a newer token
+            await room.publish(anna.send(Tone(440)), "anna")
+        assert await refused(room, "anna", token) == "publish_not_granted"
 
 
 @dataclass

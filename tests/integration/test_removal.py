@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from callers import Caller, Meeting, until
+from callers import Caller, Meeting
 from footage import Camera, Tone
 from relay import Relay
+from relayed import ends, flows
 
 import pysfu
-
-A_WHILE_S = 1.0  # In it a publisher of pictures and sound sends about 80 packets.
-MANY = 40  # packets
-
-
-async def flows(*relays: Relay) -> None:
-    """Waits until packets come."""
-    for relay in relays:
-        now_ns = time.time_ns()
-        await until(lambda relay=relay, now_ns=now_ns: relay.rtp_to_clients(now_ns) >= MANY, "packets")
-
-
-async def ends(take_away: Callable[[], Awaitable[object]], *relays: Relay) -> None:
-    """Takes a right away, and counts what the engine sends after it has said that this is done."""
-    await take_away()
-    done_ns = time.time_ns()
-    await asyncio.sleep(A_WHILE_S)
-    assert [relay.rtp_to_clients(done_ns) for relay in relays] == [0] * len(relays)
 
 
 async def test_after_a_participant_is_deleted_no_packet_is_sent_to_them_and_others_see_on(room: Meeting) -> None:

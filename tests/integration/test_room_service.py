@@ -76,9 +76,9 @@ async def test_who_sends_by_whip_is_listed_and_removed_by_livekits_server_sdk(
 
 
 async def test_what_the_server_does_not_do_is_told_to_livekits_server_sdk(livekit: api.LiveKitAPI) -> None:
-    mute = api.MuteRoomTrackRequest(room="ward-7", identity="anna", track_sid="TR_1", muted=True)
+    move = api.MoveParticipantRequest(room="ward-7", identity="anna", destination_room="ward-8")
     with pytest.raises(api.TwirpError) as undone:
-        await livekit.room.mute_published_track(mute)
+        await livekit.room.move_participant(move)
     assert (undone.value.code, undone.value.status) == ("unimplemented", 501)
     with pytest.raises(api.TwirpError) as elsewhere:
         await livekit.egress.list_egress(api.ListEgressRequest())

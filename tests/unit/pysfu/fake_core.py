@@ -48,6 +48,7 @@ class FakeCore:
         self.edges: set[tuple[int, int, int]] = set()
         self.data_edges: set[tuple[int, int, int]] = set()
         self.channels: set[tuple[int, int, str]] = set()
+        self.published: dict[tuple[int, int, str], int] = {}
         self.said: list[messages.SendData] = []
         self.held = False
         self.silent = False
@@ -122,12 +123,18 @@ class FakeCore:
                 if (worker, peer) not in self.peers:
                     return "unknown_peer"
                 self.remove_peer(worker, peer)
-            case messages.Publish(peer=peer):
+            case messages.Publish(peer=peer, mid=mid):
+                if (worker, peer, mid) in self.published:
+                    return "mid_in_use"
+                self.published[worker, peer, mid] = number
                 self.tracks[worker, number] = peer
                 return messages.TrackReply(track=number)
             case messages.Unpublish(track=track):
                 if self.tracks.pop((worker, track), None) is None:
                     return "unknown_track"
+                self.published = {
+                    key: each for key, each in self.published.items() if (key[0], each) != (worker, track)
+                }
                 self.edges = {edge for edge in self.edges if edge[:2] != (worker, track)}
             case messages.RelayOut(track=track):
                 if (worker, track) not in self.tracks:

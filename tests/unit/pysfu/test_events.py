@@ -125,3 +125,20 @@ async def test_messages_that_nobody_reads_are_dropped_and_counted_until_there_is
     queue.put(message)
     assert queue.messages_lost == 10, "there is room for one again"
     assert await read(queue) == [*[message] * (most - 1), happened, message]
+
+
+async def test_a_reader_of_many_events_lets_everybody_else_have_their_turn() -> None:
+    queue, turns = events.EventQueue(capacity=4), 0
+    for _ in range(10 * events.READ_AT_ONCE):
+        queue.put(said(b""))
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    await read(queue)
+    beside.cancel()
+    assert turns == 10

@@ -70,6 +70,26 @@ async def test_no_track_is_made_of_a_section_that_was_not_named_before_it_is_pub
             await transport.publish("2")
 
 
+async def test_what_is_sent_is_known_by_the_name_that_it_has_there_unless_that_is_too_long(
+    cores: list[FakeCore],
+) -> None:
+    def named(*names: str) -> str:
+        sends = SENDS_BOTH
+        for mid, name in enumerate(names):
+            sends = sends.replace(f"a=mid:{mid}\r\n", f"a=mid:{mid}\r\na=msid:stream {name}\r\n")
+        return sends
+
+    async with Sfu() as sfu:
+        alice = await (await sfu.create_room()).add_participant()
+        transport = await alice.answer(named("voice", "c" * 64), mids=[])
+        assert [(sent.mid, sent.kind, sent.name) for sent in transport.sent] == [
+            ("0", "audio", "voice"),
+            ("1", "video", "c" * 64),
+        ]
+        await transport.reanswer(named("voice", "c" * 65), mids=[])
+        assert [sent.name for sent in transport.sent] == ["voice", None]
+
+
 async def test_what_a_participant_may_not_publish_is_refused_in_later_offers_too(cores: list[FakeCore]) -> None:
     async with Sfu() as sfu:
         alice = await (await sfu.create_room()).add_participant()

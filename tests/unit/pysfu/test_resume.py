@@ -45,6 +45,7 @@ async def leave_a_meeting(process: MediaProcess) -> dict[str, object]:
             "tracks": [(track.id, track.mid, track.kind, track.source) for track in sent.tracks],
             "playing": {mid: track.id for mid, track in taken.playing.items()},
             "sdp": (sent.sdp, taken.sdp),
+            "sent": list(sent.sent),
         }
 
 
@@ -61,6 +62,8 @@ async def test_rooms_participants_tracks_rights_and_notes_are_as_they_were(proce
         assert [(track.id, track.mid, track.kind, track.source) for track in sent.tracks] == before["tracks"]
         assert {mid: track.id for mid, track in taken.playing.items()} == before["playing"]
         assert (sent.sdp, taken.sdp) == before["sdp"]
+        assert len(sent.sent) == 2
+        assert list(sent.sent) == before["sent"]
         sound, pictures = sent.tracks
         assert (bela.allowed, anna.allowed) == ({sound}, {pictures})
         assert (sound.played_by, pictures.played_by) == ({taken}, {taken})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 from fake_engine import FakeEngine
 from fake_meetings import FakeMeetings
 from fake_store import FakeStore
@@ -21,6 +23,8 @@ from signalling import config, logs
 from signalling.config import Settings
 from signalling.http.app import build
 from signalling.http.parts import Parts, State
+from signalling.meetings.administering import Administering
+from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
@@ -56,18 +60,21 @@ class Bench:
 
     def __post_init__(self) -> None:
         limits = self.settings.rooms
+        rooms = Rooms(
+            self.engine,
+            self.store,
+            max_rooms=limits.max_rooms,
+            max_participants=limits.max_participants,
+            clock=self.clock,
+            steady=lambda: self.clock.at - NOW,
+        )
+        tokens = Tokens({"k1": SECRET.encode()}, max_life=timedelta(seconds=self.settings.tokens.max_life_s))
         self.parts = Parts(
             settings=self.settings,
-            rooms=Rooms(
-                self.engine,
-                self.store,
-                max_rooms=limits.max_rooms,
-                max_participants=limits.max_participants,
-                clock=self.clock,
-                steady=lambda: self.clock.at - NOW,
-            ),
+            rooms=rooms,
             meetings=self.meetings,
-            tokens=Tokens({"k1": SECRET.encode()}, max_life=timedelta(seconds=self.settings.tokens.max_life_s)),
+            administered=Administering(rooms, LiveMeetings(rooms, tokens, utc=self.clock)),
+            tokens=tokens,
             metrics=Metrics(self.engine, version="0"),
             now=self.clock,
         )
@@ -116,6 +123,12 @@ class Bench:
 def settings(**sections: dict[str, object]) -> Settings:
     defaults: dict[str, dict[str, object]] = {"admin": {"bearer": ADMIN}, "tokens": {"keys": {"k1": SECRET}}}
     return config.build(defaults | sections)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tries what depends on how a loop treats sockets on both."""
+    both = item.path.name in ("test_rtc_lines.py", "test_rtc_hostile.py")
+    return {"asyncio": asyncio.new_event_loop} | ({"uvloop": uvloop.new_event_loop} if both else {})
 
 
 @pytest.fixture(autouse=True)

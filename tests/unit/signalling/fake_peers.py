@@ -108,6 +108,7 @@ class FakeTransport:
         offers: all offers of ours on it.
         channels: the open data channels, each with whether it is ordered and how often what was lost is sent again.
         messages: what has left for the other end.
+        connected: whether it is; a test may say that it is not yet.
         full: whether as much waits as may.
     """
 
@@ -123,6 +124,7 @@ class FakeTransport:
     offers: list[FakeOffer] = field(default_factory=list)
     channels: dict[str, tuple[bool, int | None]] = field(default_factory=dict)
     messages: list[Sent] = field(default_factory=list)
+    connected: bool = True
     full: bool = False
     ended: bool = False
 
@@ -209,6 +211,8 @@ class FakeTransport:
 
     async def open_channel(self, label: str, *, ordered: bool, max_retransmits: int | None) -> None:
         await self.turn("open_channel")
+        if not self.connected:
+            raise ChannelNotOpenError("there are no data channels before the transport has connected")
         if label in self.channels:
             raise MediaError("the transport has a data channel of that label")
         self.channels[label] = (ordered, max_retransmits)

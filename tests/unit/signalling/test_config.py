@@ -78,6 +78,21 @@ MISTAKES = [
     ('[admin]\nbearer = "short-canary"', "admin.bearer: a bearer needs at least 24 characters"),
     ('[tokens]\nkeys = { k = "short-canary" }', "tokens.keys: each secret needs at least 32 bytes"),
     ("[tokens]\nlife_s = 600\nmax_life_s = 60", "tokens: life_s must not be more than max_life_s"),
+    ('[webhooks]\nurls = ["care.example.org/canary"]', "webhooks.urls: a receiver is like"),
+    ('[webhooks]\nurls = ["https://care.example.org:canary/"]', "webhooks.urls: a receiver is like"),
+    (
+        '[webhooks]\nurls = ["https://u:canary@care.example.org/"]',
+        "webhooks.urls: the address of a receiver has neither",
+    ),
+    (
+        '[webhooks]\nurls = ["http://care.example.org/canary"]',
+        "webhooks.urls: a receiver on another machine needs https",
+    ),
+    (
+        '[webhooks]\nurls = ["https://care.example.org/canary"]',
+        "webhooks.urls: what is posted is signed: set tokens.keys",
+    ),
+    ('[webhooks]\nkey = "canary"', "webhooks.key: it must be an issuer in tokens.keys"),
 ]
 
 
@@ -212,3 +227,20 @@ def test_a_store_that_cannot_be_used_is_found_by_check_config_and_stops_the_star
         assert result.exit_code == 2
         (line,) = result.stderr.splitlines()
         assert line == f"pysfu: store.path: {missing}: cannot be made: there is no folder {missing.parent}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://care.example.org/hooks?for=2", "http://localhost:8080", "http://127.0.0.1/", "http://[::1]:9/hooks"],
+)
+def test_webhooks_are_posted_over_tls_or_to_this_machine_and_their_addresses_are_not_shown(url: str) -> None:
+    settings = config.build({"webhooks": {"urls": [url]}, "tokens": {"keys": {"k": "s" * 32}}})
+    assert settings.webhooks.urls == (url,)
+    assert url not in repr(settings)
+    assert not settings.webhooks.words, "nothing that anybody wrote goes anywhere by itself"
+
+
+def test_more_receivers_than_there_may_be_are_refused() -> None:
+    urls = [f"https://care.example.org/{number}" for number in range(9)]
+    with pytest.raises(ConfigError, match=r"^webhooks\.urls: .*at most 8"):
+        config.build({"webhooks": {"urls": urls}, "tokens": {"keys": {"k": "s" * 32}}})

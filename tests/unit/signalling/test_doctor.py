@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import ssl
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -31,6 +34,7 @@ MACHINE = Machine(
     kernel=lambda _: 16 * 1024 * 1024,
     open_files=65_536,
     call=lambda _: EchoTest(calls=[HEARD]),
+    reach=lambda _: None,
 )
 
 
@@ -196,3 +200,34 @@ def test_a_store_that_cannot_be_used_is_pointed_out_and_one_that_can_is_left_unm
         assert found.grade is grade
         assert words in found.text
         assert not path.exists()
+
+
+def test_a_receiver_of_webhooks_that_cannot_be_reached_is_pointed_out_by_its_number() -> None:
+    urls = ["https://care.example.org/secret", "https://other.example.org/secret"]
+    hooks = settings(webhooks={"urls": urls}, tokens={"keys": {"k": "s" * 32}})
+    machine = replace(MACHINE, reach=lambda url: "Connection refused" if "other" in url else None)
+    good, bad = findings("webhooks.urls", hooks, machine)
+    assert (good.grade, good.text) == (Grade.GOOD, "receiver 1 can be reached")
+    assert (bad.grade, bad.text) == (Grade.BAD, "receiver 2 cannot be reached: Connection refused")
+
+
+def test_a_receiver_is_reached_where_something_listens_whose_certificate_is_trusted(tmp_path: Path) -> None:
+    reach = this_machine().reach
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert reach(f"http://127.0.0.1:{port}/hooks") is None
+    assert reach(f"http://127.0.0.1:{port}/hooks") == "Connection refused"
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*make_trial_certificate(tmp_path, [ip_address("127.0.0.1")]))
+    with socket.create_server(("127.0.0.1", 0)) as listener, context.wrap_socket(listener, server_side=True) as tls:
+        answering = threading.Thread(target=_refused_by, args=(tls,))
+        answering.start()
+        fault = reach(f"https://127.0.0.1:{tls.getsockname()[1]}/hooks")
+        answering.join()
+    assert fault is not None
+    assert fault.startswith("this machine does not trust its certificate: ")
+
+
+def _refused_by(tls: ssl.SSLSocket) -> None:
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        tls.accept()

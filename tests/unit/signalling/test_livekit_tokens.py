@@ -211,3 +211,18 @@ def test_a_wish_has_no_words_that_its_token_has_not() -> None:
     claims = claims_of(OURS.mint(wish, now=NOW))
     assert set(claims) == {"iss", "sub", "iat", "nbf", "exp", "video"}
     assert {"name", "metadata", "attributes"} <= set(asdict(wish))
+
+
+def test_the_signature_of_what_is_posted_lets_nobody_in() -> None:
+    signature = OURS.sign_body(b"{}", now=NOW)
+    for read in (OURS.read, OURS.read_service):
+        with pytest.raises(InvalidTokenError, match="video"):
+            read(signature, now=NOW)
+
+
+def test_what_is_posted_is_signed_with_the_key_that_was_asked_for_even_where_tokens_live_shorter() -> None:
+    two = Tokens({"k1": SECRET.encode(), "k2": b"o" * 32}, max_life=timedelta(seconds=60))
+    assert claims_of(two.sign_body(b"{}", now=NOW))["iss"] == "k1"
+    assert claims_of(two.sign_body(b"{}", issuer="k2", now=NOW))["iss"] == "k2"
+    with pytest.raises(InvalidTokenError):
+        two.sign_body(b"{}", issuer="k3", now=NOW)

@@ -16,7 +16,7 @@ import fake_pysfu
 import pytest
 
 from pysfu.messages import PeerFigures, ReceiveFigures, SendFigures
-from signalling.domain.flow import Arriving, Leaving, Reading
+from signalling.domain.flow import Arriving, Leaving, Link, Reading
 from signalling.domain.heartbeat import Beat
 from signalling.domain.ids import TrackId
 from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed, reading_of
@@ -144,22 +144,25 @@ async def test_a_connection_tells_what_comes_over_it_in_all_encodings_and_what_l
     sound, picture = fake_pysfu.PUBLISHED
     transport = fake_pysfu.Transport("", [sound, picture], playing={"2": replace(picture, muted=True), "3": sound})
 
-    def received(mid: str, encoding: int, packets: int) -> ReceiveFigures:
-        return ReceiveFigures(mid=mid, encoding=encoding, packets=packets, bytes=0, lost=0, jitter_s=0.0, bitrate_bps=0)
+    def received(mid: str, encoding: int, packets: int, lost: int) -> ReceiveFigures:
+        return ReceiveFigures(
+            mid=mid, encoding=encoding, packets=packets, bytes=0, lost=lost, jitter_s=0.0, bitrate_bps=0
+        )
 
-    def sent(mid: str, packets: int, retransmitted: int, encoding: int | None) -> SendFigures:
-        return SendFigures(mid=mid, packets=packets, bytes=0, retransmitted=retransmitted, loss=0.0, encoding=encoding)
+    def sent(mid: str, packets: int, retransmitted: int, encoding: int | None, loss: float = 0.0) -> SendFigures:
+        return SendFigures(mid=mid, packets=packets, bytes=0, retransmitted=retransmitted, loss=loss, encoding=encoding)
 
     counted = PeerFigures(
         connected=True,
-        rtt_s=None,
+        rtt_s=0.25,
         estimate_bps=0,
         send_queue_s=0.0,
-        receive=[received("1", 0, 5), received("1", 1, 7)],
-        send=[sent("2", 9, 4, None), sent("3", 1, 0, 0), sent("4", 0, 0, None)],
+        receive=[received("1", 0, 5, -1), received("1", 1, 7, 2)],
+        send=[sent("2", 9, 4, None, 0.25), sent("3", 1, 0, 0, 0.5), sent("4", 0, 0, None)],
     )
     assert reading_of(transport, counted) == Reading(
         connected=True,
+        link=Link(came=12, lost=2, loss_out=0.5, rtt=timedelta(seconds=0.25)),
         arriving=(
             Arriving(track=TrackId("track-7"), kind="audio", packets=0),
             Arriving(track=TrackId("track-8"), kind="video", packets=12),

@@ -91,7 +91,10 @@ async def test_who_joins_again_takes_the_place_of_the_one_before(there: MeetingR
     leave = ann.line.last("leave").leave
     assert (leave.action, leave.reason) == (LeaveRequest.Action.DISCONNECT, DisconnectReason.DUPLICATE_IDENTITY)
     assert bo.line.participants()["ann"].sid == again.sid != ann.sid
-    assert [seat.participant for seat in there.rooms.roster(there.room.room)] == ["ann", "bo"]  # they came at the same time
+    assert [seat.participant for seat in there.rooms.roster(there.room.room)] == [
+        "ann",
+        "bo",
+    ]  # they came at the same time
 
 
 async def test_who_leaves_is_gone_with_all_that_they_had(there: MeetingRoom) -> None:
@@ -256,6 +259,14 @@ async def test_a_camera_by_whip_is_seen_by_clients(there: MeetingRoom) -> None:
     await there.settle()
     assert "cam" not in bo.line.participants()
     assert not there.receives(bo)
+
+
+async def test_the_first_client_sees_a_camera_by_whip_that_was_there_before(there: MeetingRoom) -> None:
+    await there.rooms.publish(there.room.room, there.grant("cam"), offer())
+    bo = await there.meet("bo")
+    (camera,) = bo.line.told[0].join.other_participants
+    assert (camera.identity, len(camera.tracks)) == ("cam", 2)
+    assert there.receives(bo) == {track.sid for track in camera.tracks}
 
 
 async def test_who_watches_by_whep_is_seen_and_sees_clients(there: MeetingRoom) -> None:

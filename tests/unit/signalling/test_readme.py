@@ -58,6 +58,6 @@ def test_the_readme_lists_every_metric_with_its_labels_and_no_other(bench: Bench
 async def test_every_request_the_readme_names_is_in_the_published_description(bench: Bench) -> None:
     async with bench.http() as http:
         paths = (await http.get("/openapi.json")).json()["paths"]
-    for method, path in re.findall(r"`(GET|POST|DELETE) (/[a-z{}/]+)`", README):
+    for method, path in re.findall(r"`(GET|POST|PATCH|DELETE) (/[a-z{}/]+)`", README):
         if path != "/openapi.json":
             assert method.lower() in paths[path], (method, path)

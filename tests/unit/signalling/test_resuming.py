@@ -291,7 +291,7 @@ def test_a_connection_is_read_as_it_was_noted(ids: Sequence[str], at: datetime, 
         participant=ParticipantId(ids[0]),
         opened_at=at,
         publication=Publication(publication=PublicationId(ids[1]), tracks=tracks) if publishes else None,
-        source=None if publishes else ParticipantId(ids[4]),
+        sources=() if publishes else (ParticipantId(ids[4]),),
     )
     note = notes.of_connection(ResourceId(ids[1]), connection, plays=("a", "b"), offer=offer, ice_tag='"t"')
     read = notes.read_connection(note)

@@ -191,8 +191,8 @@ async def test_json_is_answered_with_json(bench: Bench) -> None:
         ("/twirp/livekit.TeaService/Make", PROTOBUF, (404, "bad_route")),
         ("/twirp/", PROTOBUF, (404, "bad_route")),
         ("/twirp/livekit.Egress/ListEgress", PROTOBUF, (501, "unimplemented")),
-        (PREFIX + "MutePublishedTrack", PROTOBUF, (501, "unimplemented")),
-        (PREFIX + "SendData", "application/json", (501, "unimplemented")),
+        (PREFIX + "MoveParticipant", PROTOBUF, (501, "unimplemented")),
+        (PREFIX + "PerformRpc", "application/json", (501, "unimplemented")),
     ],
 )
 async def test_what_is_no_method_of_this_server_is_said_as_twirp_says_it(

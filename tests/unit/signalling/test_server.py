@@ -35,6 +35,7 @@ from signalling.figures import MediaWarning, WorkerFailed
 from signalling.http import connection
 from signalling.media import EngineStartError
 from signalling.media_events import EngineLost, PeerGone, Resynced
+from signalling.meetings.edge import LiveMeetings
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 
@@ -131,7 +132,8 @@ async def test_a_worker_that_hangs_keeps_the_server_from_following_nothing_of_th
     alice.held = held = asyncio.Event()
     known = asyncio.Event()
     known.set()
-    following = asyncio.ensure_future(server._follow_events(bench.parts, bench.engine, known))
+    meetings = LiveMeetings(bench.parts.rooms, bench.parts.tokens, utc=bench.clock)
+    following = asyncio.ensure_future(server._follow_events(bench.parts, meetings, bench.engine, known))
     living = frozenset(room.id for room in bench.engine.rooms)
     for event in (
         PeerGone(peer=alice.id, reason="ice"),
