@@ -50,7 +50,7 @@ pub(crate) struct Opened {
     pub(crate) participant: String,
     /// Whom it receives, as the server calls them.
     pub(crate) heard: Vec<String>,
-    /// The numbers of those who published before it asked: who hears them all has come in.
+    /// The numbers of those who publish and asked before it: who hears them all has come in.
     pub(crate) awaits: Vec<u32>,
 }
 
@@ -136,7 +136,7 @@ struct Caller {
     source: Option<u32>,
     /// Whether others are measured already.
     late: bool,
-    /// The numbers of those who publish already.
+    /// The numbers of those who publish and asked before.
     awaits: Vec<u32>,
 }
 
