@@ -29,7 +29,8 @@ class PeerNote(messages.Record, frozen=True, kw_only=True):
     Attributes:
         kinds: what its other end may publish, where that offers.
         sent: what its other end sends, by its latest offer.
-        sections: those of our offers, where we offer: what is sent in each, and whether the other end may.
+        sections: those of our offers, where we offer: what is sent in each, whether the other end may, and how many
+            tracks it has carried before.
         version: how many offers of ours there were.
     """
 
@@ -42,7 +43,7 @@ class PeerNote(messages.Record, frozen=True, kw_only=True):
     participant: bytes
     kinds: list[messages.MediaKind] = msgspec.field(default_factory=list)
     sent: list[messages.SentTrack] = msgspec.field(default_factory=list)
-    sections: list[tuple[messages.MediaKind | None, bool]] | None = None
+    sections: list[tuple[messages.MediaKind | None, bool, int]] | None = None
     version: int = 0
 
 

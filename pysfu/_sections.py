@@ -28,12 +28,14 @@ class Section:
         receive: whether the other end may send in it.
         track: what the latest offer says that it carries.
         settled: whether the other end has answered that.
+        generation: how many tracks it has carried before: each comes under SSRCs of its own.
     """
 
     kind: MediaKind | None
     receive: bool = False
     track: Track | None = None
     settled: bool = False
+    generation: int = 0
 
     @property
     def is_free(self) -> bool:
@@ -86,14 +88,14 @@ class Sections:
         """Returns them for an offer."""
         return [_described(section) for section in self.sections]
 
-    def to_note(self) -> list[tuple[MediaKind | None, bool]]:
+    def to_note(self) -> list[tuple[MediaKind | None, bool, int]]:
         """Returns what whoever controls the engine next must know of them."""
-        return [(section.kind, section.receive) for section in self.sections]
+        return [(section.kind, section.receive, section.generation) for section in self.sections]
 
     @classmethod
-    def of_note(cls, note: Sequence[tuple[MediaKind | None, bool]]) -> Sections:
+    def of_note(cls, note: Sequence[tuple[MediaKind | None, bool, int]]) -> Sections:
         """Makes them anew. What an offer said whose answer has not come is not known: none of them is free."""
-        return cls([Section(kind, receive) for kind, receive in note])
+        return cls([Section(kind, receive, generation=generation) for kind, receive, generation in note])
 
     def resume(self, playing: Mapping[str, Track]) -> None:
         """Notes what they carry already."""
@@ -104,7 +106,7 @@ class Sections:
     def _place(self, track: Track) -> bool:
         for section in self.sections:
             if section.is_free and section.kind == track.kind:
-                section.track, section.settled = track, False
+                section.track, section.settled, section.generation = track, False, section.generation + 1
                 return True
         if self.media >= MAX_SECTIONS:
             return False
@@ -116,4 +118,4 @@ def _described(section: Section) -> messages.Media | messages.Data:
     if section.kind is None:
         return messages.Data()
     send = send_plan(section.track) if section.track is not None else None
-    return messages.Media(kind=section.kind, send=send, receive=section.receive)
+    return messages.Media(kind=section.kind, send=send, receive=section.receive, generation=section.generation)

@@ -72,11 +72,12 @@ class Answered(Record, frozen=True, kw_only=True):
 
 
 class Media(Message, frozen=True, kw_only=True):
-    """A media section of an offer."""
+    """A media section of an offer; `generation`: how many tracks it has carried before this one."""
 
     kind: MediaKind
     send: SendPlan | None = None
     receive: bool = False
+    generation: int = 0
 
 
 class Data(Message, frozen=True, kw_only=True):

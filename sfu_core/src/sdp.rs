@@ -86,7 +86,7 @@ pub fn fuzz_accept(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
     let send =
         |kind| SendPlan { kind, publisher: ParticipantId(1), stream: "s".to_owned(), track: "t".to_owned(), mid: None };
-    let section = |kind| OfferSection::Media { kind, send: Some(send(kind)), receive: true };
+    let section = |kind| OfferSection::Media { kind, send: Some(send(kind)), receive: true, generation: 0 };
     let AnswerPlan { local, policy, .. } = fuzz_answer_plan(None);
     let sections = vec![section(MediaKind::Audio), section(MediaKind::Video), OfferSection::Data];
     if let Ok(offered) = offer(&OfferPlan { local, policy, sections, version: 1 }) {

@@ -18,6 +18,8 @@ pub const MAX_FINGERPRINTS: usize = 8;
 pub const MAX_CANDIDATES: usize = 32;
 /// Most simulcast encodings of one track.
 pub const MAX_ENCODINGS: usize = 4;
+/// By how much the SSRCs of a section of ours rise when it carries another track: beyond those of all sections.
+pub const SSRC_GENERATION: u32 = 2 * MAX_MEDIA.next_power_of_two() as u32 * 2;
 
 /// What a track carries. An edge is granted for one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -26,6 +26,7 @@ _CODES = {
     Refusal.ROOM_ADMIN_NOT_GRANTED: Code.UNAUTHENTICATED,
     Refusal.NAME_TAKEN: Code.ALREADY_EXISTS,
     Refusal.TOO_MANY_ROOMS: Code.RESOURCE_EXHAUSTED,
+    Refusal.TOO_MANY_CHANGED_RIGHTS: Code.RESOURCE_EXHAUSTED,
     Refusal.UNMUTE_NOT_ALLOWED: Code.FAILED_PRECONDITION,
 }
 """What is called otherwise than its status says, as LiveKit's own server does."""

@@ -13,8 +13,8 @@ from websockets.frames import Frame
 
 PING_INTERVAL_S, PING_LIMIT_S = 3.0, 9.0
 """Whoever has gone without a word is noticed after at most the sum of both."""
-TAKE_LIMIT_S = 5.0
-"""For how long a client may take nothing of what it is told, however much waits for it."""
+TAKE_LIMIT_S = PING_LIMIT_S
+"""For how long a client may take too little of what it is told, as if it did not answer."""
 GOODBYE_S = 5.0
 """For how long a client may take to hear that it is over: on a bad network a phone needs some seconds."""
 MAX_ASIDES = 200
@@ -58,7 +58,7 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
         """Sends, to a client that takes what is sent.
 
         Raises:
-            ClientDisconnected: it has gone, or took nothing for too long and is cut off.
+            ClientDisconnected: it has gone, or took too little for too long and is cut off.
         """
         try:
             async with asyncio.timeout(None if self.writable.is_set() else TAKE_LIMIT_S):

@@ -38,10 +38,13 @@ class Administered(Protocol):
             name: what others see them called.
             metadata: what is written on them.
             attributes: what is written over the same keys; one that is empty is taken away.
-            permission: all that they may from now on; `with_permission` of `infos` reads it.
+            permission: all that they may from now on; `with_permission` of `infos` reads it. It is on disk, and holds
+                against all their older tokens.
 
         Raises:
             NotFoundError: nobody of that id is in the room.
+            RefusedError: the rights of too many were changed in it.
+            StoreUnavailableError: the rights are changed, but that is not written down.
         """
 
     async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, muted: bool) -> TrackInfo:

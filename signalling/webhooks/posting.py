@@ -43,7 +43,7 @@ class Poster:
             # A redirect may lead anywhere, and an answer may have any length: neither is followed or read.
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 status = answer.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise NotTakenError(type(error).__name__, again=True) from error
         if not 200 <= status < 300:
             raise NotTakenError(str(status), again=status in _LATER or (status >= 500 and status != 501))

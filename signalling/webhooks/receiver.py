@@ -159,7 +159,5 @@ class Receiver:
 
 
 def _written(event: WebhookEvent, *, dropped: int) -> bytes:
-    told = WebhookEvent()
-    told.CopyFrom(event)  # others are told the same one
-    told.num_dropped = dropped
-    return json_format.MessageToJson(told, indent=None).encode()
+    event.num_dropped = dropped  # for this receiver: each writes the number of its own right before it is posted
+    return json_format.MessageToJson(event, indent=None).encode()

@@ -289,7 +289,9 @@ class Meeting:
 async def meeting(base_url: str, admin_bearer: str, verify: ssl.SSLContext | bool = True) -> AsyncIterator[Meeting]:
     """Makes a room and ends it."""
     admin = {"Authorization": f"Bearer {admin_bearer}"}
-    async with httpx.AsyncClient(base_url=base_url, timeout=HANG_S, verify=verify) as http:
+    # The server closes what was idle for 5 s: a request over what both give up at the same moment would be lost.
+    kept = httpx.Limits(keepalive_expiry=1.0)
+    async with httpx.AsyncClient(base_url=base_url, timeout=HANG_S, verify=verify, limits=kept) as http:
         made = await http.post("/rooms", headers=admin, json={})
         assert made.status_code == 201, made.text
         room = made.json()["room"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -35,12 +36,14 @@ from livekit.protocol.rtc import (
 from livekit_edge import LiveKitAttendee, LiveKitEdge
 from livekit_line import Line, RefusedConnectionError
 from meeting_edge import BOTH, NOTHING, finds, sees
+from relay import Passed
 from relayed import nothing_comes
 from servers import serving
 
 EDGE = LiveKitEdge()
 CAMERA = 4
 MAX_FRAME_BYTES = 2 << 20
+MAX_PAUSE_MS = 300  # People who talk do not notice it.
 TRICKLES = 10_000
 REQUESTS_PER_S = 200  # of one client; whoever asks faster waits
 HALF_OPEN = 5_000
@@ -84,13 +87,21 @@ async def calm_in(room: Meeting, other: Meeting) -> AsyncIterator[Calm]:
         calm, since_ns = Calm(room, other, anna, bela, carl), time.time_ns()
         yield calm
         await calm.goes_on()
-        assert bela.relay.missing_to_clients(since_ns) == []
+        # This process sends, and does harm besides: of the pauses that it makes itself the server knows nothing.
+        pause = longest_pause_ms(anna.relay.from_clients, since_ns)
+        assert longest_pause_ms(bela.relay.to_clients, since_ns) <= pause + MAX_PAUSE_MS
         assert abs(await bela.heard() - 100 * CAMERA) <= 2
         assert {camera for camera, _ in bela.pictures()} == {CAMERA}
         secret = [name.encode() for name in (anna.sid, bela.sid, *calm.tracks)]
         assert not [told for told in carl.line.told if any(name in told.SerializeToString() for name in secret)]
         await finds(carl, {"carl": NOTHING})
         assert carl.relay.rtp_to_clients(0) == 0
+
+
+def longest_pause_ms(passed: list[Passed], since_ns: int) -> float:
+    """Returns for how long no packet came."""
+    times = [each.at_ns for each in passed if each.is_rtp and each.at_ns > since_ns]
+    return max(later - earlier for earlier, later in itertools.pairwise(times)) / 1e6
 
 
 @pytest.fixture
@@ -317,6 +328,7 @@ async def test_what_was_not_announced_reaches_nobody(calm: Calm) -> None:
 # --- too much ---
 
 
+@pytest.mark.long
 async def test_ten_thousand_candidates_keep_nobody_else_waiting(calm: Calm) -> None:
     async with EDGE.join(calm.room, "eve") as eve:
         trickle = SignalRequest(
@@ -348,6 +360,9 @@ async def test_five_thousand_half_open_websockets_end_and_leave_no_memory_behind
             for _ in range(2):
                 with half_open(int(server.base_url.rpartition(":")[2]), HALF_OPEN) as opened:
                     ended = asyncio.ensure_future(asyncio.to_thread(lambda: [each.recv(1) for each in opened]))
+                    calm.bela.line.cut()
+                    await calm.bela.resume_line()
+                    assert not ended.done(), "they are all open still"
                     while not ended.done():
                         await calm.goes_on()
                     assert await ended == [b""] * HALF_OPEN

@@ -202,6 +202,28 @@ async def test_a_redirect_is_not_followed_and_what_is_lost_by_it_is_said(
     assert outcomes == [Outcome.DROPPED, Outcome.OK]
 
 
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 501])
+async def test_an_answer_that_will_not_change_ends_the_tries(
+    receiver: Receiver, outcomes: list[Outcome], status: int
+) -> None:
+    receiver.answers = [answering(status)]
+    hooks = to(receiver, outcomes)
+    async with receiver.listening(), hooks.running():
+        hooks.tell(EVERYTHING["room_started"])
+    assert outcomes == [Outcome.DROPPED]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+async def test_an_answer_that_may_change_has_it_posted_again(
+    receiver: Receiver, outcomes: list[Outcome], status: int
+) -> None:
+    receiver.answers = [answering(status)]
+    hooks = to(receiver, outcomes)
+    async with receiver.listening(), hooks.running():
+        hooks.tell(EVERYTHING["room_started"])
+    assert outcomes == [Outcome.RETRIED, Outcome.OK]
+
+
 async def test_a_receiver_whose_certificate_is_not_trusted_is_told_nothing(
     receiver: Receiver, outcomes: list[Outcome], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::gate::Flow;
 use crate::ids::{Mid, ParticipantId, PeerId, RoomId, TrackId};
 use crate::peer::Peer;
-use crate::session::NegotiatedSession;
+use crate::session::{NegotiatedSession, SSRC_GENERATION};
 
 use super::command::{Cap, Command, Refusal, Reply, Subject, TrackSource};
 use super::event::Event;
@@ -181,8 +181,9 @@ fn connect(engine: &mut Engine, peer: PeerId, session: &NegotiatedSession, now: 
         return Err(Refusal::BadSession);
     }
     let in_our_numbers = session.send.iter().enumerate().all(|(n, media)| {
-        let ssrc = base.wrapping_add(2 * n as u32);
-        media.ssrc.0 == ssrc && media.rtx_ssrc.is_none_or(|rtx| rtx.0 == ssrc.wrapping_add(1))
+        let since_first = media.ssrc.0.wrapping_sub(base.wrapping_add(2 * n as u32));
+        let is_next = media.rtx_ssrc.is_none_or(|rtx| rtx.0 == media.ssrc.0.wrapping_add(1));
+        since_first.is_multiple_of(SSRC_GENERATION) && is_next
     });
     if !in_our_numbers || !member.outbound.apply(session, first, initial) {
         return Err(Refusal::BadSession);

@@ -68,7 +68,7 @@ pub(crate) struct SendTrack {
     pub(crate) rtx_ssrc: Option<Ssrc>,
     pub(crate) payload_types: Vec<PayloadType>,
     pub(crate) track: Option<TrackId>,
-    /// The index after the last one used: the next subscription goes on from here, since the SSRC stays.
+    /// The index after the last one used: the next subscription goes on from here, if the SSRC stays.
     pub(crate) next_index: u64,
     pub(crate) last_timestamp: u32,
     /// The next index of retransmissions.
@@ -101,10 +101,40 @@ pub(crate) struct SendTrack {
 }
 
 impl SendTrack {
-    /// Whether a description has another meaning for the section than it had before.
+    fn new(media: &SendMedia, first: FirstNumbers) -> Self {
+        Self {
+            mid: media.mid,
+            kind: media.kind,
+            ssrc: media.ssrc,
+            rtx_ssrc: media.rtx_ssrc,
+            payload_types: media.payload_types.clone(),
+            track: None,
+            next_index: first.index,
+            last_timestamp: first.timestamp,
+            next_rtx_index: first.rtx_index,
+            packets: 0,
+            bytes: 0,
+            retransmitted: 0,
+            retransmitted_bytes: 0,
+            loss: 0.0,
+            lossy_reports: 0,
+            reported_at: None,
+            lost: 0,
+            last_video: None,
+            clock_untold: false,
+            last_fir: None,
+            acknowledged: false,
+            reported_to: None,
+            quoted: None,
+        }
+    }
+
+    /// Whether a description has another meaning for the section than it had before. Other SSRCs begin while it is idle.
     fn contradicts(&self, media: &SendMedia) -> bool {
-        let other_rtx = matches!((self.rtx_ssrc, media.rtx_ssrc), (Some(ours), Some(theirs)) if ours != theirs);
-        self.mid != media.mid || self.ssrc != media.ssrc || other_rtx
+        if self.mid != media.mid || self.ssrc != media.ssrc {
+            return self.mid != media.mid || self.kind != media.kind || self.track.is_some();
+        }
+        matches!((self.rtx_ssrc, media.rtx_ssrc), (Some(ours), Some(theirs)) if ours != theirs)
     }
 
     /// A packet with so many bytes of payload left.
@@ -256,37 +286,19 @@ impl Outbound {
             self.counts_sent = self.controller.counts_sent();
         }
         self.stamp = Stamp::new(&session.extensions);
-        for (known, media) in self.send.iter_mut().zip(&session.send) {
+        for (index, (known, media)) in self.send.iter_mut().zip(&session.send).enumerate() {
+            if known.ssrc != media.ssrc {
+                *known = SendTrack::new(media, first);
+                // Of the track before, nothing leaves under the SSRC of the next.
+                self.pacer.retain(|queued| usize::from(queued.send_index) != index);
+                continue;
+            }
             known.payload_types.clone_from(&media.payload_types);
             // A known SSRC stays: its numbers go on from where they are, whether or not it is in use.
             known.rtx_ssrc = known.rtx_ssrc.or(media.rtx_ssrc);
         }
         for media in &session.send[self.send.len()..] {
-            self.send.push(SendTrack {
-                mid: media.mid,
-                kind: media.kind,
-                ssrc: media.ssrc,
-                rtx_ssrc: media.rtx_ssrc,
-                payload_types: media.payload_types.clone(),
-                track: None,
-                next_index: first.index,
-                last_timestamp: first.timestamp,
-                next_rtx_index: first.rtx_index,
-                packets: 0,
-                bytes: 0,
-                retransmitted: 0,
-                retransmitted_bytes: 0,
-                loss: 0.0,
-                lossy_reports: 0,
-                reported_at: None,
-                lost: 0,
-                last_video: None,
-                clock_untold: false,
-                last_fir: None,
-                acknowledged: false,
-                reported_to: None,
-                quoted: None,
-            });
+            self.send.push(SendTrack::new(media, first));
         }
         let send = &self.send;
         self.pacer

@@ -196,8 +196,8 @@ fn send_sections(
 ) -> Result<Vec<SendMedia>, SdpError> {
     let ssrc_base = plan.local.ssrc_base;
     let mut send = plan.previous.as_ref().map_or_else(Vec::new, |previous| previous.send.clone());
-    for (index, idle) in send.iter_mut().enumerate() {
-        media::fill_send_media(idle, &[], ssrc_base, index);
+    for idle in &mut send {
+        media::fill_send_media(idle, &[]);
     }
     for (offered, planned) in offer.media.iter().zip(plans) {
         let SectionPlan::Media(planned) = planned else { continue };
@@ -213,9 +213,9 @@ fn send_sections(
             return Err(SdpError::TooManySendSections { line: offered.line });
         }
         if known.is_none() {
-            send.push(media::idle_send_media(planned.mid, planned.kind, ssrc_base, index));
+            send.push(media::idle_send_media(planned.mid, planned.kind, ssrc_base, index, 0));
         }
-        media::fill_send_media(&mut send[index], &in_offered_order(offered, &planned.chosen), ssrc_base, index);
+        media::fill_send_media(&mut send[index], &in_offered_order(offered, &planned.chosen));
     }
     Ok(send)
 }

@@ -6,7 +6,7 @@ use super::description::{Direction, Extension, Feedback, Section};
 use crate::ids::{Mid, Rid};
 use crate::rtp::ext::{ExtensionKind, ExtensionMap};
 use crate::session::{
-    CongestionFeedback, DataMedia, MAX_ENCODINGS, MediaKind, PayloadType, ReceiveMedia, RemoteEncoding, SendMedia,
+    CongestionFeedback, DataMedia, MAX_ENCODINGS, MediaKind, PayloadType, ReceiveMedia, RemoteEncoding, SendMedia, SSRC_GENERATION,
 };
 
 /// RFC 8841 §5.1: the port nearly everyone uses.
@@ -120,26 +120,18 @@ fn single_encoding(section: &Section, has_rtx: bool) -> RemoteEncoding {
 }
 
 /// Sets what the remote takes in a section of ours; `chosen` empty leaves the section idle.
-pub(super) fn fill_send_media(media: &mut SendMedia, chosen: &[Chosen<'_>], ssrc_base: u32, index: usize) {
+pub(super) fn fill_send_media(media: &mut SendMedia, chosen: &[Chosen<'_>]) {
     use crate::ids::Ssrc;
     media.payload_types = chosen.iter().map(Chosen::to_payload_type).collect();
     media.nack = chosen.iter().any(|one| one.payload.feedback.contains(&Feedback::Nack));
     let has_rtx = media.payload_types.iter().any(|payload_type| payload_type.rtx.is_some());
-    media.rtx_ssrc = has_rtx.then(|| Ssrc(rtx_ssrc(ssrc_base, index)));
+    media.rtx_ssrc = has_rtx.then(|| Ssrc(media.ssrc.0.wrapping_add(1)));
 }
 
-/// A section in which nothing flows yet.
-pub(super) fn idle_send_media(mid: Mid, kind: MediaKind, ssrc_base: u32, index: usize) -> SendMedia {
-    let ssrc = crate::ids::Ssrc(ssrc(ssrc_base, index));
-    SendMedia { mid, kind, payload_types: Vec::new(), ssrc, rtx_ssrc: None, nack: false }
-}
-
-const fn ssrc(base: u32, index: usize) -> u32 {
-    base.wrapping_add(2 * index as u32)
-}
-
-const fn rtx_ssrc(base: u32, index: usize) -> u32 {
-    ssrc(base, index).wrapping_add(1)
+/// A section in which nothing flows yet; `generation` counts the tracks before the one that it carries or carried last.
+pub(super) fn idle_send_media(mid: Mid, kind: MediaKind, ssrc_base: u32, index: usize, generation: u32) -> SendMedia {
+    let ssrc = ssrc_base.wrapping_add(2 * index as u32).wrapping_add(generation.wrapping_mul(SSRC_GENERATION));
+    SendMedia { mid, kind, payload_types: Vec::new(), ssrc: crate::ids::Ssrc(ssrc), rtx_ssrc: None, nack: false }
 }
 
 /// The remote's data section.

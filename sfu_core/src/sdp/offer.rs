@@ -101,7 +101,7 @@ fn media_section(
     plan: &OfferPlan,
     local: transport::Local<'_>,
 ) -> Section {
-    let OfferSection::Media { kind, send, receive } = planned else { return Section::default() };
+    let OfferSection::Media { kind, send, receive, generation } = planned else { return Section::default() };
     let payloads = codecs::offered(*kind, &plan.policy);
     let mut section = Section {
         protocol: "UDP/TLS/RTP/SAVPF".to_owned(),
@@ -114,8 +114,8 @@ fn media_section(
     };
     if let (Some(send), Some(mid)) = (send, mid) {
         let chosen = codecs::choose(&payloads, *kind, &plan.policy);
-        let mut media = media::idle_send_media(mid, *kind, plan.local.ssrc_base, index);
-        media::fill_send_media(&mut media, &chosen, plan.local.ssrc_base, index);
+        let mut media = media::idle_send_media(mid, *kind, plan.local.ssrc_base, index, *generation);
+        media::fill_send_media(&mut media, &chosen);
         announce(&mut section, send, &media);
     }
     section.payloads = payloads;
@@ -150,11 +150,11 @@ pub fn accept(pending: &PendingOffer, answer: &str) -> Result<NegotiatedSession,
         send: Vec::new(),
         data: None,
     };
-    for ((ours, theirs), usable) in offered.media.iter().zip(&answer.media).zip(usable) {
+    for (((ours, theirs), usable), planned) in offered.media.iter().zip(&answer.media).zip(usable).zip(&plan.sections) {
         let Some(mid) = ours.mid else { continue };
         match ours.kind {
             SectionKind::Media(kind) => {
-                accept_media(&mut session, &Pair { mid, kind, ours, theirs, usable }, plan);
+                accept_media(&mut session, &Pair { mid, kind, ours, theirs, usable, planned }, plan);
             }
             _ if usable => session.data = Some(media::data_media(theirs, mid)),
             _ => {}
@@ -170,6 +170,7 @@ struct Pair<'a> {
     ours: &'a Section,
     theirs: &'a Section,
     usable: bool,
+    planned: &'a OfferSection,
 }
 
 fn accept_media(session: &mut NegotiatedSession, pair: &Pair<'_>, plan: &OfferPlan) {
@@ -193,12 +194,13 @@ fn agreed_extensions(pair: &Pair<'_>, map: &mut ExtensionMap) -> Vec<Extension> 
 
 /// In answers the order is the remote's.
 fn sent(pair: &Pair<'_>, chosen: &[Chosen<'_>], ssrc_base: u32, index: usize) -> SendMedia {
-    let mut media = media::idle_send_media(pair.mid, pair.kind, ssrc_base, index);
+    let generation = if let OfferSection::Media { generation, .. } = pair.planned { *generation } else { 0 };
+    let mut media = media::idle_send_media(pair.mid, pair.kind, ssrc_base, index, generation);
     if pair.theirs.direction.receives() && pair.ours.direction.sends() {
         let mut chosen = chosen.to_vec();
         let place = |number| pair.theirs.payloads.iter().position(|payload| payload.number == number);
         chosen.sort_by_key(|one| place(one.payload.number));
-        media::fill_send_media(&mut media, &chosen, ssrc_base, index);
+        media::fill_send_media(&mut media, &chosen);
     }
     media
 }

@@ -107,6 +107,10 @@ pub enum OfferSection {
         /// Whether the remote is asked to send, if the policy allows it.
         #[serde(default)]
         receive: bool,
+        /// How many tracks it has carried before this one. Each comes under SSRCs of its own: libwebrtc shows nothing of
+        /// a track that begins under those of the one before.
+        #[serde(default)]
+        generation: u32,
     },
     /// Data channels.
     Data,
@@ -120,7 +124,7 @@ pub struct OfferPlan {
     /// What may be agreed on.
     pub policy: MediaPolicy,
     /// The sections; the n-th has the mid `n`, from 0. A later offer keeps those there are, in their order, and adds at
-    /// the end: every media section has its SSRC for life, the n-th of them `ssrc_base + 2n`.
+    /// the end: the n-th media section sends under `ssrc_base + 2n`, and `SSRC_GENERATION` more with each generation.
     pub sections: Vec<OfferSection>,
     /// Counts the offers to one peer.
     #[serde(default)]

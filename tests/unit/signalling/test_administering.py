@@ -17,6 +17,7 @@ from livekit.protocol import room as service
 
 from signalling.domain.grants import Grant, Source
 from signalling.domain.refusals import Refusal
+from signalling.faults import RefusedError
 from signalling.http.room_service import PREFIX
 from signalling.rtc.infos import permission, with_permission
 from signalling.rtc.requests import MAX_WORDS
@@ -265,6 +266,21 @@ async def test_nobody_is_made_what_the_room_does_not_take_in(
         assert answer.status_code == (200 if roles else 403)
         assert roles or answer.json()["meta"] == {"code": refusal}
     assert len(meetings.asked) == 1
+
+
+async def test_that_the_rights_of_too_many_were_changed_is_told_in_the_words_of_either(
+    bench: Bench, meetings: FakeAdministered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> models.ParticipantInfo:
+        raise RefusedError(Refusal.TOO_MANY_CHANGED_RIGHTS)
+
+    monkeypatch.setattr(meetings, "update_participant", refuse)
+    room = await bench.room(name="ward-7")
+    by_us = await by_rest(bench, "PATCH", f"/rooms/{room}/participants/anna", {"permission": {}})
+    assert (by_us.status_code, by_us.json()["code"]) == (409, "too_many_changed_rights")
+    wanted = service.UpdateParticipantRequest(room="ward-7", identity="anna", permission={"can_publish": True})
+    by_them = await by_sdk(bench, "UpdateParticipant", wanted, "ward-7")
+    assert (by_them.status_code, by_them.json()["code"]) == (429, "resource_exhausted")
 
 
 async def test_the_sdks_mute_and_are_told_as_by_livekit_that_they_cannot_unmute(

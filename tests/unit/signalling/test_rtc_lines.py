@@ -133,6 +133,31 @@ async def test_a_meeting_hears_once_that_a_client_has_gone(server: Served, close
     session(server).line.tell(SignalResponse(pong=1))  # is of no effect
 
 
+@pytest.mark.parametrize("stops", [True, False], ids=["the server stops", "the client goes"])
+async def test_a_meeting_hears_at_once_of_a_client_that_is_not_there_any_more_when_it_is_taken_in(
+    bench: Bench, stops: bool
+) -> None:
+    bench.meetings.held = asyncio.Event()
+    async with served(bench) as server:
+        connecting = asyncio.ensure_future((await server.joining()).__aenter__())
+        await bench.meetings.joining.wait()
+        if stops:
+            server.http.should_exit = True
+            with pytest.raises(InvalidStatus):
+                await connecting
+        else:
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+        bench.meetings.held.set()
+        async with asyncio.timeout(HANG_S):
+            while not bench.meetings.sessions:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await ended(session(server))
+    assert session(server).ends == 1
+    assert (server.http.server_state.connections, bench.parts.lines) == (set(), 0)
+
+
 async def test_a_request_under_way_is_finished_when_its_client_goes_and_the_meeting_hears_of_that_then(
     server: Served,
 ) -> None:

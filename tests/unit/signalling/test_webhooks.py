@@ -240,6 +240,18 @@ async def test_every_receiver_is_told_everything_signed_and_by_one_id(monkeypatc
     assert all(number.startswith("EV_") for number in first)
 
 
+@pytest.mark.parametrize("words", [False, True])
+async def test_what_others_wrote_is_posted_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, *, words: bool
+) -> None:
+    posts = Posts({"http://a": nothing})
+    hooks = webhooks(monkeypatch, posts, **({"words": True} if words else {}))
+    async with hooks.running():
+        for happening in EVERYTHING.values():
+            hooks.tell(happening)
+    assert [CANARY in str(event) for event, _ in posts.posted["http://a"]] == [words] * len(EVERYTHING)
+
+
 async def test_a_receiver_that_fails_keeps_no_other_waiting_and_does_not_hold_up_the_stop(
     monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:

@@ -77,7 +77,7 @@ fn local() -> LocalTransport {
 fn our_answers() -> Vec<Seed> {
     let send =
         |kind| SendPlan { kind, publisher: ParticipantId(1), stream: "s".to_owned(), track: "t".to_owned(), mid: None };
-    let section = |kind| OfferSection::Media { kind, send: Some(send(kind)), receive: true };
+    let section = |kind| OfferSection::Media { kind, send: Some(send(kind)), receive: true, generation: 0 };
     let sections = vec![section(MediaKind::Audio), section(MediaKind::Video), OfferSection::Data];
     let plan = OfferPlan { local: local(), policy: MediaPolicy::default(), sections, version: 1 };
     let offered = offer(&plan).expect("a plan that can be offered").sdp;

@@ -104,7 +104,7 @@ fn negotiate(engine: &mut Engine, caller: &EchoCaller, now: Instant) -> Negotiat
         track: "voice".into(),
         mid: None,
     };
-    let section = sdp::OfferSection::Media { kind: MediaKind::Audio, send: Some(send), receive: true };
+    let section = sdp::OfferSection::Media { kind: MediaKind::Audio, send: Some(send), receive: true, generation: 0 };
     let plan =
         sdp::OfferPlan { local: caller.local().clone(), policy: policy.clone(), sections: vec![section], version: 1 };
     let offered = sdp::offer(&plan).expect("an offer");

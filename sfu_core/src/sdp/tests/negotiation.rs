@@ -127,7 +127,7 @@ fn a_section_in_both_directions_sends_and_receives() {
 }
 
 fn our_offer() -> OfferPlan {
-    let media = |kind, send, receive| OfferSection::Media { kind, send, receive };
+    let media = |kind, send, receive| OfferSection::Media { kind, send, receive, generation: 0 };
     OfferPlan {
         local: local(),
         policy: MediaPolicy::default(),
