@@ -163,7 +163,7 @@ fn offer(local: &LocalTransport, kinds: &[MediaKind], purpose: Purpose, version:
             track: track_name(index),
             mid: None,
         };
-        OfferSection::Media { kind, send: sends.then_some(send), receive: !sends }
+        OfferSection::Media { kind, send: sends.then_some(send), receive: !sends, generation: 0 }
     };
     let sections = kinds.iter().enumerate().map(section).collect();
     let plan = OfferPlan { local: local.clone(), policy: policy(), sections, version };

@@ -129,6 +129,7 @@ mod tests {
                 mid: None,
             }),
             receive: false,
+            generation: 0,
         };
         let sections = std::iter::once(OfferSection::Data).chain((0..pictures).map(picture)).collect();
         let plan = OfferPlan { local: local(ufrag), policy: MediaPolicy::default(), sections, version: 0 };
