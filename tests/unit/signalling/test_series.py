@@ -181,8 +181,9 @@ async def test_nothing_of_those_who_meet_is_shown_and_the_number_of_series_does_
     text = await scrape(bench)
     assert len(samples(text)) == len(few)
     assert CANARY not in text.lower()
-    for told in (*rooms, "192.0.2.", "2001:db8", "50000", "Bearer", "eyJ"):
+    for told in (*rooms, "192.0.2.", "2001:db8", "Bearer", "eyJ"):
         assert told not in text
+    assert not re.search(r"(?<![\d.])50000(?!\d)", text)  # a port; the digits of a time may have it in them
     assert strange(text, routes=await paths_of(bench)) == []
 
 
