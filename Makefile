@@ -11,7 +11,8 @@ PYTHON := $(VENV)/.synced
 MODULE := pysfu/_core.abi3.so
 NETWORKS := tests/integration/test_networks.py
 
-.PHONY: help demo test test-rust test-python test-all check check-rust check-python fmt bench-engine bench-server fuzz asan wheel
+.PHONY: help demo test test-rust test-python test-all check check-rust check-python fmt bench-engine bench-server
+.PHONY: bench-meetings fuzz asan wheel
 .PHONY: clean setup
 
 help: ## Say what there is
@@ -78,6 +79,10 @@ bench-engine: $(STAMPS)/system ## Measure the engine; `name value unit` lines on
 bench-server: $(STAMPS)/system $(PYTHON) ## Measure the server beside Janus and the floor (45 minutes); ARGS="--runs 1 --only rooms" for less
 	@bench/server/prepare.sh
 	@tests/setup/namespaces.sh $(BIN)/python bench/server/run.py --json bench/server/results.json $(ARGS)
+
+bench-meetings: $(STAMPS)/system $(PYTHON) ## Measure meetings of LiveKit's clients beside Janus (30 minutes); ARGS="--runs 1 --only burst" for less
+	@bench/meetings/prepare.sh
+	@PYTHONPATH=bench/server tests/setup/namespaces.sh $(BIN)/python bench/meetings/run.py --json bench/meetings/results.json $(ARGS)
 
 fuzz: $(STAMPS)/system ## Run each fuzz target for a minute
 	@sfu_core/fuzz/run.sh 60

@@ -56,7 +56,9 @@ class Closing:
                 await media.close()
         self._rooms.pop(opened.room.room, None)
         log.info("room deleted", room=opened.room.room, count=len(opened.open))
-        notice = notice_of(Reason.STOPPING if self._endings.stopping else Reason.ROOM_DELETED)
+        reason = Reason.STOPPING if self._endings.stopping else Reason.ROOM_DELETED
+        opened.end(reason)
+        notice = notice_of(reason)
         for connection in opened.open.values():
             connection.watch.end(notice)
 
@@ -65,6 +67,6 @@ class Closing:
             return  # The engine has ended it, with the room's half there.
         with self._control.held(), contextlib.suppress(MediaGoneError):
             await closing.peer.remove()
-        opened.discard(closing)
+        opened.discard(closing, reason)
         closing.watch.end(notice_of(reason))
         log.info("connection closed", room=closing.room, reason=detail or reason.value)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from signalling import notes
 from signalling.domain.flow import Reading
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
+from signalling.domain.notices import Reason
 from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room, is_allowed_still
 from signalling.endings import Endings
@@ -89,6 +90,10 @@ class OpenRoom:
         self.open: dict[ResourceId, OpenConnection] = {}
         self.listeners: list[Callable[[], object]] = []
         """Told when somebody comes or goes, or sends something else."""
+        self.gone: dict[ParticipantId, Reason] = {}
+        """Why people have left since the chronicle looked last."""
+        self.is_chronicled = False
+        self.ended: Reason | None = None
         self.changing = asyncio.Lock()
         self.ending: asyncio.Task[None] | None = None
 
@@ -97,17 +102,25 @@ class OpenRoom:
         self.open[connection.resource] = connection
         self.changed()
 
-    def discard(self, connection: OpenConnection) -> None:
+    def discard(self, connection: OpenConnection, reason: Reason) -> None:
         """Forgets a connection."""
         self.open.pop(connection.resource, None)
+        self._note_gone(connection, reason)
         self.changed()
 
-    def clear(self) -> list[OpenConnection]:
+    def clear(self, reason: Reason) -> list[OpenConnection]:
         """Forgets and returns all connections."""
         lost = list(self.open.values())
         self.open.clear()
+        for connection in lost:
+            self._note_gone(connection, reason)
         self.changed()
         return lost
+
+    def end(self, reason: Reason) -> None:
+        """Notes that the room is no more."""
+        self.ended = reason
+        self.changed()
 
     def changed(self) -> None:
         """Tells those who want to know that somebody came, went, or sends something else."""
@@ -151,6 +164,10 @@ class OpenRoom:
             for opened in self.open.values()
             if opened.offer and not is_allowed_still(self.room, opened.connection)
         ]
+
+    def _note_gone(self, connection: OpenConnection, reason: Reason) -> None:
+        if self.is_chronicled:
+            self.gone[connection.connection.participant] = reason
 
     def _lasting(self) -> list[OpenConnection]:
         return [opened for opened in self.open.values() if opened.ending is None]

@@ -88,7 +88,7 @@ class Following:
             return  # That is told when it has ended.
         rest = self._homes.rest_of(opened) or None
         notice = notice_of(Reason.ROOM_QUARANTINED if rest else reason, after=rest)
-        for connection in opened.clear():
+        for connection in opened.clear(reason):
             is_removed = connection.connection.participant in opened.room.removed
             connection.watch.end(notice_of(Reason.REMOVED) if is_removed else notice)
 

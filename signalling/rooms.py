@@ -12,10 +12,12 @@ import structlog
 
 from signalling import clocks
 from signalling.census import Census
+from signalling.chronicle import Chronicle
 from signalling.closing import Closing
 from signalling.connections import OpenConnection, OpenRoom, new_tag
 from signalling.control import Control
 from signalling.domain.grants import Grant
+from signalling.domain.happenings import Happening
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.notices import Notice, Reason
 from signalling.domain.refusals import Refusal
@@ -51,6 +53,7 @@ class Rooms:
         clock: Callable[[], datetime] | None = None,
         steady: Callable[[], timedelta] = clocks.steady,
         hanging: Callable[[], Collection[int]] = tuple,
+        tell: Callable[[Happening], None] | None = None,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -82,6 +85,7 @@ class Rooms:
         self.census = Census(self._rooms, self._homes)
         self.names = Names(self._rooms, self.control)
         self.flowing = Flowing(self._rooms, self._homes, steady=steady)
+        self.chronicle = Chronicle(tell, now=self._now)
         self.draining = False
 
     async def create(self, *, name: str | None = None, policy: RoomPolicy | None = None, metadata: str = "") -> Room:
@@ -106,6 +110,8 @@ class Rooms:
         room = Room(room=called, name=name, created_at=at, policy=policy, metadata=metadata)
         with self.names.held(name):
             await self._founding.found(room)
+        if (opened := self._rooms.get(called)) is not None:
+            self.chronicle.begin(opened)
         return room
 
     def resume(self, stored: Stored) -> Awaitable[None]:
@@ -119,6 +125,7 @@ class Rooms:
         for opened in found.lost:
             self._homes.lose(opened, counts=False)
         for opened in found.rooms.values():
+            self.chronicle.follow(opened)
             # Whose source has gone with the server before this one, nothing else here ever ends.
             for left in opened.left_alone():
                 ends += self._closing.begin_to_close(opened, left, Reason.SOURCE_LEFT)

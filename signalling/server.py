@@ -179,6 +179,7 @@ def _parts(settings: Settings, engine: MediaEngine, store: RoomStore) -> tuple[P
         max_rooms=limits.max_rooms,
         max_participants=limits.max_participants,
         hanging=lambda: heartbeat.faults,
+        tell=webhooks.tell if settings.webhooks.urls else None,
     )
     meetings = LiveMeetings(rooms, signer, utc=lambda: datetime.now(UTC))
     parts = Parts(

@@ -1,4 +1,4 @@
-"""What `make bench-server` reads off what it has measured, and what it prints."""
+"""What `make bench-server` and `make bench-meetings` read off what they have measured, and what they print."""
 
 from __future__ import annotations
 
@@ -25,9 +25,14 @@ def figures() -> ModuleType:
     return _module("figures")
 
 
-def _module(name: str) -> ModuleType:
+@pytest.fixture(scope="module")
+def buckets() -> ModuleType:
+    return _module("buckets", of="meetings")
+
+
+def _module(name: str, *, of: str = "server") -> ModuleType:
     """Loads a module by its path: its neighbours have names that others have too."""
-    spec = importlib.util.spec_from_file_location(f"bench_server_{name}", ROOT / "bench" / "server" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"bench_{of}_{name}", ROOT / "bench" / of / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -106,3 +111,30 @@ def test_what_came_after_an_instant_is_counted_up_to_the_last(figures: ModuleTyp
     assert figures.rest_after(latest, 16 * MS) == figures.Rest(packets=0, last_ms=-1.0)
     with pytest.raises(ValueError, match="nothing came"):
         figures.rest_after([], 16 * MS)
+
+
+LAG = """
+# TYPE sfu_event_loop_lag_seconds histogram
+sfu_event_loop_lag_seconds_bucket{le="0.005"} 90.0
+sfu_event_loop_lag_seconds_bucket{le="0.02"} 98.0
+sfu_event_loop_lag_seconds_bucket{le="0.05"} 100.0
+sfu_event_loop_lag_seconds_bucket{le="+Inf"} 100.0
+sfu_event_loop_lag_seconds_count 100.0
+"""
+
+
+def test_a_quantile_lies_between_the_bounds_of_its_bucket(buckets: ModuleType) -> None:
+    told = buckets.buckets(LAG)
+    assert buckets.quantile_ms(told, 0.99) == pytest.approx(35.0)
+    assert buckets.quantile_ms(told, 0.45) == pytest.approx(2.5)
+    assert buckets.quantile_ms(told + told, 0.94) == pytest.approx(12.5)
+
+
+def test_what_lies_beyond_the_last_bound_is_no_less_than_it(buckets: ModuleType) -> None:
+    told = buckets.buckets(LAG.replace('"+Inf"} 100', '"+Inf"} 200'))
+    assert buckets.quantile_ms(told, 0.99) == pytest.approx(50.0)
+
+
+def test_metrics_without_a_histogram_have_no_quantile(buckets: ModuleType) -> None:
+    with pytest.raises(ValueError, match="nobody looked"):
+        buckets.quantile_ms(buckets.buckets("sfu_rooms 3.0"), 0.99)

@@ -28,7 +28,7 @@ _ONLY_WHILE_IT_RUNS = ("event", "someone", "publishing", "first_packet_ms")
 """What the load tells that is not kept."""
 
 Starter = Callable[[Rig, Path], AbstractContextManager[servers.Server]]
-STARTERS: Mapping[str, Starter] = {"pysfu": servers.pysfu, "janus": servers.janus}
+STARTERS: Mapping[str, Starter] = {"pysfu": servers.pysfu, "meetings": servers.meetings, "janus": servers.janus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +172,7 @@ def run_server(
     settings: Mapping[str, Any],
     *,
     at_begin: Callable[[Mapping[str, Any]], None] = lambda joined: None,
+    at_end: Callable[[servers.Server], None] = lambda server: None,
 ) -> Run:
     """Starts a server, lets the load call it, and ends it.
 
@@ -180,6 +181,7 @@ def run_server(
         name: of the server.
         settings: of the load.
         at_begin: is called when the span begins, with what the load told when everybody had joined.
+        at_end: is called once everything was counted, while the server runs.
 
     Raises:
         LoadError: not everybody could join.
@@ -202,6 +204,7 @@ def run_server(
                     run.all_late = bool(event["all_late"])
                 case "report":
                     run.report = event
+                    at_end(server)
     return run
 
 

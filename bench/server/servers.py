@@ -32,7 +32,7 @@ class Server:
     """A server that runs.
 
     Attributes:
-        name: pysfu or janus.
+        name: pysfu, meetings or janus.
         target: where the load finds it, and how it says hello; a part of the load's settings.
     """
 
@@ -116,6 +116,13 @@ def pysfu(rig: Rig, folder: Path) -> Iterator[Server]:
         running = Server("pysfu", plan.target, rig)
         check_release(running.pids())
         yield running
+
+
+@contextlib.contextmanager
+def meetings(rig: Rig, folder: Path) -> Iterator[Server]:
+    """Runs the same, for a load that speaks LiveKit's client protocol."""
+    with pysfu(rig, folder) as running:
+        yield Server("meetings", {**running.target, "server": "meetings"}, rig)
 
 
 def check_release(pids: Sequence[int]) -> None:

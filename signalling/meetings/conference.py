@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
+from livekit.protocol.models import TrackInfo
 from livekit.protocol.rtc import SignalRequest, SyncState
 
 from signalling.connections import OpenConnection
@@ -264,6 +265,12 @@ class Conference:
         """Returns what clients call these tracks; of those that have ended nothing."""
         names = {track.id: sid for sid, track in self.tracks.items()}
         return [names[track.id] for track in tracks if track.id in names]
+
+    def info_of(self, track: str) -> TrackInfo | None:
+        """Returns what clients are told of the track that the engine calls so."""
+        sid = next((sid for sid, known in self.tracks.items() if known.id == track), None)
+        person = self.meeting.tracks().get(sid) if sid is not None else None
+        return person.tracks[sid] if person is not None and sid is not None else None
 
     def forget_tracks(self, sids: Iterable[str]) -> None:
         """Forgets tracks that have ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -14,8 +14,10 @@ from livekit.protocol.rtc import SignalRequest, SignalResponse
 
 from signalling import clocks
 from signalling.domain.grants import Grant
-from signalling.domain.ids import RoomId
+from signalling.domain.happenings import Seated, Shown
+from signalling.domain.ids import PublicationId, RoomId
 from signalling.domain.notices import Reason, notice_of
+from signalling.domain.room import PublishedTrack, Seat
 from signalling.endings import in_time
 from signalling.media_events import MediaEvent, PeerConnected, PeerSaid, PictureChosen, Speaking
 from signalling.meetings import handover
@@ -25,6 +27,8 @@ from signalling.rooms import Rooms
 from signalling.rtc import greeting
 from signalling.rtc.asked import Asked
 from signalling.rtc.line import Line
+from signalling.rtc.publishing import source_of
+from signalling.tokens import InvalidTokenError
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +86,8 @@ class LiveMeetings:
         self._steady = steady
         self._unix_ms = unix_ms
         self._conferences: dict[RoomId, Conference] = {}
+        rooms.chronicle.knowing.seated = self._seated
+        rooms.chronicle.knowing.shown = self._shown
 
     async def join(self, room: RoomId, grant: Grant, asked: Asked, line: Line) -> LiveSession:
         """Takes a client in. Whoever is in the room with the same identity already is out before."""
@@ -168,6 +174,22 @@ class LiveMeetings:
             if (client := conference.client_of(peer)) is not None:
                 yield conference, client
 
+    def _seated(self, room: RoomId, seat: Seat) -> Seated:
+        conference = self._conferences.get(room)
+        person = conference.meeting.find(seat.participant) if conference is not None else None
+        if person is None or person.member is None:
+            return Seated(seat=seat)
+        return Seated(seat=seat, grant=person.member.grant, sid=person.sid)
+
+    def _shown(self, room: RoomId, publication: PublicationId, track: PublishedTrack) -> Shown:
+        shown, conference = Shown(publication=publication, track=track), self._conferences.get(room)
+        info = conference.info_of(track.track) if conference is not None else None
+        if info is None:
+            return shown
+        return replace(
+            shown, sid=info.sid, source=source_of(info.source), mime=info.mime_type, muted=info.muted, name=info.name
+        )
+
     def _conference(self, room: RoomId) -> Conference:
         conference = self._conferences.get(room)
         if conference is None:
@@ -198,6 +220,11 @@ class LiveMeetings:
         client.token_at = self._steady()
         member = conference.meeting.member(client.sid)
         if member is not None:
-            token = self._tokens.renew(member.grant, life=TOKEN_LIFE, now=self._utc())
+            try:
+                token = self._tokens.renew(member.grant, life=TOKEN_LIFE, now=self._utc())
+            except InvalidTokenError:
+                # What was written on it since is longer than a token may be: it comes back with the one it has.
+                log.info("a client gets no other token", component="meetings")
+                return
             conference.meeting.tell(client.sid, SignalResponse(refresh_token=token))
             conference.settle()

@@ -143,6 +143,11 @@ class Publishing:
         return None
 
 
+def source_of(source: int) -> Source | None:
+    """Returns what a track shows or sounds of, as tokens name it; None where that is not said."""
+    return _SOURCES.get(source)
+
+
 def may_send(grant: Grant, source: int) -> bool:
     """Whether somebody of these rights may send what shows that."""
     if not grant.can_publish:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from callers import until
+from callers import Meeting, until
 from relay import Relay
 
 A_WHILE_S = 1.0  # In it a publisher of pictures and sound sends about 80 packets.
@@ -31,3 +31,9 @@ async def nothing_comes(*relays: Relay) -> None:
     now_ns = time.time_ns()
     await asyncio.sleep(A_WHILE_S)
     assert [relay.rtp_to_clients(now_ns) for relay in relays] == [0] * len(relays)
+
+
+async def nothing_passed_unallowed(room: Meeting) -> None:
+    """Asks the engine, which counts by a second table of rights what it sends."""
+    figures = (await room.http.get("/metrics")).text
+    assert "\nsfu_unauthorized_forward_total 0.0\n" in figures

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 from callers import Meeting
 from footage import Camera, Tone
 from livekit_edge import LiveKitEdge
 from meeting_edge import BOTH, NOTHING, MeetingEdge, RefusedError, finds, sees
-from relayed import ends, flows, nothing_comes
+from relayed import ends, flows, nothing_comes, nothing_passed_unallowed
 from whip_edge import WhipEdge
 
 WHIP, LIVEKIT = WhipEdge(), LiveKitEdge()
@@ -17,6 +18,12 @@ FRAME_RATE = 30
 
 each_edge = pytest.mark.parametrize("edge", [WHIP, LIVEKIT], ids=lambda edge: edge.name)
 both_ways = pytest.mark.parametrize(("by", "to"), [(WHIP, LIVEKIT), (LIVEKIT, WHIP)], ids=lambda edge: edge.name)
+
+
+@pytest.fixture(autouse=True)
+async def _counted(room: Meeting) -> AsyncIterator[None]:
+    yield
+    await nothing_passed_unallowed(room)
 
 
 def media(number: int) -> tuple[Camera, Tone]:

@@ -37,7 +37,7 @@ from livekit_edge import LiveKitAttendee, LiveKitEdge
 from livekit_line import Line, RefusedConnectionError
 from meeting_edge import BOTH, NOTHING, finds, sees
 from relay import Passed
-from relayed import nothing_comes
+from relayed import nothing_comes, nothing_passed_unallowed
 from servers import serving
 
 EDGE = LiveKitEdge()
@@ -96,6 +96,7 @@ async def calm_in(room: Meeting, other: Meeting) -> AsyncIterator[Calm]:
         assert not [told for told in carl.line.told if any(name in told.SerializeToString() for name in secret)]
         await finds(carl, {"carl": NOTHING})
         assert carl.relay.rtp_to_clients(0) == 0
+        await nothing_passed_unallowed(room)
 
 
 def longest_pause_ms(passed: list[Passed], since_ns: int) -> float:

@@ -20,7 +20,7 @@ use crate::gaps::Gaps;
 use crate::latest::Latest;
 use crate::packet::{MAX_PACKET, Stamp, Track, TransportSequence};
 use crate::reception::{Reception, Taken};
-use crate::signalling::Opened;
+use crate::signalling::{Changed, Opened};
 use crate::socket::{Arrived, Socket};
 use crate::tally::Tally;
 use crate::timetable::Due;
@@ -63,28 +63,22 @@ pub(crate) struct Connection {
     pub(crate) misses: bool,
     /// When the first packet of media came, since 1970.
     pub(crate) first_media_ns: Option<u64>,
+    /// The same of each publisher, by its number.
+    heard: Vec<(u32, u64)>,
 }
 
 impl Connection {
     pub(crate) fn new(opened: Opened, identity: &Identity, port: u16, now: Instant) -> Self {
         let address = SocketAddr::new(IpAddr::V4(opened.address), port);
-        let own = Local { identity, credentials: &opened.local, address, offered: opened.offered };
-        let transport = Transport::new(&own, &opened.session.remote, opened.remote, now);
+        let own = Local { credentials: &opened.local, address, leads: opened.leads };
         let session = &opened.session;
-        let mut payloads = Vec::new();
-        for media in &session.receive {
-            for payload in &media.payload_types {
-                payloads.push((payload.number, Payload::Media(media.kind)));
-                payloads.extend(payload.rtx.map(|number| (number, Payload::Retransmission)));
-            }
-        }
         let sender = Ssrc(opened.local.ssrc_base);
-        Self {
-            transport,
+        let mut connection = Self {
+            transport: Transport::new(identity, &own, session, opened.remote, now),
             extensions: session.extensions.clone(),
-            gives_feedback: session.feedback == CongestionFeedback::TransportCc,
-            payloads,
-            encodings: session.receive.iter().flat_map(|media| media.encodings.clone()).collect(),
+            gives_feedback: false,
+            payloads: Vec::new(),
+            encodings: Vec::new(),
             tracks: session.send.iter().filter_map(Track::new).collect(),
             sequence: TransportSequence::new(session),
             receptions: Vec::new(),
@@ -94,12 +88,45 @@ impl Connection {
             services: opened.address.to_bits(),
             misses: false,
             first_media_ns: None,
+            heard: Vec::new(),
             opened,
+        };
+        connection.read_session();
+        connection
+    }
+
+    /// Goes on as was agreed anew, maybe at another address.
+    pub(crate) fn change(&mut self, changed: Changed, port: u16, now: Instant) {
+        let opened = &mut self.opened;
+        let renewed = (&changed.local.ufrag, &changed.session.remote.ufrag, changed.address)
+            != (&opened.local.ufrag, &opened.session.remote.ufrag, opened.address);
+        let Changed { local, address, session, remote, .. } = changed;
+        (opened.local, opened.address, opened.session, opened.remote) = (local, address, session, remote);
+        if renewed {
+            let address = SocketAddr::new(IpAddr::V4(opened.address), port);
+            let own = Local { credentials: &opened.local, address, leads: opened.leads };
+            self.transport.restart(&own, &opened.session, opened.remote, now);
+        }
+        self.read_session();
+    }
+
+    /// Takes over what the remote may send.
+    fn read_session(&mut self) {
+        let session = &self.opened.session;
+        self.extensions = session.extensions.clone();
+        self.gives_feedback = session.feedback == CongestionFeedback::TransportCc;
+        self.encodings = session.receive.iter().flat_map(|media| media.encodings.clone()).collect();
+        self.payloads.clear();
+        for media in &session.receive {
+            for payload in &media.payload_types {
+                self.payloads.push((payload.number, Payload::Media(media.kind)));
+                self.payloads.extend(payload.rtx.map(|number| (number, Payload::Retransmission)));
+            }
         }
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.transport.srtp.is_some()
+        self.transport.is_connected()
     }
 
     /// How media is protected, and in which version of DTLS that was agreed on.
@@ -147,6 +174,7 @@ impl Connection {
                     tally.padding += 1;
                 } else if taken == Taken::New {
                     self.first_media_ns.get_or_insert(at_ns);
+                    self.note_heard(Stamp::of(packet.payload)?.source, at_ns);
                     self.count(kind, Stamp::of(packet.payload)?, sealed_len, Some(at_ns), tally);
                 }
             }
@@ -166,6 +194,19 @@ impl Connection {
             }
         }
         Some(())
+    }
+
+    fn note_heard(&mut self, source: u32, at_ns: u64) {
+        if self.heard.iter().all(|(known, _)| *known != source) {
+            self.heard.push((source, at_ns));
+        }
+    }
+
+    /// From asking to hearing the last of those who published already; `None` while one of them is not heard.
+    pub(crate) fn waited_ns(&self) -> Option<u64> {
+        let heard_at = |source: &u32| self.heard.iter().find(|(known, _)| known == source).map(|(_, at_ns)| *at_ns);
+        let all: Option<Vec<u64>> = self.opened.awaits.iter().map(heard_at).collect();
+        Some(all?.into_iter().max()?.saturating_sub(self.opened.asked_ns))
     }
 
     /// Counts a packet of media; its delay only when that is the server's, and not that of a repair.
@@ -218,7 +259,7 @@ impl Connection {
 
     /// Sends the packet that is due, stamped with `sent_ns`. Says whether it could.
     pub(crate) fn send_media(&mut self, due: Due, sent_ns: u64, socket: &mut Socket) -> bool {
-        let Some(srtp) = &self.transport.srtp else { return false };
+        let Some(srtp) = self.transport.outbound() else { return false };
         let Some(track) = self.tracks.iter_mut().find(|track| track.kind == due.kind) else { return false };
         let mut out = [0; MAX_PACKET];
         let written = track.write(due.part, due.source, &mut self.sequence, sent_ns, &mut out);
@@ -316,7 +357,7 @@ impl Connection {
     }
 
     fn send_rtcp(&mut self, out: &mut [u8], len: usize, socket: &mut Socket) {
-        let Some(srtp) = &mut self.transport.srtp else { return };
+        let Some(srtp) = self.transport.outbound() else { return };
         let sealed = srtp.outbound.seal_rtcp(&mut out[..len + MAX_SRTCP_OVERHEAD], len);
         socket.push(self.transport.remote, Some(self.opened.address), &out[..sealed]);
     }

@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::ending::Ending;
 use crate::report;
 use crate::settings::Settings;
-use crate::signalling::{self, Failure, News};
+use crate::signalling::{self, Changed, Failure, News};
 use crate::socket::Socket;
 use crate::tally::Tally;
 use crate::timetable::Timetable;
@@ -42,6 +42,8 @@ enum Stage {
 pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) connections: Vec<Option<Connection>>,
+    /// Those that have lost their address and have no other one yet.
+    away: Vec<Connection>,
     /// Connections by publisher.
     publishing: Vec<Option<usize>>,
     pub(crate) tally: Tally,
@@ -53,6 +55,9 @@ pub(crate) struct World {
     /// Services that are over, in ticks.
     serviced: u64,
     all_late: bool,
+    /// When something was done to participants, since 1970, and how many have come back.
+    pub(crate) interrupted_ns: Vec<u64>,
+    pub(crate) resumed: usize,
     ending: Ending,
 }
 
@@ -83,6 +88,7 @@ impl World {
         let all = crate::shape::Shape { rooms, publishers: 1, ..settings.shape };
         Ok(Self {
             connections: Vec::new(),
+            away: Vec::new(),
             publishing: vec![None; all.sources()],
             tally: Tally::default(),
             timetable: Timetable::new(&all),
@@ -91,6 +97,8 @@ impl World {
             connecting: Vec::new(),
             serviced: 0,
             all_late: false,
+            interrupted_ns: Vec::new(),
+            resumed: 0,
             ending: if settings.until_told { Ending::listen() } else { Ending::default() },
             settings,
         })
@@ -123,6 +131,13 @@ impl World {
                 Ok(News::Opened(opened)) => {
                     self.open(Connection::new(*opened, identity, self.settings.port, now.instant));
                 }
+                Ok(News::Changed(changed)) => self.change(*changed, now)?,
+                Ok(News::Away(address)) => {
+                    let place = self.place(address).and_then(|place| self.connections.get_mut(place));
+                    self.away.extend(place.and_then(Option::take));
+                }
+                Ok(News::Interrupted(at_ns)) => self.interrupted_ns.push(at_ns),
+                Ok(News::Resumed) => self.resumed += 1,
                 Ok(News::AllJoined) => self.stage = Stage::Joining { all_opened: true },
                 Ok(News::AllLate) => self.all_late = true,
                 Ok(News::Failed(reason)) => return Err(reason.into()),
@@ -131,12 +146,24 @@ impl World {
         }
     }
 
+    /// A connection goes on otherwise, where it was or elsewhere.
+    fn change(&mut self, changed: Changed, now: Now) -> Result<(), Failure> {
+        let gone = self.away.iter().position(|one| one.address() == changed.from).map(|at| self.away.swap_remove(at));
+        let place = self.place(changed.from).and_then(|place| self.connections.get_mut(place));
+        let mut connection = gone.or_else(|| place.and_then(Option::take)).ok_or("what nobody opened cannot change")?;
+        connection.change(changed, self.settings.port, now.instant);
+        self.open(connection);
+        Ok(())
+    }
+
     fn open(&mut self, connection: Connection) {
         let Some(place) = self.place(connection.address()) else { return };
         if let Some(source) = connection.opened.source {
             self.publishing[source as usize] = Some(place);
         }
-        self.connecting.push(place);
+        if !connection.is_connected() && !self.connecting.contains(&place) {
+            self.connecting.push(place);
+        }
         self.connections.resize_with(self.connections.len().max(place + 1), || None);
         self.connections[place] = Some(connection);
     }
@@ -217,9 +244,8 @@ impl World {
                 let wall = wall_ns();
                 self.tally = Tally::begin(wall, self.settings.gap_span_ms);
                 self.receptions().for_each(|reception| reception.count_from_here(wall));
-                if self.settings.latecomers.is_some() {
-                    go_on.send(())?;
-                }
+                // Who has failed does not listen any more, and says so in the news.
+                let _ = go_on.send(());
                 report::begun(wall);
                 Stage::Steady { until_ns: now_ns + self.settings.steady_ms * 1_000_000 }
             }

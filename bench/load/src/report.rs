@@ -112,6 +112,7 @@ pub(crate) fn tell(world: &World) {
     }
     line(&json!({
         "event": "report",
+        "begin_ns": from_ns,
         "steady_ms": until_ns.saturating_sub(from_ns) / 1_000_000,
         "counts": tally,
         "expected": ((tally.sent.audio + tally.sent.video) as f64 * fan_out).round() as u64,
@@ -122,11 +123,20 @@ pub(crate) fn tell(world: &World) {
         "delay_audio_us": quantiles(&tally.delay_audio),
         "delay_video_us": quantiles(&tally.delay_video),
         "sent_late_us": quantiles(&tally.late),
+        "joined_ms": joined_ms(world),
+        "interrupted_ns": world.interrupted_ns,
+        "resumed": world.resumed,
         "told_at_ns": wall_ns(),
         "gaps": gaps.longest_ms(),
         "streams": streams,
         "connections": if world.settings.per_stream { latest(world) } else { Vec::new() },
     }));
+}
+
+/// From asking to hearing all who published already, of those latecomers who found somebody; null for who does not.
+fn joined_ms(world: &World) -> Vec<Option<f64>> {
+    let late = world.connections.iter().flatten().filter(|one| one.opened.late && !one.opened.awaits.is_empty());
+    late.map(|connection| connection.waited_ns().map(|ns| ns as f64 / 1e6)).collect()
 }
 
 /// When the latest packets of each connection came.

@@ -13,6 +13,8 @@ use crate::shape::Shape;
 pub(crate) enum Server {
     /// WHIP and WHEP.
     Pysfu,
+    /// LiveKit's client protocol over WebSocket, of the same server.
+    Meetings,
     /// The plugin `VideoRoom` over WebSocket.
     Janus,
 }
@@ -41,6 +43,25 @@ pub(crate) struct Latecomers {
     pub(crate) over_ms: u64,
 }
 
+/// What is done to a participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InterruptionKind {
+    /// The line of signalling is cut; media goes on.
+    Line,
+    /// Line and media are cut, and it comes back with other addresses.
+    Network,
+}
+
+/// Participants that are interrupted while they are measured, one after the other.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Interruptions {
+    pub(crate) kind: InterruptionKind,
+    pub(crate) times: u32,
+    pub(crate) every_ms: u64,
+}
+
 /// One run.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) shape: Shape,
     #[serde(default)]
     pub(crate) latecomers: Option<Latecomers>,
+    #[serde(default)]
+    pub(crate) interruptions: Option<Interruptions>,
     /// The address before that of the first connection; all must be ours.
     pub(crate) addresses: Ipv4Addr,
     pub(crate) port: u16,

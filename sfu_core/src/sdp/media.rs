@@ -6,7 +6,8 @@ use super::description::{Direction, Extension, Feedback, Section};
 use crate::ids::{Mid, Rid};
 use crate::rtp::ext::{ExtensionKind, ExtensionMap};
 use crate::session::{
-    CongestionFeedback, DataMedia, MAX_ENCODINGS, MediaKind, PayloadType, ReceiveMedia, RemoteEncoding, SendMedia, SSRC_GENERATION,
+    CongestionFeedback, DataMedia, MAX_ENCODINGS, MediaKind, PayloadType, ReceiveMedia, RemoteEncoding,
+    SSRC_GENERATION, SendMedia,
 };
 
 /// RFC 8841 §5.1: the port nearly everyone uses.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +22,7 @@ from livekit.protocol.rtc import (
 from restarts import resumed
 
 from signalling.domain.grants import Grant
+from signalling.domain.happenings import Happening
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.room import Room
 from signalling.media import ResumedRoom
@@ -160,12 +162,18 @@ class Caller:
 class MeetingRoom:
     """The room, the clock, and what is behind them."""
 
-    def __init__(self, before: MeetingRoom | None = None) -> None:
+    def __init__(self, before: MeetingRoom | None = None, *, tell: Callable[[Happening], None] | None = None) -> None:
         self.engine, self.store, self.clock, self.tokens = FakeEngine(), FakeStore(), Clock(), Renewing()
         if before is not None:
             self.engine, self.store, self.clock = before.engine, before.store, before.clock
         self.rooms = Rooms(
-            self.engine, self.store, max_rooms=10, max_participants=9, clock=self.clock.utc, steady=self.clock
+            self.engine,
+            self.store,
+            max_rooms=10,
+            max_participants=9,
+            clock=self.clock.utc,
+            steady=self.clock,
+            tell=tell,
         )
         self.meetings = LiveMeetings(
             self.rooms, self.tokens, utc=self.clock.utc, steady=self.clock, unix_ms=lambda: 1_700_000_000_000
@@ -177,9 +185,9 @@ class MeetingRoom:
         self.room = await self.rooms.create(name="round")
         return self
 
-    async def killed(self) -> MeetingRoom:
+    async def killed(self, *, tell: Callable[[Happening], None] | None = None) -> MeetingRoom:
         """Returns the room as it is at the next server, after this one was killed."""
-        after = MeetingRoom(self)
+        after = MeetingRoom(self, tell=tell)
         self.engine.found = [
             ResumedRoom(
                 room=room,

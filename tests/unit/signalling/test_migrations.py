@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from files import names_in
-from sqlalchemy import create_engine, insert, text
+from sqlalchemy import Connection, create_engine, insert, text
 
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.rights import Rights
@@ -31,13 +32,36 @@ from signalling.store.tables import metadata
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_steps_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+def taking_all_steps(connection: Connection) -> None:
+    config = migrating.configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def made_at_once(connection: Connection) -> None:
+    assert migrating.migrate(connection) is None
+
+
+@pytest.mark.parametrize("make", [taking_all_steps, made_at_once])
+def test_the_tables_are_those_that_the_code_uses(make: Callable[[Connection], None], tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'pysfu.db'}")
     with engine.begin() as connection:
-        assert migrating.migrate(connection) is None
+        make(connection)
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
         assert migrating.migrate(connection) == migrating.REVISIONS[-1], "once is enough"
     engine.dispose()
+
+
+def test_a_database_that_was_made_at_once_is_as_one_that_took_all_steps(tmp_path: Path) -> None:
+    described = []
+    for make in (taking_all_steps, made_at_once):
+        engine = create_engine(f"sqlite:///{tmp_path / make.__name__}")
+        with engine.begin() as connection:
+            make(connection)
+            rows = connection.execute(text("SELECT type, name, sql FROM sqlite_master ORDER BY name"))
+            described.append([(row.type, row.name, "".join((row.sql or "").split())) for row in rows])
+        engine.dispose()
+    assert described[0] == described[1]
 
 
 def test_the_steps_are_those_that_are_known_by_name() -> None:

@@ -11,7 +11,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
 
-use super::{End, Ends, Failure, Opened, Purpose, Signalling, offer, policy};
+use super::{Caller, Ends, Failure, Opened, Purpose, Signalling, offer, policy};
 use crate::clock::{Clock, wall_ns};
 use crate::shape::{Seat, Shape};
 
@@ -138,30 +138,31 @@ impl Signalling for Janus {
         Ok(())
     }
 
-    fn publish(&mut self, seat: Seat, kinds: &[MediaKind], end: End) -> Result<Opened, Failure> {
-        let room = FIRST_ROOM + seat.room as u64;
-        let handle = self.attach()?;
-        let offered = offer(&end.local, kinds, Purpose::Publish)?;
+    fn publish(&mut self, caller: &Caller, kinds: &[MediaKind], ends: &mut Ends) -> Result<Vec<Opened>, Failure> {
+        let room = FIRST_ROOM + caller.seat.room as u64;
+        let (handle, end) = (self.attach()?, ends.next());
+        let offered = offer(&end.local, kinds, Purpose::Publish, 0)?;
         let asked_ns = wall_ns();
         let body = json!({"request": "joinandconfigure", "ptype": "publisher", "room": room});
         let said = self.message(handle, &body, Some(json!({"type": "offer", "sdp": offered.sdp})))?;
         let answer = said.sdp.ok_or_else(|| format!("Janus: {}", said.plugin))?;
         let feed = said.plugin["id"].as_u64().ok_or("no feed")?;
         self.end_candidates(handle)?;
-        self.feeds.insert(seat, feed);
+        self.feeds.insert(caller.seat, feed);
         let session = sdp::accept(&offered.pending, &answer)?;
-        let opened = Opened::of(seat, end, session, asked_ns)?;
-        Ok(Opened { room: room.to_string(), participant: feed.to_string(), ..opened })
+        let opened = Opened::of(caller, end, session, asked_ns)?;
+        let (room, participant) = (room.to_string(), feed.to_string());
+        Ok(vec![Opened { source: caller.source, room, participant, ..opened }])
     }
 
     fn play(
         &mut self,
-        seat: Seat,
+        caller: &Caller,
         heard: &[Seat],
         _kinds: &[MediaKind],
         ends: &mut Ends,
     ) -> Result<Vec<Opened>, Failure> {
-        let room = FIRST_ROOM + seat.room as u64;
+        let (seat, room) = (caller.seat, FIRST_ROOM + caller.seat.room as u64);
         let feeds: Vec<u64> = heard.iter().filter_map(|other| self.feeds.get(other).copied()).collect();
         let (handle, end) = (self.attach()?, ends.next());
         let asked_ns = wall_ns();
@@ -175,9 +176,9 @@ impl Signalling for Janus {
             return Err(format!("Janus: {}", said.plugin).into());
         }
         self.end_candidates(handle)?;
-        let opened = Opened::of(seat, end, answered.session, asked_ns)?;
+        let opened = Opened::of(caller, end, answered.session, asked_ns)?;
         Ok(vec![Opened {
-            offered: false,
+            leads: false,
             room: room.to_string(),
             participant: self.feeds.get(&seat).map_or_else(|| format!("listener-{}", seat.number), u64::to_string),
             heard: feeds.iter().map(u64::to_string).collect(),

@@ -2,14 +2,17 @@
 
 use super::rig::{OPUS, Rig, VP8, session};
 use super::*;
+use crate::ids::Ssrc;
 use crate::rtcp::fir::Fir;
-use crate::session::NegotiatedSession;
+use crate::rtcp::nack;
+use crate::session::{NegotiatedSession, SSRC_GENERATION};
 
 /// Participant 1 publishes to participant 2, with sound and a picture on their way.
 struct Call {
     rig: Rig,
     alice: PeerId,
     bob: PeerId,
+    camera: TrackId,
     number: u16,
 }
 
@@ -17,14 +20,15 @@ impl Call {
     fn new() -> Self {
         let mut rig = Rig::new();
         let (alice, bob) = (rig.join(1), rig.join(2));
-        for (section, source) in [("a", TrackSource::Microphone), ("v", TrackSource::Camera)] {
+        let [_, camera] = [("a", TrackSource::Microphone), ("v", TrackSource::Camera)].map(|(section, source)| {
             let track = rig.publish(alice, section, source);
             rig.subscribe(bob, section, track);
             rig.allow(track, bob);
-        }
+            track
+        });
         rig.ingest_video(alice, 0, true, 500);
         rig.flush();
-        Self { rig, alice, bob, number: 0 }
+        Self { rig, alice, bob, camera, number: 0 }
     }
 
     /// The participant negotiates anew.
@@ -95,6 +99,48 @@ fn an_ssrc_for_retransmissions_is_one_for_life_and_another_is_refused() {
     let bob = call.bob;
     let other = |session: &mut NegotiatedSession| session.send[1].rtx_ssrc = Some(crate::ids::Ssrc(0x2005));
     assert_eq!(call.negotiate(bob, other), Err(Refusal::BadSession));
+}
+
+/// The second section begins to carry another track, after so many.
+fn generation(number: u32) -> impl Fn(&mut NegotiatedSession) {
+    move |session| {
+        session.send[1].ssrc.0 += number * SSRC_GENERATION;
+        session.send[1].rtx_ssrc = Some(crate::ids::Ssrc(session.send[1].ssrc.0 + 1));
+    }
+}
+
+#[test]
+fn a_section_carries_another_track_under_other_ssrcs_and_nothing_that_waited_leaves_under_them() {
+    let mut call = Call::new();
+    let (bob, camera) = (call.bob, call.camera);
+    assert_eq!(call.packets(false), BOTH);
+    assert_eq!(call.negotiate(bob, generation(1)), Err(Refusal::BadSession), "it carries one still");
+    call.rig.ingest_video(call.alice, 2, false, 500);
+    call.ask_again();
+    call.number = 2;
+    let mid = crate::ids::Mid::new("v").expect("a mid");
+    assert_eq!(call.rig.command(Command::Unsubscribe { peer: bob, mid }), Ok(Reply::Done));
+    assert_eq!(call.negotiate(bob, generation(1)), Ok(Reply::Done));
+    assert_eq!(call.rig.flush(), [], "of the track before");
+    call.rig.subscribe(bob, "v", camera);
+    call.rig.allow(camera, bob);
+    let other = 2 + SSRC_GENERATION;
+    assert_eq!(call.packets(true), [(0, OPUS), (other, VP8)]);
+    assert_eq!(call.packets(false), [(0, OPUS), (other, VP8)]);
+    // A receiver knows nothing of the new SSRC: it takes the first number for one without a roll-over.
+    let numbers = call.rig.numbers_of(bob, 0x2000 + other);
+    assert!(numbers[0] < 1 << 15, "{numbers:?}");
+    call.rig.rtcp(bob, |out| nack::write(Ssrc(1), Ssrc(0x2000 + other), &[numbers[1]], out));
+    let again: Vec<u32> = call.rig.flush().iter().map(|seen| seen.header.ssrc.0).collect();
+    assert_eq!(again, [0x2000 + other + 1]);
+    assert_eq!(call.rig.stats().panics, 0);
+}
+
+#[test]
+fn an_ssrc_between_those_of_two_tracks_is_refused() {
+    let mut call = Call::new();
+    let between = |session: &mut NegotiatedSession| session.send[1].ssrc.0 += SSRC_GENERATION / 2;
+    assert_eq!(call.negotiate(call.bob, between), Err(Refusal::BadSession));
 }
 
 #[test]

@@ -159,6 +159,28 @@ fn our_own_offer_is_answered_and_the_answer_accepted() {
 }
 
 #[test]
+fn each_track_of_a_section_has_ssrcs_of_its_own_and_no_two_sections_share_any() {
+    let mut plan = our_offer();
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..3 {
+        for section in &mut plan.sections {
+            if let OfferSection::Media { generation, .. } = section {
+                *generation = number;
+            }
+        }
+        let offered = offer(&plan).expect("an offer");
+        let theirs = answer(&offered.sdp, &super::plan()).expect("an answer");
+        let session = accept(&offered.pending, &theirs.sdp).expect("a session");
+        for media in &session.send {
+            assert!(seen.insert(media.ssrc.0));
+            assert!(media.rtx_ssrc.is_none_or(|rtx| seen.insert(rtx.0)));
+        }
+        let written: Vec<String> = session.send.iter().map(|media| format!("a=ssrc:{} ", media.ssrc.0)).collect();
+        assert!(offered.sdp.contains(&written[0]) && offered.sdp.contains(&written[1]), "the offer says so, too");
+    }
+}
+
+#[test]
 fn whoever_answers_an_offer_of_ours_is_told_to_lead_and_whoever_offers_knows() {
     assert!(offer(&our_offer()).expect("an offer").sdp.contains("\r\na=ice-lite\r\n"));
     assert!(!answer(captured("firefox_publish"), &plan()).expect("an answer").sdp.contains("ice-lite"));
