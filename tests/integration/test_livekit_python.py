@@ -147,7 +147,7 @@ async def test_a_program_that_leaves_comes_back(room: Meeting, cable: Cable) -> 
         for camera in (2, 3):
             async with await attendee(room, cable, "bela") as bela:
                 await bela.film(camera)
-                await until(lambda c=camera: (c in {seen for seen, _ in anna.pictures.get("bela", [])}), "bela")
+                await until(lambda c=camera: c in {seen for seen, _ in anna.pictures.get("bela", [])}, "bela")
             await until(lambda: "bela" not in anna.room.remote_participants, "that bela is gone")
 
 
