@@ -131,7 +131,7 @@ async def open_hall(folder: Path, *, origin: str) -> AsyncIterator[Hall]:
         await running.stop()
 
 
-@dataclass(eq=False)
+@dataclass
 class Guest(Watched):
     """A participant: a page with livekit-client in a browser of that name."""
 

@@ -87,7 +87,7 @@ async def test_media_goes_on_while_the_websockets_of_all_are_cut(
     open_guest: OpenGuest, hall: Hall, meeting: Place
 ) -> None:
     people = krom, fox = await two(open_guest, hall, meeting)
-    before = {guest: await guest.figures() for guest in people}
+    before = {guest.identity: await guest.figures() for guest in people}
     hall.cable.cut()
     for guest in people:
         await guest.waits(lambda g=guest: g.events("reconnected"), "its return")
@@ -96,9 +96,9 @@ async def test_media_goes_on_while_the_websockets_of_all_are_cut(
         after = await guest.figures()
         for source in ("camera", "microphone"):
             track = f"{other.identity}/{source}"
-            assert after[track]["sid"] == before[guest][track]["sid"]
+            assert after[track]["sid"] == before[guest.identity][track]["sid"]
             # A receiver that is made anew counts from zero: its bytes would be fewer.
-            assert after[track]["bytes"] > before[guest][track]["bytes"]
+            assert after[track]["bytes"] > before[guest.identity][track]["bytes"]
         assert await guest.events("reconnecting") == [], "only the signalling was away"
         assert await guest.events("trackUnsubscribed") == []
 

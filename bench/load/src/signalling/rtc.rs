@@ -79,7 +79,9 @@ impl Rtc {
 
 impl Signalling for Rtc {
     fn make_rooms(&mut self, shape: &Shape) -> Result<(), Failure> {
-        self.rest.make_rooms(shape)
+        self.rest.make_rooms(shape)?;
+        // Ahead of time: who joins late must not wait for somebody else's token.
+        shape.seats().try_for_each(|seat| self.rest.token(seat).map(drop))
     }
 
     fn publish(&mut self, caller: &Caller, kinds: &[MediaKind], ends: &mut Ends) -> Result<Vec<Opened>, Failure> {
