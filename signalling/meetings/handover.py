@@ -156,6 +156,8 @@ def taken_up(
         member.publishing.tracks[announced.info.sid] = announced
         if sent.track is not None:
             tracks[announced.info.sid] = media[sent.track]
+            # As before: to clients it would be another one otherwise.
+            media[sent.track].call(f"{noted.sid}|{announced.info.sid}", announced.info.sid)
     member.subscriptions.spoken_of.update(noted.spoken_of)
     member.permissions.said = _parsed(SubscriptionPermission, noted.permissions)
     member.has_line, member.is_taken_up = False, True

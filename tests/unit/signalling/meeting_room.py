@@ -196,6 +196,8 @@ class MeetingRoom:
             )
             for room in self.engine.rooms
         ]
+        for track in [track for room in self.engine.rooms for peer in room.peers for track in peer.tracks]:
+            track.call(track.transport.peer.id, track.id)  # what it was called, the server before knew
         taking_up = after.rooms.resume(await self.store.load())
         after.meetings.take_up()
         await taking_up

@@ -27,6 +27,7 @@ async def test_clients_go_on_at_the_next_server() -> None:
     assert [track.sid for track in shown.tracks] == [sid]
     assert shown.version >= bo.line.participants()["ann"].version
     bo = Caller(after, session, line)
+    assert f"{ann.sid}|{sid} {sid}" in bo.offers()[-1].sdp, "a client would take it for another track"
     await bo.answer()
     assert after.receives(bo) == {sid}
     back = Line()
