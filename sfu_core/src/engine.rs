@@ -38,6 +38,7 @@ mod report;
 mod room;
 mod rtcp_queue;
 mod seal;
+mod send_track;
 mod snapshot;
 mod subscribe;
 mod timers;

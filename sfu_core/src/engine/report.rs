@@ -19,7 +19,7 @@ use crate::stats::EngineStats;
 use super::feedback::KEPT_ROUND_TRIPS;
 use super::inbound::MAX_TRACKS_PER_PEER;
 use super::member::Member;
-use super::outbound::MAX_JITTER_S;
+use super::send_track::MAX_JITTER_S;
 use super::{Engine, ceiling};
 
 /// Receiver and sender reports: browsers send theirs about once a second too.
@@ -216,7 +216,7 @@ fn tell_clock(member: &mut Member, index: usize, tracks: &Slots<TrackId, Track>,
 }
 
 fn sender_report(
-    send: &super::outbound::SendTrack,
+    send: &super::send_track::SendTrack,
     tracks: &Slots<TrackId, Track>,
     peer: PeerId,
     now: Instant,
