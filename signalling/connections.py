@@ -11,7 +11,7 @@ from signalling import notes
 from signalling.domain.flow import Reading
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
 from signalling.domain.quarantine import Standing
-from signalling.domain.room import Connection, Room
+from signalling.domain.room import Connection, Room, is_allowed_still
 from signalling.endings import Endings
 from signalling.media import MediaKind, MediaPeer, MediaRoom, MediaTrack, MediaTransport
 from signalling.notices import Watch
@@ -140,6 +140,17 @@ class OpenRoom:
         """Lists the connections that play only what has ended or is about to."""
         publishers = self.publishers()
         return [opened for opened in self._lasting() if opened.plays and publishers.isdisjoint(opened.plays)]
+
+    def forbidden(self) -> list[OpenConnection]:
+        """Lists what WHIP and WHEP carry by rights that were taken away since.
+
+        A client of a meeting, which has no offer of theirs, keeps its seat: its tracks end one by one.
+        """
+        return [
+            opened
+            for opened in self.open.values()
+            if opened.offer and not is_allowed_still(self.room, opened.connection)
+        ]
 
     def _lasting(self) -> list[OpenConnection]:
         return [opened for opened in self.open.values() if opened.ending is None]

@@ -17,7 +17,7 @@ from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of
 from signalling.domain.ids import PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.notices import Reason
 from signalling.domain.refusals import Refusal
-from signalling.domain.room import Connection, Publication, PublishedTrack, refusal_to_connect
+from signalling.domain.room import Connection, Publication, PublishedTrack, refusal_to_connect, refusal_to_keep
 from signalling.endings import Endings, in_time
 from signalling.faults import ClosingError, NotFoundError, RefusedError, RoomFailedError
 from signalling.following import Following
@@ -64,7 +64,7 @@ class Joining:
             EngineLateError: the room's worker has not answered in time.
         """
         opened = self._admit(room, grant, Purpose.PUBLISH)
-        if (refusal := refusal_of_media(grant, kinds)) is not None:
+        if (refusal := refusal_of_media(opened.room.granted(grant).sources, kinds)) is not None:
             raise RefusedError(refusal)
         async with in_time(), opened.changing:
             media = await self.homes.of(opened)
@@ -73,7 +73,7 @@ class Joining:
                 made = await self._open(media, offer, publish=kinds)
             publication = publication_of([track for transport in made.transports for track in transport.tracks])
             connection = Connection(participant=grant.participant, opened_at=self.now(), publication=publication)
-            return self._keep(opened, media, connection, made)
+            return self._keep(opened, media, grant, connection, made)
 
     async def play(self, room: RoomId, grant: Grant, source: str, offer: str) -> OpenConnection:
         """Sends a participant what another one, or one publication of it, publishes now.
@@ -99,7 +99,7 @@ class Joining:
                 opened_at=self.now(),
                 sources=(sources[0].connection.participant,),
             )
-            kept = self._keep(opened, media, connection, made, plays=tuple(c.peer.id for c in sources))
+            kept = self._keep(opened, media, grant, connection, made, plays=tuple(c.peer.id for c in sources))
             await self._allow(opened, media, kept, tracks)
             return kept
 
@@ -118,13 +118,15 @@ class Joining:
             self._check_place(opened, grant)
             with self._held(opened, media, "room"):
                 made = Opened(await media.add_participant(avoid=self.homes.to_avoid()))
-            return self._keep(opened, media, Connection(participant=grant.participant, opened_at=self.now()), made)
+            connection = Connection(participant=grant.participant, opened_at=self.now())
+            return self._keep(opened, media, grant, connection, made)
 
     def _admit(self, room: RoomId, grant: Grant, purpose: Purpose) -> OpenRoom:
-        if (refusal := refusal_in_room(grant, room=room, purpose=purpose)) is not None:
+        opened = self.rooms.get(room)
+        granted = grant if opened is None else opened.room.granted(grant)
+        if (refusal := refusal_in_room(granted, room=room, purpose=purpose)) is not None:
             raise RefusedError(refusal)
         self.control.check()
-        opened = self.rooms.get(room)
         if self.endings.stopping or (self.is_closed() and (opened is None or grant.participant not in opened.staying)):
             raise ClosingError
         if opened is None:
@@ -164,13 +166,21 @@ class Joining:
             raise RefusedError(refusal)
 
     def _keep(
-        self, opened: OpenRoom, media: MediaRoom, connection: Connection, made: Opened, plays: tuple[str, ...] = ()
+        self,
+        opened: OpenRoom,
+        media: MediaRoom,
+        grant: Grant,
+        connection: Connection,
+        made: Opened,
+        plays: tuple[str, ...] = (),
     ) -> OpenConnection:
         """Notes a connection, unless its room or its right to be there went while it was being made."""
         try:
             self._check_lasts(opened, media)
             if connection.participant in opened.room.removed:
                 raise RefusedError(Refusal.PARTICIPANT_REMOVED)
+            if (refusal := refusal_to_keep(connection, opened.room.granted(grant))) is not None:
+                raise RefusedError(refusal)
         except (NotFoundError, RoomFailedError, RefusedError):
             self.endings.begin(made.peer.remove)
             raise

@@ -132,11 +132,13 @@ def _take_up(opened: OpenRoom, peers: tuple[ResumedPeer, ...], endings: Endings)
 
 
 def _gone(opened: OpenRoom, ended: set[ResourceId]) -> list[tuple[OpenConnection, Reason]]:
-    """Lists what does not go on: the server before may have noted a removal and died before it asked for it."""
-    gone = []
+    """Lists what does not go on: the server before may have written down why and died before it asked for it."""
+    gone, forbidden = [], opened.forbidden()
     for connection in opened.open.values():
         if connection.connection.participant in opened.room.removed:
             gone.append((connection, Reason.REMOVED))
+        elif connection in forbidden:
+            gone.append((connection, Reason.RIGHTS_CHANGED))
         elif connection.resource in ended:
             gone.append((connection, Reason.TRANSPORT_LOST))
     return gone

@@ -25,6 +25,7 @@ from signalling.faults import ClosingError, NotFoundError, RefusedError
 from signalling.flowing import Flowing
 from signalling.following import Following
 from signalling.founding import Founding
+from signalling.granting import Granting
 from signalling.homes import Homes
 from signalling.joining import Joining, publication_of
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaTrack
@@ -63,6 +64,7 @@ class Rooms:
         self._closing = Closing(self._rooms, self._endings, self.control)
         self._following = Following(self._rooms, self._homes, self._closing, self._endings, self.control)
         self._removing = Removing(self._closing, self.control, store, self._now)
+        self._granting = Granting(self._closing, self.control, store, self._now)
         self._founding = Founding(
             self._rooms, self._homes, self._endings, self.control, store, is_closed=lambda: self.draining
         )
@@ -279,6 +281,18 @@ class Rooms:
             StoreUnavailableError: they are removed, but that is not written down: they may be back after a restart.
         """
         await self._removing.remove(self._open_room(room), participant)
+
+    def change_rights(self, room: RoomId, grant: Grant) -> Awaitable[None]:
+        """Has a participant have the rights in `grant` from now on, whatever is said by tokens that were issued before.
+
+        Returns:
+            What waits as `Granting.change` says, and raises what that does.
+
+        Raises:
+            NotFoundError: there is no such room.
+            RefusedError: the rights of too many were changed in it.
+        """
+        return self._granting.change(self._open_room(room), grant)
 
     def drain(self) -> None:
         """Lets nobody in any more but those who are in a room now, and makes no room."""

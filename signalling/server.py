@@ -24,7 +24,16 @@ from signalling.http.parts import Parts, State
 from signalling.keeping import kept
 from signalling.listening import bind, check_media_ports
 from signalling.media import EngineLateError, EngineStartError, MediaEngine, MediaError, ReplacedError
-from signalling.media_events import EngineLost, EngineNotStarted, EngineRestarted, EngineTakenOver, MediaEvent
+from signalling.media_events import (
+    EngineLost,
+    EngineNotStarted,
+    EngineRestarted,
+    EngineTakenOver,
+    MediaEvent,
+    PeerSaid,
+    PictureChosen,
+    Speaking,
+)
 from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
@@ -287,6 +296,8 @@ async def _follow_events(parts: Parts, meetings: LiveMeetings, engine: MediaEngi
             await taken_up.wait()  # What ends a connection that nobody knows of yet would never be heard of again.
             _report(parts, event)
             meetings.on_event(event)
+            if isinstance(event, PeerSaid | Speaking | PictureChosen):
+                continue  # There may be thousands, and nothing ends by them.
             following.create_task(_follow(parts.rooms.on_event(event)), name="event")
 
 

@@ -11,7 +11,9 @@ import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qsl
 
+from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import CreateRoomRequest
 
 from pysfu import _compiled, messages
@@ -20,7 +22,8 @@ from pysfu.rtp import h264, opus, packet, red, vp8, vp9
 from pysfu.rtp.fragment import Fragment
 from signalling import config
 from signalling.domain.ids import MAX_ID_LENGTH
-from signalling.rtc import twirp
+from signalling.rtc import signal, twirp
+from signalling.rtc.asked import AskedFaultError, asked
 from signalling.tokens import InvalidTokenError, RefusedTokenError, Tokens
 from signalling.whip import fragment, sdp
 
@@ -120,6 +123,28 @@ def twirp_call(data: bytes) -> None:
             assert twirp.read(twirp.write(read, other), other, CreateRoomRequest) == read
 
 
+def signal_frame(data: bytes) -> None:
+    """A request is the same when it was written and read again."""
+    try:
+        read = signal.read(data)
+    except signal.SignalFaultError as error:
+        _check_told(str(error))
+        return
+    if read is not None:
+        assert signal.read(read.SerializeToString()) == read
+
+
+def query(data: bytes) -> None:
+    """What is asked of a meeting in an address can be told to the others there."""
+    try:
+        read = asked(dict(parse_qsl(data.decode("latin-1"), keep_blank_values=True)))
+    except AskedFaultError as error:
+        _check_told(error.fault)
+        return
+    told = ParticipantInfo(attributes=read.attributes, capabilities=read.capabilities)
+    assert ParticipantInfo.FromString(told.SerializeToString()) == told
+
+
 def _check_listed(faults: list[str], data: bytes) -> None:
     assert 0 < len(faults) <= 1 + len(data)
     assert all(map(str.isprintable, faults))
@@ -203,6 +228,8 @@ BODIES: dict[str, Callable[[bytes], None]] = {
     "fragment": trickle_fragment,
     "token": token,
     "twirp": twirp_call,
+    "signal": signal_frame,
+    "asked": query,
     "config": configuration,
     "rtp_packet": rtp_packet,
     "rtcp": rtcp,

@@ -64,17 +64,18 @@ def test_an_ordinary_user_can_make_network_namespaces_or_is_told_what_forbids_it
         assert "or run this as root" in ended.stderr
 
 
-def test_whoever_installs_prometheus_for_its_tool_gets_none_that_runs(clone: Path) -> None:
+@pytest.mark.parametrize("service", ["prometheus", "postgresql"])
+def test_whoever_installs_a_service_for_its_programs_gets_none_that_runs(clone: Path, service: str) -> None:
     nothing_installed = clone / "bin" / "dpkg-query"
     nothing_installed.parent.mkdir()
     nothing_installed.write_text("#!/bin/sh\n")
     nothing_installed.chmod(0o755)
-    (clone / "tests" / "setup" / "packages.txt").write_text("prometheus\n")
+    (clone / "tests" / "setup" / "packages.txt").write_text(f"{service}\n")
     path = f"PATH={nothing_installed.parent}:/usr/bin:/bin"
     ended = as_nobody(clone, "env", path, "tests/setup/system.sh")
     (line,) = re.findall(r"sudo sh -c '(.*)'", ended.stderr)
     before, _, _ = line.partition("apt-get update")
-    assert "ln -s /dev/null /etc/systemd/system/prometheus.service" in before
+    assert f"ln -s /dev/null /etc/systemd/system/{service}.service" in before
     assert "RUNLEVEL=1" in before, "which keeps the scripts of SysV from starting it, too"
     assert subprocess.run(["sh", "-n", "-c", line], check=False).returncode == 0
 

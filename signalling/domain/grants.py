@@ -148,9 +148,9 @@ def refusal_in_room(grant: Grant, *, room: RoomId, purpose: Purpose) -> Refusal 
     return None
 
 
-def refusal_of_media(grant: Grant, kinds: Collection[str]) -> Refusal | None:
-    """Says why `grant` does not allow to publish media of these kinds, or None when it does."""
-    if grant.sources is not None and any(grant.sources.isdisjoint(_SOURCES.get(kind, ())) for kind in kinds):
+def refusal_of_media(sources: frozenset[Source] | None, kinds: Collection[str]) -> Refusal | None:
+    """Says why whoever may send only `sources` cannot publish media of these kinds, or None when they can."""
+    if sources is not None and any(sources.isdisjoint(_SOURCES.get(kind, ())) for kind in kinds):
         return Refusal.SOURCE_NOT_GRANTED
     return None
 

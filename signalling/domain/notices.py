@@ -12,6 +12,7 @@ class Reason(StrEnum):
 
     LEFT = "left"
     REMOVED = "removed"
+    RIGHTS_CHANGED = "rights_changed"
     REPLACED = "replaced"
     SOURCE_LEFT = "source_left"
     ROOM_DELETED = "room_deleted"
@@ -41,6 +42,7 @@ _FOR_GOOD = frozenset(
     {
         Reason.LEFT,
         Reason.REMOVED,
+        Reason.RIGHTS_CHANGED,
         Reason.REPLACED,
         Reason.SOURCE_LEFT,
         Reason.ROOM_DELETED,

@@ -26,6 +26,7 @@ class Refusal(StrEnum):
     ROOM_FULL = "room_full"
     TOO_MANY_ROOMS = "too_many_rooms"
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_CHANGED_RIGHTS = "too_many_changed_rights"
     NAME_NOT_PLAIN = "name_not_plain"
     NAME_PERSONAL = "name_personal"
     NAME_TAKEN = "name_taken"

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from signalling.domain.grants import Grant, Role
+from signalling.domain.grants import Grant, Role, refusal_of_media
 from signalling.domain.ids import ParticipantId, PublicationId, RoomId, TrackId, is_id, looks_personal
 from signalling.domain.refusals import Refusal
+from signalling.domain.rights import Rights
 
 MAX_CONNECTIONS_PER_PARTICIPANT = 64
 """One to send camera and screen, and one to each of the others in a room of the largest size the demo page plays."""
@@ -16,6 +17,9 @@ MAX_CONNECTIONS_PER_PARTICIPANT = 64
 
 MAX_REMOVED = 350
 """Whom a room remembers as removed: so many of the longest ids fit into the note that is left on it."""
+
+MAX_CHANGED_RIGHTS = 1_000
+"""Whose rights a room remembers as changed within a token's life: as many as it can hold at once."""
 
 MAX_METADATA_LENGTH = 16_384
 """Characters of what an administrating system may write on a room: what fits into a request, whatever they are."""
@@ -88,6 +92,8 @@ class Room:
     policy: RoomPolicy
     removed: dict[ParticipantId, None] = field(default_factory=dict)
     """Who may not come back; a dict because they are in order, the latest last."""
+    rights: dict[ParticipantId, Rights] = field(default_factory=dict)
+    """What those may whose rights were changed here, whatever their older tokens say."""
     metadata: str = ""
     """What an administrating system has written on it; means nothing here."""
 
@@ -104,6 +110,18 @@ class Room:
             return None
         forgotten = next(iter(self.removed))
         del self.removed[forgotten]
+        return forgotten
+
+    def granted(self, grant: Grant) -> Grant:
+        """Returns what the bearer of a token may here: what it says, unless that was changed since."""
+        rights = self.rights.get(grant.participant)
+        return grant if rights is None else rights.applied(grant)
+
+    def forget_rights(self, *, now: datetime) -> list[ParticipantId]:
+        """Forgets the rights that no older token can contradict any more, and returns whose they were."""
+        forgotten = [participant for participant, rights in self.rights.items() if not rights.binds(now=now)]
+        for participant in forgotten:
+            del self.rights[participant]
         return forgotten
 
 
@@ -127,6 +145,33 @@ def refusal_to_see(room: Room, grant: Grant) -> Refusal | None:
         return Refusal.PARTICIPANT_REMOVED
     refused = grant.roles - room.policy.allowed_roles
     return next((refusal for role, refusal in _NOT_ALLOWED.items() if role in refused), None)
+
+
+def refusal_to_change_rights(room: Room, participant: ParticipantId) -> Refusal | None:
+    """Says why the rights of a participant cannot be changed in `room`, or None when they can.
+
+    None is forgotten for another one: whoever had lost a right would have it again.
+    """
+    if participant not in room.rights and len(room.rights) >= MAX_CHANGED_RIGHTS:
+        return Refusal.TOO_MANY_CHANGED_RIGHTS
+    return None
+
+
+def refusal_to_keep(connection: Connection, may: Grant | Rights) -> Refusal | None:
+    """Says why whoever may so much cannot have `connection`, or None when they can."""
+    publication = connection.publication
+    if publication is not None and not may.can_publish:
+        return Refusal.PUBLISH_NOT_GRANTED
+    if connection.sources and not may.can_subscribe:
+        return Refusal.SUBSCRIBE_NOT_GRANTED
+    tracks = publication.tracks if publication is not None else ()
+    return refusal_of_media(may.sources, [track.kind for track in tracks])
+
+
+def is_allowed_still(room: Room, connection: Connection) -> bool:
+    """Whether a connection may go on. What was opened after a change of rights was allowed by what holds since."""
+    rights = room.rights.get(connection.participant)
+    return rights is None or connection.opened_at > rights.since or refusal_to_keep(connection, rights) is None
 
 
 def refusal_to_connect(room: Room, grant: Grant, *, connections: Iterable[Connection]) -> Refusal | None:

@@ -109,6 +109,7 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.ROOM_FULL: Problem(409, "The room is full"),
     Refusal.TOO_MANY_ROOMS: Problem(503, "There are too many rooms"),
     Refusal.TOO_MANY_CONNECTIONS: Problem(409, "The participant has too many connections"),
+    Refusal.TOO_MANY_CHANGED_RIGHTS: Problem(409, "The rights of too many were changed in this room"),
     Refusal.NAME_NOT_PLAIN: Problem(422, "A name has only letters, digits, dashes and underscores"),
     Refusal.NAME_PERSONAL: Problem(422, "A name must not look like a person's number or address"),
     Refusal.NAME_TAKEN: Problem(409, "There is a room of that name"),

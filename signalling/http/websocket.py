@@ -68,6 +68,8 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
         if self.close_sent or self.transport.is_closing():
             raise ClientDisconnected
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # a refusal completes it, which uvicorn would take for our fault
 
     def handle_ping(self) -> None:
         """Answers a ping."""
@@ -115,10 +117,10 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def _shake_hands(self, data: bytes) -> None:
-        """Reads the request, which has come whole; the library says nothing of one that it does not take."""
+        """Reads the request, which has come whole, and answers it when it is none, as uvicorn leaves to others."""
         super().data_received(data)
         if not self.handshake_initiated:
-            self.transport.write(_BAD_REQUEST)
+            self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_REQUEST)
             self.transport.close()
 
     def _read_on(self) -> None:

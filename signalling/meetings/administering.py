@@ -48,7 +48,9 @@ class Administering:
 
         Raises:
             NotFoundError: no client of that id is in the room.
+            RefusedError: the rights of too many were changed in this room.
             EngineLateError: not all of it has ended yet.
+            StoreUnavailableError: the rights are changed, but that is not written down.
         """
         conference, client = self._client(room, participant)
         before = conference.meeting.client(client.sid).grant
@@ -60,7 +62,12 @@ class Administering:
             metadata=before.metadata if metadata is None else metadata,
             attributes={key: value for key, value in written.items() if value},
         )
-        await conference.change(client, grant)
+        changed = self._rooms.change_rights(room, grant) if permission is not None else None
+        try:
+            await conference.change(client, grant)
+        finally:
+            if changed is not None:
+                await changed
         self._meetings.renew(conference, client)
         return conference.meeting.people[client.sid].info()
 

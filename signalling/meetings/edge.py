@@ -91,7 +91,7 @@ class LiveMeetings:
                 await self._replace(conference, grant)
                 connection = await self._rooms.enter(room, grant)
                 at = connection.connection.opened_at
-                client = conference.join(connection, grant, asked, line, at=at)
+                client = conference.join(connection, conference.meeting.room.granted(grant), asked, line, at=at)
         finally:
             self._let_go(room)
         self.renew(conference, client)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-MAX_WAITING_MESSAGES = 1_024
-"""Most messages of a room that wait to be passed on; the engine takes no more from who speaks before they are."""
+MAX_WAITING_MESSAGES = 4_096
+"""Most messages of one client that wait to be passed on: so many the engine takes at once."""
 
 
 class Talking:
@@ -29,9 +29,10 @@ class Talking:
 
     def __init__(self, conference: Conference) -> None:
         self._conference = conference
-        self._waiting: deque[tuple[Client, str, bytes]] = deque()
+        self._waiting: dict[Client, deque[tuple[str, bytes]]] = {}
         self._recent = data.Recent()
         self._passing: asyncio.Task[None] | None = None
+        self._lost = 0
 
     def close(self) -> None:
         """Passes nothing on any more."""
@@ -42,10 +43,11 @@ class Talking:
         """Takes a message. Nothing waits for it here."""
         if label not in (RELIABLE, LOSSY):
             return
-        if len(self._waiting) >= MAX_WAITING_MESSAGES:
-            log.warning("too much is said in a room at once: some of it is lost", component="meetings")
-            return
-        self._waiting.append((client, label, payload))
+        waiting = self._waiting.setdefault(client, deque())
+        if len(waiting) >= MAX_WAITING_MESSAGES:
+            waiting.popleft()
+            self._lost += 1
+        waiting.append((label, payload))
         if self._passing is None or self._passing.done():
             self._passing = asyncio.create_task(self._pass_all(), name="talking")
 
@@ -65,7 +67,17 @@ class Talking:
 
     async def _pass_all(self) -> None:
         while self._waiting:
-            await self._pass(*self._waiting.popleft())
+            # One message of each in turn, so that nobody who says much keeps others from being heard.
+            for client in tuple(self._waiting):
+                label, payload = self._waiting[client].popleft()
+                if not self._waiting[client]:
+                    del self._waiting[client]
+                await self._pass(client, label, payload)
+        if self._lost:
+            log.warning(
+                "somebody said too much at once: the first of it is lost", component="meetings", count=self._lost
+            )
+            self._lost = 0
 
     async def _pass(self, sender: Client, label: str, payload: bytes) -> None:
         meeting = self._conference.meeting

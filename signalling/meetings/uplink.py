@@ -9,7 +9,7 @@ import structlog
 from livekit.protocol.models import Encryption, TrackSource
 from livekit.protocol.rtc import SessionDescription, SignalResponse
 
-from signalling.media import MediaGoneError, MediaSource
+from signalling.media import EngineFullError, MediaGoneError, MediaSource
 from signalling.rtc.publishing import Announced
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ class Uplink:
                 )
             except MediaGoneError:
                 continue  # It has ended meanwhile: the next offer says so.
+            except EngineFullError:
+                conference.meeting.withdraw(client.sid, [each.info.sid])
+                continue
             track.call(f"{client.sid}|{each.info.sid}", each.info.sid)
             if each.info.muted:
                 await track.mute(muted=True)

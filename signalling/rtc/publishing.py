@@ -11,8 +11,8 @@ from livekit.protocol.rtc import AddTrackRequest
 
 from signalling.domain.grants import Grant, Source
 
-MAX_ANNOUNCED = 20
-"""Most tracks that are announced and not sent yet."""
+MAX_ANNOUNCED = 12
+"""Most tracks of one client, sent or only announced: the engine has no more for a transport (`MAX_TRACKS_PER_PEER`)."""
 
 Kind = Literal["audio", "video"]
 
@@ -106,7 +106,7 @@ class Publishing:
             return known.info
         if not may_send(grant, request.source):
             raise NotAnnouncedError("NOT_ALLOWED")
-        if sum(track.mid is None for track in self.tracks.values()) >= MAX_ANNOUNCED:
+        if len(self.tracks) >= MAX_ANNOUNCED:
             raise NotAnnouncedError("LIMIT_EXCEEDED")
         info = _info_of(request, sid=self.new_sid())
         names = {request.cid, *(codec.cid for codec in request.simulcast_codecs if codec.cid)}

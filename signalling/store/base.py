@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from signalling.domain.ids import ParticipantId, RoomId
+from signalling.domain.rights import Rights
 from signalling.domain.room import Room
 
 
@@ -24,7 +25,7 @@ class Stored:
     """What was found at the start.
 
     Attributes:
-        rooms: all rooms, oldest first, with who was removed from them.
+        rooms: all rooms, oldest first, with who was removed from them, and whose rights were changed.
         is_new: whether no server has gone on from it yet: it cannot know of rooms that a media process still has.
     """
 
@@ -36,7 +37,7 @@ class RoomStore(Protocol):
     """Rooms on disk. What is awaited here is there after a crash of the machine, or was not done.
 
     Each raises `StoreUnavailableError` when the disk takes nothing, or takes too long. Then the room is as it was; but
-    a removal is still carried out late, and so is a deletion that was at its last step.
+    a removal and a change of rights are still carried out late, and so is a deletion that was at its last step.
     """
 
     async def load(self) -> Stored:
@@ -68,6 +69,18 @@ class RoomStore(Protocol):
             participant: who.
             at: since when.
             forgotten: who may come back for that, if anybody.
+        """
+
+    async def grant(
+        self, room: RoomId, participant: ParticipantId, rights: Rights, *, forgotten: Collection[ParticipantId]
+    ) -> None:
+        """Writes down that somebody's rights were changed.
+
+        Args:
+            room: the room.
+            participant: who.
+            rights: what they may since.
+            forgotten: whose rights no older token can contradict any more.
         """
 
     def see(self, room: RoomId, participant: ParticipantId, *, at: datetime) -> None:

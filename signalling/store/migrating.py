@@ -12,7 +12,7 @@ from signalling.store.base import StoreUnusableError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The steps that there are, oldest first."""
 
 FOLDER = Path(__file__).parent / "migrations"

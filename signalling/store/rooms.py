@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
+from signalling.domain.rights import Rights
 from signalling.domain.room import Room, RoomPolicy
 from signalling.faults import RefusedError
+from signalling.store import grants
 from signalling.store.base import Stored
 from signalling.store.db import Database, Work
 from signalling.store.seen import Seen
@@ -103,6 +105,17 @@ class SqlRooms:
 
         await self._database.change(work, even_late=True)
 
+    async def grant(
+        self, room: RoomId, participant: ParticipantId, rights: Rights, *, forgotten: Collection[ParticipantId]
+    ) -> None:
+        """Writes down that somebody's rights were changed, and forgets those of others."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await grants.forget(connection, room, forgotten)
+            await grants.write(connection, room, participant, rights)
+
+        await self._database.change(work, even_late=True)
+
     def see(self, room: RoomId, participant: ParticipantId, *, at: datetime) -> None:
         """Takes note that somebody came in."""
         self._seen.see(room, participant, at=at)
@@ -149,12 +162,14 @@ async def _read(connection: AsyncConnection) -> Stored:
     )
     for row in await connection.execute(removed):
         found[RoomId(row.room_id)].remove(ParticipantId(row.identity))
+    for room, participant, rights in await grants.read(connection):
+        found[room].rights[participant] = rights
     return Stored(rooms=list(found.values()), is_new=not await _is_in_use(connection))
 
 
 def _erasing(room: RoomId) -> Work[None]:
     async def work(connection: AsyncConnection) -> None:
-        # Those in it go along: the database holds on to no participant without a room.
+        # Those in it go along: the database holds on to nothing of anybody without a room.
         await connection.execute(delete(rooms).where(rooms.c.id == room))
 
     return work

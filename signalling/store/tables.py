@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, ForeignKey, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, ForeignKey, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
 from signalling.domain.ids import MAX_ID_LENGTH
@@ -65,3 +65,17 @@ participants = Table(
     Column("removed_at", UtcDateTime),
 )
 """Whoever came in, or was removed and may not come back as long as there is the room, perhaps without having come."""
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("room_id", ForeignKey("rooms.id", ondelete="CASCADE"), primary_key=True),
+    Column("identity", String(MAX_ID_LENGTH), primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("can_publish", Boolean, nullable=False),
+    Column("can_subscribe", Boolean, nullable=False),
+    Column("sources", Text),  # with a blank between them; none at all: of everything
+    Column("can_publish_data", Boolean, nullable=False),
+    Column("can_update_own_metadata", Boolean, nullable=False),
+)
+"""What those may whose rights were changed in a room, whatever is said by tokens that were issued before."""

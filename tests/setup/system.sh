@@ -10,12 +10,14 @@ while read -r package; do
 done <packages.txt
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
-# Debian starts what it installs, now and with the machine. Of Prometheus the tests need promtool, and none that runs.
+# Debian starts what it installs, now and with the machine. The tests need promtool and programs of PostgreSQL, and none
+# of them that runs.
 quiet=""
-if [[ " ${missing[*]} " == *" prometheus "* ]]; then
-    unit=/etc/systemd/system/prometheus.service
-    quiet="export RUNLEVEL=1 && mkdir -p ${unit%/*} && { [ -e $unit ] || ln -s /dev/null $unit; } && "
-fi
+for service in prometheus postgresql; do
+    [[ " ${missing[*]} " == *" $service "* ]] || continue
+    unit=/etc/systemd/system/$service.service
+    quiet+="export RUNLEVEL=1 && mkdir -p ${unit%/*} && { [ -e $unit ] || ln -s /dev/null $unit; } && "
+done
 line="${quiet}apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
 if [[ $EUID -ne 0 ]]; then
     echo "These Debian packages are missing. Install them, then run the same command again:" >&2

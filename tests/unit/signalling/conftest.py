@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 from fake_engine import FakeEngine
 from fake_meetings import FakeMeetings
 from fake_store import FakeStore
@@ -116,6 +118,12 @@ class Bench:
 def settings(**sections: dict[str, object]) -> Settings:
     defaults: dict[str, dict[str, object]] = {"admin": {"bearer": ADMIN}, "tokens": {"keys": {"k1": SECRET}}}
     return config.build(defaults | sections)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tries what depends on how a loop treats sockets on both."""
+    both = item.path.name in ("test_rtc_lines.py", "test_rtc_hostile.py")
+    return {"asyncio": asyncio.new_event_loop} | ({"uvloop": uvloop.new_event_loop} if both else {})
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
+from signalling.domain.rights import Rights
 from signalling.domain.room import Room
 from signalling.faults import RefusedError
 from signalling.store.base import Stored, StoreUnavailableError
@@ -51,6 +53,15 @@ class FakeStore:
             self.rooms[room].remove(participant)
             assert forgotten is None or forgotten not in self.rooms[room].removed
 
+    async def grant(
+        self, room: RoomId, participant: ParticipantId, rights: Rights, *, forgotten: Collection[ParticipantId]
+    ) -> None:
+        await self._write()
+        if room in self.rooms:
+            for gone in forgotten:
+                self.rooms[room].rights.pop(gone, None)
+            self.rooms[room].rights[participant] = rights
+
     def see(self, room: RoomId, participant: ParticipantId, *, at: datetime) -> None:
         self.seen[room, participant] = at
 
@@ -62,4 +73,4 @@ class FakeStore:
 
 
 def _copy(room: Room) -> Room:
-    return replace(room, removed=dict(room.removed))
+    return replace(room, removed=dict(room.removed), rights=dict(room.rights))

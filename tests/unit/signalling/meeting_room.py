@@ -18,10 +18,12 @@ from livekit.protocol.rtc import (
     SignalRequest,
     SignalResponse,
 )
+from restarts import resumed
 
 from signalling.domain.grants import Grant
 from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.room import Room
+from signalling.media import ResumedRoom
 from signalling.meetings.administering import Administering
 from signalling.meetings.edge import LiveMeetings, LiveSession
 from signalling.rooms import Rooms
@@ -158,8 +160,10 @@ class Caller:
 class MeetingRoom:
     """The room, the clock, and what is behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: MeetingRoom | None = None) -> None:
         self.engine, self.store, self.clock, self.tokens = FakeEngine(), FakeStore(), Clock(), Renewing()
+        if before is not None:
+            self.engine, self.store, self.clock = before.engine, before.store, before.clock
         self.rooms = Rooms(
             self.engine, self.store, max_rooms=10, max_participants=9, clock=self.clock.utc, steady=self.clock
         )
@@ -172,6 +176,24 @@ class MeetingRoom:
     async def open(self) -> MeetingRoom:
         self.room = await self.rooms.create(name="round")
         return self
+
+    async def killed(self) -> MeetingRoom:
+        """Returns the room as it is at the next server, after this one was killed."""
+        after = MeetingRoom(self)
+        self.engine.found = [
+            ResumedRoom(
+                room=room,
+                note=room.note,
+                peers=tuple(resumed(peer, has_ended=False) for peer in room.peers if not peer.removed),
+            )
+            for room in self.engine.rooms
+        ]
+        taking_up = after.rooms.resume(await self.store.load())
+        after.meetings.take_up()
+        await taking_up
+        after.room = after.rooms.room(self.room.room)
+        await after.settle()
+        return after
 
     def grant(self, who: str, **rights: object) -> Grant:
         return Grant(

@@ -6,19 +6,26 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from files import names_in
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, text
 
-from signalling.store import migrating
+from signalling.domain.ids import ParticipantId, RoomId
+from signalling.domain.rights import Rights
+from signalling.domain.room import Room, RoomPolicy
+from signalling.store import migrating, tables
 from signalling.store.base import StoreUnusableError
 from signalling.store.db import Database
 from signalling.store.opening import examine
+from signalling.store.rooms import opened
 from signalling.store.tables import metadata
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +57,27 @@ def test_a_difference_between_the_tables_and_the_steps_would_be_seen(tmp_path: P
         connection.execute(text("ALTER TABLE rooms ADD COLUMN more INTEGER"))
         assert compare_metadata(MigrationContext.configure(connection), metadata) != []
     engine.dispose()
+
+
+async def test_what_the_first_version_wrote_is_there_after_the_step_and_its_rights_can_be_changed(
+    tmp_path: Path,
+) -> None:
+    at, policy = datetime(2026, 11, 22, tzinfo=UTC), RoomPolicy(max_participants=3)
+    old = Room(room=RoomId("r_1"), name="ward-7", created_at=at, policy=policy, metadata="bed 2")
+    engine = create_engine(f"sqlite:///{tmp_path / 'pysfu.db'}")
+    with engine.begin() as connection:
+        config = migrating.configuration()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        row = {"id": old.room, "name": old.name, "created_at": at, "policy": '{"max_participants": 3}'}
+        connection.execute(insert(tables.rooms), row | {"metadata": old.metadata})
+        row = {"room_id": old.room, "identity": "eve", "removed_at": at}
+        connection.execute(insert(tables.participants), row)
+    engine.dispose()
+    muted = Rights(can_publish=False, can_subscribe=True, since=at)
+    async with opened(tmp_path / "pysfu.db") as store:
+        await store.grant(old.room, ParticipantId("anna"), muted, forgotten=())
+        assert list((await store.load()).rooms) == [replace(old, removed={"eve": None}, rights={"anna": muted})]
 
 
 async def test_steps_that_break_off_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,13 +147,16 @@ def test_what_may_not_be_sent_is_refused_and_waits_for_no_section(
     assert begun(ours, Section("0", "video", "c"), Section("1", "audio", "c")) == []
 
 
-def test_no_more_tracks_wait_for_their_section_than_may() -> None:
+def test_nobody_sends_or_announces_more_tracks_than_may_be() -> None:
     ours = publishing()
     for number in range(MAX_ANNOUNCED):
         ours.announce(microphone(str(number)), grant())
     with pytest.raises(NotAnnouncedError, match="LIMIT_EXCEEDED"):
         ours.announce(microphone("one more"), grant())
     ours.offered([Section("0", "audio", "3")])
+    with pytest.raises(NotAnnouncedError, match="LIMIT_EXCEEDED"):
+        ours.announce(microphone("one more"), grant())
+    ours.offered([])
     ours.announce(microphone("one more"), grant())
 
 

@@ -95,7 +95,7 @@ def test_attributes_are_read_in_either_alphabet_of_base64_padded_or_not(
     "said",
     [
         "%%%",
-        "a",
+        "QQQQQ",
         "å",
         b64(["a list"]),
         b64({"a": 7}),

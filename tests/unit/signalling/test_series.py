@@ -39,6 +39,8 @@ PROFILES = ("SRTP_AEAD_AES_256_GCM", "SRTP_AEAD_AES_128_GCM", "SRTP_AES128_CM_HM
 ENDS = (*get_args(messages.FailReason), "closed", "lost")
 STATUSES = (200, 300, 400, 500)
 
+UNPUBLISHED = ("unmatched", "/openapi.json", "/rtc", "/rtc/validate", "/rtc/{path:path}")
+
 LABELS: dict[str, set[str] | re.Pattern[str]] = {
     "cause": set(Cause),
     "code": {*WARNINGS, *(f"{status // 100}xx" for status in STATUSES)},
@@ -116,7 +118,7 @@ def everything_that_happens() -> Iterator[MediaEvent]:
 async def paths_of(bench: Bench) -> list[str]:
     """Lists the templates by which requests are counted."""
     async with bench.http() as http:
-        return ["unmatched", "/openapi.json", *(await http.get("/openapi.json")).json()["paths"]]
+        return [*UNPUBLISHED, *(await http.get("/openapi.json")).json()["paths"]]
 
 
 @pytest.fixture
@@ -207,6 +209,8 @@ async def meet(bench: Bench, *, numbers: range) -> list[str]:
             assert removed.status_code == 204
         async with bench.http(Authorization=f"Bearer {CANARY}") as stranger:
             await stranger.get(f"/rooms/{CANARY}")
+            for path in ("/rtc", "/rtc/validate", f"/rtc/{CANARY}"):
+                await stranger.get(path, params={"access_token": CANARY})
     return made
 
 

@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from signalling.domain.grants import Role
+from signalling.domain.grants import Role, Source
 from signalling.domain.ids import MAX_ID_LENGTH, ParticipantId, RoomId
 from signalling.domain.refusals import Refusal
+from signalling.domain.rights import Rights
 from signalling.domain.room import MAX_METADATA_LENGTH, Room, RoomPolicy
 from signalling.faults import RefusedError
 from signalling.store import db, seen
@@ -29,9 +30,10 @@ from signalling.store.base import StoreUnavailableError, StoreUnusableError
 from signalling.store.db import Database
 from signalling.store.opening import examine
 from signalling.store.rooms import POLICY, SqlRooms, opened
-from signalling.store.tables import UtcDateTime
+from signalling.store.tables import UtcDateTime, grants
 
 AT = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
+MUTED = Rights(can_publish=False, can_subscribe=True, since=AT)
 
 
 @pytest.fixture
@@ -100,8 +102,9 @@ async def test_a_store_is_new_until_a_server_has_gone_on_from_it(path: Path) -> 
 
 
 def test_everything_that_is_known_of_a_room_has_its_place_on_disk() -> None:
-    known = {each.name for each in fields(Room)} - {"removed"}
+    known = {each.name for each in fields(Room)} - {"removed", "rights"}
     assert known == {"room", "name", "created_at", "policy", "metadata"}, "a new one needs a column, and a step"
+    assert {each.name for each in fields(Rights)} == set(grants.c.keys()) - {"room_id", "identity"}
 
 
 @given(st.from_type(RoomPolicy))
@@ -113,17 +116,20 @@ async def test_a_deleted_room_is_gone_with_everybody_in_it(store: SqlRooms, path
     for number in (1, 2):
         await store.add(room_of(number))
         await store.remove(RoomId(f"r_{number}"), ParticipantId("eve"), at=AT, forgotten=None)
+        await store.grant(RoomId(f"r_{number}"), ParticipantId("eve"), MUTED, forgotten=())
         store.see(RoomId(f"r_{number}"), ParticipantId("anna"), at=AT)
     await store.settle()
     await store.delete(RoomId("r_1"))
     await store.delete(RoomId("r_1"))
     assert [room.room for room in (await store.load()).rooms] == ["r_2"]
     assert {room for (room,) in rows(path, "SELECT room_id FROM participants")} == {"r_2"}
+    assert rows(path, "SELECT room_id FROM grants") == [("r_2",)]
 
 
 async def test_what_was_erased_is_in_none_of_the_files(store: SqlRooms, path: Path) -> None:
     await store.add(replace(room_of(1, name="kanariefagel"), metadata="kanariefagel" * 1_000))
     await store.remove(RoomId("r_1"), ParticipantId("kanariefagel"), at=AT, forgotten=None)
+    await store.grant(RoomId("r_1"), ParticipantId("kanariefagel"), MUTED, forgotten=())
     files = list(path.parent.glob("pysfu.db*"))
     assert any(b"kanariefagel" in file.read_bytes() for file in files)
     await store.delete(RoomId("r_1"))
@@ -139,11 +145,41 @@ async def test_who_may_come_back_as_others_were_removed_may_come_back_after_a_re
     assert list((await reopened(path))[0].removed) == ["bela"]
 
 
-async def test_who_is_removed_from_a_room_that_is_gone_leaves_nothing(store: SqlRooms, path: Path) -> None:
+@pytest.mark.parametrize("sources", [None, frozenset[Source](), frozenset(Source)])
+async def test_changed_rights_are_there_for_the_next_one_as_they_were_changed_last(
+    path: Path, sources: frozenset[Source] | None
+) -> None:
+    last = replace(MUTED, can_publish=True, sources=sources, can_publish_data=True, since=AT + timedelta(1))
+    anna, bela = ParticipantId("anna"), ParticipantId("bela")
+    async with opened(path) as store:
+        for number in (1, 2):
+            await store.add(room_of(number))
+        for rights in (MUTED, last):
+            await store.grant(RoomId("r_1"), anna, rights, forgotten=())
+        await store.grant(RoomId("r_1"), bela, MUTED, forgotten=())
+        await store.grant(RoomId("r_2"), anna, MUTED, forgotten=())
+    assert [room.rights for room in await reopened(path)] == [{anna: last, bela: MUTED}, {anna: MUTED}]
+    async with opened(path) as store:
+        await store.grant(RoomId("r_1"), bela, last, forgotten=[anna])
+    assert [room.rights for room in await reopened(path)] == [{bela: last}, {anna: MUTED}]
+
+
+async def test_a_source_that_only_another_version_knows_is_none_that_may_be_sent(store: SqlRooms, path: Path) -> None:
+    await store.add(room_of(1))
+    await store.grant(RoomId("r_1"), ParticipantId("anna"), replace(MUTED, can_publish=True), forgotten=())
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE grants SET sources = 'microphone hologram'")
+    (room,) = (await store.load()).rooms
+    assert room.rights[ParticipantId("anna")].sources == {Source.MICROPHONE}
+
+
+async def test_who_is_removed_or_changed_in_a_room_that_is_gone_leaves_nothing(store: SqlRooms, path: Path) -> None:
     await store.remove(RoomId("r_1"), ParticipantId("eve"), at=AT, forgotten=None)
+    await store.grant(RoomId("r_1"), ParticipantId("eve"), MUTED, forgotten=())
     store.see(RoomId("r_1"), ParticipantId("anna"), at=AT)
     await store.settle()
     assert rows(path, "SELECT * FROM participants") == []
+    assert rows(path, "SELECT * FROM grants") == []
 
 
 async def test_a_second_room_of_a_name_is_refused_and_the_first_is_as_it_was(store: SqlRooms) -> None:
@@ -232,7 +268,7 @@ async def test_a_full_disk_says_so_and_what_was_there_stays(path: Path) -> None:
     assert await reopened(path) == [replace(room_of(1), removed={"eve": None})]
 
 
-async def test_what_was_not_written_in_time_is_not_done_but_for_a_removal(
+async def test_what_was_not_written_in_time_is_not_done_but_for_what_takes_rights_away(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Database(path) as database:
@@ -251,10 +287,12 @@ async def test_what_was_not_written_in_time_is_not_done_but_for_a_removal(
             await store.delete(RoomId("r_1"))
         with pytest.raises(StoreUnavailableError, match="not answered in time"):
             await store.remove(RoomId("r_1"), ParticipantId("eve"), at=AT, forgotten=None)
+        with pytest.raises(StoreUnavailableError, match="not answered in time"):
+            await store.grant(RoomId("r_1"), ParticipantId("bob"), MUTED, forgotten=())
         monkeypatch.undo()
         go_on.set()
         await hanging
-    assert await reopened(path) == [replace(room_of(1), removed={"eve": None})]
+    assert await reopened(path) == [replace(room_of(1), removed={"eve": None}, rights={"bob": MUTED})]
 
 
 async def test_no_more_waits_for_the_disk_than_it_can_do_in_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
