@@ -234,7 +234,7 @@ class Rooms:
         if known != [track.id for track in tracks]:
             publication = publication_of(tracks) if tracks else None
         connection.connection = replace(before, publication=publication, sources=tuple(sources))
-        if opened is None or connection.connection == before:
+        if opened is None or publication is before.publication:
             return
         for left in opened.left_alone():
             self._closing.begin_to_close(opened, left, Reason.SOURCE_LEFT)

@@ -46,6 +46,9 @@ _SAYS_NOTHING = frozenset({"ping", "ping_req", "trickle"})
 FLOW_TOPIC = "pysfu.media"
 """Of the data packets by which the server tells a client what of its media does not flow, as JSON: kind and cause."""
 
+Peers = dict[str, tuple["Conference", Client]]
+"""The clients of all meetings, by the names that they have in the engine: as many as are in rooms."""
+
 
 class Conference:
     """The clients in one room."""
@@ -57,6 +60,7 @@ class Conference:
         *,
         now: Callable[[], timedelta],
         unix_ms: Callable[[], int],
+        peers: Peers,
         first_version: int = 1,
     ) -> None:
         self.meeting = Meeting(
@@ -71,6 +75,7 @@ class Conference:
         self.joining = asyncio.Lock()
         self.talking = Talking(self)
         self._rooms = rooms
+        self._peers = peers
         self._unix_ms = unix_ms
         self._uplinks: dict[str, Uplink] = {}
         self._downlinks: dict[str, Downlink] = {}
@@ -208,10 +213,6 @@ class Conference:
 
     # --- what the engine tells ---
 
-    def client_of(self, peer: str) -> Client | None:
-        """Returns the client that has this name in the engine."""
-        return next((client for client in self.clients.values() if client.connection.peer.id == peer), None)
-
     def on_connected(self, client: Client) -> None:
         """Takes note that a client's media flows."""
         client.is_connected = True
@@ -250,6 +251,7 @@ class Conference:
             self._told_qualities_at = now
             readings = ((client.sid, client.connection.reading) for client in self.clients.values())
             conditions.judge(self.meeting, {sid: reading.link for sid, reading in readings if reading is not None})
+        self._leave_notes()
         due = conditions.dynacast_due(self.meeting)
         if due is not None and now >= due:
             self.look_at_qualities()
@@ -300,8 +302,6 @@ class Conference:
             told_one = self.clients.get(sid)
             if told_one is not None and told_one.line is not None:
                 told_one.line.tell(response)
-        if self._unnoted:
-            self._leave_notes()
 
     def look_at_qualities(self) -> None:
         """Tells publishers which encodings of their pictures are wanted, if that has changed."""
@@ -319,6 +319,7 @@ class Conference:
             raise NotThereError
         downlink = Downlink(self, client, member.receiving)
         self.clients[person.sid] = client
+        self._peers[connection.peer.id] = (self, client)
         self._uplinks[person.sid], self._downlinks[person.sid] = Uplink(self, client), downlink
         client.tasks = [
             asyncio.create_task(self._or_end(client, downlink.follow()), name="downlink"),
@@ -335,7 +336,10 @@ class Conference:
             self.end(client, Reason.SERVER_FAULT)
 
     def _leave_notes(self) -> None:
-        """Leaves what the next server must know of the clients of which something has changed."""
+        """Leaves what the next server must know of clients of which something has changed since the last tick.
+
+        Not with every change: each is a message to the media process, and of a moment's changes one says all.
+        """
         for sid in self._unnoted & self.clients.keys():
             client, person = self.clients[sid], self.meeting.people[sid]
             if person.member is not None and client.connection.ending is None:
@@ -369,6 +373,7 @@ class Conference:
             line.hang_up()
         member = self.meeting.member(client.sid)
         self._unnoted.discard(client.sid)
+        self._peers.pop(client.connection.peer.id, None)
         for parts in (self.clients, self._uplinks, self._downlinks):
             parts.pop(client.sid, None)
         if notice is not None:  # Else nobody is to hear that it left: it has not.

@@ -22,7 +22,7 @@ from signalling.endings import in_time
 from signalling.media_events import MediaEvent, PeerConnected, PeerSaid, PictureChosen, Speaking
 from signalling.meetings import handover
 from signalling.meetings.client import Client
-from signalling.meetings.conference import Conference
+from signalling.meetings.conference import Conference, Peers
 from signalling.rooms import Rooms
 from signalling.rtc import greeting
 from signalling.rtc.asked import Asked
@@ -86,6 +86,7 @@ class LiveMeetings:
         self._steady = steady
         self._unix_ms = unix_ms
         self._conferences: dict[RoomId, Conference] = {}
+        self._peers: Peers = {}
         rooms.chronicle.knowing.seated = self._seated
         rooms.chronicle.knowing.shown = self._shown
 
@@ -125,6 +126,7 @@ class LiveMeetings:
                     room,
                     now=self._steady,
                     unix_ms=self._unix_ms,
+                    peers=self._peers,
                     first_version=max(versions) + VERSIONS_UNNOTED,
                 )
                 conference.take_up(ours)
@@ -170,9 +172,8 @@ class LiveMeetings:
 
     def _found(self, peer: str) -> Iterator[tuple[Conference, Client]]:
         """Yields whose name in the engine that is; nobody where it is that of a connection by other means."""
-        for conference in self._conferences.values():
-            if (client := conference.client_of(peer)) is not None:
-                yield conference, client
+        if (found := self._peers.get(peer)) is not None:
+            yield found
 
     def _seated(self, room: RoomId, seat: Seat) -> Seated:
         conference = self._conferences.get(room)
@@ -194,7 +195,7 @@ class LiveMeetings:
         conference = self._conferences.get(room)
         if conference is None:
             found = self._rooms.room(room)
-            conference = Conference(self._rooms, found, now=self._steady, unix_ms=self._unix_ms)
+            conference = Conference(self._rooms, found, now=self._steady, unix_ms=self._unix_ms, peers=self._peers)
             self._conferences[room] = conference
         return conference
 

@@ -110,8 +110,9 @@ def participant_info(
 
 
 def track_info(publication: PublicationId, track: PublishedTrack) -> models.TrackInfo:
-    """Describes a track. What it shows is not known: a WHIP offer does not say."""
-    return models.TrackInfo(sid=track_sid(publication, track), type=_TYPES[track.kind])
+    """Describes a track. A WHIP offer does not say what it shows: most are of a camera with its microphone."""
+    source = models.TrackSource.CAMERA if track.kind == "video" else models.TrackSource.MICROPHONE
+    return models.TrackInfo(sid=track_sid(publication, track), type=_TYPES[track.kind], source=source)
 
 
 def wanted_qualities(track: models.TrackInfo, qualities: Sequence[SubscribedQuality]) -> SignalResponse:

@@ -187,6 +187,7 @@ class MeetingRoom:
 
     async def killed(self, *, tell: Callable[[Happening], None] | None = None) -> MeetingRoom:
         """Returns the room as it is at the next server, after this one was killed."""
+        await self.pass_time(0)  # what is noted is noted now and then
         after = MeetingRoom(self, tell=tell)
         self.engine.found = [
             ResumedRoom(

@@ -111,6 +111,7 @@ async def test_rights_that_were_changed_as_a_server_ended_hold_at_the_next_one(t
     ann, bo = await there.meet("ann"), await there.meet("bo")
     for caller in (ann, bo):
         await caller.publish("audio")
+    await there.pass_time(0)  # what is noted is noted now and then
     muted = replace(there.grant("ann"), can_publish=False)
     there.room.rights[muted.participant] = rights_of(muted, now=NOW)  # it is on disk, and the server is killed
     after = LiveMeetings(there.rooms, there.tokens, utc=there.clock.utc, steady=there.clock)
