@@ -39,6 +39,7 @@ class Downlink:
         self._state = state
         self._resting = asyncio.Event()
         self._is_over = False
+        self._is_behind = False
 
     async def follow(self) -> None:
         """Does what there is to do, whenever something has changed, until the client ends."""
@@ -47,15 +48,8 @@ class Downlink:
             while True:
                 await stirred.wait()
                 stirred.clear()
-                try:
-                    await self._open_channels()
-                    while (step := self._next()) is not None:
-                        await self._take(step)
-                except MediaError as error:
+                if not await self._catch_up():
                     # What is left to do is found again by looking at what there is then.
-                    log.warning(
-                        "a client waits for what it is to receive", component="meetings", error=type(error).__name__
-                    )
                     await asyncio.sleep(RETRY_S)
                     stirred.set()
                 if not stirred.is_set():
@@ -63,6 +57,20 @@ class Downlink:
         finally:
             self._is_over = True
             self._resting.set()
+
+    async def _catch_up(self) -> bool:
+        """Does what there is to do now; says whether the engine did it all."""
+        try:
+            await self._open_channels()
+            while (step := self._next()) is not None:
+                await self._take(step)
+        except MediaError as error:
+            if not self._is_behind:  # told once, however often it is tried again
+                log.warning("a client waits for the engine", component="meetings", error=type(error).__name__)
+            self._is_behind = True
+            return False
+        self._is_behind = False
+        return True
 
     async def caught_up(self) -> None:
         """Waits until all is done that has to be done now; of a client that has ended, nothing has."""
@@ -121,6 +129,8 @@ class Downlink:
         except EngineUnavailableError:
             raise
         except MediaError as error:
+            if isinstance(step, Revoke | RevokeData):
+                raise  # A right that is not known to be taken away is tried again.
             # Of an encrypted picture it may not be known what to choose from; and words do not go between workers.
             log.info("a client does without", component="meetings", error=type(error).__name__)
         if not isinstance(step, Allow | AllowData):
