@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from pysfu import messages
     from pysfu.track import Track
     from pysfu.transport import Transport
 
@@ -43,9 +44,12 @@ class PendingOffer:
             InvalidSdpError: it does not fit the offer, and another may be tried; or a later offer was made, and only
                 the answer to that counts.
         """
-        if self._version != self.transport.negotiation.version:
-            raise InvalidSdpError("the answer is one to an older offer")
-        session = _compiled.accept(self._pending, answer)
+        async with self.transport.negotiating:
+            if self._version != self.transport.negotiation.version:
+                raise InvalidSdpError("the answer is one to an older offer")
+            return await self._apply(_compiled.accept(self._pending, answer))
+
+    async def _apply(self, session: messages.NegotiatedSession) -> Transport:
         transport = self.transport
         try:
             await transport.negotiation.accept(session, sdp=self.sdp)

@@ -58,7 +58,7 @@ class Transport:
         self._playing: dict[str, Track] = {}
         self._used: set[str] = set()
         self._changed = asyncio.Event()
-        self._negotiating = asyncio.Lock()
+        self.negotiating = asyncio.Lock()
         self._on_end: Callable[[], None] | None = None
         self._on_discard: Callable[[str], None] | None = None
 
@@ -122,7 +122,7 @@ class Transport:
         Raises:
             InvalidSdpError: the offer cannot be answered.
         """
-        async with self._negotiating:
+        async with self.negotiating:
             await self.negotiation.restart(offer)
             return self.sdp
 
@@ -149,7 +149,7 @@ class Transport:
             InvalidSdpError: the offer cannot be answered; all goes on as before.
             NoFreeSectionError: on this transport we offer.
         """
-        async with self._negotiating:
+        async with self.negotiating:
             await self.negotiation.reanswer(offer)
             sent = {section.mid for section in self.session.receive} if self.session is not None else set()
             for track in [track for track in self.tracks if track.mid not in sent]:
@@ -174,7 +174,7 @@ class Transport:
             OtherRoomError: something of `play` is in another room.
         """
         self.participant.check_same_room(*(track.publisher for track in play))
-        async with self._negotiating:
+        async with self.negotiating:
             waiting = self.negotiation.sections_to_offer().carry(play)
             for track in set(self._playing.values()).difference(play):
                 await self.stop(track)

@@ -14,7 +14,7 @@ from signalling.closing import Closing
 from signalling.connections import OpenConnection, Opened, OpenRoom, new_tag, open_transport
 from signalling.control import Control
 from signalling.domain.grants import Grant, Purpose, refusal_in_room, refusal_of_media
-from signalling.domain.ids import PublicationId, ResourceId, RoomId, TrackId
+from signalling.domain.ids import ParticipantId, PublicationId, ResourceId, RoomId, TrackId
 from signalling.domain.notices import Reason
 from signalling.domain.refusals import Refusal
 from signalling.domain.room import Connection, Publication, PublishedTrack, refusal_to_connect, refusal_to_keep
@@ -28,12 +28,16 @@ from signalling.store.base import RoomStore
 log = structlog.get_logger(__name__)
 
 
+Lets = Callable[[OpenConnection, MediaTrack, ParticipantId], bool]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joining:
     """Lets participants into these rooms.
 
     Attributes:
         is_closed: whether only those come in who were there when a drain began.
+        lets: whether a publisher lets somebody have a track.
     """
 
     rooms: Mapping[RoomId, OpenRoom]
@@ -45,6 +49,7 @@ class Joining:
     store: RoomStore
     now: Callable[[], datetime]
     is_closed: Callable[[], bool]
+    lets: Lets
 
     async def publish(
         self, room: RoomId, grant: Grant, offer: str, *, kinds: Collection[MediaKind] = ("audio", "video")
@@ -91,7 +96,7 @@ class Joining:
             sources = opened.sources(source)
             if not sources:
                 raise NotFoundError("publication")
-            tracks = [track for c in sources for track in c.tracks]
+            tracks = self._tracks(sources, grant)
             with self._held(opened, media, "publication"):
                 made = await self._open(media, offer, play=tracks)
             connection = Connection(
@@ -100,6 +105,9 @@ class Joining:
                 sources=(sources[0].connection.participant,),
             )
             kept = self._keep(opened, media, grant, connection, made, plays=tuple(c.peer.id for c in sources))
+            if not all(track in self._tracks(sources, grant) for track in tracks):
+                self.closing.begin_to_close(opened, kept, Reason.RIGHTS_CHANGED)
+                raise NotFoundError("publication")
             await self._allow(opened, media, kept, tracks)
             return kept
 
@@ -120,6 +128,18 @@ class Joining:
                 made = Opened(await media.add_participant(avoid=self.homes.to_avoid()))
             connection = Connection(participant=grant.participant, opened_at=self.now())
             return self._keep(opened, media, grant, connection, made)
+
+    def _tracks(self, sources: Sequence[OpenConnection], grant: Grant) -> list[MediaTrack]:
+        """Lists what of these the participant is let have.
+
+        Raises:
+            NotFoundError: nothing.
+        """
+        tracks = [(c, track) for c in sources for track in c.tracks]
+        let = [track for c, track in tracks if self.lets(c, track, grant.participant)]
+        if tracks and not let:
+            raise NotFoundError("publication")
+        return let
 
     def _admit(self, room: RoomId, grant: Grant, purpose: Purpose) -> OpenRoom:
         opened = self.rooms.get(room)

@@ -81,6 +81,10 @@ class ChannelNotOpenError(MediaError):
     """No data channel of that label is open: not yet, or not any more."""
 
 
+class ChannelInUseError(MediaError):
+    """There is a data channel of that label."""
+
+
 class EncodingHeldError(MediaError):
     """The track is end-to-end encrypted and hides its keyframes: who receives it keeps the encoding they began with."""
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from signalling.media import (
+    ChannelInUseError,
     ChannelNotOpenError,
     EncodingHeldError,
     EngineFullError,
@@ -40,6 +41,7 @@ _MEANINGS: dict[str, type[MediaError]] = {
     "not_allowed": MediaNotAllowedError,
     "only_relays": MediaApartError,
     "unknown_channel": ChannelNotOpenError,
+    "channel_in_use": ChannelInUseError,
     "encoding_held": EncodingHeldError,
 }
 

@@ -29,7 +29,7 @@ from signalling.following import Following
 from signalling.founding import Founding
 from signalling.granting import Granting
 from signalling.homes import Homes
-from signalling.joining import Joining, publication_of
+from signalling.joining import Joining, Lets, publication_of
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaTrack
 from signalling.media_events import MediaEvent
 from signalling.naming import Names
@@ -81,7 +81,9 @@ class Rooms:
             store=store,
             now=self._now,
             is_closed=lambda: self.draining,
+            lets=lambda connection, track, viewer: self.lets(connection, track, viewer),
         )
+        self.lets: Lets = lambda _connection, _track, _viewer: True
         self.census = Census(self._rooms, self._homes)
         self.names = Names(self._rooms, self.control)
         self.flowing = Flowing(self._rooms, self._homes, steady=steady)
@@ -262,6 +264,10 @@ class Rooms:
         opened = self._open_room(room)
         opened.listeners.append(tell)
         return lambda: opened.listeners.remove(tell)
+
+    def begin_to_end(self, track: MediaTrack) -> asyncio.Task[None]:
+        """Begins to end a track; it goes on ending until the engine has done it."""
+        return self._endings.begin(track.unpublish)
 
     def begin_to_close(self, connection: OpenConnection, reason: Reason) -> None:
         """Begins to end a connection; whoever holds it is told when it has ended."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -360,6 +360,8 @@ def _participants(claims: _Claims) -> Grant:
     if refusal_of_name(participant) is not None:
         fault = f"must be an opaque id of at most {MAX_ID_LENGTH} characters, never a name or number of a person"
         raise InvalidTokenError(f"the token's {name} {fault}")
+    if not _is_unicode((claims.name, claims.metadata, *claims.attributes, *claims.attributes.values())):
+        raise InvalidTokenError("what the token says of the participant is no Unicode: half a character is in it")
     video, listed = claims.video, claims.video.can_publish_sources
     return Grant(
         participant=ParticipantId(participant),
@@ -380,6 +382,15 @@ def _participants(claims: _Claims) -> Grant:
         not_before=_time(claims.nbf),
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
     )
+
+
+def _is_unicode(texts: Iterable[str]) -> bool:
+    """Whether these can be told to anybody: JSON can write half a character, and nothing else can."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _time(seconds: float | None) -> datetime | None:

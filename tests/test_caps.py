@@ -32,7 +32,7 @@ KEEPS_NOTHING = {
     "engine/batch.rs": {"MAX_DATAGRAM", "MAX_DATAGRAM_V6", "MAX_GROUPS", "MAX_SEGMENTS", "MAX_GROUP_BYTES"},
     "engine/ingest.rs": {"MAX_TOGETHER", "MAX_RUN"},
     "engine/intake.rs": {"MAX_PASSED_ON"},
-    "engine/outbound.rs": {"MAX_MID_PACKETS"},
+    "engine/send_track.rs": {"MAX_MID_PACKETS"},
     "engine/rtcp_queue.rs": {"MAX_COMPOUND"},
     "forward/recovery.rs": {"MAX_JUMP", "MAX_REQUEST"},
     "forward/resend.rs": {"MAX_STORED_BYTES"},

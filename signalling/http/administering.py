@@ -46,10 +46,9 @@ async def change(parts: Parts, room: Room, participant: str, wanted: Change) -> 
         RequestError: what is written on them is too long.
         RefusedError: the room takes in nobody who is what the permission makes of them.
     """
-    length = sum(len(key) + len(value) for key, value in (wanted.attributes or {}).items())
-    for what, given in (("name", wanted.name), ("metadata", wanted.metadata)):
-        _check_length(what, len(given or ""), MAX_WORDS)
-    _check_length("attributes", length, MAX_WORDS)
+    attributes = "".join(key + value for key, value in (wanted.attributes or {}).items())
+    for what, given in (("name", wanted.name), ("metadata", wanted.metadata), ("attributes", attributes)):
+        check_words(what, given or "", MAX_WORDS)
     if wanted.permission is not None:
         _check_roles(room, wanted.permission)
     return await parts.administered.update_participant(
@@ -100,14 +99,23 @@ async def rewrite(parts: Parts, room: Room, metadata: str) -> Room:
     Raises:
         RequestError: it is too long.
     """
-    _check_length("metadata", len(metadata), MAX_METADATA_LENGTH)
+    check_words("metadata", metadata, MAX_METADATA_LENGTH)
     await parts.administered.update_metadata(room.room, metadata)
     return parts.rooms.room(room.room)
 
 
-def _check_length(what: str, length: int, most: int) -> None:
-    if length > most:
+def check_words(what: str, words: str, most: int) -> None:
+    """Takes no words that cannot be told to everybody.
+
+    Raises:
+        RequestError: they are too many; or no Unicode: JSON can write half a character, and nothing else can.
+    """
+    if len(words) > most:
         raise RequestError("request_invalid", f"{what}: at most {most} characters")
+    try:
+        words.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("request_invalid", f"{what}: half a character is in it") from error
 
 
 def _check_roles(room: Room, permission: ParticipantPermission) -> None:

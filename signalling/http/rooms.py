@@ -112,6 +112,7 @@ async def create(request: Request, response: Response, wanted: NewRoom | None = 
     wanted = wanted or NewRoom()
     most = wanted.max_participants or parts.settings.rooms.max_participants
     policy = RoomPolicy(max_participants=most, allowed_roles=wanted.allowed_roles)
+    administering.check_words("metadata", wanted.metadata, MAX_METADATA_LENGTH)
     room = await parts.rooms.create(name=wanted.name, policy=policy, metadata=wanted.metadata)
     response.headers["Location"] = f"/rooms/{room.room}"
     return _view(parts, room)

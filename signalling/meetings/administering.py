@@ -69,7 +69,9 @@ class Administering:
             if changed is not None:
                 await changed
         self._meetings.renew(conference, client)
-        return conference.meeting.people[client.sid].info()
+        if (person := conference.meeting.people.get(client.sid)) is None:
+            raise NotFoundError("participant")
+        return person.info()
 
     async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, muted: bool) -> TrackInfo:
         """Has nothing of a track flow, or lets it flow again; its publisher is told.

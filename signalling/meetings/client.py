@@ -28,6 +28,7 @@ class Client:
         token_at: when it was given its latest token.
         can_hear: whether the data channels to it are open.
         stirred: set when there may be something to do for it.
+        asking: held while something is done that it asked for: on its next line it asks for the next.
         tasks: what goes on for it until it ends.
     """
 
@@ -42,6 +43,7 @@ class Client:
     is_connected: bool = False
     can_hear: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def take_back(self) -> None:
@@ -51,7 +53,7 @@ class Client:
                 self.receiving = transport
             else:
                 self.sending = transport
-        self.is_connected = self.can_hear = True
+        self.is_connected = True
 
     def carried(self) -> Sequence[MediaTrack]:
         """Returns what it receives by the latest answer, flowing or not."""

@@ -17,6 +17,7 @@ from signalling.domain.grants import Grant
 from signalling.domain.ids import ParticipantId
 from signalling.domain.notices import Notice, Reason
 from signalling.domain.room import Room
+from signalling.endings import ended as all_ended
 from signalling.endings import in_time
 from signalling.media import InvalidOfferError, MediaError, MediaTrack
 from signalling.meetings import handover
@@ -73,6 +74,7 @@ class Conference:
         self.tracks: dict[str, MediaTrack] = {}
         self.now = now
         self.joining = asyncio.Lock()
+        self.joins = 0  # under way: those who wait for the lock, too
         self.talking = Talking(self)
         self._rooms = rooms
         self._peers = peers
@@ -99,6 +101,7 @@ class Conference:
 
     def resume(self, sid: str, grant: Grant, line: Line) -> Client | None:
         """Takes the next line of a client; None: it has to join anew."""
+        self.settle()  # what was to be said before says nothing to the next line
         client = self.clients.get(sid)
         if client is None or client.connection.ending is not None or self.meeting.resume(sid, grant) is None:
             return None
@@ -146,13 +149,16 @@ class Conference:
         if client.sid not in self.clients:
             return
         try:
-            await self._do(client, request)
+            async with client.asking:
+                await self._do(client, request)
         except InvalidOfferError as error:
             log.info("a client's description was refused", component="meetings", error=str(error))
             self.end(client, Reason.OUT_OF_STEP)
         except (MediaError, NotThereError) as error:
             # It has ended, or is about to, or the worker is late: the client is told of what comes of that.
             log.info("a client's request came too late", component="meetings", error=type(error).__name__)
+            if request.WhichOneof("message") == "offer":
+                self.end(client, Reason.SERVER_FAULT)  # It would wait for the answer.
         if request.WhichOneof("message") not in _SAYS_NOTHING:
             client.stirred.set()
             self._unnoted.add(client.sid)
@@ -176,6 +182,10 @@ class Conference:
                 requests.answer(self.meeting, client.sid, request, unix_ms=self._unix_ms())
                 if kind == "add_track":
                     await uplink.bind()
+                elif kind == "subscription_permission":
+                    self.elsewhere.narrow(client)
+                    self._unnoted.add(client.sid)
+                    self._leave_notes()  # at once: the next server would let others have what it says no more
 
     async def _sync(self, client: Client, state: SyncState) -> None:
         if not requests.is_in_step(self.meeting, client.sid, state):
@@ -189,16 +199,17 @@ class Conference:
     async def change(self, client: Client, grant: Grant) -> None:
         """Gives a client other words and rights; what flows by lost ones has ended when this returns."""
         publishing = self.meeting.client(client.sid).publishing
-        lost = [sid for sid, track in publishing.tracks.items() if not may_send(grant, track.info.source)]
+        lost = [sid for sid, track in publishing.tracks.items() if not may_send(grant, track.info.source, track.kind)]
         self._unnoted.add(client.sid)
         self.meeting.rename(client.sid, grant)
         self.meeting.withdraw(client.sid, lost)
         ended = [track for sid in lost if (track := self.track(sid)) is not None]
         self.forget_tracks(lost)
         self.settle()
+        # All begin before anything waits, and each goes on until the engine has done it.
+        ends = [self._rooms.begin_to_end(track) for track in ended]
+        await all_ended(ends)
         async with in_time():
-            for track in ended:
-                await track.unpublish()
             await self._caught_up()
         self.show_sent(client)
 
@@ -355,10 +366,11 @@ class Conference:
         watch = client.connection.watch
         told: dict[str, str] = {}
         while not watch.over:
-            await watch.changed()
-            if watch.stalled != told:
-                told = dict(watch.stalled)
-                await self.talking.say(client, topic=FLOW_TOPIC, payload=json.dumps(told).encode())
+            if watch.stalled == told:
+                await watch.changed()
+                continue
+            told = dict(watch.stalled)
+            await self.talking.say(client, topic=FLOW_TOPIC, payload=json.dumps(told).encode())
         self.on_over(client, watch.notice)
 
     def on_over(self, client: Client, notice: Notice | None) -> None:

@@ -9,6 +9,7 @@ import structlog
 from livekit.protocol.rtc import SessionDescription, SignalResponse
 
 from signalling.media import (
+    ChannelInUseError,
     ChannelNotOpenError,
     EngineUnavailableError,
     MediaError,
@@ -61,9 +62,9 @@ class Downlink:
     async def _catch_up(self) -> bool:
         """Does what there is to do now; says whether the engine did it all."""
         try:
-            await self._open_channels()
             while (step := self._next()) is not None:
                 await self._take(step)
+            await self._open_channels()  # last: what fails here keeps no right from being taken away
         except MediaError as error:
             if not self._is_behind:  # told once, however often it is tried again
                 log.warning("a client waits for the engine", component="meetings", error=type(error).__name__)
@@ -101,11 +102,13 @@ class Downlink:
         transport = self._client.receiving
         if transport is None or self._client.can_hear or not self._client.is_connected:
             return
-        try:
-            await transport.open_channel(RELIABLE, ordered=True, max_retransmits=None)
-            await transport.open_channel(LOSSY, ordered=False, max_retransmits=0)
-        except ChannelNotOpenError:
-            return  # It was the other transport that has connected so far.
+        for label, ordered, max_retransmits in ((RELIABLE, True, None), (LOSSY, False, 0)):
+            try:
+                await transport.open_channel(label, ordered=ordered, max_retransmits=max_retransmits)
+            except ChannelNotOpenError:
+                return  # It was the other transport that has connected so far.
+            except ChannelInUseError:
+                pass  # At an earlier try, by the server before, or by the client.
         self._client.can_hear = True
 
     def _next(self) -> Step | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,12 +14,15 @@ import structlog
 from livekit.protocol.rtc import SignalRequest, SignalResponse
 
 from signalling import clocks
+from signalling.connections import OpenConnection
 from signalling.domain.grants import Grant
 from signalling.domain.happenings import Seated, Shown
-from signalling.domain.ids import PublicationId, RoomId
+from signalling.domain.ids import ParticipantId, PublicationId, RoomId
 from signalling.domain.notices import Reason, notice_of
 from signalling.domain.room import PublishedTrack, Seat
 from signalling.endings import in_time
+from signalling.faults import NotFoundError
+from signalling.media import MediaTrack
 from signalling.media_events import MediaEvent, PeerConnected, PeerSaid, PictureChosen, Speaking
 from signalling.meetings import handover
 from signalling.meetings.client import Client
@@ -89,20 +93,30 @@ class LiveMeetings:
         self._peers: Peers = {}
         rooms.chronicle.knowing.seated = self._seated
         rooms.chronicle.knowing.shown = self._shown
+        rooms.lets = self._lets
 
     async def join(self, room: RoomId, grant: Grant, asked: Asked, line: Line) -> LiveSession:
         """Takes a client in. Whoever is in the room with the same identity already is out before."""
         conference = self._conference(room)
+        conference.joins += 1
         try:
             async with in_time(), conference.joining:
                 await self._replace(conference, grant)
-                connection = await self._rooms.enter(room, grant)
-                at = connection.connection.opened_at
-                client = conference.join(connection, conference.meeting.room.granted(grant), asked, line, at=at)
+                client = await self._join(conference, grant, asked, line)
         finally:
+            conference.joins -= 1
             self._let_go(room)
         self.renew(conference, client)
         return LiveSession(conference, client, line)
+
+    async def _join(self, conference: Conference, grant: Grant, asked: Asked, line: Line) -> Client:
+        connection = await self._rooms.enter(conference.meeting.room.room, grant)
+        at, granted = connection.connection.opened_at, conference.meeting.room.granted(grant)
+        try:
+            return conference.join(connection, granted, asked, line, at=at)
+        except BaseException:
+            self._rooms.begin_to_close(connection, Reason.SERVER_FAULT)
+            raise
 
     async def resume(self, room: RoomId, grant: Grant, asked: Asked, line: Line) -> LiveSession | None:
         """Goes on with a client. Its rights are those that it has in the meeting, whatever its token says."""
@@ -175,6 +189,10 @@ class LiveMeetings:
         if (found := self._peers.get(peer)) is not None:
             yield found
 
+    def _lets(self, connection: OpenConnection, track: MediaTrack, viewer: ParticipantId) -> bool:
+        found = self._peers.get(connection.peer.id)
+        return found is None or found[0].elsewhere.lets(found[1], track, viewer)
+
     def _seated(self, room: RoomId, seat: Seat) -> Seated:
         conference = self._conferences.get(room)
         person = conference.meeting.find(seat.participant) if conference is not None else None
@@ -203,12 +221,15 @@ class LiveMeetings:
         known = conference.meeting.find(grant.participant)
         client = conference.clients.get(known.sid) if known is not None else None
         if client is not None:
-            await self._rooms.close(conference.meeting.room.room, client.connection.resource, reason=Reason.REPLACED)
+            with contextlib.suppress(NotFoundError):  # It has ended just now.
+                await self._rooms.close(
+                    conference.meeting.room.room, client.connection.resource, reason=Reason.REPLACED
+                )
             conference.on_over(client, notice_of(Reason.REPLACED))
 
     def _let_go(self, room: RoomId) -> None:
         conference = self._conferences.get(room)
-        if conference is not None and not conference.clients and not conference.joining.locked():
+        if conference is not None and not conference.clients and not conference.joins:
             conference.close()
             del self._conferences[room]
 

@@ -10,11 +10,13 @@ from livekit.protocol.models import TrackInfo
 
 from signalling.connections import OpenConnection
 from signalling.domain.ids import ParticipantId
+from signalling.domain.notices import Reason
 from signalling.media import MediaTrack
 from signalling.rooms import Rooms
 from signalling.rtc import infos
 
 if TYPE_CHECKING:
+    from signalling.meetings.client import Client
     from signalling.meetings.conference import Conference
 
 Seats = dict[ParticipantId, tuple[datetime, list[TrackInfo]]]
@@ -37,6 +39,24 @@ class Elsewhere:
         there = self._rooms.connections(self._room)
         # What has no transport yet or a client's note is a client's, which comes or was there before this server.
         return [c for c in there if id(c) not in ours and c.transports and not c.client]
+
+    def lets(self, client: Client, track: MediaTrack, viewer: ParticipantId) -> bool:
+        """Whether a client lets one of them have a track."""
+        meeting = self._conference.meeting
+        member, known = meeting.member(client.sid), meeting.find(viewer)
+        sid = next(iter(self._conference.sids_of([track])), None)
+        if member is None or sid is None:
+            return False
+        viewer_sid = known.sid if known is not None else ""
+        return member.permissions.let(sid, subscriber_sid=viewer_sid, subscriber_identity=viewer)
+
+    def narrow(self, client: Client) -> None:
+        """Ends what they play of a client and are not let have any more."""
+        for opened in self.connections():
+            viewer = opened.connection.participant
+            plays = client.connection.peer.id in opened.plays
+            if plays and not all(self.lets(client, track, viewer) for track in client.connection.tracks):
+                self._rooms.begin_to_close(opened, Reason.RIGHTS_CHANGED)
 
     def look(self) -> None:
         """Takes in who is there, and what they send."""

@@ -153,13 +153,15 @@ def taken_up(
         announced = _announced(sent)
         if sent.track is not None and sent.track not in media:
             continue  # It has ended meanwhile.
+        if sent.track is None:
+            announced.mid, announced.info.mid = None, ""  # It was about to begin, and does with the next offer.
         member.publishing.tracks[announced.info.sid] = announced
         if sent.track is not None:
             tracks[announced.info.sid] = media[sent.track]
             # As before: to clients it would be another one otherwise.
             media[sent.track].call(f"{noted.sid}|{announced.info.sid}", announced.info.sid)
     member.subscriptions.spoken_of.update(noted.spoken_of)
-    member.permissions.said = _parsed(SubscriptionPermission, noted.permissions)
+    member.permissions.say(_parsed(SubscriptionPermission, noted.permissions))
     member.has_line, member.is_taken_up = False, True
     person = Person(
         sid=noted.sid,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 from livekit.protocol.models import DataPacket, UserPacket
 
-from signalling.media import MediaError
+from signalling.endings import in_time
+from signalling.media import EngineLateError, MediaError
 from signalling.meetings.downlink import LOSSY, RELIABLE
 from signalling.rtc import data
 
@@ -22,6 +24,39 @@ log = structlog.get_logger(__name__)
 
 MAX_WAITING_MESSAGES = 4_096
 """Most messages of one client that wait to be passed on: so many the engine takes at once."""
+MAX_WAITING_BYTES = 1 << 20
+"""Their bytes: as many as the largest messages of a moment have."""
+
+
+class Waiting:
+    """What one client has said and nobody has heard yet; of too much the first is lost."""
+
+    def __init__(self) -> None:
+        self._messages: deque[tuple[str, bytes]] = deque()
+        self._bytes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all was taken."""
+        return not self._messages
+
+    def put(self, label: str, payload: bytes) -> int:
+        """Adds a message, and returns how many were lost for it."""
+        self._messages.append((label, payload))
+        self._bytes += len(payload)
+        lost = 0
+        while len(self._messages) > MAX_WAITING_MESSAGES or (
+            self._bytes > MAX_WAITING_BYTES and len(self._messages) > 1
+        ):
+            self.take()
+            lost += 1
+        return lost
+
+    def take(self) -> tuple[str, bytes]:
+        """Takes the first."""
+        label, payload = self._messages.popleft()
+        self._bytes -= len(payload)
+        return label, payload
 
 
 class Talking:
@@ -29,7 +64,7 @@ class Talking:
 
     def __init__(self, conference: Conference) -> None:
         self._conference = conference
-        self._waiting: dict[Client, deque[tuple[str, bytes]]] = {}
+        self._waiting: dict[Client, Waiting] = {}
         self._recent = data.Recent()
         self._passing: asyncio.Task[None] | None = None
         self._lost = 0
@@ -43,18 +78,15 @@ class Talking:
         """Takes a message. Nothing waits for it here."""
         if label not in (RELIABLE, LOSSY):
             return
-        waiting = self._waiting.setdefault(client, deque())
-        if len(waiting) >= MAX_WAITING_MESSAGES:
-            waiting.popleft()
-            self._lost += 1
-        waiting.append((label, payload))
+        waiting = self._waiting.setdefault(client, Waiting())
+        self._lost += waiting.put(label, payload)
         if self._passing is None or self._passing.done():
             self._passing = asyncio.create_task(self._pass_all(), name="talking")
 
     async def catch_up(self, client: Client, heard: Mapping[str, int]) -> None:
         """Sends a client that is back what it has missed; `heard`: the number of the last that it has, by sid."""
         person = self._conference.meeting.people.get(client.sid)
-        if person is None:
+        if person is None or person.member is None or not person.member.grant.can_subscribe:
             return
         now = self._conference.now()
         for packet in self._recent.missed(sid=person.sid, identity=person.identity, heard=heard, now=now):
@@ -69,10 +101,13 @@ class Talking:
         while self._waiting:
             # One message of each in turn, so that nobody who says much keeps others from being heard.
             for client in tuple(self._waiting):
-                label, payload = self._waiting[client].popleft()
-                if not self._waiting[client]:
+                label, payload = self._waiting[client].take()
+                if self._waiting[client].is_empty:
                     del self._waiting[client]
-                await self._pass(client, label, payload)
+                # A worker that hangs keeps a room's talk for so long, and no longer.
+                with contextlib.suppress(EngineLateError):
+                    async with in_time():
+                        await self._pass(client, label, payload)
         if self._lost:
             log.warning(
                 "somebody said too much at once: the first of it is lost", component="meetings", count=self._lost

@@ -9,7 +9,7 @@ import structlog
 from livekit.protocol.models import Encryption, TrackSource
 from livekit.protocol.rtc import SessionDescription, SignalResponse
 
-from signalling.media import EngineFullError, MediaGoneError, MediaSource
+from signalling.media import MediaError, MediaGoneError, MediaSource
 from signalling.rtc.publishing import Announced
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class Uplink:
             taken = await client.connection.peer.take(description.sdp, kinds=("audio", "video"))
             client.sending, answer = client.take(taken), taken.sdp
         else:
-            mids = [track.mid for track in publishing.tracks.values() if track.mid is not None]
-            answer = await client.sending.reanswer(description.sdp, mids=mids)
+            answer = await client.sending.reanswer(description.sdp, mids=())
         await self.bind()
         names = {track.mid: sid for sid, track in publishing.tracks.items() if track.mid is not None}
         told = SessionDescription(type="answer", sdp=answer, id=description.id, mid_to_track_id=names)
@@ -81,7 +80,8 @@ class Uplink:
                 )
             except MediaGoneError:
                 continue  # It has ended meanwhile: the next offer says so.
-            except EngineFullError:
+            except MediaError as error:
+                log.info("a track does not begin", component="meetings", error=type(error).__name__)
                 conference.meeting.withdraw(client.sid, [each.info.sid])
                 continue
             track.call(f"{client.sid}|{each.info.sid}", each.info.sid)

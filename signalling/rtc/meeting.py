@@ -83,9 +83,9 @@ class Meeting:
             tracks=tracks,
             member=member,
         )
+        others = list(self.people.values())
         self.people[person.sid] = person
         self.moved = True
-        others = [other for other in self.people.values() if other is not person]
         self._tell(person, greeting.welcome(self.info(), person, member, others))
         if speakers := self.speaking.now():
             self._tell(person, SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers)))
@@ -98,6 +98,9 @@ class Meeting:
         What may flow to them is looked at anew: what may not is taken away, what may is given again.
         """
         taken = list(people)
+        for person, _ in taken:
+            if (known := self.find(person.identity)) is not None:
+                self.leave(known.sid, Reason.REPLACED)
         self.people.update({person.sid: person for person, _ in taken})
         for person, carried in taken:
             receiving, wanted = self.client(person.sid).receiving, self.wanted(person.sid)
@@ -128,6 +131,7 @@ class Meeting:
         """Takes note that a client hears nothing for now."""
         if (member := self.member(sid)) is not None:
             member.has_line = False
+            member.receiving.offering.lose()
 
     def resume(self, sid: str, grant: Grant) -> Person | None:
         """Takes a client's next line: it is told all that it may have missed; None: it has to join anew."""
@@ -246,7 +250,8 @@ class Meeting:
         person, member = self.people[sid], self.client(sid)
         receivers = [(other, track) for other, _ in self.members() if other is not person for track in person.tracks]
         before = {(other.sid, track): self.lets(person, track, other) for other, track in receivers}
-        member.permissions.said, self.moved = said, True
+        member.permissions.say(said)
+        self.moved = True
         for other, track in receivers:
             allowed = self.lets(person, track, other)
             if allowed != before[other.sid, track]:

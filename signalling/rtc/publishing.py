@@ -14,6 +14,10 @@ from signalling.domain.grants import Grant, Source
 MAX_ANNOUNCED = 12
 """Most tracks of one client, sent or only announced: the engine has no more for a transport (`MAX_TRACKS_PER_PEER`)."""
 
+MAX_TEXT = 256
+MAX_LAYERS, MAX_CODECS, MAX_FEATURES = 4, 3, 16
+"""Most that may be said of a track: all of it is told to everybody, and again with each change."""
+
 Kind = Literal["audio", "video"]
 
 _KINDS: Mapping[int, Kind] = {TrackType.AUDIO: "audio", TrackType.VIDEO: "video"}
@@ -22,6 +26,12 @@ _SOURCES: Mapping[int, Source] = {
     TrackSource.MICROPHONE: Source.MICROPHONE,
     TrackSource.SCREEN_SHARE: Source.SCREEN_SHARE,
     TrackSource.SCREEN_SHARE_AUDIO: Source.SCREEN_SHARE_AUDIO,
+}
+_KIND_OF: Mapping[int, Kind] = {
+    TrackSource.CAMERA: "video",
+    TrackSource.MICROPHONE: "audio",
+    TrackSource.SCREEN_SHARE: "video",
+    TrackSource.SCREEN_SHARE_AUDIO: "audio",
 }
 
 
@@ -89,6 +99,8 @@ class Publishing:
 
     new_sid: Callable[[], str]
     tracks: dict[str, Announced] = field(default_factory=dict)
+    _withdrawn: set[str] = field(default_factory=set)
+    """Sections of which the track was withdrawn: whatever comes there is no other one, as long as they are offered."""
 
     def announce(self, request: AddTrackRequest, grant: Grant) -> TrackInfo:
         """Takes note of a track that is going to be sent.
@@ -101,10 +113,12 @@ class Publishing:
         kind = _KINDS.get(request.type)
         if kind is None or not request.cid:
             raise NotAnnouncedError("UNSUPPORTED_TYPE")
+        if not _is_short(request):
+            raise NotAnnouncedError("LIMIT_EXCEEDED")
         known = next((track for track in self.tracks.values() if track.cid == request.cid and track.kind == kind), None)
         if known is not None and known.mid is None:
             return known.info
-        if not may_send(grant, request.source):
+        if not may_send(grant, request.source, kind):
             raise NotAnnouncedError("NOT_ALLOWED")
         if len(self.tracks) >= MAX_ANNOUNCED:
             raise NotAnnouncedError("LIMIT_EXCEEDED")
@@ -122,17 +136,21 @@ class Publishing:
         ended = [sid for sid, track in self.tracks.items() if track.mid is not None and track.mid not in mids]
         for sid in ended:
             del self.tracks[sid]
-        taken = {track.mid for track in self.tracks.values()}
+        self._withdrawn &= mids
+        taken = {track.mid for track in self.tracks.values()} | self._withdrawn
         new = [section for section in sent if section.mid not in taken]
         begun = [track for section in new if (track := self._take(section, by_name=True)) is not None]
-        taken = {track.mid for track in self.tracks.values()}
+        taken = {track.mid for track in self.tracks.values()} | self._withdrawn
         nameless = [section for section in new if section.mid not in taken]
         begun += [track for section in nameless if (track := self._take(section, by_name=False)) is not None]
         return Changed(begun, ended)
 
     def withdraw(self, sid: str) -> Announced | None:
         """Forgets a track; returns it."""
-        return self.tracks.pop(sid, None)
+        withdrawn = self.tracks.pop(sid, None)
+        if withdrawn is not None and withdrawn.mid is not None:
+            self._withdrawn.add(withdrawn.mid)
+        return withdrawn
 
     def _take(self, section: Sent, *, by_name: bool) -> Announced | None:
         for track in self.tracks.values():
@@ -148,11 +166,27 @@ def source_of(source: int) -> Source | None:
     return _SOURCES.get(source)
 
 
-def may_send(grant: Grant, source: int) -> bool:
-    """Whether somebody of these rights may send what shows that."""
+def may_send(grant: Grant, source: int, kind: Kind) -> bool:
+    """Whether somebody of these rights may send what shows that: a microphone is no picture, whatever is said of it."""
     if not grant.can_publish:
         return False
-    return grant.sources is None or _SOURCES.get(source) in grant.sources
+    return grant.sources is None or (_SOURCES.get(source) in grant.sources and _KIND_OF.get(source) == kind)
+
+
+def _is_short(request: AddTrackRequest) -> bool:
+    texts = [
+        request.cid,
+        request.name,
+        request.stream,
+        *(t for c in request.simulcast_codecs for t in (c.cid, c.codec)),
+    ]
+    lists = [request.layers, *(codec.layers for codec in request.simulcast_codecs)]
+    return (
+        len(request.simulcast_codecs) <= MAX_CODECS
+        and len(request.audio_features) <= MAX_FEATURES
+        and all(len(layers) <= MAX_LAYERS for layers in lists)
+        and all(len(text) <= MAX_TEXT for text in texts)
+    )
 
 
 def _info_of(request: AddTrackRequest, *, sid: str) -> TrackInfo:

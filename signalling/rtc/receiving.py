@@ -139,7 +139,11 @@ class Receiving:
     def made(self, offer: Offer, *, is_whole: bool, now: timedelta) -> int:
         """Takes note that an offer was made, and returns its number; `is_whole`: whether all found a place in it."""
         number = self.offering.offer(now=now)
-        self.offered, self.restarts_ice = frozenset(offer.tracks), False
+        self.offered = frozenset(offer.tracks)
+        if self.restarts_ice and not offer.restarts_ice:
+            self.offering.change()  # The client was back while this one was made.
+        else:
+            self.restarts_ice = False
         self._drop(self.wired - self.offered)
         if not is_whole:
             self.offering.change()

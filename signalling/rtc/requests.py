@@ -20,8 +20,9 @@ from livekit.protocol.rtc import (
 from signalling.rtc.meeting import Meeting
 from signalling.rtc.publishing import NotAnnouncedError
 
-MAX_WORDS = 65_536
-"""Most characters of metadata or of attributes, keys counted, that a client may write on itself, as with LiveKit."""
+MAX_WORDS = 8_192
+"""Most characters of a name, of metadata and of attributes, keys counted, that are written on somebody: everybody is
+told all of it with each change."""
 
 
 def answer(meeting: Meeting, sid: str, request: SignalRequest, *, unix_ms: int) -> None:

@@ -11,6 +11,9 @@ from livekit.protocol.rtc import SubscriptionPermission, UpdateTrackSettings
 BEST = 255
 """More encodings than there are: the best one."""
 
+MAX_PERMISSIONS = 1_000
+"""Most people and tracks that a publisher names of whom it lets have what."""
+
 Quality = int
 """Of `VideoQuality`: LOW, MEDIUM or HIGH."""
 
@@ -94,20 +97,34 @@ def _layers(info: TrackInfo) -> list[VideoLayer]:
     return sorted(info.layers, key=lambda layer: layer.quality)
 
 
-@dataclass(slots=True)
 class Permissions:
     """Whom a publisher lets receive its tracks: everybody, until it says otherwise."""
 
-    said: SubscriptionPermission = field(default_factory=lambda: SubscriptionPermission(all_participants=True))
+    def __init__(self) -> None:
+        self.said = SubscriptionPermission(all_participants=True)
+        self._by_sid: dict[str, _Let] = {}
+        self._by_identity: dict[str, _Let] = {}
+
+    def say(self, said: SubscriptionPermission) -> None:
+        """Takes what the publisher says. If that is too much, nobody is let have anything: so it may be meant."""
+        if sum(1 + len(each.track_sids) for each in said.track_permissions) > MAX_PERMISSIONS:
+            said = SubscriptionPermission(all_participants=False)
+        self.said, self._by_sid, self._by_identity = said, {}, {}
+        for each in said.track_permissions:
+            named = self._by_sid if each.participant_sid else self._by_identity
+            let = named.setdefault(each.participant_sid or each.participant_identity, _Let())
+            let.all_tracks |= each.all_tracks
+            let.tracks.update(each.track_sids)
 
     def let(self, sid: str, *, subscriber_sid: str, subscriber_identity: str) -> bool:
         """Whether that participant may receive the track."""
-        return self.said.all_participants or any(
-            (permission.all_tracks or sid in permission.track_sids)
-            and (
-                permission.participant_sid == subscriber_sid
-                if permission.participant_sid
-                else permission.participant_identity == subscriber_identity
-            )
-            for permission in self.said.track_permissions
-        )
+        if self.said.all_participants:
+            return True
+        lets = (self._by_sid.get(subscriber_sid), self._by_identity.get(subscriber_identity))
+        return any(let is not None and (let.all_tracks or sid in let.tracks) for let in lets)
+
+
+@dataclass(slots=True)
+class _Let:
+    all_tracks: bool = False
+    tracks: set[str] = field(default_factory=set)

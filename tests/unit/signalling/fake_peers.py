@@ -13,6 +13,7 @@ from pysfu._sections import Sections  # where a track is placed is the real thin
 from signalling.domain.flow import Reading
 from signalling.media import (
     MAX_PLAYED,
+    ChannelInUseError,
     ChannelNotOpenError,
     EncodingHeldError,
     EngineFullError,
@@ -214,7 +215,7 @@ class FakeTransport:
         if not self.connected:
             raise ChannelNotOpenError("there are no data channels before the transport has connected")
         if label in self.channels:
-            raise MediaError("the transport has a data channel of that label")
+            raise ChannelInUseError("the transport has a data channel of that label")
         self.channels[label] = (ordered, max_retransmits)
 
     async def send(self, label: str, payload: bytes, *, publisher: MediaTransport | None) -> None:

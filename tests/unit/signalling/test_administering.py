@@ -332,7 +332,7 @@ async def test_too_many_words_are_refused_to_the_sdks(meetings: FakeAdministered
     for method, wanted in (
         ("UpdateParticipant", service.UpdateParticipantRequest(room="ward-7", identity="anna", metadata=words)),
         ("UpdateParticipant", service.UpdateParticipantRequest(room="ward-7", identity="anna", attributes={"": words})),
-        ("UpdateRoomMetadata", service.UpdateRoomMetadataRequest(room="ward-7", metadata=words)),
+        ("UpdateRoomMetadata", service.UpdateRoomMetadataRequest(room="ward-7", metadata=2 * words)),
     ):
         refused = await by_sdk(bench, method, wanted, "ward-7")
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_argument")

@@ -226,3 +226,9 @@ def test_what_is_posted_is_signed_with_the_key_that_was_asked_for_even_where_tok
     assert claims_of(two.sign_body(b"{}", issuer="k2", now=NOW))["iss"] == "k2"
     with pytest.raises(InvalidTokenError):
         two.sign_body(b"{}", issuer="k3", now=NOW)
+
+
+def test_words_that_cannot_be_told_to_anybody_let_nobody_in() -> None:
+    claims = CLAIMS | {"name": "\ud83d"}
+    with pytest.raises(InvalidTokenError, match="half a character"):
+        OURS.read(signed(claims), now=NOW)

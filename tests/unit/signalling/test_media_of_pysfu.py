@@ -14,6 +14,7 @@ from media_worlds import OnCore, answer, listener, offer, real_world, speaker
 from pysfu import _sections, messages
 from signalling.media import (
     MAX_PLAYED,
+    ChannelInUseError,
     ChannelNotOpenError,
     EncodingHeldError,
     EngineFullError,
@@ -143,7 +144,7 @@ async def test_what_belongs_to_another_engine_is_refused(world: OnCore) -> None:
         ("unknown_peer", MediaGoneError),
         ("full", EngineFullError),
         ("message_too_large", MediaError),
-        ("channel_in_use", MediaError),
+        ("channel_in_use", ChannelInUseError),
         ("mid_in_use", MediaError),
         ("other_room", MediaError),
     ],

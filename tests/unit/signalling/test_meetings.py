@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from livekit.protocol.models import DisconnectReason, ParticipantInfo, ParticipantPermission, TrackSource
+from livekit.protocol.models import (
+    DisconnectReason,
+    ParticipantInfo,
+    ParticipantPermission,
+    TrackSource,
+)
 from livekit.protocol.rtc import (
     LeaveRequest,
     MuteTrackRequest,
@@ -23,9 +28,7 @@ from signalling.domain.grants import Source
 from signalling.domain.ids import ParticipantId
 from signalling.domain.refusals import Refusal
 from signalling.faults import NotFoundError, RefusedError
-from signalling.media import MediaError
 from signalling.media_events import PeerGone
-from signalling.meetings import downlink
 from signalling.meetings.conference import RESUME_WITHIN
 from signalling.meetings.edge import RENEW_EVERY
 from signalling.rtc.asked import Asked
@@ -425,18 +428,3 @@ async def test_who_may_not_write_on_themselves_does_not(there: MeetingRoom) -> N
     assert ann.line.participants()["bo"].name == "King"
     assert dict(ann.line.participants()["bo"].attributes) == {"a": "1"}
     assert bo.line.last("request_response").request_response.reason == RequestResponse.Reason.OK
-
-
-async def test_a_right_that_the_engine_does_not_take_away_at_once_is_tried_again(
-    there: MeetingRoom, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(downlink, "RETRY_S", 0)
-    ann, bo = await there.meet("ann"), await there.meet("bo")
-    sid = await ann.publish("video")
-    await bo.answer()
-    there.engine.faults["revoke"] = MediaError("something else")
-    await bo.ask(subscription=UpdateSubscription(track_sids=[sid], subscribe=False))
-    assert there.engine.edges()
-    del there.engine.faults["revoke"]
-    await there.settle()
-    assert not there.engine.edges()

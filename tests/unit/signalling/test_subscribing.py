@@ -11,7 +11,7 @@ from livekit.protocol.models import TrackInfo, TrackType, VideoLayer, VideoQuali
 from livekit.protocol.rtc import SubscriptionPermission, TrackPermission, UpdateTrackSettings
 
 from signalling.rtc.dynacast import LOWER_AFTER, Dynacast
-from signalling.rtc.subscribing import BEST, Permissions, Subscriptions, encoding_of
+from signalling.rtc.subscribing import BEST, MAX_PERMISSIONS, Permissions, Subscriptions, encoding_of
 
 LOW, MEDIUM, HIGH = VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH
 SECOND = timedelta(seconds=1)
@@ -101,11 +101,13 @@ def test_sound_has_no_quality_to_choose() -> None:
 def test_a_publisher_lets_everybody_receive_until_it_says_whom() -> None:
     ours = Permissions()
     assert ours.let("TR_1", subscriber_sid="PA_bob", subscriber_identity="bob")
-    ours.said = SubscriptionPermission(
-        track_permissions=[
-            TrackPermission(participant_sid="PA_bob", track_sids=["TR_1"]),
-            TrackPermission(participant_identity="carol", all_tracks=True),
-        ]
+    ours.say(
+        SubscriptionPermission(
+            track_permissions=[
+                TrackPermission(participant_sid="PA_bob", track_sids=["TR_1"]),
+                TrackPermission(participant_identity="carol", all_tracks=True),
+            ]
+        )
     )
     may = {
         (track, who)
@@ -117,7 +119,15 @@ def test_a_publisher_lets_everybody_receive_until_it_says_whom() -> None:
 
 
 def test_a_permission_for_nobody_lets_nobody_receive() -> None:
-    ours = Permissions(SubscriptionPermission(track_permissions=[TrackPermission(all_tracks=True)]))
+    ours = Permissions()
+    ours.say(SubscriptionPermission(track_permissions=[TrackPermission(all_tracks=True)]))
+    assert not ours.let("TR_1", subscriber_sid="PA_bob", subscriber_identity="bob")
+
+
+def test_of_more_permissions_than_are_read_nobody_is_let_have_anything() -> None:
+    ours = Permissions()
+    many = [TrackPermission(participant_identity="bob", track_sids=["TR_1"])] * MAX_PERMISSIONS
+    ours.say(SubscriptionPermission(track_permissions=many))
     assert not ours.let("TR_1", subscriber_sid="PA_bob", subscriber_identity="bob")
 
 
