@@ -83,9 +83,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
         CertificateError: the files cannot be read, or do not belong together.
     """
     read_certificate(certificate)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context = _bare_context()
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
@@ -97,15 +95,29 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def _bare_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 class LiveCertificate:
-    """A TLS context that follows its files. Connections that exist keep what they have."""
+    """A TLS context that follows its files. Connections that exist keep what they have.
+
+    Attributes:
+        context: what a server listens with. It holds no certificate: each handshake is handed the pair in use, whole,
+            so that files that change while they are read never leave a newcomer without a key.
+        in_use: the certificate that newcomers see.
+    """
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._certificate = certificate
         self._key = key
         self._seen = self._stamp()
-        self.context = tls_context(certificate, key)
-        self.in_use = read_certificate(certificate)
+        self._pair, self.in_use = self._read()
+        self.context = _bare_context()
+        self.context.sni_callback = self._hand_over
 
     def reload_if_changed(self) -> bool:
         """Reads the files again when they have changed.
@@ -124,16 +136,19 @@ class LiveCertificate:
         # Looked at before they are read: what is written meanwhile is a change.
         self._seen = self._stamp()
         try:
-            # Tried on a context of its own first: a mismatched key would leave the live one without any.
-            tls_context(self._certificate, self._key)
-            read = read_certificate(self._certificate)
-            self.context.load_cert_chain(self._certificate, self._key, password=_no_password)
-        except (CertificateError, OSError) as error:
+            self._pair, self.in_use = self._read()
+        except CertificateError as error:
             log.error("certificate not reloaded: the one before stays in use", exc_info=error)
             return False
-        self.in_use = read
-        log.info("certificate reloaded", days_left=(read.not_after - datetime.now(UTC)).days)
+        log.info("certificate reloaded", days_left=(self.in_use.not_after - datetime.now(UTC)).days)
         return True
+
+    def _read(self) -> tuple[ssl.SSLContext, Certificate]:
+        return tls_context(self._certificate, self._key), read_certificate(self._certificate)
+
+    def _hand_over(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """Is called for each ClientHello, also for one that names no server."""
+        connection.context = self._pair
 
     def _stamp(self) -> tuple[tuple[int, int, int], ...]:
         stamps = []

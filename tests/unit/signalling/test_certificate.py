@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -85,6 +87,43 @@ async def test_whoever_asks_has_the_files_read_at_once_and_a_bad_pair_changes_no
         ("error", "certificate not reloaded: the one before stays in use"),
         ("error", "certificate not reloaded: the one before stays in use"),
     ]
+
+
+def shown(live: LiveCertificate) -> bytes | None:
+    """Returns the certificate that a newcomer sees in a handshake that names no server."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(to_client, to_server)
+    server = live.context.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, server, client, server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return client.getpeercert(binary_form=True)
+
+
+@pytest.mark.parametrize("reading", [1, 2])
+def test_files_that_change_while_they_are_read_leave_no_newcomer_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: int
+) -> None:
+    certificate, key = make_trial_certificate(tmp_path / "tls", [])
+    live = LiveCertificate(certificate, key)
+    assert shown(live) == live.in_use.der
+    make_trial_certificate(tmp_path / "tls", [])
+    other, _ = make_trial_certificate(tmp_path / "other", [])
+    read, readings = certificates.read_certificate, 0
+
+    def read_and_renew(path: Path) -> certificates.Certificate:
+        nonlocal readings
+        readings += 1
+        found = read(path)
+        if readings == reading:
+            certificate.write_bytes(other.read_bytes())
+        return found
+
+    monkeypatch.setattr(certificates, "read_certificate", read_and_renew)
+    live.reload()
+    assert shown(live) is not None
 
 
 async def test_a_bad_pair_is_told_once_and_not_at_every_look(
