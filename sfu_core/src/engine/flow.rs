@@ -14,6 +14,7 @@ use crate::session::MediaKind;
 use super::Engine;
 use super::event::{Event, PeerState};
 use super::inbound::MAX_TRACKS_PER_PEER;
+use super::timers::together;
 
 /// Seldom enough that it costs nothing, often enough for who is called with a black picture: see `forward/watch.rs`.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -36,7 +37,7 @@ pub(super) fn on_timeout(engine: &mut Engine, peer: PeerId, now: Instant) {
     if member.flow_at.is_none_or(|at| now < at) {
         return;
     }
-    member.flow_at = Some(now + LOOK_INTERVAL);
+    member.flow_at = Some(together(&engine.epoch, now + LOOK_INTERVAL));
     let is_connected = member.state == PeerState::Connected;
     let tracks: ArrayVec<TrackId, MAX_TRACKS_PER_PEER> = member.inbound.tracks.iter().map(|&(_, id)| id).collect();
     let sections = member.outbound.send.len();

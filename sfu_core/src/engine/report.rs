@@ -20,6 +20,7 @@ use super::feedback::KEPT_ROUND_TRIPS;
 use super::inbound::MAX_TRACKS_PER_PEER;
 use super::member::Member;
 use super::send_track::MAX_JITTER_S;
+use super::timers::together;
 use super::{Engine, ceiling};
 
 /// Receiver and sender reports: browsers send theirs about once a second too.
@@ -101,7 +102,7 @@ fn report_to_publisher(engine: &mut Engine, peer: PeerId, now: Instant) {
         ceiling::tell(member, &engine.tracks, now);
     }
     if reports_due {
-        member.inbound.reception_at = Some(now + REPORT_INTERVAL);
+        member.inbound.reception_at = Some(together(&engine.epoch, now + REPORT_INTERVAL));
         if !blocks.is_empty() {
             let name = own_name(member, &engine.tracks);
             let report = ReceiverReport { sender, reports: blocks };
@@ -188,7 +189,7 @@ fn report_to_subscriber(engine: &mut Engine, peer: PeerId, now: Instant) {
         quality.estimate_bps.observe(member.outbound.estimate.target.as_bps() as f64);
         quality.send_queue_s.observe(member.outbound.pacer.oldest_wait(engine.epoch.nanos_at(now)).as_secs_f64());
     }
-    member.outbound.report_at = Some(now + REPORT_INTERVAL);
+    member.outbound.report_at = Some(together(&engine.epoch, now + REPORT_INTERVAL));
     let waiting_since = member.outbound.waiting_since(&engine.epoch, now);
     member.outbound.update_estimate(waiting_since, now);
     engine.pending.note(member);
