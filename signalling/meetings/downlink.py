@@ -1,8 +1,9 @@
-"""What a client receives: the steps that `rtc.receiving` decides on, taken one after another."""
+"""What a client receives: the steps that `rtc.receiving` decides on, those together that may go together."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -62,8 +63,11 @@ class Downlink:
     async def _catch_up(self) -> bool:
         """Does what there is to do now; says whether the engine did it all."""
         try:
-            while (step := self._next()) is not None:
-                await self._take(step)
+            while steps := self._next():
+                # Each waits for the engine's answer; that of one is no reason to wait with the others.
+                for outcome in await asyncio.gather(*map(self._take, steps), return_exceptions=True):
+                    if outcome is not None:
+                        raise outcome
             await self._open_channels()  # last: what fails here keeps no right from being taken away
         except MediaError as error:
             if not self._is_behind:  # told once, however often it is tried again
@@ -111,7 +115,7 @@ class Downlink:
                 pass  # At an earlier try, by the server before, or by the client.
         self._client.can_hear = True
 
-    def _next(self) -> Step | None:
+    def _next(self) -> Sequence[Step]:
         meeting, client = self._conference.meeting, self._client
         wanted = meeting.wanted(client.sid)
         self._conference.show(client, wanted)  # before anything flows

@@ -31,7 +31,7 @@ from signalling.rtc.asked import Asked
 from signalling.rtc.dynacast import Dynacast
 from signalling.rtc.person import Member, Person, member_of
 from signalling.rtc.publishing import Announced, Changed, Sent
-from signalling.rtc.receiving import Wanted
+from signalling.rtc.receiving import UNKNOWN, Wanted
 from signalling.rtc.speaking import Speaking
 from signalling.rtc.subscribing import encoding_of
 
@@ -105,6 +105,7 @@ class Meeting:
         for person, carried in taken:
             receiving, wanted = self.client(person.sid).receiving, self.wanted(person.sid)
             receiving.offered = receiving.wired = frozenset(carried)
+            receiving.limits = dict.fromkeys(carried, UNKNOWN)
             receiving.allowed = {track for track in carried if not wanted.flows(track)}
             receiving.data_from = {other.sid for other, _ in self.members()} - wanted.data_from - {person.sid}
         self.moved = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -215,6 +216,21 @@ async def test_a_picture_that_is_not_shown_does_not_flow(there: MeetingRoom) -> 
     assert there.receives(bo) == {sid}
     assert list(bo.peer.limits.values()) == [0]
     assert len(bo.offers()) == 2
+
+
+async def test_what_somebody_is_to_receive_waits_for_the_engine_together(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    sids = [await ann.publish("audio") for _ in range(3)]
+    for _ in range(2):  # what came while the first of them was offered is in the next offer
+        await bo.answer()
+    await bo.ask(track_setting=UpdateTrackSettings(track_sids=sids, disabled=True))
+    asked: list[str] = []
+    there.engine.at_pause, there.engine.held = lambda: asked.append("allow"), asyncio.Event()
+    await bo.ask(track_setting=UpdateTrackSettings(track_sids=sids))
+    assert len(asked) == 3, "none has its answer yet"
+    there.engine.held.set()
+    await there.settle()
+    assert there.receives(bo) == set(sids)
 
 
 async def test_a_publisher_makes_no_picture_that_nobody_wants(there: MeetingRoom) -> None:
