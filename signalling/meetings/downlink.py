@@ -42,6 +42,7 @@ class Downlink:
         self._resting = asyncio.Event()
         self._is_over = False
         self._is_behind = False
+        self._shown: frozenset[str] | None = None  # what the roster shows of it
 
     async def follow(self) -> None:
         """Does what there is to do, whenever something has changed, until the client ends."""
@@ -118,7 +119,9 @@ class Downlink:
     def _next(self) -> Sequence[Step]:
         meeting, client = self._conference.meeting, self._client
         wanted = meeting.wanted(client.sid)
-        self._conference.show(client, wanted)  # before anything flows
+        if (tracks := frozenset(wanted.tracks)) != self._shown:
+            self._conference.show(client, wanted)  # before anything flows
+            self._shown = tracks
         may_receive = meeting.client(client.sid).grant.can_subscribe
         return self._state.next(wanted, can_offer=may_receive and client.line is not None)
 

@@ -35,6 +35,8 @@ from signalling.rtc.receiving import UNKNOWN, Wanted
 from signalling.rtc.speaking import Speaking
 from signalling.rtc.subscribing import encoding_of
 
+_AUDIO = models.TrackType.AUDIO
+
 NewSid = Callable[[str], str]
 """Makes a name that nobody can guess; given with what it begins."""
 
@@ -191,6 +193,7 @@ class Meeting:
         if person is None or person.member is None or track.info.sid not in person.member.publishing.tracks:
             return False
         person.tracks[track.info.sid] = track.info
+        self.moved = True
         self._change(person)
         return True
 
@@ -265,6 +268,7 @@ class Meeting:
         """Takes another name, other words or other rights of a client, and shows them to everybody."""
         person, member = self.people[sid], self.client(sid)
         member.grant = grant
+        self.moved = True
         self._change(person)
 
     def info(self) -> models.Room:
@@ -320,7 +324,7 @@ class Meeting:
     def _receivable(self, receiver: Person) -> list[tuple[Person, models.TrackInfo]]:
         """Lists what others send: sound first, since it matters most where not all can be had at once."""
         all_tracks = [(p, info) for p in self.people.values() if p is not receiver for info in p.tracks.values()]
-        return sorted(all_tracks, key=lambda each: each[1].type != models.TrackType.AUDIO)
+        return sorted(all_tracks, key=lambda each: each[1].type != _AUDIO)
 
     def _replace_foreign(self, person: Person, tracks: Mapping[str, models.TrackInfo]) -> None:
         """Replaces what somebody sends by other means."""
@@ -332,12 +336,14 @@ class Meeting:
             del person.tracks[sid]
             self._forget(sid)
         person.tracks.update(tracks)
+        self.moved = True
         self._change(person)
 
     def _end(self, person: Person, tracks: Iterable[str]) -> None:
         for track in tracks:
             person.tracks.pop(track, None)
             self._forget(track)
+        self.moved = True
         self._change(person)
 
     def _forget(self, track: str) -> None:
@@ -348,7 +354,6 @@ class Meeting:
                 member.receiving.forget_track(track)
 
     def _change(self, person: Person) -> None:
-        self.moved = True
         person.version = next(self._versions)
         update = _update(person.info())
         for other, _ in self.members():

@@ -246,6 +246,26 @@ async def test_a_publisher_makes_no_picture_that_nobody_wants(there: MeetingRoom
     assert [quality.enabled for quality in update.subscribed_qualities] == [True, True, True]
 
 
+async def test_who_watches_by_whep_is_shown_the_best_picture_at_once(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    sid = await ann.publish("video")
+    await bo.answer()
+    await bo.ask(track_setting=UpdateTrackSettings(track_sids=[sid], width=200, height=100))
+    await there.pass_time(5.1)
+    await there.rooms.play(there.room.room, there.grant("tv"), "ann", offer("recvonly"))
+    await there.settle()
+    update = ann.line.last("subscribed_quality_update").subscribed_quality_update
+    assert [quality.enabled for quality in update.subscribed_qualities] == [True, True, True]
+
+
+async def test_that_somebody_is_connected_stirs_nobody_else(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.join("bo")
+    ann.session.client.stirred.clear()
+    bo.session.conference.on_connected(bo.session.client)
+    assert not ann.session.client.stirred.is_set()
+    assert ann.line.participants()["bo"].state == ParticipantInfo.State.ACTIVE
+
+
 async def test_a_muted_track_flows_to_nobody(there: MeetingRoom) -> None:
     ann, bo = await there.meet("ann"), await there.meet("bo")
     sid = await ann.publish("audio")
