@@ -170,7 +170,8 @@ class Downlink:
             return  # Lost meanwhile: made anew when it is back.
         number = self._state.made(step, is_whole=offer.is_whole, now=conference.now())
         client.offer = offer
-        names = {mid: sid for mid, track in offer.carries.items() for sid in conference.sids_of([track])}
+        sids = {track.id: sid for sid, track in conference.tracks.items()}
+        names = {mid: sids[track.id] for mid, track in offer.carries.items() if track.id in sids}
         description = SessionDescription(type="offer", sdp=offer.sdp, id=number, mid_to_track_id=names)
         conference.meeting.tell(client.sid, SignalResponse(offer=description))
         conference.settle()
