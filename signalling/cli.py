@@ -298,8 +298,8 @@ def _run(main: Coroutine[object, object, None]) -> None:
         import uvloop
 
         factory = uvloop.new_event_loop
-    # What the program is made of stays. To look through it with all that has come since holds the loop up for longer than
-    # anything else does; and while many join, that happens again and again.
+    # What the program is made of stays. To look through it with all that has come since holds the loop up for longer
+    # than anything else does; and while many join, that happens again and again.
     gc.collect()
     gc.freeze()
     try:
