@@ -41,6 +41,7 @@ that waiting for longer would cost more than ending it."""
 
 _LOOK_EVERY_S = 0.5  # a look that comes late counts as one: whatever held us up may have held up the other end, too
 _MAX_READ = 1 << 18  # bytes in one turn of the loop
+_MAX_TOGETHER = 1 << 16  # bytes that wait for the end of the turn, so that the other end need not wait for more
 _HEADER = struct.Struct(">IBxH")
 _KINDS = frame_kinds()
 _HELLO, _REQUEST, _NOTE, _STOP = (_KINDS[name] for name in ("hello", "request", "note", "stop"))
@@ -124,6 +125,7 @@ class RemoteCore:
         self._notes = notes
         self._frames = frames
         self._unsent = bytearray()
+        self._waits_to_send = False
         self._unanswered: Counter[tuple[int, bool]] = Counter()  # by worker, and whether it is a revocation
         self._lanes: dict[int, tuple[int, bool]] = {}  # of requests without an answer
         self._last_counters = welcome.counters
@@ -157,7 +159,7 @@ class RemoteCore:
             return False
         self._unanswered[lane] += 1
         self._lanes[request.id] = lane
-        self._send(_REQUEST, worker, encoded)
+        self._send(_REQUEST, worker, encoded, at_once=takes_away)
         return True
 
     def answered(self, number: int) -> None:
@@ -212,7 +214,8 @@ class RemoteCore:
         hanging, has_ended = list(range(self.workers)), False
         with self._socket, contextlib.suppress(OSError, EngineLostError):
             self._socket.settimeout(_CLOSE_TIMEOUT_S)
-            self._socket.sendall(self._unsent + _HEADER.pack(0, _STOP, 0))
+            unsent, self._unsent = self._unsent, bytearray()
+            self._socket.sendall(unsent + _HEADER.pack(0, _STOP, 0))
             while data := self._socket.recv(_MAX_READ):
                 self._frames.feed(data)
                 for kind, _, payload in self._frames:
@@ -228,7 +231,8 @@ class RemoteCore:
         with self._socket:
             try:
                 self._socket.settimeout(_CLOSE_TIMEOUT_S)
-                self._socket.sendall(self._unsent)
+                unsent, self._unsent = self._unsent, bytearray()
+                self._socket.sendall(unsent)
             except OSError:
                 logger.error("the media process did not take all that it was told before it was left")
         return []
@@ -240,29 +244,39 @@ class RemoteCore:
         if self._silent_looks == int(SILENCE_LIMIT_S / _LOOK_EVERY_S):
             self.when_silent()
 
-    def _send(self, kind: int, worker: int, payload: bytes) -> None:
-        flush_now = not self._unsent
+    def _send(self, kind: int, worker: int, payload: bytes, *, at_once: bool = False) -> None:
+        """Sends a frame, with all that is said in this turn of the loop; `at_once`: and before this returns, if it can.
+
+        Each time that something is sent the media process wakes up.
+        """
+        is_first = not self._unsent
         self._unsent += _HEADER.pack(len(payload), kind, worker)
         self._unsent += payload
         if len(self._unsent) > MAX_UNSENT:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-            flush_now = True  # nothing is kept then, and whoever reads is told that it has ended
-        if flush_now:
+            at_once = True  # nothing is kept then, and whoever reads is told that it has ended
+        if at_once or (len(self._unsent) > _MAX_TOGETHER and not self._waits_to_send):
             self._flush()
-            if self._unsent:
-                self._loop.add_writer(self._socket, self._flush)
+        elif is_first:
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        if not self._unsent:
+            return  # all was sent, with what had to be sent at once, or when it was left
         try:
             sent = self._socket.send(self._unsent)
         except (BlockingIOError, InterruptedError):
-            return
+            sent = 0
         except OSError:
             sent = len(self._unsent)  # whoever reads is told that it has ended
         del self._unsent[:sent]
-        if not self._unsent:
-            self._loop.remove_writer(self._socket)
+        if bool(self._unsent) != self._waits_to_send:
+            self._waits_to_send = bool(self._unsent)
+            if self._waits_to_send:
+                self._loop.add_writer(self._socket, self._flush)
+            else:
+                self._loop.remove_writer(self._socket)
 
     def _hear(self, kind: int, worker: int, payload: bytes) -> tuple[int, bytes] | None:
         """Takes a frame in, and returns it if a worker says it."""

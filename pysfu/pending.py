@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pysfu import _compiled
@@ -79,12 +80,15 @@ class PendingOffer:
             await self.cancel()
 
     async def _play(self) -> None:
-        for mid, track in self.transport.negotiation.sections.carried().items():
-            if mid in self.transport.playing:
-                continue
-            try:
-                await self.transport.play(track, mid=mid)
-            except UnknownTrackError:
-                continue  # it has ended meanwhile
-            except NoCommonCodecError:
-                self.unplayable += (track,)
+        carried = self.transport.negotiation.sections.carried()
+        new = {mid: track for mid, track in carried.items() if mid not in self.transport.playing}
+        # At once: whoever joins many waits for one answer of the worker, and not for one after the other.
+        played = (self.transport.play(track, mid=mid) for mid, track in new.items())
+        for track, outcome in zip(new.values(), await asyncio.gather(*played, return_exceptions=True), strict=True):
+            match outcome:
+                case NoCommonCodecError():
+                    self.unplayable += (track,)
+                case BaseException() if not isinstance(outcome, UnknownTrackError):  # that has ended meanwhile
+                    raise outcome
+                case _:
+                    pass

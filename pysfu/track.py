@@ -18,6 +18,7 @@ class Track:
     """What a participant publishes in one media section. Nobody receives it before `Participant.allow`.
 
     Attributes:
+        id: a name that no other track of this Sfu ever has.
         msid: the stream and the track by which its receivers know it (RFC 8830): tracks of one stream are played in
             step. May be set until it is played: 1 to 64 visible ASCII characters each.
         muted: whether it was muted, also before this program began.
@@ -36,12 +37,8 @@ class Track:
         self.stalled_at: dict[Transport, StallCause] = {}
         self.relayed_as: dict[int, int] = {}  # the engine's number on other workers, now or when it was last there
         self._number = number
+        self.id = f"track-{self.publisher.room.prefix}{transport.worker}-{number:x}"
         self.msid = (self.publisher.id, self.id)
-
-    @property
-    def id(self) -> str:
-        """A name that no other track of this Sfu ever has."""
-        return f"track-{self.transport.participant.room.prefix}{self.transport.worker}-{self._number:x}"
 
     @property
     def number(self) -> int:

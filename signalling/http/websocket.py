@@ -60,11 +60,12 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
         Raises:
             ClientDisconnected: it has gone, or took too little for too long and is cut off.
         """
-        try:
-            async with asyncio.timeout(None if self.writable.is_set() else TAKE_LIMIT_S):
-                await self.writable.wait()
-        except TimeoutError:
-            self.transport.abort()
+        if not self.writable.is_set():
+            try:
+                async with asyncio.timeout(TAKE_LIMIT_S):
+                    await self.writable.wait()
+            except TimeoutError:
+                self.transport.abort()
         if self.close_sent or self.transport.is_closing():
             raise ClientDisconnected
         await super().send(message)

@@ -44,6 +44,9 @@ RESUME_WITHIN = timedelta(seconds=30)
 _SAYS_NOTHING = frozenset({"ping", "ping_req", "trickle"})
 """After which nothing is otherwise than before; and they come often."""
 
+_SAYS_HOW = frozenset({"subscription", "track_setting", "sync_state"})
+"""What is wanted, and how good; what else changes that moves the meeting."""
+
 FLOW_TOPIC = "pysfu.media"
 """Of the data packets by which the server tells a client what of its media does not flow, as JSON: kind and cause."""
 
@@ -162,6 +165,7 @@ class Conference:
         if request.WhichOneof("message") not in _SAYS_NOTHING:
             client.stirred.set()
             self._unnoted.add(client.sid)
+        if request.WhichOneof("message") in _SAYS_HOW:
             self.look_at_qualities()
         self.settle()
 

@@ -1,8 +1,9 @@
-"""What a client receives: the steps that `rtc.receiving` decides on, taken one after another."""
+"""What a client receives: the steps that `rtc.receiving` decides on, those together that may go together."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -41,6 +42,7 @@ class Downlink:
         self._resting = asyncio.Event()
         self._is_over = False
         self._is_behind = False
+        self._shown: frozenset[str] | None = None  # what the roster shows of it
 
     async def follow(self) -> None:
         """Does what there is to do, whenever something has changed, until the client ends."""
@@ -62,8 +64,11 @@ class Downlink:
     async def _catch_up(self) -> bool:
         """Does what there is to do now; says whether the engine did it all."""
         try:
-            while (step := self._next()) is not None:
-                await self._take(step)
+            while steps := self._next():
+                # Each waits for the engine's answer; that of one is no reason to wait with the others.
+                for outcome in await asyncio.gather(*map(self._take, steps), return_exceptions=True):
+                    if outcome is not None:
+                        raise outcome
             await self._open_channels()  # last: what fails here keeps no right from being taken away
         except MediaError as error:
             if not self._is_behind:  # told once, however often it is tried again
@@ -111,10 +116,12 @@ class Downlink:
                 pass  # At an earlier try, by the server before, or by the client.
         self._client.can_hear = True
 
-    def _next(self) -> Step | None:
+    def _next(self) -> Sequence[Step]:
         meeting, client = self._conference.meeting, self._client
         wanted = meeting.wanted(client.sid)
-        self._conference.show(client, wanted)  # before anything flows
+        if (tracks := frozenset(wanted.tracks)) != self._shown:
+            self._conference.show(client, wanted)  # before anything flows
+            self._shown = tracks
         may_receive = meeting.client(client.sid).grant.can_subscribe
         return self._state.next(wanted, can_offer=may_receive and client.line is not None)
 
@@ -163,7 +170,8 @@ class Downlink:
             return  # Lost meanwhile: made anew when it is back.
         number = self._state.made(step, is_whole=offer.is_whole, now=conference.now())
         client.offer = offer
-        names = {mid: sid for mid, track in offer.carries.items() for sid in conference.sids_of([track])}
+        sids = {track.id: sid for sid, track in conference.tracks.items()}
+        names = {mid: sids[track.id] for mid, track in offer.carries.items() if track.id in sids}
         description = SessionDescription(type="offer", sdp=offer.sdp, id=number, mid_to_track_id=names)
         conference.meeting.tell(client.sid, SignalResponse(offer=description))
         conference.settle()

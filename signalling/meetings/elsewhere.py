@@ -78,6 +78,7 @@ class Elsewhere:
         senders = meeting.tracks()
         for sid, track in tracks.items():
             track.call(f"{senders[sid].sid}|{sid}", sid)
+        conference.look_at_qualities()  # who watches wants the best there is
         conference.settle()
 
     def _on_change(self) -> None:

@@ -31,9 +31,11 @@ from signalling.rtc.asked import Asked
 from signalling.rtc.dynacast import Dynacast
 from signalling.rtc.person import Member, Person, member_of
 from signalling.rtc.publishing import Announced, Changed, Sent
-from signalling.rtc.receiving import Wanted
+from signalling.rtc.receiving import UNKNOWN, Wanted
 from signalling.rtc.speaking import Speaking
 from signalling.rtc.subscribing import encoding_of
+
+_AUDIO = models.TrackType.AUDIO
 
 NewSid = Callable[[str], str]
 """Makes a name that nobody can guess; given with what it begins."""
@@ -105,6 +107,7 @@ class Meeting:
         for person, carried in taken:
             receiving, wanted = self.client(person.sid).receiving, self.wanted(person.sid)
             receiving.offered = receiving.wired = frozenset(carried)
+            receiving.limits = dict.fromkeys(carried, UNKNOWN)
             receiving.allowed = {track for track in carried if not wanted.flows(track)}
             receiving.data_from = {other.sid for other, _ in self.members()} - wanted.data_from - {person.sid}
         self.moved = True
@@ -190,6 +193,7 @@ class Meeting:
         if person is None or person.member is None or track.info.sid not in person.member.publishing.tracks:
             return False
         person.tracks[track.info.sid] = track.info
+        self.moved = True
         self._change(person)
         return True
 
@@ -264,6 +268,7 @@ class Meeting:
         """Takes another name, other words or other rights of a client, and shows them to everybody."""
         person, member = self.people[sid], self.client(sid)
         member.grant = grant
+        self.moved = True
         self._change(person)
 
     def info(self) -> models.Room:
@@ -319,7 +324,7 @@ class Meeting:
     def _receivable(self, receiver: Person) -> list[tuple[Person, models.TrackInfo]]:
         """Lists what others send: sound first, since it matters most where not all can be had at once."""
         all_tracks = [(p, info) for p in self.people.values() if p is not receiver for info in p.tracks.values()]
-        return sorted(all_tracks, key=lambda each: each[1].type != models.TrackType.AUDIO)
+        return sorted(all_tracks, key=lambda each: each[1].type != _AUDIO)
 
     def _replace_foreign(self, person: Person, tracks: Mapping[str, models.TrackInfo]) -> None:
         """Replaces what somebody sends by other means."""
@@ -331,12 +336,14 @@ class Meeting:
             del person.tracks[sid]
             self._forget(sid)
         person.tracks.update(tracks)
+        self.moved = True
         self._change(person)
 
     def _end(self, person: Person, tracks: Iterable[str]) -> None:
         for track in tracks:
             person.tracks.pop(track, None)
             self._forget(track)
+        self.moved = True
         self._change(person)
 
     def _forget(self, track: str) -> None:
@@ -347,7 +354,6 @@ class Meeting:
                 member.receiving.forget_track(track)
 
     def _change(self, person: Person) -> None:
-        self.moved = True
         person.version = next(self._versions)
         update = _update(person.info())
         for other, _ in self.members():

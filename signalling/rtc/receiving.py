@@ -1,12 +1,16 @@
-"""What one member is to receive, and what is to be done next for it: one step at a time, rights taken first."""
+"""What one member is to receive, and what is to be done next for it: rights are taken before any is given."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from signalling.rtc.offering import Answered, Offering
+from signalling.rtc.subscribing import BEST
+
+UNKNOWN = -1
+"""No encoding: which is the best one that somebody gets was asked for by the server before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,7 @@ class Receiving:
         offered: what the latest offer carries.
         wired: what the latest answer agreed to; only that can flow.
         allowed: what may flow.
-        limits: the best encoding of each that was asked for.
+        limits: the best encoding of each that was asked for, where it is not the best there is.
         data_from: whose messages may come.
         restarts_ice: whether the next offer is to do that.
     """
@@ -95,8 +99,8 @@ class Receiving:
     data_from: set[str] = field(default_factory=set)
     restarts_ice: bool = False
 
-    def next(self, wanted: Wanted, *, can_offer: bool) -> Step | None:
-        """Returns what is to be done next; None: nothing.
+    def next(self, wanted: Wanted, *, can_offer: bool) -> Sequence[Step]:
+        """Returns what is to be done next, all of it at the same time; nothing is left to do when that is nothing.
 
         A track flows once its section is agreed on and the encoding is chosen, so that never a better one comes than
         is of use. Of a section that is wanted no more, nothing flows before the offer that takes it away is made.
@@ -105,20 +109,32 @@ class Receiving:
             wanted: what the member is to receive.
             can_offer: whether it can be made an offer now: its line is there.
         """
+        return tuple(self._taken(wanted)) or (*self._given(wanted), *self._offered(wanted, can_offer=can_offer))
+
+    def _taken(self, wanted: Wanted) -> Iterator[Step]:
         for track in sorted(self.allowed):
             if not wanted.flows(track):
-                return Revoke(track)
+                yield Revoke(track)
         for sender in sorted(self.data_from - wanted.data_from):
-            return RevokeData(sender)
+            yield RevokeData(sender)
+
+    def _given(self, wanted: Wanted) -> Iterator[Step]:
         for sender in sorted(wanted.data_from - self.data_from):
-            return AllowData(sender)
+            yield AllowData(sender)
         for track, encoding in wanted.tracks.items():
             if encoding is not None and track in self.wired:
-                if self.limits.get(track) != encoding:
-                    return Limit(track, encoding)
-                if track not in self.allowed:
-                    return Allow(track)
-        return self._next_offer(wanted) if can_offer else None
+                if self.limits.get(track, BEST) != encoding:  # the engine begins with the best
+                    yield Limit(track, encoding)
+                elif track not in self.allowed:
+                    yield Allow(track)
+
+    def _offered(self, wanted: Wanted, *, can_offer: bool) -> Iterator[Step]:
+        if not can_offer:
+            return
+        if frozenset(wanted.tracks) != self.offered:
+            self.offering.change()
+        if self.offering.is_due:
+            yield Offer(tuple(wanted.tracks), self.restarts_ice)
 
     def did(self, step: Step) -> None:
         """Takes note that something was done; of a right that is given, before it is."""
@@ -180,11 +196,6 @@ class Receiving:
     def forget_sender(self, sender: str) -> None:
         """Forgets somebody who has left."""
         self.data_from.discard(sender)
-
-    def _next_offer(self, wanted: Wanted) -> Offer | None:
-        if frozenset(wanted.tracks) != self.offered:
-            self.offering.change()
-        return Offer(tuple(wanted.tracks), self.restarts_ice) if self.offering.is_due else None
 
     def _drop(self, tracks: Collection[str]) -> None:
         self.wired -= frozenset(tracks)

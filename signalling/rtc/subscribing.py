@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from livekit.protocol.models import TrackInfo, TrackType, VideoLayer, VideoQuality
 from livekit.protocol.rtc import SubscriptionPermission, UpdateTrackSettings
 
+# Once: enums of protobuf look their names up anew each time, and this is asked for all that somebody receives.
+_LOW, _HIGH, _VIDEO = VideoQuality.LOW, VideoQuality.HIGH, TrackType.VIDEO
+
 BEST = 255
 """More encodings than there are: the best one."""
 
@@ -29,9 +32,13 @@ class Wish:
     """
 
     disabled: bool = False
-    quality: Quality = VideoQuality.HIGH
+    quality: Quality = _HIGH
     width: int = 0
     height: int = 0
+
+
+_UNSAID, _UNSAID_YET = Wish(), Wish(quality=_LOW)
+"""How somebody wants a track who says nothing of that, and how one who is going to say it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,15 +79,13 @@ class Subscriptions:
 
     def quality(self, info: TrackInfo) -> Quality | None:
         """Returns the best quality that is of use to it; None while nothing is to be sent."""
-        wish = self.wishes.get(info.sid)
-        if wish is None:
-            wish = Wish(quality=VideoQuality.LOW if self.adaptive else VideoQuality.HIGH)
+        wish = self.wishes.get(info.sid) or (_UNSAID_YET if self.adaptive else _UNSAID)
         if wish.disabled:
             return None
         if wish.width == 0 or wish.height == 0:
-            return min(wish.quality, VideoQuality.HIGH)
+            return min(wish.quality, _HIGH)
         covers = (layer.quality for layer in _layers(info) if layer.width >= wish.width or layer.height >= wish.height)
-        return next(covers, VideoQuality.HIGH)
+        return next(covers, _HIGH)
 
 
 def encoding_of(info: TrackInfo, quality: Quality) -> int:
@@ -88,7 +93,7 @@ def encoding_of(info: TrackInfo, quality: Quality) -> int:
 
     Of two none is called HIGH: whoever asks for that means the best there is.
     """
-    if info.type != TrackType.VIDEO or quality >= VideoQuality.HIGH:
+    if info.type != _VIDEO or quality >= _HIGH:
         return BEST
     return max(sum(layer.quality <= quality for layer in _layers(info)) - 1, 0)
 

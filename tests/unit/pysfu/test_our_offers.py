@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fake_core import SENDS_BOTH, FakeCore, offer, settle
 
-from pysfu import Sfu, errors
+from pysfu import Sfu, errors, messages
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,6 +23,27 @@ async def test_an_offer_of_ours_is_accepted(cores: list[FakeCore]) -> None:
         answer = offer(("audio", "recvonly")).replace("actpass", "active")
         transport = await pending.accept(answer)
         assert list(transport.playing.values()) == [audio]
+
+
+async def test_all_that_an_answer_takes_is_wired_at_the_same_time(cores: list[FakeCore]) -> None:
+    async with Sfu() as sfu:
+        room = await sfu.create_room()
+        alice, bob = await room.add_participant(), await room.add_participant()
+        tracks = (await alice.answer(SENDS_BOTH)).tracks
+        pending = await bob.offer(play=tracks)
+        submit, waiting = cores[0].submit, []
+
+        def submit_and_look(worker: int, request: bytes) -> bool:
+            taken = submit(worker, request)
+            waiting.append(sum(isinstance(each.command, messages.Subscribe) for _, each in cores[0].queue))
+            return taken
+
+        cores[0].submit = submit_and_look  # type: ignore[method-assign]
+        transport = await pending.accept(
+            offer(("audio", "recvonly"), ("video", "recvonly")).replace("actpass", "active")
+        )
+        assert max(waiting) == 2
+        assert list(transport.playing.values()) == tracks
 
 
 async def test_an_offer_that_waits_for_its_answer_ends_with_its_participant(cores: list[FakeCore]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from datetime import timedelta
 
@@ -52,6 +54,50 @@ async def test_a_frame_that_cannot_be_read_takes_nothing_with_it(caplog: pytest.
     assert (first, last) == ((0, b"first"), (0, b"last"))
     assert msgspec.msgpack.decode(refused[1], type=messages.Outgoing) == messages.Refused(id=7, refusal="unavailable")
     assert caplog.text.count("cannot be read") == 2
+
+
+async def test_what_is_asked_for_in_one_turn_leaves_together_and_what_takes_away_at_once() -> None:
+    media, ours = socket.socketpair()
+    with media:
+        for end in (media, ours):
+            end.setblocking(False)
+        core = RemoteCore(ours, WELCOME, [], _remote._Frames())
+
+        def arrived() -> list[int]:
+            frames = _remote._Frames()
+            with contextlib.suppress(BlockingIOError):
+                frames.feed(media.recv(1 << 16))
+            return [msgspec.msgpack.decode(payload, type=messages.Request).id for _, _, payload in frames]
+
+        gives, takes = messages.Allow(track=1, subscriber=2, echo=False), messages.Revoke(track=1, subscriber=2)
+        assert core.submit(0, messages.Request(id=1, command=gives))
+        assert core.submit(0, messages.Request(id=2, command=gives))
+        assert arrived() == []
+        await asyncio.sleep(0)
+        assert arrived() == [1, 2]
+        assert core.submit(0, messages.Request(id=3, command=gives))
+        assert core.submit(0, messages.Request(id=4, command=takes))
+        assert arrived() == [3, 4]
+        assert core.submit(0, messages.Request(id=5, command=gives))
+        core.detach()
+        assert arrived() == [5]
+        await asyncio.sleep(0)
+
+
+async def test_a_media_process_that_reads_late_gets_everything_in_order() -> None:
+    media, ours = socket.socketpair()
+    with media:
+        ours.setblocking(False)
+        core = RemoteCore(ours, WELCOME, [], _remote._Frames())
+        notes = [messages.Note(subject=messages.RoomSubject(room=n), note=b"x" * 1000) for n in range(1_000)]
+        for note in notes:
+            core.note(0, note)
+        frames, read = _remote._Frames(), list[messages.Note]()
+        while len(read) < len(notes):
+            frames.feed(await asyncio.to_thread(media.recv, 1 << 16))
+            read += [msgspec.msgpack.decode(payload, type=messages.Note) for _, _, payload in frames]
+        core.detach()
+    assert read == notes
 
 
 async def test_a_media_process_that_announces_more_than_a_snapshot_is_lost() -> None:

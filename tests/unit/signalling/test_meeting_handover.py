@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from livekit.protocol.rtc import UpdateTrackSettings
 from meeting_room import Caller, Line, MeetingRoom
 
 from signalling.meetings.conference import RESUME_WITHIN
 from signalling.rtc.asked import Asked
+from signalling.rtc.subscribing import BEST
 
 
 async def test_clients_go_on_at_the_next_server() -> None:
@@ -50,3 +52,15 @@ async def test_who_is_not_back_at_the_next_server_in_time_is_gone() -> None:
     await after.pass_time(RESUME_WITHIN.total_seconds())
     assert not after.rooms.roster(there.room.room)
     assert ann.peer.removed
+
+
+async def test_of_a_picture_that_was_small_the_next_server_asks_for_the_best_until_it_hears_otherwise() -> None:
+    there = await MeetingRoom().open()
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    sid = await ann.publish("video")
+    await bo.answer()
+    await bo.ask(track_setting=UpdateTrackSettings(track_sids=[sid], width=200, height=100))
+    assert list(bo.peer.limits.values()) == [0]
+    after = await there.killed()
+    await after.settle()
+    assert list(bo.peer.limits.values()) == [BEST]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +30,7 @@ from signalling.rtc import conditions, requests
 from signalling.rtc.asked import Asked
 from signalling.rtc.meeting import Meeting
 from signalling.rtc.receiving import Allow, AllowData, Limit, Offer, Revoke, RevokeData, Step, Wanted
+from signalling.rtc.subscribing import BEST
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PEOPLE = ("ann", "bo", "cia", "dan")
@@ -178,12 +180,15 @@ class Meetings(RuleBasedStateMachine):
             screen.online, screen.outstanding = True, 0
             assert self.meeting.resume(sid, self.meeting.client(sid).grant) is not None
 
-    # --- what is done about it, one step at a time ---
+    # --- what is done about it, in whatever order the engine answers ---
 
-    @rule(sid=clients)
-    def take_a_step(self, sid: str) -> None:
-        if sid in self.screens and (step := self.next(sid)) is not None:
-            self.carry_out(sid, step)
+    @rule(sid=clients, order=st.randoms(use_true_random=False))
+    def take_the_next_steps(self, sid: str, order: random.Random) -> None:
+        if sid in self.screens:
+            steps = list(self.next(sid))
+            order.shuffle(steps)
+            for step in steps:
+                self.carry_out(sid, step)
 
     @rule(sid=clients)
     def answer(self, sid: str) -> None:
@@ -206,10 +211,11 @@ class Meetings(RuleBasedStateMachine):
     @invariant()
     def nothing_new_flows_before_what_may_not_is_taken_away(self) -> None:
         for sid, screen in self.screens.items():
-            wanted, step = self.wanted(sid), self.next(sid)
+            wanted, steps = self.wanted(sid), self.next(sid)
             forbidden = {track for track in screen.edges if not wanted.flows(track)}
             if forbidden or screen.hears - wanted.data_from:
-                assert isinstance(step, Revoke | RevokeData)
+                assert steps
+                assert all(isinstance(step, Revoke | RevokeData) for step in steps)
 
     @invariant()
     def clients_hear_of_changes_in_order_and_of_tracks_before_they_are_offered(self) -> None:
@@ -226,7 +232,7 @@ class Meetings(RuleBasedStateMachine):
                 continue
             wanted = self.wanted(sid)
             # Of those agreed on all that is wanted flows, once no step is left.
-            if self.next(sid) is None:
+            if not self.next(sid):
                 flowing = {track for track in wanted.tracks if wanted.flows(track)}
                 assert screen.edges == flowing & self.meeting.client(sid).receiving.wired
                 assert screen.hears == wanted.data_from
@@ -278,7 +284,7 @@ class Meetings(RuleBasedStateMachine):
     def wanted(self, sid: str) -> Wanted:
         return self.meeting.wanted(sid)
 
-    def next(self, sid: str) -> Step | None:
+    def next(self, sid: str) -> Sequence[Step]:
         screen, member = self.screens[sid], self.meeting.client(sid)
         return member.receiving.next(self.wanted(sid), can_offer=screen.online and member.grant.can_subscribe)
 
@@ -294,7 +300,7 @@ class Meetings(RuleBasedStateMachine):
                 return
             case Allow(track):
                 assert self.wanted(sid).flows(track)
-                assert track in state.limits
+                assert state.limits.get(track, BEST) == self.wanted(sid).tracks[track]
                 screen.edges.add(track)
             case Revoke(track):
                 screen.edges.discard(track)

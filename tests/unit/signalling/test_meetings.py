@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -217,6 +218,21 @@ async def test_a_picture_that_is_not_shown_does_not_flow(there: MeetingRoom) -> 
     assert len(bo.offers()) == 2
 
 
+async def test_what_somebody_is_to_receive_waits_for_the_engine_together(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    sids = [await ann.publish("audio") for _ in range(3)]
+    for _ in range(2):  # what came while the first of them was offered is in the next offer
+        await bo.answer()
+    await bo.ask(track_setting=UpdateTrackSettings(track_sids=sids, disabled=True))
+    asked: list[str] = []
+    there.engine.at_pause, there.engine.held = lambda: asked.append("allow"), asyncio.Event()
+    await bo.ask(track_setting=UpdateTrackSettings(track_sids=sids))
+    assert len(asked) == 3, "none has its answer yet"
+    there.engine.held.set()
+    await there.settle()
+    assert there.receives(bo) == set(sids)
+
+
 async def test_a_publisher_makes_no_picture_that_nobody_wants(there: MeetingRoom) -> None:
     ann, bo = await there.meet("ann"), await there.meet("bo")
     sid = await ann.publish("video")
@@ -228,6 +244,26 @@ async def test_a_publisher_makes_no_picture_that_nobody_wants(there: MeetingRoom
     await bo.ask(track_setting=UpdateTrackSettings(track_sids=[sid], width=1280, height=720))
     update = ann.line.last("subscribed_quality_update").subscribed_quality_update
     assert [quality.enabled for quality in update.subscribed_qualities] == [True, True, True]
+
+
+async def test_who_watches_by_whep_is_shown_the_best_picture_at_once(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    sid = await ann.publish("video")
+    await bo.answer()
+    await bo.ask(track_setting=UpdateTrackSettings(track_sids=[sid], width=200, height=100))
+    await there.pass_time(5.1)
+    await there.rooms.play(there.room.room, there.grant("tv"), "ann", offer("recvonly"))
+    await there.settle()
+    update = ann.line.last("subscribed_quality_update").subscribed_quality_update
+    assert [quality.enabled for quality in update.subscribed_qualities] == [True, True, True]
+
+
+async def test_that_somebody_is_connected_stirs_nobody_else(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.join("bo")
+    ann.session.client.stirred.clear()
+    bo.session.conference.on_connected(bo.session.client)
+    assert not ann.session.client.stirred.is_set()
+    assert ann.line.participants()["bo"].state == ParticipantInfo.State.ACTIVE
 
 
 async def test_a_muted_track_flows_to_nobody(there: MeetingRoom) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -34,6 +36,17 @@ def engine_with_a_call() -> FakeEngine:
     return engine
 
 
+COUNT_WHAT_IS_LOOKED_THROUGH = """
+import gc
+from signalling import cli
+
+async def main() -> None:
+    print(len(gc.get_objects()))
+
+cli._run(main())
+"""
+
+
 async def rosters_after_start(engine: FakeEngine) -> dict[str, list[str]]:
     port = free_port()
     async with (
@@ -63,3 +76,9 @@ async def test_a_server_with_a_new_store_goes_on_with_the_calls_of_one_that_had_
     assert await rosters_after_start(engine_with_a_call()) == {"r_1": ["anna"]}
     async with opened(tmp_path / "pysfu.db") as store:
         assert list((await store.load()).rooms) == [ROOM]
+
+
+def test_what_the_program_is_made_of_is_not_looked_through_with_what_comes_later() -> None:
+    command = [sys.executable, "-c", COUNT_WHAT_IS_LOOKED_THROUGH]
+    counted = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert int(counted.stdout) < 2_000, "there are more than a hundred thousand"
