@@ -54,6 +54,7 @@ class _Sent(_Noted):
     kind: str
     mid: str | None
     track: str | None
+    said_muted: bool | None = None  # None: as `info` says it
 
 
 class NotedClient(_Noted):
@@ -108,6 +109,7 @@ def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) ->
                 kind=track.kind,
                 mid=track.mid,
                 track=tracks[sid].id if sid in tracks else None,
+                said_muted=track.said_muted,
             )
             for sid, track in member.publishing.tracks.items()
         ],
@@ -199,7 +201,8 @@ def _announced(sent: _Sent) -> Announced:
         raise ValueError("a track is sound or pictures")
     info = _parsed(TrackInfo, sent.info)
     kind: MediaKind = "audio" if sent.kind == "audio" else "video"
-    return Announced(sent.cid, frozenset(sent.names), kind, info, sent.mid)
+    said_muted = info.muted if sent.said_muted is None else sent.said_muted
+    return Announced(sent.cid, frozenset(sent.names), kind, info, sent.mid, said_muted)
 
 
 def _without_words(info: TrackInfo) -> TrackInfo:

@@ -72,6 +72,7 @@ class Announced:
         kind: what it is.
         info: what others are told of it.
         mid: the section in which it is sent, once it is.
+        said_muted: whether it is muted as its sender has said last: a server may have muted it since.
     """
 
     cid: str
@@ -79,6 +80,7 @@ class Announced:
     kind: Kind
     info: TrackInfo
     mid: str | None = None
+    said_muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Publishing:
             raise NotAnnouncedError("LIMIT_EXCEEDED")
         info = _info_of(request, sid=self.new_sid())
         names = {request.cid, *(codec.cid for codec in request.simulcast_codecs if codec.cid)}
-        self.tracks[info.sid] = Announced(request.cid, frozenset(names), kind, info)
+        self.tracks[info.sid] = Announced(request.cid, frozenset(names), kind, info, said_muted=request.muted)
         return info
 
     def offered(self, sent: Collection[Sent]) -> Changed:
