@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from livekit.protocol.models import (
     DataPacket,
+    ParticipantInfo,
     ParticipantPermission,
     TrackSource,
     TrackType,
@@ -30,6 +31,7 @@ from signalling.domain.grants import Source
 from signalling.domain.ids import ParticipantId
 from signalling.faults import NotFoundError
 from signalling.media import MediaError
+from signalling.media_events import Resynced
 from signalling.meetings import downlink
 from signalling.rtc.publishing import MAX_LAYERS, MAX_TEXT
 
@@ -55,6 +57,29 @@ async def test_a_right_that_the_engine_does_not_take_away_at_once_is_tried_again
     del there.engine.faults["revoke"]
     await there.settle()
     assert not there.engine.edges()
+
+
+async def test_whose_connecting_was_among_lost_events_keeps_its_seat_and_its_channels_and_is_shown_as_there(
+    there: MeetingRoom,
+) -> None:
+    ann, bo = await there.meet("ann"), await there.join("bo")
+    await bo.answer()
+    await bo.offer()
+    dan = await there.join("dan")
+    await dan.answer()
+    (media,) = there.engine.rooms
+    living = frozenset({ann.peer.id, bo.peer.id, dan.peer.id})
+    lost = Resynced(media_rooms=frozenset({media.id}), peers=living, connected=frozenset({ann.peer.id, bo.peer.id}))
+    there.engine.happened.put_nowait(lost)
+    await there.settle()
+    states = {who: info.state for who, info in ann.line.participants().items()}
+    assert (states["bo"], states["dan"]) == (ParticipantInfo.State.ACTIVE, ParticipantInfo.State.JOINED)
+    (receiving,) = bo.peer.offered
+    assert set(receiving.channels) == {"_reliable", "_lossy"}
+    for caller in (bo, dan):
+        caller.session.on_end()
+    await there.settle()
+    assert [seat.participant for seat in there.rooms.roster(there.room.room)] == ["ann", "bo"]
 
 
 async def test_a_meeting_stays_one_when_the_first_of_several_joins_fails(there: MeetingRoom) -> None:
