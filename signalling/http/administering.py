@@ -14,7 +14,7 @@ from signalling.domain.room import MAX_METADATA_LENGTH, Room, refusal_of_roles
 from signalling.faults import NotFoundError, RefusedError
 from signalling.http.errors import RequestError
 from signalling.http.parts import Parts
-from signalling.rtc.requests import MAX_WORDS
+from signalling.rtc.words import MAX_WORDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from signalling.meetings.edge import LiveMeetings
 from signalling.rooms import Rooms
 from signalling.rtc import requests
 from signalling.rtc.infos import participant_info, with_permission
+from signalling.rtc.words import written_over
 
 
 class Administering:
@@ -55,12 +56,11 @@ class Administering:
         conference, client = self._client(room, participant)
         before = conference.meeting.client(client.sid).grant
         grant = before if permission is None else with_permission(before, permission)
-        written = {**before.attributes, **(attributes or {})}
         grant = replace(
             grant,
             name=before.name if name is None else name,
             metadata=before.metadata if metadata is None else metadata,
-            attributes={key: value for key, value in written.items() if value},
+            attributes=written_over(before.attributes, attributes or {}),
         )
         changed = self._rooms.change_rights(room, grant) if permission is not None else None
         try:
