@@ -72,6 +72,7 @@ class NotedClient(_Noted):
     spoken_of: dict[str, bool]
     permissions: str
     sent: list[_Sent]
+    said: int = 0  # the number of the latest message that came from it
 
 
 def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) -> str:
@@ -113,6 +114,7 @@ def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) ->
             )
             for sid, track in member.publishing.tracks.items()
         ],
+        said=member.received.last_sequence,
     ).model_dump_json()
 
 
@@ -164,6 +166,7 @@ def taken_up(
             media[sent.track].call(f"{noted.sid}|{announced.info.sid}", announced.info.sid)
     member.subscriptions.spoken_of.update(noted.spoken_of)
     member.permissions.say(_parsed(SubscriptionPermission, noted.permissions))
+    member.received.last_sequence = noted.said
     member.has_line, member.is_taken_up = False, True
     person = Person(
         sid=noted.sid,

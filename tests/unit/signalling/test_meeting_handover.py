@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from livekit.protocol.models import DataPacket, UserPacket
 from meeting_room import Caller, Line, MeetingRoom
 
 from signalling.meetings.conference import RESUME_WITHIN
@@ -50,3 +51,21 @@ async def test_who_is_not_back_at_the_next_server_in_time_is_gone() -> None:
     await after.pass_time(RESUME_WITHIN.total_seconds())
     assert not after.rooms.roster(there.room.room)
     assert ann.peer.removed
+
+
+async def test_what_was_said_at_the_server_before_nobody_hears_again() -> None:
+    there = await MeetingRoom().open()
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    said = [DataPacket(user=UserPacket(payload=b"%d" % n), sequence=n).SerializeToString() for n in (1, 2, 3)]
+    for each in said[:2]:
+        ann.peer.say("_reliable", each)
+    await there.settle()
+    after = await there.killed()
+    line = Line()
+    await after.meetings.resume(there.room.room, there.grant("ann"), Asked(resumes=ann.sid), line)
+    await after.settle()
+    assert line.told[0].reconnect.last_message_seq == 2
+    for each in said[1:]:
+        ann.peer.say("_reliable", each)
+    await after.settle()
+    assert [DataPacket.FromString(heard.payload).sequence for heard in bo.peer.heard()] == [1, 2, 3]
