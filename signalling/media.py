@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -295,7 +295,7 @@ class ResumedPeer:
 
     peer: MediaPeer
     transports: tuple[MediaTransport, ...]
-    note: bytes
+    note: bytes = field(repr=False)
     has_ended: bool
 
 
@@ -304,7 +304,7 @@ class ResumedRoom:
     """A room that was there before this server, with the note on it."""
 
     room: MediaRoom
-    note: bytes
+    note: bytes = field(repr=False)
     peers: tuple[ResumedPeer, ...]
 
 

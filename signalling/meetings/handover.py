@@ -1,6 +1,7 @@
 """What a client leaves with the media process for the server after this one, and how that goes on with it.
 
-No words about anybody are in it: they are in the token with which the client comes back.
+No words about anybody are in it: they are in the token with which the client comes back. What a client calls its tracks
+is in it as the client wrote it, as it goes on to call them so: no more of it than `rtc.publishing` takes, in no log.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ MAX_ANNOUNCED = 12
 
 MAX_TEXT = 256
 MAX_LAYERS, MAX_CODECS, MAX_FEATURES = 4, 3, 16
+MAX_LAYER_BYTES = 128
 """Most that may be said of a track: all of it is told to everybody, and again with each change."""
 
 Kind = Literal["audio", "video"]
@@ -187,6 +188,7 @@ def _is_short(request: AddTrackRequest) -> bool:
         len(request.simulcast_codecs) <= MAX_CODECS
         and len(request.audio_features) <= MAX_FEATURES
         and all(len(layers) <= MAX_LAYERS for layers in lists)
+        and all(layer.ByteSize() <= MAX_LAYER_BYTES for layers in lists for layer in layers)
         and all(len(text) <= MAX_TEXT for text in texts)
     )
 

@@ -312,7 +312,7 @@ class FakePeer:
     removed: bool = False
     held: asyncio.Event | None = None
     leaving: bool = False
-    note: bytes = b""
+    note: bytes = field(default=b"", repr=False)
     reading: Reading = field(default_factory=Reading)
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:

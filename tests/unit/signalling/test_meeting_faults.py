@@ -120,6 +120,9 @@ async def test_a_picture_is_not_sent_as_a_microphone(there: MeetingRoom) -> None
         {"name": "n" * (MAX_TEXT + 1)},
         {"stream": "s" * (MAX_TEXT + 1)},
         {"layers": [VideoLayer()] * (MAX_LAYERS + 1)},
+        {"layers": [VideoLayer(rid="r" * MAX_TEXT)]},
+        {"layers": [VideoLayer.FromString(b"\xfa\x01\x80\x02" + b"?" * 256)]},
+        {"simulcast_codecs": [SimulcastCodec(layers=[VideoLayer(rid="r" * MAX_TEXT)])]},
         {"simulcast_codecs": [SimulcastCodec(codec="c" * (MAX_TEXT + 1))]},
     ],
 )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from livekit.protocol.models import DataPacket, UserPacket
-from meeting_room import Caller, Line, MeetingRoom
+import io
+import json
 
+from livekit.protocol.models import DataPacket, TrackSource, TrackType, UserPacket
+from livekit.protocol.rtc import AddTrackRequest, SimulcastCodec, SubscriptionPermission, TrackPermission
+from meeting_room import Caller, Line, MeetingRoom
+from restarts import resumed
+
+from signalling.media import ResumedRoom
 from signalling.meetings.conference import RESUME_WITHIN
 from signalling.rtc.asked import Asked
+
+CANARY = "kanariefagel"
 
 
 async def test_clients_go_on_at_the_next_server() -> None:
@@ -69,3 +77,31 @@ async def test_what_was_said_at_the_server_before_nobody_hears_again() -> None:
         ann.peer.say("_reliable", each)
     await after.settle()
     assert [DataPacket.FromString(heard.payload).sequence for heard in bo.peer.heard()] == [1, 2, 3]
+
+
+async def test_what_a_client_calls_its_tracks_is_noted_and_reaches_no_log(logged: io.StringIO) -> None:
+    there = await MeetingRoom().open()
+    callers = [await there.meet(who) for who in ("ann", "bo")]
+    for caller in callers:
+        codecs = [SimulcastCodec(codec="vp8", cid=f"codec {CANARY}")]
+        camera = {"type": TrackType.VIDEO, "source": TrackSource.CAMERA, "simulcast_codecs": codecs}
+        words = {"cid": f"cid {CANARY}", "stream": f"stream {CANARY}", "name": f"name {CANARY}"}
+        await caller.ask(add_track=AddTrackRequest(**camera, **words))  # type: ignore[arg-type]
+        named = [TrackPermission(participant_identity=f"nobody {CANARY}", all_tracks=True)]
+        await caller.ask(subscription_permission=SubscriptionPermission(track_permissions=named))
+    assert CANARY.encode() in callers[0].peer.note
+    damaged = json.loads(callers[1].peer.note)
+    noted = json.loads(damaged["client"])
+    noted["sent"][0]["kind"] = noted["sid"] = [CANARY]
+    callers[1].peer.note = json.dumps(damaged | {"client": json.dumps(noted)}).encode()
+    after = MeetingRoom(there)
+    lines = len(logged.getvalue().splitlines())
+    found = [resumed(caller.peer, has_ended=False) for caller in callers]
+    (room,) = there.engine.rooms
+    there.engine.found = [ResumedRoom(room=room, note=room.note, peers=tuple(found))]
+    taking_up = after.rooms.resume(await there.store.load())
+    after.meetings.take_up()
+    await taking_up
+    assert any("cannot be read" in line for line in logged.getvalue().splitlines()[lines:])
+    assert CANARY not in logged.getvalue()
+    assert CANARY not in repr(found) + repr(there.engine.found) + repr(callers[0].session.client.connection)
