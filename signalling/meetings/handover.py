@@ -33,14 +33,16 @@ class _Noted(BaseModel):
 
 
 class _Rights(_Noted):
+    """What of a grant is no words: fields of the same names."""
+
     join: bool
     can_publish: bool
     can_subscribe: bool
     can_publish_data: bool
     can_update_own_metadata: bool
-    sources: list[Source] | None
+    sources: frozenset[Source] | None
     kind: Kind
-    roles: list[Role]
+    roles: frozenset[Role]
     issued_at: datetime | None
     not_before: datetime | None
     expires_at: datetime
@@ -82,19 +84,7 @@ def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) ->
     return NotedClient(
         sid=person.sid,
         version=person.version,
-        rights=_Rights(
-            join=grant.join,
-            can_publish=grant.can_publish,
-            can_subscribe=grant.can_subscribe,
-            can_publish_data=grant.can_publish_data,
-            can_update_own_metadata=grant.can_update_own_metadata,
-            sources=sorted(grant.sources) if grant.sources is not None else None,
-            kind=grant.kind,
-            roles=sorted(grant.roles),
-            issued_at=grant.issued_at,
-            not_before=grant.not_before,
-            expires_at=grant.expires_at,
-        ),
+        rights=_Rights.model_validate(grant, from_attributes=True),
         auto=asked.auto_subscribe,
         adaptive=asked.adaptive_stream,
         protocol=asked.protocol,
@@ -182,22 +172,8 @@ def taken_up(
 
 
 def _grant(noted: NotedClient, connection: OpenConnection) -> Grant:
-    rights = noted.rights
-    return Grant(
-        participant=ParticipantId(connection.connection.participant),
-        room=RoomId(connection.room),
-        join=rights.join,
-        can_publish=rights.can_publish,
-        can_subscribe=rights.can_subscribe,
-        can_publish_data=rights.can_publish_data,
-        can_update_own_metadata=rights.can_update_own_metadata,
-        sources=frozenset(rights.sources) if rights.sources is not None else None,
-        kind=rights.kind,
-        roles=frozenset(rights.roles),
-        issued_at=rights.issued_at,
-        not_before=rights.not_before,
-        expires_at=rights.expires_at,
-    )
+    room, participant = RoomId(connection.room), ParticipantId(connection.connection.participant)
+    return Grant(room=room, participant=participant, **noted.rights.model_dump())
 
 
 def _announced(sent: _Sent) -> Announced:

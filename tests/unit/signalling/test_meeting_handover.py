@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 from livekit.protocol.models import DataPacket, TrackSource, TrackType, UserPacket
 from livekit.protocol.rtc import AddTrackRequest, SimulcastCodec, SubscriptionPermission, TrackPermission
-from meeting_room import Caller, Line, MeetingRoom
+from meeting_room import NOW, Caller, Line, MeetingRoom
 from restarts import resumed
 
+from signalling.domain.grants import Kind, Source
 from signalling.media import ResumedRoom
 from signalling.meetings.conference import RESUME_WITHIN
 from signalling.rtc.asked import Asked
@@ -49,6 +51,26 @@ async def test_clients_go_on_at_the_next_server() -> None:
     await Caller(after, returned, back).answer()
     await after.pass_time(RESUME_WITHIN.total_seconds())
     assert set(line.participants()) == {"ann", "bo"}
+
+
+async def test_at_the_next_server_everybody_may_what_they_might_and_no_word_about_them_is_known_yet() -> None:
+    there = await MeetingRoom().open()
+    rights = {
+        "can_subscribe": False,
+        "can_publish_data": False,
+        "can_update_own_metadata": True,
+        "sources": frozenset({Source.CAMERA, Source.MICROPHONE}),
+        "kind": Kind.BRIDGE,
+        "issued_at": NOW,
+        "not_before": NOW,
+    }
+    words = {"name": "Ann", "metadata": "m", "attributes": {"a": "b"}}
+    ann = await there.meet("ann", **rights, **words)
+    after = await there.killed()
+    found = after.meetings.find(there.room.room)
+    assert found is not None
+    before = ann.session.conference.meeting.client(ann.sid).grant
+    assert found.meeting.client(ann.sid).grant == replace(before, name="", metadata="", attributes={})
 
 
 async def test_who_is_not_back_at_the_next_server_in_time_is_gone() -> None:
