@@ -69,12 +69,12 @@ async def mute(parts: Parts, room: Room, participant: str, track: str, *, muted:
     """
     if not muted and not parts.settings.rooms.remote_unmute:
         raise RefusedError(Refusal.UNMUTE_NOT_ALLOWED)
-    return await parts.administered.mute_track(room.room, ParticipantId(participant), track, muted)
+    return await parts.administered.mute_track(room.room, ParticipantId(participant), track, muted=muted)
 
 
 async def subscribe(parts: Parts, room: Room, participant: str, tracks: Collection[str], *, wanted: bool) -> None:
     """Has somebody receive tracks, or receive them no more."""
-    await parts.administered.update_subscriptions(room.room, ParticipantId(participant), tracks, wanted)
+    await parts.administered.update_subscriptions(room.room, ParticipantId(participant), tracks, subscribe=wanted)
 
 
 async def send(

@@ -73,7 +73,7 @@ class Administering:
             raise NotFoundError("participant")
         return person.info()
 
-    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, muted: bool) -> TrackInfo:
+    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, *, muted: bool) -> TrackInfo:
         """Has nothing of a track flow, or lets it flow again; its publisher is told.
 
         Raises:
@@ -89,7 +89,7 @@ class Administering:
         return announced.info
 
     async def update_subscriptions(
-        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], subscribe: bool
+        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], *, subscribe: bool
     ) -> None:
         """Takes on somebody's behalf what they want to receive, or no more.
 

@@ -21,7 +21,7 @@ async def there() -> AsyncIterator[MeetingRoom]:
 
 
 async def mute(there: MeetingRoom, sid: str, *, muted: bool = True) -> None:
-    await there.administering.mute_track(there.room.room, ParticipantId("ann"), sid, muted)
+    await there.administering.mute_track(there.room.room, ParticipantId("ann"), sid, muted=muted)
     await there.settle()
 
 
