@@ -43,7 +43,7 @@ class Administered(Protocol):
 
         Raises:
             NotFoundError: nobody of that id is in the room.
-            RefusedError: the rights of too many were changed in it.
+            RefusedError: the rights of too many were changed in it, or there are too many attributes.
             StoreUnavailableError: the rights are changed, but that is not written down.
         """
 

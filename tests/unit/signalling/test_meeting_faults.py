@@ -29,11 +29,13 @@ from offers import offer
 
 from signalling.domain.grants import Source
 from signalling.domain.ids import ParticipantId
-from signalling.faults import NotFoundError
+from signalling.domain.refusals import Refusal
+from signalling.faults import NotFoundError, RefusedError
 from signalling.media import MediaError
 from signalling.media_events import Resynced
 from signalling.meetings import downlink
 from signalling.rtc.publishing import MAX_LAYERS, MAX_TEXT
+from signalling.rtc.words import MAX_WORDS
 
 
 @pytest.fixture
@@ -132,6 +134,22 @@ async def test_nobody_says_so_much_of_a_track_that_others_are_told_too_much(
     ann = await there.meet("ann")
     await ann.ask(add_track=AddTrackRequest(cid="c", type=TrackType.VIDEO, **fields))  # type: ignore[arg-type]
     assert ann.line.last("request_response").request_response.reason == RequestResponse.Reason.LIMIT_EXCEEDED
+
+
+async def test_no_more_is_written_on_anybody_bit_by_bit_than_at_once(there: MeetingRoom) -> None:
+    ann = await there.meet("ann")
+
+    async def write(**attributes: str) -> None:
+        await there.administering.update_participant(
+            there.room.room, ParticipantId("ann"), name=None, metadata=None, attributes=attributes, permission=None
+        )
+
+    await write(a="1" * (MAX_WORDS // 2))
+    with pytest.raises(RefusedError) as refused:
+        await write(b="2" * (MAX_WORDS // 2))
+    assert refused.value.refusal is Refusal.ATTRIBUTES_TOO_LONG
+    await write(a="", b="3")
+    assert dict(ann.line.participants()["ann"].attributes) == {"b": "3"}
 
 
 async def test_what_is_still_sent_of_a_track_that_was_withdrawn_is_no_other_one(there: MeetingRoom) -> None:
