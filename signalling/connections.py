@@ -44,9 +44,9 @@ class OpenConnection:
     connection: Connection
     peer: MediaPeer
     transports: list[MediaTransport]
-    offer: str = ""
+    offer: str = field(default="", repr=False)
     ice_tag: str = ""
-    client: str = ""
+    client: str = field(default="", repr=False)
     plays: tuple[str, ...] = ()
     ending: asyncio.Task[None] | None = None
     watch: Watch = field(default_factory=Watch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -300,7 +300,7 @@ class ResumedPeer:
 
     peer: MediaPeer
     transports: tuple[MediaTransport, ...]
-    note: bytes
+    note: bytes = field(repr=False)
     has_ended: bool
 
 
@@ -309,7 +309,7 @@ class ResumedRoom:
     """A room that was there before this server, with the note on it."""
 
     room: MediaRoom
-    note: bytes
+    note: bytes = field(repr=False)
     peers: tuple[ResumedPeer, ...]
 
 

@@ -67,10 +67,17 @@ class PictureChosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resynced:
-    """Events were lost; these rooms and participants still exist, all others are gone."""
+    """Events were lost; these rooms and participants still exist, all others are gone.
+
+    Attributes:
+        media_rooms: the rooms.
+        peers: the participants.
+        connected: those of them over one of whose transports media has ever flowed.
+    """
 
     media_rooms: frozenset[str]
     peers: frozenset[str]
+    connected: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,10 @@ def event_of(event: events.Event, sfu: pysfu.Sfu) -> MediaEvent | None:
         case events.RoomFailed(room=room):
             return RoomGone(media_room=room.id)
         case events.Resynced():
-            return Resynced(media_rooms=frozenset(room.id for room in sfu.rooms), peers=frozenset(_living(sfu)))
+            living = {participant.id: participant for participant in _living(sfu)}
+            connected = (name for name, participant in living.items() if any(map(_has_flowed, participant.transports)))
+            rooms = frozenset(room.id for room in sfu.rooms)
+            return Resynced(media_rooms=rooms, peers=frozenset(living), connected=frozenset(connected))
         case (
             events.WorkerFailed()
             | events.Warned()
@@ -135,9 +138,13 @@ def warning_of(warning: EngineWarning) -> MediaWarning:
     return MediaWarning(code=warning.code, remedy=warning.remedy, worker=warning.worker, figures=dict(warning.figures))
 
 
-def _living(sfu: pysfu.Sfu) -> Iterator[str]:
+def _living(sfu: pysfu.Sfu) -> Iterator[pysfu.Participant]:
     """Yields the participants of whom no transport has ended, as each end is told for all of the participant."""
     for room in sfu.rooms:
         for participant in room.participants:
             if not any(has_ended(transport) for transport in participant.transports):
-                yield participant.id
+                yield participant
+
+
+def _has_flowed(transport: pysfu.Transport) -> bool:
+    return str(transport.state) in ("connected", "disconnected")

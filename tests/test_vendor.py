@@ -1,9 +1,11 @@
-"""What is kept of others is as they published it: livekit-client all of it, `dimpl` but for the patch beside it."""
+"""What is kept of others is as they published it, with their licences: scripts; `dimpl` but for the patch beside it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -13,6 +15,8 @@ import pytest
 
 VENDOR = Path(__file__).parents[1] / "sfu_core" / "vendor"
 SCRIPTS = Path(__file__).parent / "browser" / "vendor"
+BUNDLED = SCRIPTS / "livekit-client.bundled"
+"""Of each package of which livekit-client's script has something: what says who made it, as published."""
 CARGO_HOME = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
 ASKING = """
 [package]
@@ -72,15 +76,62 @@ def test_the_sums_are_those_of_the_crate_that_crates_io_has(crate: Path) -> None
     assert_has(crate, published(), "dimpl-0.9.0")
 
 
-def test_livekit_client_is_the_published_script_with_its_licence() -> None:
-    _, expected = published(SCRIPTS / "livekit-client.sha256")
-    assert sums_of(SCRIPTS / "livekit-client") == expected
-    assert set(expected) == {"LICENSE", "dist/livekit-client.umd.js"}
+def packed(spec: str, folder: Path) -> Path:
+    """Fetches a package, as `name@version`, from npm."""
+    pack = ["npm", "pack", "--silent", spec]
+    name = subprocess.run(pack, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return folder / name
+
+
+def contents(archive: Path) -> dict[str, bytes]:
+    """Returns all files of a package of npm."""
+    with tarfile.open(archive) as opened:
+        files = {member.name.removeprefix("package/"): opened.extractfile(member) for member in opened.getmembers()}
+        return {name: file.read() for name, file in files.items() if file is not None}
+
+
+@pytest.mark.parametrize(
+    ("package", "files"),
+    [
+        ("livekit-client", {"LICENSE", "dist/livekit-client.umd.js"}),
+        ("axe-core", {"LICENSE", "LICENSE-3RD-PARTY.txt", "axe.min.js"}),
+    ],
+)
+def test_scripts_of_others_are_as_published_with_their_licences(package: str, files: set[str]) -> None:
+    _, expected = published(SCRIPTS / f"{package}.sha256")
+    assert sums_of(SCRIPTS / package) == expected
+    assert set(expected) == files
+
+
+@pytest.mark.parametrize("package", sorted(BUNDLED.iterdir()), ids=lambda folder: folder.name)
+def test_beside_livekit_client_lies_who_made_what_is_bundled_in_it_and_on_which_terms(package: Path) -> None:
+    texts = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*") if path.is_file())
+    assert re.search(r"copyright", texts, re.IGNORECASE)
+    assert re.search(r"permission is hereby granted|permission to use|redistribut|Apache License", texts, re.IGNORECASE)
 
 
 @pytest.mark.long
-def test_the_sums_are_those_of_the_package_that_npm_has(tmp_path: Path) -> None:
-    sums = SCRIPTS / "livekit-client.sha256"
+@pytest.mark.parametrize("package", ["livekit-client", "axe-core"])
+def test_the_sums_are_those_of_the_package_that_npm_has(tmp_path: Path, package: str) -> None:
+    sums = SCRIPTS / f"{package}.sha256"
     name, _, version = sums.read_text().split(" ", 1)[0].removesuffix(".tgz").rpartition("-")
-    subprocess.run(["npm", "pack", "--silent", f"{name}@{version}"], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
-    assert_has(tmp_path / f"{name}-{version}.tgz", published(sums), "package")
+    assert_has(packed(f"{name}@{version}", tmp_path), published(sums), "package")
+
+
+@pytest.mark.long
+def test_the_licences_are_those_of_all_packages_that_livekit_client_has_bundled(tmp_path: Path) -> None:
+    _, _, version = (SCRIPTS / "livekit-client.sha256").read_text().partition(".tgz")[0].rpartition("-")
+    client = contents(packed(f"livekit-client@{version}", tmp_path))
+    sources = "\n".join(json.loads(client["dist/livekit-client.umd.js.map"])["sources"])
+    bundled = {spec.replace("+", "/") for spec in re.findall(r"/\.pnpm/([^/]+)/", sources)}
+    # Two more, which the map does not name: LiveKit's messages and what compiled TypeScript calls.
+    needed = json.loads(client["package.json"])["dependencies"]
+    bundled |= {f"{name}@{needed[name]}" for name in ("@livekit/protocol", "tslib")}
+    folders: set[Path] = set()
+    for spec in bundled:
+        archive = packed(spec, tmp_path)
+        folder, theirs = BUNDLED / archive.stem, contents(archive)
+        folders.add(folder)
+        for path in [path for path in folder.rglob("*") if path.is_file()]:
+            assert path.read_bytes() == theirs[path.relative_to(folder).as_posix()], path
+    assert set(BUNDLED.iterdir()) == folders

@@ -16,6 +16,8 @@ class Refusal(StrEnum):
     PUBLISH_NOT_GRANTED = "publish_not_granted"
     SOURCE_NOT_GRANTED = "source_not_granted"
     SUBSCRIBE_NOT_GRANTED = "subscribe_not_granted"
+    METADATA_NOT_GRANTED = "metadata_not_granted"
+    ATTRIBUTES_TOO_LONG = "attributes_too_long"
     HIDDEN_NOT_ALLOWED = "hidden_not_allowed"
     RECORDER_NOT_ALLOWED = "recorder_not_allowed"
     AGENT_NOT_ALLOWED = "agent_not_allowed"

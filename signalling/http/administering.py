@@ -14,7 +14,7 @@ from signalling.domain.room import MAX_METADATA_LENGTH, Room, refusal_of_roles
 from signalling.faults import NotFoundError, RefusedError
 from signalling.http.errors import RequestError
 from signalling.http.parts import Parts
-from signalling.rtc.requests import MAX_WORDS
+from signalling.rtc.words import MAX_WORDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +69,12 @@ async def mute(parts: Parts, room: Room, participant: str, track: str, *, muted:
     """
     if not muted and not parts.settings.rooms.remote_unmute:
         raise RefusedError(Refusal.UNMUTE_NOT_ALLOWED)
-    return await parts.administered.mute_track(room.room, ParticipantId(participant), track, muted)
+    return await parts.administered.mute_track(room.room, ParticipantId(participant), track, muted=muted)
 
 
 async def subscribe(parts: Parts, room: Room, participant: str, tracks: Collection[str], *, wanted: bool) -> None:
     """Has somebody receive tracks, or receive them no more."""
-    await parts.administered.update_subscriptions(room.room, ParticipantId(participant), tracks, wanted)
+    await parts.administered.update_subscriptions(room.room, ParticipantId(participant), tracks, subscribe=wanted)
 
 
 async def send(

@@ -100,6 +100,10 @@ PROBLEMS: dict[str, Problem] = {
     Refusal.PUBLISH_NOT_GRANTED: Problem(403, "The token does not allow to publish"),
     Refusal.SOURCE_NOT_GRANTED: Problem(403, "The token's canPublishSources does not cover the media offered"),
     Refusal.SUBSCRIBE_NOT_GRANTED: Problem(403, "The token does not allow to receive"),
+    Refusal.METADATA_NOT_GRANTED: Problem(403, "The token does not grant canUpdateOwnMetadata"),
+    Refusal.ATTRIBUTES_TOO_LONG: Problem(
+        422, "More attributes would be on the participant than can be told to everybody"
+    ),
     Refusal.HIDDEN_NOT_ALLOWED: Problem(403, "The token is for a hidden participant, which this room does not take in"),
     Refusal.RECORDER_NOT_ALLOWED: Problem(403, "The token is for a recorder, which this room does not take in"),
     Refusal.AGENT_NOT_ALLOWED: Problem(403, "The token is for an agent, which this room does not take in"),

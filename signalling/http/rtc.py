@@ -24,6 +24,7 @@ from signalling.http.access import bearer_of, read
 from signalling.http.errors import OUR_FAULTS, PROBLEMS, RETRY_S, RequestError, code_of, reported
 from signalling.http.line import WebSocketLine
 from signalling.http.parts import Parts, parts_of
+from signalling.rtc import words
 from signalling.rtc.asked import Asked, asked
 from signalling.rtc.line import Session
 
@@ -143,7 +144,12 @@ def _admitted(connection: HTTPConnection) -> _Admitted:
     refusal = refusal_to_see(room, grant)
     if refusal is not None:
         raise RefusedError(refusal)
-    return _Admitted(room=room.room, grant=replace(grant, room=room.room), asked=asked(query))
+    grant, wanted = replace(grant, room=room.room), asked(query)
+    if wanted.attributes and wanted.resumes is None:
+        if not room.granted(grant).can_update_own_metadata:
+            raise RefusedError(Refusal.METADATA_NOT_GRANTED)
+        grant = words.joining(grant, wanted.attributes)
+    return _Admitted(room=room.room, grant=grant, asked=wanted)
 
 
 async def _session(parts: Parts, admitted: _Admitted, line: WebSocketLine) -> Session | None:

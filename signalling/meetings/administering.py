@@ -9,7 +9,8 @@ from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Trac
 from livekit.protocol.rtc import UpdateSubscription
 
 from signalling.domain.ids import ParticipantId, RoomId
-from signalling.faults import NotFoundError
+from signalling.domain.refusals import Refusal
+from signalling.faults import NotFoundError, RefusedError
 from signalling.meetings.client import Client
 from signalling.meetings.conference import Conference
 from signalling.meetings.downlink import LOSSY, RELIABLE
@@ -17,6 +18,7 @@ from signalling.meetings.edge import LiveMeetings
 from signalling.rooms import Rooms
 from signalling.rtc import requests
 from signalling.rtc.infos import participant_info, with_permission
+from signalling.rtc.words import MAX_WORDS, length_of, written_over
 
 
 class Administering:
@@ -48,19 +50,21 @@ class Administering:
 
         Raises:
             NotFoundError: no client of that id is in the room.
-            RefusedError: the rights of too many were changed in this room.
+            RefusedError: the rights of too many were changed in this room, or there are too many attributes.
             EngineLateError: not all of it has ended yet.
             StoreUnavailableError: the rights are changed, but that is not written down.
         """
         conference, client = self._client(room, participant)
         before = conference.meeting.client(client.sid).grant
         grant = before if permission is None else with_permission(before, permission)
-        written = {**before.attributes, **(attributes or {})}
+        written = written_over(before.attributes, attributes or {})
+        if attributes and length_of(written) > MAX_WORDS:
+            raise RefusedError(Refusal.ATTRIBUTES_TOO_LONG)
         grant = replace(
             grant,
             name=before.name if name is None else name,
             metadata=before.metadata if metadata is None else metadata,
-            attributes={key: value for key, value in written.items() if value},
+            attributes=written,
         )
         changed = self._rooms.change_rights(room, grant) if permission is not None else None
         try:
@@ -73,7 +77,7 @@ class Administering:
             raise NotFoundError("participant")
         return person.info()
 
-    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, muted: bool) -> TrackInfo:
+    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, *, muted: bool) -> TrackInfo:
         """Has nothing of a track flow, or lets it flow again; its publisher is told.
 
         Raises:
@@ -89,7 +93,7 @@ class Administering:
         return announced.info
 
     async def update_subscriptions(
-        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], subscribe: bool
+        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], *, subscribe: bool
     ) -> None:
         """Takes on somebody's behalf what they want to receive, or no more.
 

@@ -164,8 +164,12 @@ class Conference:
                 self.end(client, Reason.SERVER_FAULT)  # It would wait for the answer.
         if request.WhichOneof("message") not in _SAYS_NOTHING:
             client.stirred.set()
+<<<<<<< HEAD
             self._unnoted.add(client.sid)
         if request.WhichOneof("message") in _SAYS_HOW:
+=======
+            self.note(client)
+>>>>>>> left
             self.look_at_qualities()
         self.settle()
 
@@ -188,7 +192,7 @@ class Conference:
                     await uplink.bind()
                 elif kind == "subscription_permission":
                     self.elsewhere.narrow(client)
-                    self._unnoted.add(client.sid)
+                    self.note(client)
                     self._leave_notes()  # at once: the next server would let others have what it says no more
 
     async def _sync(self, client: Client, state: SyncState) -> None:
@@ -204,7 +208,7 @@ class Conference:
         """Gives a client other words and rights; what flows by lost ones has ended when this returns."""
         publishing = self.meeting.client(client.sid).publishing
         lost = [sid for sid, track in publishing.tracks.items() if not may_send(grant, track.info.source, track.kind)]
-        self._unnoted.add(client.sid)
+        self.note(client)
         self.meeting.rename(client.sid, grant)
         self.meeting.withdraw(client.sid, lost)
         ended = [track for sid in lost if (track := self.track(sid)) is not None]
@@ -220,7 +224,7 @@ class Conference:
     async def mute(self, client: Client, sid: str, *, muted: bool) -> None:
         """Stops a track for everybody, or lets it flow again; its publisher is told."""
         track = self.track(sid)
-        self._unnoted.add(client.sid)
+        self.note(client)
         self.meeting.mute(client.sid, sid, muted=muted, by_server=True)
         if track is not None:
             await track.mute(muted=muted)
@@ -293,6 +297,10 @@ class Conference:
         """Forgets tracks that have ended."""
         for sid in sids:
             self.tracks.pop(sid, None)
+
+    def note(self, client: Client) -> None:
+        """Has the next server know, soon, what a client is now."""
+        self._unnoted.add(client.sid)
 
     def show(self, client: Client, wanted: Wanted) -> None:
         """Has the roster show from whom a client is to receive."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,7 +23,7 @@ from signalling.domain.room import PublishedTrack, Seat
 from signalling.endings import in_time
 from signalling.faults import NotFoundError
 from signalling.media import MediaTrack
-from signalling.media_events import MediaEvent, PeerConnected, PeerSaid, PictureChosen, Speaking
+from signalling.media_events import MediaEvent, PeerConnected, PeerSaid, PictureChosen, Resynced, Speaking
 from signalling.meetings import handover
 from signalling.meetings.client import Client
 from signalling.meetings.conference import Conference, Peers
@@ -154,8 +154,9 @@ class LiveMeetings:
         """Follows what the engine tells of clients; that a connection has ended comes by way of its room."""
         match event:
             case PeerConnected(peer=peer):
-                for conference, client in self._found(peer):
-                    conference.on_connected(client)
+                self._on_connected([peer])
+            case Resynced(connected=peers):
+                self._on_connected(peers)  # That may be among what was lost.
             case PeerSaid(peer=peer, label=label, payload=payload):
                 for conference, client in self._found(peer):
                     conference.talking.on_said(client, label, payload)
@@ -183,6 +184,10 @@ class LiveMeetings:
                 if self._steady() - client.token_at >= RENEW_EVERY:
                     self.renew(conference, client)
             self._let_go(room)
+
+    def _on_connected(self, peers: Iterable[str]) -> None:
+        for conference, client in [found for peer in peers for found in self._found(peer)]:
+            conference.on_connected(client)
 
     def _found(self, peer: str) -> Iterator[tuple[Conference, Client]]:
         """Yields whose name in the engine that is; nobody where it is that of a connection by other means."""

@@ -1,6 +1,7 @@
 """What a client leaves with the media process for the server after this one, and how that goes on with it.
 
-No words about anybody are in it: they are in the token with which the client comes back.
+No words about anybody are in it: they are in the token with which the client comes back. What a client calls its tracks
+is in it as the client wrote it, as it goes on to call them so: no more of it than `rtc.publishing` takes, in no log.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ class _Noted(BaseModel):
 
 
 class _Rights(_Noted):
+    """What of a grant is no words: fields of the same names."""
+
     join: bool
     can_publish: bool
     can_subscribe: bool
     can_publish_data: bool
     can_update_own_metadata: bool
-    sources: list[Source] | None
+    sources: frozenset[Source] | None
     kind: Kind
-    roles: list[Role]
+    roles: frozenset[Role]
     issued_at: datetime | None
     not_before: datetime | None
     expires_at: datetime
@@ -54,6 +57,7 @@ class _Sent(_Noted):
     kind: str
     mid: str | None
     track: str | None
+    said_muted: bool | None = None  # None: as `info` says it
 
 
 class NotedClient(_Noted):
@@ -71,6 +75,7 @@ class NotedClient(_Noted):
     spoken_of: dict[str, bool]
     permissions: str
     sent: list[_Sent]
+    said: int = 0  # the number of the latest message that came from it
 
 
 def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) -> str:
@@ -79,19 +84,7 @@ def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) ->
     return NotedClient(
         sid=person.sid,
         version=person.version,
-        rights=_Rights(
-            join=grant.join,
-            can_publish=grant.can_publish,
-            can_subscribe=grant.can_subscribe,
-            can_publish_data=grant.can_publish_data,
-            can_update_own_metadata=grant.can_update_own_metadata,
-            sources=sorted(grant.sources) if grant.sources is not None else None,
-            kind=grant.kind,
-            roles=sorted(grant.roles),
-            issued_at=grant.issued_at,
-            not_before=grant.not_before,
-            expires_at=grant.expires_at,
-        ),
+        rights=_Rights.model_validate(grant, from_attributes=True),
         auto=asked.auto_subscribe,
         adaptive=asked.adaptive_stream,
         protocol=asked.protocol,
@@ -108,9 +101,11 @@ def written(person: Person, member: Member, tracks: Mapping[str, MediaTrack]) ->
                 kind=track.kind,
                 mid=track.mid,
                 track=tracks[sid].id if sid in tracks else None,
+                said_muted=track.said_muted,
             )
             for sid, track in member.publishing.tracks.items()
         ],
+        said=member.received.last_sequence,
     ).model_dump_json()
 
 
@@ -162,6 +157,7 @@ def taken_up(
             media[sent.track].call(f"{noted.sid}|{announced.info.sid}", announced.info.sid)
     member.subscriptions.spoken_of.update(noted.spoken_of)
     member.permissions.say(_parsed(SubscriptionPermission, noted.permissions))
+    member.received.last_sequence = noted.said
     member.has_line, member.is_taken_up = False, True
     person = Person(
         sid=noted.sid,
@@ -176,22 +172,8 @@ def taken_up(
 
 
 def _grant(noted: NotedClient, connection: OpenConnection) -> Grant:
-    rights = noted.rights
-    return Grant(
-        participant=ParticipantId(connection.connection.participant),
-        room=RoomId(connection.room),
-        join=rights.join,
-        can_publish=rights.can_publish,
-        can_subscribe=rights.can_subscribe,
-        can_publish_data=rights.can_publish_data,
-        can_update_own_metadata=rights.can_update_own_metadata,
-        sources=frozenset(rights.sources) if rights.sources is not None else None,
-        kind=rights.kind,
-        roles=frozenset(rights.roles),
-        issued_at=rights.issued_at,
-        not_before=rights.not_before,
-        expires_at=rights.expires_at,
-    )
+    room, participant = RoomId(connection.room), ParticipantId(connection.connection.participant)
+    return Grant(room=room, participant=participant, **noted.rights.model_dump())
 
 
 def _announced(sent: _Sent) -> Announced:
@@ -199,7 +181,8 @@ def _announced(sent: _Sent) -> Announced:
         raise ValueError("a track is sound or pictures")
     info = _parsed(TrackInfo, sent.info)
     kind: MediaKind = "audio" if sent.kind == "audio" else "video"
-    return Announced(sent.cid, frozenset(sent.names), kind, info, sent.mid)
+    said_muted = info.muted if sent.said_muted is None else sent.said_muted
+    return Announced(sent.cid, frozenset(sent.names), kind, info, sent.mid, said_muted)
 
 
 def _without_words(info: TrackInfo) -> TrackInfo:

@@ -128,6 +128,7 @@ class Talking:
         if label == RELIABLE:
             if not person.member.received.is_new(packet):
                 return
+            self._conference.note(sender)
             self._recent.keep(called, packet, now=self._conference.now())
         receivers = [client for client in self._conference.clients.values() if self._is_for(packet, client, sender)]
         await asyncio.gather(*(self._send(client, label, packet.payload, sender=sender) for client in receivers))

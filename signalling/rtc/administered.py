@@ -43,11 +43,11 @@ class Administered(Protocol):
 
         Raises:
             NotFoundError: nobody of that id is in the room.
-            RefusedError: the rights of too many were changed in it.
+            RefusedError: the rights of too many were changed in it, or there are too many attributes.
             StoreUnavailableError: the rights are changed, but that is not written down.
         """
 
-    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, muted: bool) -> TrackInfo:
+    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, *, muted: bool) -> TrackInfo:
         """Has nothing of a track flow, or lets it flow again; its publisher is told.
 
         Raises:
@@ -55,7 +55,7 @@ class Administered(Protocol):
         """
 
     async def update_subscriptions(
-        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], subscribe: bool
+        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], *, subscribe: bool
     ) -> None:
         """Takes on somebody's behalf what they want to receive, or no more; what is no track there is passed over.
 

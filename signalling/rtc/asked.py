@@ -39,7 +39,7 @@ class Asked:
     Attributes:
         auto_subscribe: whether it receives what it did not speak of.
         adaptive_stream: whether it will say how large it shows pictures.
-        attributes: what others shall see of it, if it may say so itself.
+        attributes: what others shall see of it, if it may say so itself; of no effect where it resumes.
         resumes: the sid under which it was in the meeting, if it wants to go on there; empty where it does not say.
         protocol: the number of the protocol that it speaks.
         client_protocol: that of what clients say among themselves.

@@ -148,8 +148,11 @@ class Meeting:
             member.is_taken_up = False
             member.grant = replace(member.grant, name=grant.name, metadata=grant.metadata, attributes=grant.attributes)
             self._change(person)
+        for track in member.publishing.tracks.values():
+            if track.info.muted != track.said_muted:
+                self._tell_muted(person, track)
         gone, member.missed = list(member.missed.values()), {}
-        self._tell(person, _update(*gone, *(each.info() for each in self.people.values())))
+        self._tell(person, _update(*gone, *(each.info_for(person) for each in self.people.values())))
         self._tell(person, SignalResponse(room_update={"room": self.info()}))
         member.receiving.resume()
         return person
@@ -206,7 +209,9 @@ class Meeting:
             return False
         announced.info.muted = muted
         if by_server:
-            self._tell(person, SignalResponse(mute=MuteTrackRequest(sid=track, muted=muted)))
+            self._tell_muted(person, announced)
+        else:
+            announced.said_muted = muted
         if track in person.tracks:
             self._change(person)
         return True
@@ -357,13 +362,16 @@ class Meeting:
         person.version = next(self._versions)
         update = _update(person.info())
         for other, _ in self.members():
-            self._tell(other, update)
+            self._tell(other, update if other is not person else _update(person.info_for(person)))
 
     def _show(self, person: Person) -> None:
         update = _update(person.info())
         for other, _ in self.members():
             if other is not person:
                 self._tell(other, update)
+
+    def _tell_muted(self, person: Person, track: Announced) -> None:
+        self._tell(person, SignalResponse(mute=MuteTrackRequest(sid=track.info.sid, muted=track.info.muted)))
 
     def _tell(self, person: Person, response: SignalResponse) -> None:
         # Of whoever has no line nothing waits here: coming back, they are told how things are then.

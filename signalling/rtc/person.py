@@ -92,6 +92,18 @@ class Person:
             info.capabilities.extend(asked.capabilities)  # type: ignore[arg-type]  # numbers of the enum
         return info
 
+    def info_for(self, other: Person) -> ParticipantInfo:
+        """Describes them to somebody; to themselves what is muted as they have said it.
+
+        Of a difference LiveKit's clients say again how they have it, which would undo what was muted by others.
+        """
+        info = self.info()
+        if other is self and self.member is not None:
+            for track in info.tracks:
+                if (said := self.member.publishing.tracks.get(track.sid)) is not None:
+                    track.muted = said.said_muted
+        return info
+
 
 def member_of(grant: Grant, asked: Asked, *, new_sid: Callable[[], str], first_offer: int) -> Member:
     """Makes what a client has that has just come in."""

@@ -16,6 +16,7 @@ MAX_ANNOUNCED = 12
 
 MAX_TEXT = 256
 MAX_LAYERS, MAX_CODECS, MAX_FEATURES = 4, 3, 16
+MAX_LAYER_BYTES = 128
 """Most that may be said of a track: all of it is told to everybody, and again with each change."""
 
 Kind = Literal["audio", "video"]
@@ -72,6 +73,7 @@ class Announced:
         kind: what it is.
         info: what others are told of it.
         mid: the section in which it is sent, once it is.
+        said_muted: whether it is muted as its sender has said last: a server may have muted it since.
     """
 
     cid: str
@@ -79,6 +81,7 @@ class Announced:
     kind: Kind
     info: TrackInfo
     mid: str | None = None
+    said_muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Publishing:
             raise NotAnnouncedError("LIMIT_EXCEEDED")
         info = _info_of(request, sid=self.new_sid())
         names = {request.cid, *(codec.cid for codec in request.simulcast_codecs if codec.cid)}
-        self.tracks[info.sid] = Announced(request.cid, frozenset(names), kind, info)
+        self.tracks[info.sid] = Announced(request.cid, frozenset(names), kind, info, said_muted=request.muted)
         return info
 
     def offered(self, sent: Collection[Sent]) -> Changed:
@@ -185,6 +188,7 @@ def _is_short(request: AddTrackRequest) -> bool:
         len(request.simulcast_codecs) <= MAX_CODECS
         and len(request.audio_features) <= MAX_FEATURES
         and all(len(layers) <= MAX_LAYERS for layers in lists)
+        and all(layer.ByteSize() <= MAX_LAYER_BYTES for layers in lists for layer in layers)
         and all(len(text) <= MAX_TEXT for text in texts)
     )
 

@@ -19,10 +19,7 @@ from livekit.protocol.rtc import (
 
 from signalling.rtc.meeting import Meeting
 from signalling.rtc.publishing import NotAnnouncedError
-
-MAX_WORDS = 8_192
-"""Most characters of a name, of metadata and of attributes, keys counted, that are written on somebody: everybody is
-told all of it with each change."""
+from signalling.rtc.words import MAX_WORDS, length_of, written_over
 
 
 def answer(meeting: Meeting, sid: str, request: SignalRequest, *, unix_ms: int) -> None:
@@ -90,13 +87,11 @@ def _set(meeting: Meeting, sid: str, update: UpdateTrackSettings) -> None:
 
 def _describe(meeting: Meeting, sid: str, update: UpdateParticipantMetadata) -> None:
     grant = meeting.client(sid).grant
-    attributes = {**grant.attributes, **update.attributes}
-    attributes = {key: value for key, value in attributes.items() if value}  # an empty one is taken away
-    length = sum(len(key) + len(value) for key, value in attributes.items())
+    attributes = written_over(grant.attributes, update.attributes)
     response = RequestResponse(request_id=update.request_id, update_metadata=update)
     if not grant.can_update_own_metadata:
         response.reason = RequestResponse.Reason.NOT_ALLOWED
-    elif max(length, len(update.metadata), len(update.name)) > MAX_WORDS:
+    elif max(length_of(attributes), len(update.metadata), len(update.name)) > MAX_WORDS:
         response.reason = RequestResponse.Reason.LIMIT_EXCEEDED
     else:
         name, metadata = update.name or grant.name, update.metadata or grant.metadata

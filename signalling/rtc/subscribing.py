@@ -17,6 +17,9 @@ BEST = 255
 MAX_PERMISSIONS = 1_000
 """Most people and tracks that a publisher names of whom it lets have what."""
 
+MAX_PERMISSIONS_BYTES = 48 << 10
+"""How long all of that is at most: twice as much as so many sids. It is kept for the next server, too."""
+
 Quality = int
 """Of `VideoQuality`: LOW, MEDIUM or HIGH."""
 
@@ -112,12 +115,13 @@ class Permissions:
 
     def say(self, said: SubscriptionPermission) -> None:
         """Takes what the publisher says. If that is too much, nobody is let have anything: so it may be meant."""
-        if sum(1 + len(each.track_sids) for each in said.track_permissions) > MAX_PERMISSIONS:
+        named = sum(1 + len(each.track_sids) for each in said.track_permissions)
+        if named > MAX_PERMISSIONS or said.ByteSize() > MAX_PERMISSIONS_BYTES:
             said = SubscriptionPermission(all_participants=False)
         self.said, self._by_sid, self._by_identity = said, {}, {}
         for each in said.track_permissions:
-            named = self._by_sid if each.participant_sid else self._by_identity
-            let = named.setdefault(each.participant_sid or each.participant_identity, _Let())
+            lets = self._by_sid if each.participant_sid else self._by_identity
+            let = lets.setdefault(each.participant_sid or each.participant_identity, _Let())
             let.all_tracks |= each.all_tracks
             let.tracks.update(each.track_sids)
 

@@ -80,7 +80,7 @@ class Receiver:
 
     def tell(self, room: RoomId, event: WebhookEvent) -> None:
         """Has an event told; waits for nothing."""
-        if self._outbox.put(room, event):
+        for _ in range(self._outbox.put(room, event, size=event.ByteSize())):
             self._drop()
         self._idle.clear()
         self._waits.set()

@@ -21,7 +21,9 @@ from relay import Relay
 import pysfu
 
 HERE = Path(__file__).parent
-AXE = (HERE / "vendor" / "axe.min.js").read_text(encoding="utf-8")  # npm axe-core 4.11.4, MPL 2.0, tests only
+AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(
+    encoding="utf-8"
+)  # npm axe-core 4.11.4, MPL 2.0, tests only
 PATIENCE_S = 60  # Time-outs only catch hangs: most of what is waited for takes less than two seconds.
 
 T = TypeVar("T")

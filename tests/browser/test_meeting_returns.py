@@ -137,10 +137,44 @@ async def test_ten_seconds_without_network_are_survived(open_guest: OpenGuest, h
 
 async def test_a_server_that_is_killed_and_started_anew_is_survived(open_guest: OpenGuest, own_hall: Hall) -> None:
     meeting = await own_hall.room()
-    people = await two(open_guest, own_hall, meeting)
+    people = krom, fox = await two(open_guest, own_hall, meeting)
+    await krom.call("say", "before")
+    await fox.waits(lambda: has(fox, "before"), "a message")
+    await all_see_all(people, "camera")  # meanwhile it is noted for the next server
     await own_hall.kill()
+    for guest in people:
+        await guest.waits(lambda g=guest: g.events("signalReconnecting"), "the loss")
+    await krom.call("say", "meanwhile")
     await own_hall.start()
     for guest in people:
         await guest.waits(lambda g=guest: g.events("reconnected"), "its return")
+    await fox.waits(lambda: has(fox, "meanwhile"), "what was said while no server ran")
     await all_is_well(*people)
+    said = [each[-1] for each in await fox.received() if each[0] == "p_krom"]
+    assert said == ["before", "meanwhile", "p_krom is back"], "each once"
     assert sorted(seat["participant"] for seat in await meeting.roster()) == ["p_fox", "p_krom"]
+
+
+async def test_who_was_muted_while_their_line_was_cut_is_muted_when_they_are_back(
+    open_guest: OpenGuest, hall: Hall, meeting: Place
+) -> None:
+    krom, fox = await two(open_guest, hall, meeting)
+    sid = await fox.figure("p_krom/camera", "sid")
+    track = f"/rooms/{meeting.room}/participants/p_krom/tracks/{sid}"
+    hall.cable.is_unplugged = True
+    hall.cable.cut()
+    for guest in (krom, fox):
+        await guest.waits(lambda g=guest: g.events("signalReconnecting"), "the loss")
+    muted = await hall.http.patch(track, json={"muted": True})
+    assert muted.json()["muted"], muted.text
+    hall.cable.is_unplugged = False
+    await krom.until_told("trackMuted", "camera")
+    for guest in (krom, fox):
+        await guest.waits(lambda g=guest: g.events("reconnected"), "its return")
+    # A mute that was undone would have been so before this comes, as it is said later.
+    await krom.call("say", "back")
+    await fox.waits(lambda: has(fox, "back"), "a message")
+    assert await fox.figure("p_krom/camera", "muted")
+    assert await krom.events("trackUnmuted") == await fox.events("trackUnmuted") == []
+    (seat,) = [seat for seat in await meeting.roster() if seat["participant"] == "p_krom"]
+    assert len(seat["publishes"][0]["tracks"]) == 2, "all of it is still there"

@@ -9,7 +9,7 @@ import pytest
 from callers import Meeting
 from footage import Camera, Tone
 from livekit_edge import LiveKitEdge
-from meeting_edge import BOTH, NOTHING, MeetingEdge, RefusedError, finds, sees
+from meeting_edge import BOTH, NOTHING, Attendee, MeetingEdge, RefusedError, finds, sees
 from relayed import ends, flows, nothing_comes, nothing_passed_unallowed
 from whip_edge import WhipEdge
 
@@ -26,6 +26,18 @@ async def _counted(room: Meeting) -> AsyncIterator[None]:
     await nothing_passed_unallowed(room)
 
 
+@contextlib.asynccontextmanager
+async def call(room: Meeting, edge: MeetingEdge, *receivers: str) -> AsyncIterator[list[Attendee]]:
+    """Has anna send and others receive: yields her and them once packets come."""
+    async with contextlib.AsyncExitStack() as stack:
+        anna, *others = [await stack.enter_async_context(edge.join(room, name)) for name in ("anna", *receivers)]
+        await anna.publish(*media(4))
+        for attendee in others:
+            await attendee.subscribe("anna")
+        await flows(*(attendee.relay for attendee in others))
+        yield [anna, *others]
+
+
 def media(number: int) -> tuple[Camera, Tone]:
     """Returns pictures of that camera, and a tone of so many hundred hertz."""
     return Camera(number, frame_rate=FRAME_RATE), Tone(100 * number)
@@ -35,9 +47,7 @@ def media(number: int) -> tuple[Camera, Tone]:
 async def test_what_one_sends_another_sees_and_hears_and_both_are_in_the_roster(
     room: Meeting, edge: MeetingEdge
 ) -> None:
-    async with edge.join(room, "anna") as anna, edge.join(room, "bela") as bela:
-        await anna.publish(*media(4))
-        await bela.subscribe("anna")
+    async with call(room, edge, "bela") as (anna, bela):
         await sees(bela, 4)
         assert abs(await bela.heard() - 400) <= 2
         for attendee in (anna, bela):
@@ -91,11 +101,7 @@ async def test_who_is_in_another_room_finds_nobody_of_this_one(
 async def test_after_the_right_to_receive_is_taken_away_no_packet_comes_and_others_see_on(
     room: Meeting, edge: MeetingEdge
 ) -> None:
-    async with edge.join(room, "anna") as anna, edge.join(room, "bela") as bela, edge.join(room, "carl") as carl:
-        await anna.publish(*media(4))
-        for attendee in (bela, carl):
-            await attendee.subscribe("anna")
-        await flows(bela.relay, carl.relay)
+    async with call(room, edge, "bela", "carl") as (_, bela, carl):
         await ends(lambda: edge.stop_receiving(room, bela), bela.relay)
         await sees(carl, 4)
 
@@ -104,22 +110,14 @@ async def test_after_the_right_to_receive_is_taken_away_no_packet_comes_and_othe
 async def test_after_the_right_to_send_is_taken_away_no_packet_comes_to_anybody(
     room: Meeting, edge: MeetingEdge
 ) -> None:
-    async with edge.join(room, "anna") as anna, edge.join(room, "bela") as bela, edge.join(room, "carl") as carl:
-        await anna.publish(*media(4))
-        for attendee in (bela, carl):
-            await attendee.subscribe("anna")
-        await flows(bela.relay, carl.relay)
+    async with call(room, edge, "bela", "carl") as (anna, bela, carl):
         await ends(lambda: edge.stop_sending(room, anna), bela.relay, carl.relay)
         assert (await bela.roster()).get("anna", NOTHING) == NOTHING
 
 
 @each_edge
 async def test_after_a_receiver_is_removed_no_packet_comes_and_others_see_on(room: Meeting, edge: MeetingEdge) -> None:
-    async with edge.join(room, "anna") as anna, edge.join(room, "bela") as bela, edge.join(room, "carl") as carl:
-        await anna.publish(*media(4))
-        for attendee in (bela, carl):
-            await attendee.subscribe("anna")
-        await flows(bela.relay, carl.relay)
+    async with call(room, edge, "bela", "carl") as (anna, bela, carl):
         await ends(lambda: room.remove("bela"), bela.relay)
         await sees(carl, 4)
         await finds(anna, {"anna": BOTH, "carl": NOTHING})
@@ -129,10 +127,7 @@ async def test_after_a_receiver_is_removed_no_packet_comes_and_others_see_on(roo
 async def test_after_a_sender_is_removed_no_packet_comes_to_anybody_and_they_do_not_return(
     room: Meeting, edge: MeetingEdge
 ) -> None:
-    async with edge.join(room, "anna") as anna, edge.join(room, "bela") as bela:
-        await anna.publish(*media(4))
-        await bela.subscribe("anna")
-        await flows(bela.relay)
+    async with call(room, edge, "bela") as (_, bela):
         await ends(lambda: room.remove("anna"), bela.relay)
         assert "anna" not in await bela.roster()
         with pytest.raises(RefusedError):
@@ -143,10 +138,7 @@ async def test_after_a_sender_is_removed_no_packet_comes_to_anybody_and_they_do_
 
 @each_edge
 async def test_after_a_sender_has_left_no_packet_comes_and_they_may_return(room: Meeting, edge: MeetingEdge) -> None:
-    async with edge.join(room, "anna") as anna, edge.join(room, "bela") as bela:
-        await anna.publish(*media(4))
-        await bela.subscribe("anna")
-        await flows(bela.relay)
+    async with call(room, edge, "bela") as (anna, bela):
         await ends(anna.leave, bela.relay)
         assert "anna" not in await bela.roster()
         async with edge.join(room, "anna") as again:
@@ -159,9 +151,7 @@ async def test_after_a_sender_has_left_no_packet_comes_and_they_may_return(room:
 async def test_who_is_back_from_another_network_goes_on_and_had_not_left_for_anybody(
     room: Meeting, edge: MeetingEdge, who: str
 ) -> None:
-    async with edge.join(room, "anna") as anna, edge.join(room, "bela") as bela:
-        await anna.publish(*media(4))
-        await bela.subscribe("anna")
+    async with call(room, edge, "bela") as (anna, bela):
         await sees(bela, 4)
         roster = {"anna": BOTH, "bela": NOTHING}
         lost = anna if who == "the one who sends" else bela

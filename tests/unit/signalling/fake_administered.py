@@ -54,7 +54,7 @@ class FakeAdministered:
             info.permission.CopyFrom(permission)
         return info
 
-    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, muted: bool) -> TrackInfo:
+    async def mute_track(self, room: RoomId, participant: ParticipantId, track_sid: str, *, muted: bool) -> TrackInfo:
         self.asked.append(("mute", room, participant, track_sid, muted))
         for track in self._find(participant).tracks:
             if track.sid == track_sid:
@@ -63,7 +63,7 @@ class FakeAdministered:
         raise NotFoundError("track")
 
     async def update_subscriptions(
-        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], subscribe: bool
+        self, room: RoomId, participant: ParticipantId, track_sids: Collection[str], *, subscribe: bool
     ) -> None:
         self.asked.append(("subscribe", room, participant, list(track_sids), subscribe))
         self._find(participant)

@@ -320,7 +320,7 @@ class FakePeer:
     removed: bool = False
     held: asyncio.Event | None = None
     leaving: bool = False
-    note: bytes = b""
+    note: bytes = field(default=b"", repr=False)
     still: list[Still] = field(default_factory=list)
     link: Link = field(default_factory=Link)
     asked: int = 0

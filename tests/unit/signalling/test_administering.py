@@ -20,7 +20,7 @@ from signalling.domain.refusals import Refusal
 from signalling.faults import RefusedError
 from signalling.http.room_service import PREFIX
 from signalling.rtc.infos import permission, with_permission
-from signalling.rtc.requests import MAX_WORDS
+from signalling.rtc.words import MAX_WORDS
 
 PEOPLE = "/rooms/{room}/participants"
 

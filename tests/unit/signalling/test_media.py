@@ -104,6 +104,7 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         "participant-5": ["connected", "new"],
         "participant-6": ["failed"],
         "participant-7": ["connected", "closed"],
+        "participant-8": ["new", "disconnected"],
     }
     people = [
         fake_pysfu.Participant(name, [SimpleNamespace(state=state) for state in theirs])
@@ -121,7 +122,11 @@ async def test_events_that_concern_the_server_are_translated(engine: PysfuEngine
         PeerReconnected(peer="participant-5"),
         WorkerFailed(worker=1),
         MediaWarning(code="receive_failed", worker=1, figures={"errno": 5}),
-        Resynced(media_rooms=frozenset({"room-0"}), peers=frozenset({"participant-4", "participant-5"})),
+        Resynced(
+            media_rooms=frozenset({"room-0"}),
+            peers=frozenset({"participant-4", "participant-5", "participant-8"}),
+            connected=frozenset({"participant-5", "participant-8"}),
+        ),
         EngineLost(reason="it has ended", pause=timedelta(0)),
         EngineNotStarted(reason="no", pause=timedelta(seconds=1)),
         EngineRestarted(cause="was ended by signal 9"),

@@ -446,12 +446,12 @@ async def test_a_track_is_muted_from_afar_and_its_publisher_told(there: MeetingR
     ann, bo = await there.meet("ann"), await there.meet("bo")
     sid = await ann.publish("audio")
     await bo.answer()
-    info = await there.administering.mute_track(there.room.room, ParticipantId("ann"), sid, True)
+    info = await there.administering.mute_track(there.room.room, ParticipantId("ann"), sid, muted=True)
     assert info.muted
     assert not there.receives(bo)
     assert ann.line.last("mute").mute.sid == sid
     with pytest.raises(NotFoundError):
-        await there.administering.mute_track(there.room.room, ParticipantId("bo"), sid, True)
+        await there.administering.mute_track(there.room.room, ParticipantId("bo"), sid, muted=True)
 
 
 async def test_who_may_not_write_on_themselves_does_not(there: MeetingRoom) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -15,16 +17,23 @@ from lines import Served, served
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
+from signalling.domain.ids import RoomId
 from signalling.domain.refusals import Refusal
 from signalling.faults import ClosingError, NotFoundError, QuarantinedError, RefusedError
 from signalling.media import EngineUnavailableError
+from signalling.rtc.words import MAX_WORDS
 
 Query = dict[str, str]
 VIDEO = {"roomJoin": True, "room": "ward-1"}
+WRITES = {"canUpdateOwnMetadata": True}
 
 
 def token(video: dict[str, object] = VIDEO, **claims: object) -> str:
     return signed(CLAIMS | {"video": VIDEO | video} | claims)
+
+
+def said(attributes: dict[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(attributes).encode()).decode()
 
 
 REFUSALS: dict[str, tuple[Callable[[], Query], int, str]] = {
@@ -49,6 +58,24 @@ REFUSALS: dict[str, tuple[Callable[[], Query], int, str]] = {
     "hidden": (lambda: {"access_token": token({"hidden": True})}, 403, "The token is for a hidden participant"),
     "removed": (lambda: {"access_token": token(sub="p_removed")}, 403, "The participant was removed"),
     "attributes": (lambda: {"access_token": token(), "attributes": "%"}, 400, "What the address asks for is malformed"),
+    "attributes of one who may write nothing on themselves": (
+        lambda: {"access_token": token(), "attributes": said({"a": "b"})},
+        403,
+        "The token does not grant canUpdateOwnMetadata",
+    ),
+    "attributes of one who may no more": (
+        lambda: {"access_token": token(WRITES, sub="p_changed"), "attributes": said({"a": "b"})},
+        403,
+        "The token does not grant canUpdateOwnMetadata",
+    ),
+    "too many attributes": (
+        lambda: {
+            "access_token": token(WRITES, attributes={"a": "b"}),
+            "attributes": said({"c": "d" * (MAX_WORDS - 2)}),
+        },
+        400,
+        "What the address asks for is malformed: attributes: more than",
+    ),
     "parameters": (
         lambda: {"access_token": token(), **{f"p{number}": "" for number in range(64)}},
         400,
@@ -67,6 +94,8 @@ async def server(bench: Bench) -> AsyncIterator[Served]:
     room = await bench.room(name="ward-1")
     async with bench.admin() as http:
         await http.delete(f"/rooms/{room}/participants/p_removed")
+    changed = replace(bench.parts.tokens.read(token(sub="p_changed"), now=bench.clock()), room=RoomId(room))
+    await bench.parts.rooms.change_rights(RoomId(room), changed)
     async with served(bench) as server:
         yield server
 
@@ -140,6 +169,21 @@ async def test_whoever_may_come_in_is_told_so_with_the_token_in_either_place(ser
         headed = await http.get("/rtc/validate", headers={"Authorization": f"Bearer {token()}"})
     assert [(answer.status_code, answer.text) for answer in (asked, headed)] == [(200, "success")] * 2
     assert asked.headers["access-control-allow-origin"] == "*"
+
+
+async def test_whoever_may_write_on_themselves_comes_in_with_the_attributes_they_ask_for(server: Served) -> None:
+    theirs = token(WRITES, attributes={"ward": "7", "bed": "3"})
+    asked = said({"bed": "4", "ward": "", "language": "de"})
+    async with server.connecting(server.address(access_token=theirs, attributes=asked)):
+        (session,) = server.bench.meetings.sessions
+    assert session.grant.attributes == {"ward": "7", "bed": "4", "language": "de"}, "what a token says stays there"
+
+
+async def test_whoever_goes_on_is_what_they_were_whatever_attributes_they_ask_for(server: Served) -> None:
+    address = server.address(access_token=token(), attributes=said({"a": "b"}), reconnect="1", sid="PA_1")
+    async with server.connecting(address):
+        (session,) = server.bench.meetings.sessions
+    assert session.grant.attributes == {}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ from livekit.protocol.models import TrackInfo, TrackType, VideoLayer, VideoQuali
 from livekit.protocol.rtc import SubscriptionPermission, TrackPermission, UpdateTrackSettings
 
 from signalling.rtc.dynacast import LOWER_AFTER, Dynacast
-from signalling.rtc.subscribing import BEST, MAX_PERMISSIONS, Permissions, Subscriptions, encoding_of
+from signalling.rtc.subscribing import (
+    BEST,
+    MAX_PERMISSIONS,
+    MAX_PERMISSIONS_BYTES,
+    Permissions,
+    Subscriptions,
+    encoding_of,
+)
 
 LOW, MEDIUM, HIGH = VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH
 SECOND = timedelta(seconds=1)
@@ -129,6 +136,17 @@ def test_of_more_permissions_than_are_read_nobody_is_let_have_anything() -> None
     many = [TrackPermission(participant_identity="bob", track_sids=["TR_1"])] * MAX_PERMISSIONS
     ours.say(SubscriptionPermission(track_permissions=many))
     assert not ours.let("TR_1", subscriber_sid="PA_bob", subscriber_identity="bob")
+
+
+def test_of_longer_names_than_are_read_nobody_is_let_have_anything_either() -> None:
+    ours = Permissions()
+    bob = TrackPermission(participant_identity="bob", all_tracks=True)
+    ours.say(SubscriptionPermission(track_permissions=[bob]))
+    assert ours.let("TR_1", subscriber_sid="PA_bob", subscriber_identity="bob")
+    long = TrackPermission(participant_identity="p" * MAX_PERMISSIONS_BYTES)
+    ours.say(SubscriptionPermission(track_permissions=[bob, long]))
+    assert not ours.let("TR_1", subscriber_sid="PA_bob", subscriber_identity="bob")
+    assert ours.said.ByteSize() == 0
 
 
 def enabled(dynacast: Dynacast) -> list[bool]:

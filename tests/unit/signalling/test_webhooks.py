@@ -159,6 +159,16 @@ async def test_of_what_waits_too_long_the_oldest_is_dropped_and_that_is_said() -
     assert there.outcomes == {Outcome.OK: 3, Outcome.DROPPED: 2}
 
 
+async def test_of_long_words_fewer_events_wait() -> None:
+    long, short = joined("r_1", "l" * 1_000, "s")
+    there = Elsewhere(outbox=Outbox[WebhookEvent](most_bytes=event_of(long, words=False).ByteSize() + 50))
+    there.tell(long, short)
+    assert there.receiver.waiting == 1
+    async with there.serving():
+        pass
+    assert [event.num_dropped for event in there.taken] == [1]
+
+
 async def test_no_more_than_so_many_are_posted_at_once() -> None:
     there = Elsewhere()
     there.open.clear()
