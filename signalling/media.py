@@ -125,6 +125,10 @@ class MediaSection(Protocol):
     def name(self) -> str | None:
         """What its sender calls it."""
 
+    @property
+    def codec(self) -> str | None:
+        """How it is encoded, where that is known: "vp8"."""
+
 
 class MediaOffer(Protocol):
     """An offer of ours, which waits for its answer."""
