@@ -72,10 +72,10 @@ def test_the_sums_are_those_of_the_crate_that_crates_io_has(crate: Path) -> None
     assert_has(crate, published(), "dimpl-0.9.0")
 
 
-def test_livekit_client_is_the_published_script_with_its_licence() -> None:
+def test_livekit_client_is_the_published_scripts_with_their_licence() -> None:
     _, expected = published(SCRIPTS / "livekit-client.sha256")
     assert sums_of(SCRIPTS / "livekit-client") == expected
-    assert set(expected) == {"LICENSE", "dist/livekit-client.umd.js"}
+    assert set(expected) == {"LICENSE", "dist/livekit-client.e2ee.worker.js", "dist/livekit-client.umd.js"}
 
 
 @pytest.mark.long
