@@ -9,7 +9,7 @@ from pysfu._asked import all_done
 from pysfu.errors import UnknownPeerError, UnknownTrackError
 
 if TYPE_CHECKING:
-    from pysfu.messages import MediaKind, TrackSource
+    from pysfu.messages import Codec, MediaKind, TrackSource
     from pysfu.participant import Participant
     from pysfu.transport import Transport
 
@@ -38,6 +38,11 @@ class Track:
     def id(self) -> str:
         """A name that no other track of this Sfu ever has."""
         return f"track-{self.transport.participant.room.prefix}{self.transport.worker}-{self._number:x}"
+
+    @property
+    def codec(self) -> Codec | None:
+        """How it is encoded, as long as its sender keeps to the first codec of the answer; None once it is not sent."""
+        return next((sent.codec for sent in self.transport.sent if sent.mid == self.mid), None)
 
     @property
     def number(self) -> int:

@@ -100,6 +100,10 @@ class MediaTrack(Protocol):
     def kind(self) -> MediaKind:
         """What is sent in it."""
 
+    @property
+    def codec(self) -> str | None:
+        """How it is encoded, where that is known: "vp8"."""
+
     def call(self, stream: str, track: str) -> None:
         """Says by which names its receivers know it (RFC 8830); of no effect on what is received already."""
 

@@ -114,7 +114,7 @@ def participant_info(
 def track_info(publication: PublicationId, track: PublishedTrack) -> models.TrackInfo:
     """Describes a track. A WHIP offer does not say what it shows: most are of a camera with its microphone."""
     source = models.TrackSource.CAMERA if track.kind == "video" else models.TrackSource.MICROPHONE
-    mime = SOUND if track.kind == "audio" else ""
+    mime = SOUND if track.kind == "audio" else f"video/{track.codec}" if track.codec is not None else ""
     return models.TrackInfo(sid=track_sid(publication, track), type=_TYPES[track.kind], source=source, mime_type=mime)
 
 

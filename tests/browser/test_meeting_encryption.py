@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from browser_lab import Browsers, Place
+    from conftest import OpenTab
     from meeting_lab import Figures, Guest, Hall, OpenGuest
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -91,3 +92,15 @@ async def test_two_browsers_and_a_program_see_and_hear_what_they_encrypt_with_th
                     await guest.until_gets(f"{identity}/{source}")
         assert await program.hears("p_krom") == pytest.approx(440, abs=10)
         await program.hears("p_fox")
+
+
+async def test_whoever_encrypts_sees_and_hears_a_whip_camera_which_does_not(
+    open_guest: OpenGuest, open_tab: OpenTab, hall: Hall, meeting: Place
+) -> None:
+    tab = await open_tab("chromium")
+    await tab.publish(meeting.whip, token(meeting.room, "p_device"))
+    guest = await open_guest("chromium", "p_guest")
+    await send(guest, hall, meeting)
+    for source in ("camera", "microphone"):
+        await guest.until_gets(f"p_device/{source}")
+    assert (await guest.figures())["p_device/camera"]["encrypted"] is False

@@ -53,6 +53,7 @@ class FakeTrack:
     mid: str
     shows: MediaSource | None = None
     encrypted: bool = False
+    codec: str | None = None
     names: tuple[str, str] = ("", "")
     muted: bool = False
     ended: bool = False
