@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pysfu import _notes, messages
 from pysfu._part import Part
+from pysfu._stalls import note_stalls
 from pysfu.errors import RefusedError
 from pysfu.room import Room
 from pysfu.transport import TransportState
@@ -116,6 +117,7 @@ class _Resumption:
         self._resume_relays()
         for worker, state in self._states.items():
             self._resume_playing(worker, state)
+            note_stalls(worker, state, self._tracks, self._transports)
             self._resume_rights(worker, state)
         for track in tuple(self._tracks.values()):
             track.publisher.room.relays.settle(track)

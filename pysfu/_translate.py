@@ -11,6 +11,8 @@ from pysfu.events import (
     LayerChanged,
     RosterChanged,
     SpeakersChanged,
+    SubscriptionStalled,
+    TrackStalled,
     TrackStarted,
     TransportClosed,
     TransportConnected,
@@ -52,6 +54,8 @@ class Translator:
                 if track is None or transport is None:
                     return None
                 return LayerChanged(transport, track, encoding)
+            case messages.TrackStalled() | messages.SubscriptionStalled():
+                return self._translate_stall(worker, event)
             case messages.Resync():
                 return None
             case messages.PeerClosed(peer=peer) if (worker, peer) in self._index.ends:
@@ -61,6 +65,23 @@ class Translator:
             case _:
                 transport = self._index.transports.get((worker, event.peer))
                 return self._translate_peer(transport, event) if transport is not None else None
+
+    def _translate_stall(
+        self, worker: int, event: messages.TrackStalled | messages.SubscriptionStalled
+    ) -> Event | None:
+        """Notes what does not flow, or flows again."""
+        track = self._index.tracks.get((worker, event.track))
+        match event:
+            case messages.TrackStalled(stalled=stalled):
+                if track is None or track.worker != worker:
+                    return None  # Where it is relayed to, it is its subscribers who are told.
+                track.stalled = stalled
+                return TrackStalled(track, stalled)
+            case messages.SubscriptionStalled(subscriber=number, cause=cause):
+                transport = self._index.transports.get((worker, number))
+                if track is None or transport is None or not track.stall(transport, cause):
+                    return None
+                return SubscriptionStalled(transport, track, cause)
 
     def _translate_room(
         self, room: Room, part: Part, event: messages.Speakers | messages.Roster | messages.RoomFailed

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Self
 
-    from pysfu.messages import Codec, FailReason
+    from pysfu.messages import Codec, FailReason, StallCause
     from pysfu.room import Room
     from pysfu.track import Track
     from pysfu.transport import Transport
@@ -106,6 +106,32 @@ class LayerChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackStalled:
+    """Nothing comes of a track although it should, or something does again.
+
+    Told within 2.5 s of the last packet. The latest wins where a reader is slow; `Track.stalled` says how it is now.
+    """
+
+    track: Track
+    stalled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStalled:
+    """Nothing of a track goes out to a subscriber although it should, or something does again.
+
+    The latest wins where a reader is slow; `Track.stalled_at` says how it is now.
+
+    Attributes:
+        cause: None when something goes out, or nothing is owed any more.
+    """
+
+    subscriber: Transport
+    track: Track
+    cause: StallCause | None
+
+
+@dataclass(frozen=True, slots=True)
 class DataReceived:
     """A message came on a data channel."""
 
@@ -196,6 +222,8 @@ Event = (
     | RosterChanged
     | SpeakersChanged
     | LayerChanged
+    | TrackStalled
+    | SubscriptionStalled
     | DataReceived
     | RoomFailed
     | WorkerFailed
@@ -214,6 +242,10 @@ def _level_key(event: Event) -> tuple[object, ...] | None:
             return ("speakers", room.id)
         case LayerChanged(subscriber=subscriber, track=track):
             return ("layer", subscriber.id, track.id)
+        case TrackStalled(track=track):
+            return ("track", track.id)
+        case SubscriptionStalled(subscriber=subscriber, track=track):
+            return ("subscription", subscriber.id, track.id)
         case _:
             return None
 

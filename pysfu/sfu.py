@@ -15,6 +15,7 @@ from pysfu._held import Held
 from pysfu._index import Index
 from pysfu._resume import end_all, resume_all
 from pysfu._resync import Resyncs
+from pysfu._stalls import note_stalls
 from pysfu._translate import Translator
 from pysfu._workers import Workers
 from pysfu.config import Config
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pysfu")
 # What embedders can also take as values; those who do may silence it.
 events_logger = logging.getLogger("pysfu.events")
+
+_IN_SNAPSHOTS = (messages.Roster, messages.TrackStalled, messages.SubscriptionStalled)
+"""What a snapshot tells as well, as it is then."""
 
 SPREAD_TIMEOUT = timedelta(seconds=2)
 """How long a worker may take that a room is to go on to; it answers within milliseconds, or hangs."""
@@ -296,7 +300,7 @@ class Sfu:
         if isinstance(message.event, messages.Resync):
             self._resyncs.lost(worker, message.event.version)
             return
-        if isinstance(message.event, messages.Roster) and message.version <= self._versions.get(worker, 0):
+        if isinstance(message.event, _IN_SNAPSHOTS) and message.version <= self._versions.get(worker, 0):
             return  # The snapshot, which overtook it, says the same or something newer.
         event = self._translator.translate(worker, message.event)
         if event is not None:
@@ -381,4 +385,5 @@ class Sfu:
                     transport.set_state(TransportState.FAILED)
                 elif peer.state != "connecting":
                     transport.set_state(TransportState(peer.state))
+        note_stalls(worker, state, self.index.tracks, self.index.transports)
         self._versions[worker] = state.version

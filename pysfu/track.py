@@ -9,7 +9,7 @@ from pysfu._asked import all_done
 from pysfu.errors import UnknownPeerError, UnknownTrackError
 
 if TYPE_CHECKING:
-    from pysfu.messages import Codec, MediaKind, TrackSource
+    from pysfu.messages import Codec, MediaKind, StallCause, TrackSource
     from pysfu.participant import Participant
     from pysfu.transport import Transport
 
@@ -21,6 +21,8 @@ class Track:
         msid: the stream and the track by which its receivers know it (RFC 8830): tracks of one stream are played in
             step. May be set until it is played: 1 to 64 visible ASCII characters each.
         muted: whether it was muted, also before this program began.
+        stalled: whether nothing comes of it although something should, for longer than a pause of its sender takes.
+        stalled_at: where nothing of it goes out although something should, and why.
     """
 
     def __init__(self, transport: Transport, number: int, *, mid: str, kind: MediaKind, source: TrackSource) -> None:
@@ -30,6 +32,8 @@ class Track:
         self.source: TrackSource = source
         self.played_by: set[Transport] = set()
         self.muted = False
+        self.stalled = False
+        self.stalled_at: dict[Transport, StallCause] = {}
         self.relayed_as: dict[int, int] = {}  # the engine's number on other workers, now or when it was last there
         self._number = number
         self.msid = (self.publisher.id, self.id)
@@ -108,7 +112,16 @@ class Track:
 
     # --- for this package ---
 
+    def stall(self, transport: Transport, cause: StallCause | None) -> bool:
+        """Notes why nothing of it goes out there, None: something does; returns whether it is played there at all."""
+        if cause is None or transport not in self.played_by:
+            self.stalled_at.pop(transport, None)
+        else:
+            self.stalled_at[transport] = cause
+        return transport in self.played_by
+
     def unplayed_by(self, transport: Transport) -> None:
         """Notes that a transport does not play it any more."""
         self.played_by.discard(transport)
+        self.stalled_at.pop(transport, None)
         self.publisher.room.relays.settle(self)

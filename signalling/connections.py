@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from signalling import notes
-from signalling.domain.flow import Reading
 from signalling.domain.ids import ParticipantId, ResourceId, RoomId
+from signalling.domain.link import Link
 from signalling.domain.notices import Reason
 from signalling.domain.quarantine import Standing
 from signalling.domain.room import Connection, Room, is_allowed_still
@@ -34,7 +34,7 @@ class OpenConnection:
     Attributes:
         transports: the one of WHIP and WHEP; of a client of meetings as many as it has made so far, up to two.
         offer, ice_tag: of WHIP and WHEP; empty otherwise.
-        reading: what it counted when it was asked last.
+        link: how well packets got through when a client of meetings was asked last.
         client: what a client of meetings leaves for the next server, as `meetings.handover` writes it.
         plays: the engine's names of those whose media is all that it is there for; empty of a client of meetings.
     """
@@ -50,7 +50,7 @@ class OpenConnection:
     plays: tuple[str, ...] = ()
     ending: asyncio.Task[None] | None = None
     watch: Watch = field(default_factory=Watch)
-    reading: Reading | None = None
+    link: Link | None = None
 
     @property
     def transport(self) -> MediaTransport:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from signalling.domain.flow import Arriving, Leaving, Link, Reading
-from signalling.domain.ids import TrackId
+from signalling.domain.link import Link
 
 COUNTERS = (
     "rtp_packets_in",
@@ -187,34 +185,13 @@ def figures_of(stats: Any, known: dict[int, Any]) -> MediaFigures:
     )
 
 
-def reading_of(transport: Any, figures: Any) -> Reading:
-    """Takes what a connection's tracks and subscriptions count from the figures of pysfu's transport."""
-    arrived: Counter[str] = Counter()
-    for stream in figures.receive:  # one for each encoding
-        arrived[stream.mid] += stream.packets
-    playing = [(stream, transport.playing[stream.mid]) for stream in figures.send if stream.mid in transport.playing]
-    return Reading(
-        connected=figures.connected,
-        link=Link(
-            came=sum(stream.packets for stream in figures.receive),
-            lost=sum(max(stream.lost, 0) for stream in figures.receive),
-            loss_out=max((stream.loss for stream in figures.send), default=0.0),
-            rtt=timedelta(seconds=figures.rtt_s) if figures.rtt_s is not None else None,
-        ),
-        arriving=tuple(
-            Arriving(track=TrackId(track.id), kind=track.kind, packets=arrived[track.mid], muted=track.muted)
-            for track in transport.tracks
-        ),
-        leaving=tuple(
-            Leaving(
-                track=TrackId(track.id),
-                kind=track.kind,
-                packets=stream.packets - stream.retransmitted,
-                paused=stream.encoding is None,
-                muted=track.muted,
-            )
-            for stream, track in playing
-        ),
+def link_of(figures: Any) -> Link:
+    """Takes how well packets get through from the figures of pysfu's transport."""
+    return Link(
+        came=sum(stream.packets for stream in figures.receive),
+        lost=sum(max(stream.lost, 0) for stream in figures.receive),
+        loss_out=max((stream.loss for stream in figures.send), default=0.0),
+        rtt=timedelta(seconds=figures.rtt_s) if figures.rtt_s is not None else None,
     )
 
 

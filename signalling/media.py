@@ -8,8 +8,9 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from signalling.domain.flow import Reading
+from signalling.domain.flow import Still
 from signalling.domain.heartbeat import Beat
+from signalling.domain.link import Link
 from signalling.figures import MediaFigures, MediaWarning
 from signalling.media_events import MediaEvent
 
@@ -181,8 +182,12 @@ class MediaTransport(Protocol):
     async def restart(self, offer: str) -> str:
         """Restarts ICE with an offer that has new credentials, and returns the new answer."""
 
-    async def reading(self) -> Reading:
-        """Returns what has come and gone over it so far."""
+    @property
+    def still(self) -> Sequence[Still]:
+        """What of its tracks, and of what it carries, does not flow although it should."""
+
+    async def link(self) -> Link:
+        """Returns how well packets have got through so far."""
 
     @property
     def sent(self) -> Sequence[MediaSection]:

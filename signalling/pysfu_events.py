@@ -76,7 +76,13 @@ def event_of(event: events.Event, sfu: pysfu.Sfu) -> MediaEvent | None:
             | events.EngineTakenOver()
         ):
             return _of_engine(event)
-        case events.TransportDisconnected() | events.TrackStarted() | events.RosterChanged():
+        case (
+            events.TransportDisconnected()
+            | events.TrackStarted()
+            | events.TrackStalled()
+            | events.SubscriptionStalled()
+            | events.RosterChanged()
+        ):
             return None
         case _:
             assert_never(event)

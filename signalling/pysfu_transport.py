@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signalling.domain.flow import Reading
-from signalling.figures import reading_of
+from signalling.domain.flow import Cause, Still
+from signalling.domain.ids import TrackId
+from signalling.domain.link import Link
+from signalling.figures import link_of
 from signalling.media import (
     MediaGoneError,
     MediaKind,
@@ -70,6 +72,10 @@ def track_of(track: MediaTrack) -> pysfu.Track:
     return track.inner
 
 
+def _still(track: pysfu.Track, cause: Cause, *, is_own: bool) -> Still:
+    return Still(track=TrackId(track.id), kind=track.kind, cause=cause, is_own=is_own)
+
+
 @dataclass(frozen=True, slots=True)
 class PysfuTransport:
     """A negotiated transport; those of the same transport are equal."""
@@ -106,10 +112,17 @@ class PysfuTransport:
         with translated():
             return await self.inner.restart(offer)
 
-    async def reading(self) -> Reading:
-        """Returns what has come and gone over it so far."""
+    @property
+    def still(self) -> list[Still]:
+        """What of its tracks, and of what it carries, does not flow although it should."""
+        own = [_still(track, Cause.NOTHING_ARRIVES, is_own=True) for track in self.inner.tracks if track.stalled]
+        played = [(track, track.stalled_at.get(self.inner)) for track in self.inner.playing.values()]
+        return own + [_still(track, Cause(why), is_own=False) for track, why in played if why is not None]
+
+    async def link(self) -> Link:
+        """Returns how well packets have got through so far."""
         with translated():
-            return reading_of(self.inner, await self.inner.stats())
+            return link_of(await self.inner.stats())
 
     async def reanswer(self, offer: str, *, mids: Collection[str]) -> str:
         """Answers a later offer of the other end, and returns the answer."""

@@ -30,6 +30,7 @@ from signalling.founding import Founding
 from signalling.granting import Granting
 from signalling.homes import Homes
 from signalling.joining import Joining, Lets, publication_of
+from signalling.linking import Linking
 from signalling.media import MediaEngine, MediaGoneError, MediaKind, MediaTrack
 from signalling.media_events import MediaEvent
 from signalling.naming import Names
@@ -86,7 +87,8 @@ class Rooms:
         self.lets: Lets = lambda _connection, _track, _viewer: True
         self.census = Census(self._rooms, self._homes)
         self.names = Names(self._rooms, self.control)
-        self.flowing = Flowing(self._rooms, self._homes, steady=steady)
+        self.flowing = Flowing(self._rooms, steady=steady)
+        self.linking = Linking(self._rooms, self._homes)
         self.chronicle = Chronicle(tell, now=self._now)
         self.draining = False
 

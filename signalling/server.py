@@ -212,6 +212,7 @@ async def _run(
             tasks.create_task(_measure_lag(parts.metrics), name="lag"),
             tasks.create_task(_follow_beats(parts, engine), name="beats"),
             tasks.create_task(parts.rooms.flowing.follow(parts.metrics.on_look), name="flows"),
+            tasks.create_task(parts.rooms.linking.follow(), name="links"),
         ]
         await asyncio.sleep(0)  # From here on nothing that happens is missed.
         # Only now that no other server has the engine, which might make rooms still; and before anyone asks for one.

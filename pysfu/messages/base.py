@@ -11,6 +11,7 @@ Codec = Literal["opus", "red", "vp8", "vp9", "h264", "av1"]
 TrackSource = Literal["microphone", "camera", "screen", "screen_audio"]
 DtlsVersion = Literal["1.2", "1.3"]
 FailReason = Literal["ice", "dtls", "fingerprint", "room"]
+StallCause = Literal["nothing_arrives", "paused", "not_forwarded"]
 
 MEDIA_KINDS: frozenset[MediaKind] = frozenset(get_args(MediaKind))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pysfu.messages.base import Codec, FailReason, Message, Record
+from pysfu.messages.base import Codec, FailReason, Message, Record, StallCause
 
 
 class SpeakerLevel(Record, frozen=True, kw_only=True):
@@ -74,6 +74,21 @@ class LayerChanged(Message, frozen=True, kw_only=True):
     encoding: int | None
 
 
+class TrackStalled(Message, frozen=True, kw_only=True):
+    """Nothing comes of a track, or something does again."""
+
+    track: int
+    stalled: bool
+
+
+class SubscriptionStalled(Message, frozen=True, kw_only=True):
+    """Nothing of a track goes out to a subscriber, or something does again."""
+
+    subscriber: int
+    track: int
+    cause: StallCause | None
+
+
 class DataReceived(Message, frozen=True, kw_only=True):
     """A message came."""
 
@@ -105,6 +120,8 @@ AnyEvent = (
     | Roster
     | Speakers
     | LayerChanged
+    | TrackStalled
+    | SubscriptionStalled
     | DataReceived
     | RoomFailed
     | Resync

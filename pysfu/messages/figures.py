@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pysfu.messages.base import MediaKind, Record, TrackSource
+from pysfu.messages.base import MediaKind, Record, StallCause, TrackSource
 
 
 class Drops(Record, frozen=True, kw_only=True):
@@ -121,6 +121,7 @@ class PlayingState(Record, frozen=True, kw_only=True):
 
     mid: str
     track: int
+    stalled: StallCause | None = None
 
 
 class PeerState(Record, frozen=True, kw_only=True):
@@ -144,6 +145,7 @@ class TrackState(Record, frozen=True, kw_only=True):
     source: TrackSource
     muted: bool
     holds_encodings: bool
+    stalled: bool = False
     allowed: list[int]
 
 

@@ -19,6 +19,7 @@ mod control;
 mod data;
 mod entropy;
 mod feedback;
+mod flow;
 mod flush;
 mod hearing;
 mod inbound;
@@ -297,6 +298,7 @@ impl Engine {
             self.serve(Served::Peer(id));
             control::on_timeout(self, id, now);
             report::on_timeout(self, id, now);
+            flow::on_timeout(self, id, now);
             self.arm(id);
         }
     }

@@ -9,6 +9,7 @@ pub mod keyframe;
 pub mod rewriter;
 pub mod selector;
 pub mod speaker;
+pub mod watch;
 
 /// What forwarding must know of a packet: learned once, used for every subscriber.
 #[derive(Debug, Clone, Copy)]

@@ -260,8 +260,8 @@ class Conference:
                 self.end(client, Reason.OUT_OF_STEP)
         if now - self._told_qualities_at >= TOLD_EVERY:
             self._told_qualities_at = now
-            readings = ((client.sid, client.connection.reading) for client in self.clients.values())
-            conditions.judge(self.meeting, {sid: reading.link for sid, reading in readings if reading is not None})
+            links = ((client.sid, client.connection.link) for client in self.clients.values())
+            conditions.judge(self.meeting, {sid: link for sid, link in links if link is not None})
         self._leave_notes()
         due = conditions.dynacast_due(self.meeting)
         if due is not None and now >= due:

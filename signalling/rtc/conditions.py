@@ -16,7 +16,7 @@ from livekit.protocol.rtc import (
     StreamStateUpdate,
 )
 
-from signalling.domain.flow import Link
+from signalling.domain.link import Link
 from signalling.rtc.dynacast import Dynacast
 from signalling.rtc.infos import wanted_qualities
 from signalling.rtc.meeting import Meeting

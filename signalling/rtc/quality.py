@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from livekit.protocol.models import ConnectionQuality
 
-from signalling.domain.flow import Link
+from signalling.domain.link import Link
 
 TOLD_EVERY = timedelta(seconds=5)
 

@@ -11,6 +11,7 @@ use crate::session::LocalTransport;
 
 use super::command::{Refusal, Reply};
 use super::event::{Event, PeerState};
+use super::flow::LOOK_INTERVAL;
 use super::member::Member;
 use super::outbound::MAX_SUBSCRIPTIONS_PER_PEER;
 use super::transmit::Datagram;
@@ -134,6 +135,7 @@ pub(super) fn on_peer_event(engine: &mut Engine, peer: PeerId, event: PeerEvent,
                 let publishes = !member.inbound.tracks.is_empty();
                 engine.stats.quality.join_s.observe_span(member.joining.connected(publishes, now));
                 member.outbound.report_at = Some(now);
+                member.flow_at = Some(now + LOOK_INTERVAL);
             }
             let srtp_profile = profile.name().to_owned();
             engine.emit(Event::PeerConnected { peer, srtp_profile, dtls_version: dtls_version.to_owned() });

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::flow::StallCause;
 use crate::ids::{Mid, ParticipantId, PeerId, RelayId, RoomId, TrackId};
 pub use crate::session::FailReason;
 use crate::session::{Codec, MediaKind, TrackSource};
@@ -83,6 +84,22 @@ pub enum Event {
         /// known what each of its encodings takes: two to three seconds.
         encoding: Option<u8>,
     },
+    /// Nothing comes of a track although it should, or something does again.
+    TrackStalled {
+        /// Which.
+        track: TrackId,
+        /// Whether nothing comes.
+        stalled: bool,
+    },
+    /// Nothing of a track goes out to a subscriber although it should, or something does again.
+    SubscriptionStalled {
+        /// Who receives.
+        subscriber: PeerId,
+        /// What.
+        track: TrackId,
+        /// `None`: it flows, or nothing is owed.
+        cause: Option<StallCause>,
+    },
     /// A message came on a data channel.
     DataReceived {
         /// From whom.
@@ -154,6 +171,8 @@ pub struct PlayingSnapshot {
     pub mid: Mid,
     /// Of whom.
     pub track: TrackId,
+    /// Why nothing of it goes out, where something should.
+    pub stalled: Option<StallCause>,
 }
 
 /// One track in a [`Snapshot`].
@@ -173,6 +192,8 @@ pub struct TrackSnapshot {
     pub muted: bool,
     /// Whether each subscription keeps the encoding it began with, or went on with after a pause, because keyframes are hidden.
     pub holds_encodings: bool,
+    /// Whether nothing comes of it, where something should.
+    pub stalled: bool,
     /// To whom it may flow.
     pub allowed: Vec<PeerId>,
 }

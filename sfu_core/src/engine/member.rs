@@ -8,6 +8,7 @@ use crate::units::{Bitrate, Nanos};
 
 use super::batch::Route;
 use super::event::PeerState;
+use super::flow::LOOK_INTERVAL;
 use super::inbound::Inbound;
 use super::joining::Joining;
 use super::outbound::Outbound;
@@ -46,6 +47,8 @@ pub(crate) struct Member {
     pub(crate) transport_due: Option<Instant>,
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
+    /// When it is looked whether what it publishes and receives flows: from when it is connected.
+    pub(crate) flow_at: Option<Instant>,
     pub(crate) room: RoomId,
     pub(crate) participant: ParticipantId,
     /// How many local ICE credentials it has had.
@@ -84,6 +87,7 @@ impl Member {
             outbound: Outbound::new(initial, now),
             armed: None,
             transport_due: None,
+            flow_at: (!is_network).then(|| now + LOOK_INTERVAL),
             pending: false,
             waits_until: NEVER,
             ice_generation: 0,
@@ -162,6 +166,6 @@ impl Member {
 
     /// When something of this member's own must be done, whether or not anything comes in.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        [self.transport_due, self.inbound.report_at, self.outbound.report_at].into_iter().flatten().min()
+        [self.transport_due, self.inbound.report_at, self.outbound.report_at, self.flow_at].into_iter().flatten().min()
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use crate::forward::watch::Watch;
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::rtcp::sr::ReportBlock;
 use crate::session::{MediaKind, PayloadType, SendMedia};
 
+use super::flow::StallCause;
 use super::outbound::{FirstNumbers, QueuedPacket};
 
 /// The MID is sent until a report shows that the subscriber knows the SSRC, but not longer than this many packets.
@@ -56,6 +58,10 @@ pub(crate) struct SendTrack {
     pub(super) reported_to: Option<u16>,
     /// The sender report of ours that its last report quoted.
     pub(super) quoted: Option<u32>,
+    /// Whether the track leaves, see [`flow`](super::flow).
+    pub(super) watch: Watch,
+    /// What was told of it last.
+    pub(super) stall: Option<StallCause>,
 }
 
 impl SendTrack {
@@ -84,6 +90,8 @@ impl SendTrack {
             acknowledged: false,
             reported_to: None,
             quoted: None,
+            watch: Watch::default(),
+            stall: None,
         }
     }
 

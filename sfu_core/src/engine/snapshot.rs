@@ -8,6 +8,7 @@ use crate::stats::{EngineStats, PeerStats, ReceiveStats, SendStats};
 use std::time::Instant;
 
 use super::member::Member;
+use super::send_track::SendTrack;
 
 /// What there is now.
 pub(super) fn take(engine: &Engine) -> Snapshot {
@@ -37,6 +38,7 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
                 source: track.source,
                 muted: track.muted,
                 holds_encodings: track.holds_encodings(),
+                stalled: track.stalled,
                 allowed: engine.gate.subscribers(Flow::Track(id)),
             })
             .collect(),
@@ -52,7 +54,8 @@ pub(super) fn take(engine: &Engine) -> Snapshot {
 
 fn playing(member: &Member) -> Vec<PlayingSnapshot> {
     let sections = member.outbound.send.iter();
-    sections.filter_map(|send| send.track.map(|track| PlayingSnapshot { mid: send.mid, track })).collect()
+    let carries = |send: &SendTrack| Some(PlayingSnapshot { mid: send.mid, track: send.track?, stalled: send.stall });
+    sections.filter_map(carries).collect()
 }
 
 /// The figures of the whole engine.

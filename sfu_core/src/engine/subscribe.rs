@@ -8,11 +8,13 @@ use crate::forward::redundancy::Since;
 use crate::forward::rewriter::Rewriter;
 use crate::forward::router::{MAX_SUBSCRIPTIONS_PER_TRACK, PayloadRoute, Subscription, Track};
 use crate::forward::selector::Selector;
+use crate::forward::watch::Watch;
 use crate::gate::Flow;
 use crate::ids::{Mid, PeerId, TrackId};
 use crate::session::MediaKind;
 
 use super::command::{Cap, LayerLimit, Refusal, Reply};
+use super::event::Event;
 use super::{Engine, allocate, control, relay};
 
 pub(super) fn subscribe(
@@ -43,6 +45,7 @@ pub(super) fn subscribe(
         return Err(Refusal::Full(Cap::SubscriptionsPerPeer));
     }
     section.track = Some(id);
+    section.watch = Watch::default();
     // A number left out, so that nobody takes a first frame in which no keyframe can be seen for a sequel to the track before.
     let hole = u64::from(track.encrypted && track.kind == MediaKind::Video && section.packets > 0);
     let mut selector = Selector::new(track.encodings.len() as u8);
@@ -127,14 +130,19 @@ pub(super) fn detach(engine: &mut Engine, track: TrackId, subscriber: PeerId, se
     let subscription = state.subscriptions.remove(place);
     state.cancel_unneeded_keyframes();
     let Some(member) = engine.peers.find_mut(subscriber) else { return };
+    let mut was_stalled = false;
     if let Some(section) = member.outbound.send.get_mut(usize::from(send_index)) {
         section.track = None;
+        was_stalled = section.stall.take().is_some();
         section.last_video = None;
         section.lossy_reports = 0;
         section.next_index = section.next_index.max(subscription.rewriter.next_sequence());
         section.last_timestamp = subscription.rewriter.last_timestamp();
     }
     member.outbound.number_beside_pictures();
+    if was_stalled {
+        engine.emit(Event::SubscriptionStalled { subscriber, track, cause: None });
+    }
 }
 
 pub(super) fn allow(

@@ -15,6 +15,7 @@ mod clear;
 mod clocks;
 mod compounds;
 mod data;
+mod flow;
 mod isolation;
 mod joins;
 mod limits;

@@ -15,6 +15,7 @@ use super::redundancy::{Blocks, Since};
 use super::resend::PacketRing;
 use super::rewriter::{Rewriter, SwitchClocks};
 use super::selector::Selector;
+use super::watch::Watch;
 use crate::bwe::ceiling::{Ceiling, LOWEST_ALONE, LOWEST_SHARED};
 use crate::gate::EdgeRef;
 use crate::ids::{Mid, ParticipantId, PeerId, Rid, RoomId, Ssrc, TrackId};
@@ -236,6 +237,10 @@ pub struct Track {
     pub started_at: Option<Instant>,
     /// Whether its publisher sends less when asked.
     pub ceiling: Ceiling,
+    /// Whether it comes, see `engine/flow.rs`.
+    pub watch: Watch,
+    /// Whether it was told that it does not.
+    pub stalled: bool,
 }
 
 impl Track {
@@ -285,6 +290,8 @@ impl Track {
             started: false,
             started_at: None,
             nack_enabled: media.nack,
+            watch: Watch::default(),
+            stalled: false,
         }
     }
 

@@ -77,7 +77,7 @@ async def test_who_announces_more_than_a_snapshot_instead_of_a_welcome_is_refuse
 
 def test_the_snapshot_of_a_full_engine_fits_into_a_frame() -> None:
     number, name = 2**32 - 1, "x" * 16
-    playing = messages.PlayingState(mid=name, track=number)
+    playing = messages.PlayingState(mid=name, track=number, stalled="nothing_arrives")
     peer = messages.PeerState(
         peer=number, room=number, participant=2**64 - 1, state="disconnected", playing=[], relay=2**64 - 1
     )
@@ -89,6 +89,7 @@ def test_the_snapshot_of_a_full_engine_fits_into_a_frame() -> None:
         source="screen_audio",
         muted=True,
         holds_encodings=True,
+        stalled=True,
         allowed=[],
     )
     right = messages.DataState(publisher=number, subscriber=number)

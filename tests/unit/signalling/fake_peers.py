@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fake_sdp import FakeSection, answer_to, offer_of, sections_of, sent_in, ufrag_of
 
 from pysfu._sections import Sections  # where a track is placed is the real thing, too
-from signalling.domain.flow import Reading
+from signalling.domain.flow import Still
+from signalling.domain.link import Link
 from signalling.media import (
     MAX_PLAYED,
     ChannelInUseError,
@@ -152,11 +153,16 @@ class FakeTransport:
         if self.ended or self.peer.removed:
             raise MediaGoneError("there is no such peer")
 
-    async def reading(self) -> Reading:
+    @property
+    def still(self) -> list[Still]:
+        return self.peer.still
+
+    async def link(self) -> Link:
+        self.peer.asked += 1
         await asyncio.sleep(0)
         if self.peer.engine.unavailable:
             raise EngineUnavailableError
-        return self.peer.reading
+        return self.peer.link
 
     async def restart(self, offer: str) -> str:
         await self.peer.engine.pause()
@@ -299,6 +305,8 @@ class FakePeer:
         edges: the ids of the tracks that may flow to it.
         data_from: the ids of the participants whose messages may.
         limits: the best encodings that it gets, by the ids of tracks.
+        still: what of its tracks, and of what it plays, does not flow.
+        asked: how often its links were asked for.
     """
 
     id: str
@@ -314,7 +322,9 @@ class FakePeer:
     held: asyncio.Event | None = None
     leaving: bool = False
     note: bytes = b""
-    reading: Reading = field(default_factory=Reading)
+    still: list[Still] = field(default_factory=list)
+    link: Link = field(default_factory=Link)
+    asked: int = 0
 
     async def answer(self, offer: str, *, publish: Collection[MediaKind], play: Sequence[MediaTrack]) -> FakeTransport:
         await self.engine.pause()

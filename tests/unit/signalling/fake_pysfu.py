@@ -50,7 +50,8 @@ class Track:
     id: str
     kind: str
     mid: str = ""
-    muted: bool = False
+    stalled: bool = False
+    stalled_at: dict[Transport, str] = field(default_factory=dict, compare=False)
 
 
 MAX_NOTE_BYTES = 9
@@ -65,7 +66,7 @@ def checked(note: bytes) -> bytes:
 PUBLISHED = (Track("track-7", "audio", "0"), Track("track-8", "video", "1"))
 
 
-@dataclass
+@dataclass(eq=False)
 class Transport:
     sdp: str
     tracks: list[Track]
@@ -126,6 +127,8 @@ EVENTS = (
     event_of(events.TransportFailed, transport=transport_of("participant-2"), reason="ice"),
     event_of(events.TransportClosed, transport=transport_of("participant-3")),
     event_of(events.TrackStarted, track=PUBLISHED[0], codec="opus"),
+    event_of(events.TrackStalled, track=PUBLISHED[0], stalled=True),
+    event_of(events.SubscriptionStalled, subscriber=transport_of("participant-1"), track=PUBLISHED[0], cause=None),
     event_of(events.RosterChanged, room=None, listeners=()),
     event_of(events.SpeakersChanged, room=SimpleNamespace(id="room-4"), speakers=(("participant-1", 30),)),
     event_of(events.LayerChanged, subscriber=transport_of("participant-7"), track=PUBLISHED[1], encoding=None),

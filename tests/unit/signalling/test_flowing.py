@@ -6,38 +6,27 @@ import asyncio
 import io
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 
-import pytest
 from conftest import SDP, Bench
 from fake_engine import FakePeer
 from offers import offer
 
-from signalling import flowing
-from signalling.domain.flow import LOOK_EVERY, VOICES_FORWARDED, Arriving, Cause, Leaving, Reading
+from signalling.domain.flow import LOOK_EVERY, Cause, Still
 from signalling.domain.ids import ResourceId, RoomId, TrackId
 from signalling.http import events
 from signalling.http.parts import Parts
 from signalling.notices import Watch
 
 
-def publishes(peer: FakePeer, packets: int, *, without: str = "") -> None:
-    """Has a publisher's tracks have counted so much; one kind has stood still at 7."""
-    tracks = [
-        Arriving(track=TrackId(track.id), kind=track.kind, packets=7 if track.kind == without else packets)
-        for track in peer.tracks
-    ]
-    peer.reading = Reading(connected=True, arriving=tuple(tracks))
-
-
-def plays(peer: FakePeer, source: FakePeer, packets: int) -> None:
-    tracks = [Leaving(track=TrackId(track.id), kind=track.kind, packets=packets) for track in source.tracks]
-    peer.reading = Reading(connected=True, leaving=tuple(tracks))
+def lacks(peer: FakePeer, *kinds: str, of: FakePeer | None = None, cause: Cause = Cause.NOTHING_ARRIVES) -> None:
+    """Has the engine say that these kinds of a peer's tracks, or of those of another that it plays, do not flow."""
+    lacking = [track for track in (of or peer).tracks if track.kind in kinds]
+    peer.still = [Still(track=TrackId(track.id), kind=track.kind, cause=cause, is_own=of is None) for track in lacking]
 
 
 async def look(bench: Bench) -> None:
     bench.clock.go(seconds=LOOK_EVERY.total_seconds())
-    bench.parts.metrics.on_look(await bench.parts.rooms.flowing.look())
+    bench.parts.metrics.on_look(bench.parts.rooms.flowing.look())
 
 
 def watch(bench: Bench, room: str, location: str) -> Watch:
@@ -56,16 +45,16 @@ async def test_both_ends_are_told_what_does_not_come_and_it_is_counted_once(benc
         published = watch(bench, room, (await bench.publish(room, alice)).headers["location"])
         played = watch(bench, room, (await bench.play(room, bob, "alice")).headers["location"])
     source, viewer = bench.engine.peers()
-    for count in range(7, 12):
-        publishes(source, count, without="video")
-        plays(viewer, source, count)
+    lacks(source, "video")
+    lacks(viewer, "video", of=source)
+    for _ in range(3):
         await look(bench)
     assert published.stalled == played.stalled == {"video": Cause.NOTHING_ARRIVES}
     assert list(await shown(bench, "sfu_media_")) == [
         'sfu_media_stalled{cause="nothing_arrives",kind="video"} 1.0',
         'sfu_media_stalls_total{cause="nothing_arrives",kind="video"} 1.0',
     ]
-    publishes(source, 20)
+    source.still = viewer.still = []
     await look(bench)
     assert published.stalled == played.stalled == {}
     assert 'sfu_media_interruption_seconds_count{cause="nothing_arrives"} 1.0' in list(await shown(bench, "sfu_media_"))
@@ -78,95 +67,22 @@ async def test_what_comes_and_is_not_forwarded_is_our_fault_and_in_the_log(bench
         await bench.publish(room, alice)
         await bench.play(room, bob, "alice")
     source, viewer = bench.engine.peers()
-    for count in range(7, 12):
-        publishes(source, count)
-        plays(viewer, source, 3)
+    lacks(viewer, "audio", "video", of=source, cause=Cause.NOT_FORWARDED)
+    for _ in range(3):
         await look(bench)
     said = [json.loads(line) for line in logged.getvalue().splitlines()]
     (line,) = [line for line in said if line["event"] == "media arrives and is not forwarded: please report it"]
     assert (line["level"], line["count"]) == ("error", 2)
 
 
-async def test_in_a_room_of_many_voices_sound_that_is_left_out_is_no_fault(bench: Bench) -> None:
-    room = await bench.room()
-    for number in range(VOICES_FORWARDED + 1):
-        async with await bench.participant(room, f"p{number}") as http:
-            assert (await bench.publish(room, http)).status_code == 201
-    async with await bench.participant(room, "bob") as bob:
-        played = watch(bench, room, (await bench.play(room, bob, "p0")).headers["location"])
-    source, viewer = bench.engine.peers()[0], bench.engine.peers()[-1]
-    for count in range(7, 12):
-        publishes(source, count)
-        plays(viewer, source, 3)
-        await look(bench)
-    assert played.stalled == {"video": Cause.NOT_FORWARDED}
-
-
-async def test_an_engine_that_gives_no_answer_leaves_everything_as_it_was(bench: Bench) -> None:
-    room = await bench.room()
-    async with await bench.participant(room, "alice") as alice:
-        published = watch(bench, room, (await bench.publish(room, alice)).headers["location"])
-    (source,) = bench.engine.peers()
-    publishes(source, 7)
-    await look(bench)
-    bench.engine.unavailable = True
-    for _ in range(10):
-        await look(bench)
-    assert published.stalled == {}
-
-
-async def test_a_worker_that_has_begun_to_hang_holds_no_look_up_for_longer_than_figures_may_take(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = await bench.room()
-    async with await bench.participant(room, "alice") as alice:
-        published = watch(bench, room, (await bench.publish(room, alice)).headers["location"])
-    publishes(bench.engine.peers()[0], 7)
-    await look(bench)
-
-    async def reading(_: object) -> Reading:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    monkeypatch.setattr(flowing, "FIGURES_TIMEOUT", timedelta(0))
-    monkeypatch.setattr(flowing, "_reading", reading)
-    for _ in range(10):
-        await look(bench)
-    assert published.stalled == {}
-
-
-async def test_rooms_on_a_worker_that_hangs_are_not_asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_has_ended_is_not_told_anything_and_stands_no_more(bench: Bench) -> None:
     room = await bench.room()
     async with await bench.participant(room, "alice") as alice:
         await bench.publish(room, alice)
-    asked = 0
-
-    async def reading(_: object) -> Reading:
-        nonlocal asked
-        asked += 1
-        return Reading()
-
-    monkeypatch.setattr(flowing, "_reading", reading)
+    lacks(bench.engine.peers()[0], "audio")
     await look(bench)
-    assert asked == 1
-    bench.parts.rooms.flowing._homes.on_worker_failed(0)
-    await look(bench)
-    assert asked == 1
-
-
-async def test_what_ended_while_others_were_asked_is_not_told_anything(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = await bench.room()
-    async with await bench.participant(room, "alice") as alice:
-        await bench.publish(room, alice)
-
-    async def reading(_: object) -> Reading:
-        await bench.parts.rooms.delete(RoomId(room))
-        return Reading(connected=True)
-
-    monkeypatch.setattr(flowing, "_reading", reading)
-    assert (await bench.parts.rooms.flowing.look()).changed == {}
+    await bench.parts.rooms.delete(RoomId(room))
+    assert bench.parts.rooms.flowing.look().standing == {}
 
 
 async def told_by(parts: Parts, seen: Watch, wanted: list[str]) -> list[str]:

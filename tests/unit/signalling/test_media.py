@@ -16,10 +16,11 @@ import fake_pysfu
 import pytest
 
 from pysfu.messages import PeerFigures, ReceiveFigures, SendFigures
-from signalling.domain.flow import Arriving, Leaving, Link, Reading
+from signalling.domain.flow import Cause, Still
 from signalling.domain.heartbeat import Beat
 from signalling.domain.ids import TrackId
-from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed, reading_of
+from signalling.domain.link import Link
+from signalling.figures import DROPS, HISTOGRAMS, Histogram, MediaWarning, WorkerFailed, link_of
 from signalling.media import EngineFullError, EngineUnavailableError, InvalidOfferError, MediaError, MediaGoneError
 from signalling.media_events import (
     EngineLost,
@@ -36,6 +37,7 @@ from signalling.media_events import (
     Speaking,
 )
 from signalling.pysfu_engine import ProcessSettings, PysfuEngine
+from signalling.pysfu_transport import PysfuTransport
 
 
 @pytest.fixture
@@ -140,10 +142,7 @@ async def test_figures_are_those_of_the_engine(engine: PysfuEngine) -> None:
     assert (len(figures.rims), figures.silent) == (2, ())
 
 
-async def test_a_connection_tells_what_comes_over_it_in_all_encodings_and_what_leaves_for_the_first_time() -> None:
-    sound, picture = fake_pysfu.PUBLISHED
-    transport = fake_pysfu.Transport("", [sound, picture], playing={"2": replace(picture, muted=True), "3": sound})
-
+def test_a_connection_tells_how_well_packets_of_all_encodings_got_through() -> None:
     def received(mid: str, encoding: int, packets: int, lost: int) -> ReceiveFigures:
         return ReceiveFigures(
             mid=mid, encoding=encoding, packets=packets, bytes=0, lost=lost, jitter_s=0.0, bitrate_bps=0
@@ -160,18 +159,17 @@ async def test_a_connection_tells_what_comes_over_it_in_all_encodings_and_what_l
         receive=[received("1", 0, 5, -1), received("1", 1, 7, 2)],
         send=[sent("2", 9, 4, None, 0.25), sent("3", 1, 0, 0, 0.5), sent("4", 0, 0, None)],
     )
-    assert reading_of(transport, counted) == Reading(
-        connected=True,
-        link=Link(came=12, lost=2, loss_out=0.5, rtt=timedelta(seconds=0.25)),
-        arriving=(
-            Arriving(track=TrackId("track-7"), kind="audio", packets=0),
-            Arriving(track=TrackId("track-8"), kind="video", packets=12),
-        ),
-        leaving=(
-            Leaving(track=TrackId("track-8"), kind="video", packets=5, paused=True, muted=True),
-            Leaving(track=TrackId("track-7"), kind="audio", packets=1),
-        ),
-    ), "the third section plays nothing"
+    assert link_of(counted) == Link(came=12, lost=2, loss_out=0.5, rtt=timedelta(seconds=0.25))
+
+
+def test_a_connection_tells_what_does_not_come_and_what_does_not_go_on() -> None:
+    sound, picture = fake_pysfu.PUBLISHED
+    inner = fake_pysfu.Transport("", [replace(sound, stalled=True), picture])
+    inner.playing = {"2": replace(picture, stalled_at={inner: "paused"}), "3": sound}
+    assert PysfuTransport(inner).still == [
+        Still(track=TrackId("track-7"), kind="audio", cause=Cause.NOTHING_ARRIVES, is_own=True),
+        Still(track=TrackId("track-8"), kind="video", cause=Cause.PAUSED),
+    ]
 
 
 async def test_a_connection_that_has_gone_tells_nothing_any_more(engine: PysfuEngine) -> None:
@@ -179,7 +177,7 @@ async def test_a_connection_that_has_gone_tells_nothing_any_more(engine: PysfuEn
     alice = await room.add_participant(avoid=())
     transport = await alice.answer("v=0", publish=("audio",), play=())
     with pytest.raises(MediaGoneError):
-        await transport.reading()
+        await transport.link()
 
 
 async def test_what_is_there_because_rooms_are_on_several_workers_counts_as_nobody(engine: PysfuEngine) -> None:
