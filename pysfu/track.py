@@ -9,7 +9,7 @@ from pysfu._asked import all_done
 from pysfu.errors import UnknownPeerError, UnknownTrackError
 
 if TYPE_CHECKING:
-    from pysfu.messages import MediaKind, StallCause, TrackSource
+    from pysfu.messages import Codec, MediaKind, StallCause, TrackSource
     from pysfu.participant import Participant
     from pysfu.transport import Transport
 
@@ -39,6 +39,11 @@ class Track:
         self._number = number
         self.id = f"track-{self.publisher.room.prefix}{transport.worker}-{number:x}"
         self.msid = (self.publisher.id, self.id)
+
+    @property
+    def codec(self) -> Codec | None:
+        """How it is encoded, as long as its sender keeps to the first codec of the answer; None once it is not sent."""
+        return next((sent.codec for sent in self.transport.sent if sent.mid == self.mid), None)
 
     @property
     def number(self) -> int:

@@ -241,5 +241,5 @@ def publication_of(tracks: Sequence[MediaTrack]) -> Publication:
     """Makes what the roster shows of tracks that are published together."""
     return Publication(
         publication=PublicationId("pub_" + secrets.token_hex(10)),
-        tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind) for t in tracks),
+        tracks=tuple(PublishedTrack(track=TrackId(t.id), kind=t.kind, codec=t.codec) for t in tracks),
     )

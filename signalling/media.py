@@ -101,6 +101,10 @@ class MediaTrack(Protocol):
     def kind(self) -> MediaKind:
         """What is sent in it."""
 
+    @property
+    def codec(self) -> str | None:
+        """How it is encoded, where that is known: "vp8"."""
+
     def call(self, stream: str, track: str) -> None:
         """Says by which names its receivers know it (RFC 8830); of no effect on what is received already."""
 
@@ -125,6 +129,10 @@ class MediaSection(Protocol):
     @property
     def name(self) -> str | None:
         """What its sender calls it."""
+
+    @property
+    def codec(self) -> str | None:
+        """How it is encoded, where that is known: "vp8"."""
 
 
 class MediaOffer(Protocol):

@@ -36,6 +36,7 @@ class NotedTrack(_Noted):
 
     track: str
     kind: str
+    codec: str | None = None  # earlier versions have none
 
 
 class NotedConnection(_Noted):
@@ -56,7 +57,7 @@ class NotedConnection(_Noted):
         """Returns it as the domain sees it."""
         publication = None
         if self.publication is not None:
-            tracks = tuple(PublishedTrack(track=TrackId(track.track), kind=track.kind) for track in self.tracks)
+            tracks = tuple(PublishedTrack(track=TrackId(t.track), kind=t.kind, codec=t.codec) for t in self.tracks)
             publication = Publication(publication=PublicationId(self.publication), tracks=tracks)
         return Connection(
             participant=ParticipantId(self.participant),
@@ -96,7 +97,7 @@ def of_connection(
         participant=connection.participant,
         opened_at=connection.opened_at,
         publication=publication.publication if publication is not None else None,
-        tracks=[NotedTrack(track=track.track, kind=track.kind) for track in tracks],
+        tracks=[NotedTrack(track=track.track, kind=track.kind, codec=track.codec) for track in tracks],
         source=next(iter(connection.sources), None),  # WHEP has one
         plays=list(plays),
         offer=offer,

@@ -41,6 +41,11 @@ class PysfuTrack:
         """What is sent in it."""
         return self.inner.kind
 
+    @property
+    def codec(self) -> str | None:
+        """How it is encoded, where that is known."""
+        return self.inner.codec
+
     def call(self, stream: str, track: str) -> None:
         """Says by which names its receivers know it."""
         self.inner.msid = (stream, track)

@@ -93,7 +93,7 @@ def contents(archive: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("package", "files"),
     [
-        ("livekit-client", {"LICENSE", "dist/livekit-client.umd.js"}),
+        ("livekit-client", {"LICENSE", "dist/livekit-client.e2ee.worker.js", "dist/livekit-client.umd.js"}),
         ("axe-core", {"LICENSE", "LICENSE-3RD-PARTY.txt", "axe.min.js"}),
     ],
 )

@@ -55,11 +55,13 @@ class SentTrack(Record, frozen=True, kw_only=True):
         mid: the section.
         kind: sound or pictures.
         name: what the other end calls it: the second part of the msid (RFC 8830).
+        codec: how it is encoded, as long as the other end keeps to the first codec of the answer.
     """
 
     mid: str
     kind: MediaKind
     name: str | None = None
+    codec: Codec | None = None
 
 
 class Answered(Record, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ pub mod privileges;
 pub mod process;
 mod relays;
 pub mod ring;
-mod small_pages;
+pub(crate) mod small_pages;
 pub mod udp;
 pub mod wake;
 pub mod warning;

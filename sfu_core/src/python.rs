@@ -18,8 +18,9 @@ use crate::driver::privileges::User;
 use crate::driver::process::frame::Kind;
 use crate::driver::process::watchdog::Watchdog;
 use crate::driver::process::{self, Ended, Privileges, ProcessOptions};
+use crate::driver::small_pages::SmallPages;
 use crate::driver::wire::{decode, encode};
-use crate::driver::{CLOSE_PATIENCE, Driver, DriverConfig, StartError};
+use crate::driver::{CLOSE_PATIENCE, Driver, DriverConfig, StartError, lanes};
 use crate::engine::command::Request;
 use crate::ids::{PeerId, Ssrc};
 use crate::sdp;
@@ -256,20 +257,22 @@ fn round_trip<'py>(py: Python<'py>, kind: &str, message: &[u8]) -> PyResult<Boun
 }
 
 #[pymodule(gil_used = false)]
-mod _core {
-    #[pymodule_export]
-    use super::{
-        BotRing, Core, PyEchoCaller, accept, answer, frame_kinds, is_revocation, offer, round_trip, serve_media,
-    };
-    use crate::driver::{lanes, process};
-
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Here the allocator takes its first memory: as little of it is used as of what the engine makes at its start.
+    let _mostly_empty = SmallPages::begin();
+    module.add_class::<BotRing>()?;
+    module.add_class::<Core>()?;
+    module.add_class::<PyEchoCaller>()?;
+    module.add_function(wrap_pyfunction!(accept, module)?)?;
+    module.add_function(wrap_pyfunction!(answer, module)?)?;
+    module.add_function(wrap_pyfunction!(frame_kinds, module)?)?;
+    module.add_function(wrap_pyfunction!(is_revocation, module)?)?;
+    module.add_function(wrap_pyfunction!(offer, module)?)?;
+    module.add_function(wrap_pyfunction!(round_trip, module)?)?;
+    module.add_function(wrap_pyfunction!(serve_media, module)?)?;
     // What whoever controls a media process must know of it.
-    #[pymodule_export]
-    const MAX_COMMANDS: usize = lanes::MAX_COMMANDS;
-    #[pymodule_export]
-    const MAX_PAYLOAD: usize = process::frame::MAX_PAYLOAD;
-    #[pymodule_export]
-    const MAX_REVOCATIONS: usize = lanes::MAX_REVOCATIONS;
-    #[pymodule_export]
-    const PROTOCOL: u32 = process::PROTOCOL;
+    module.add("MAX_COMMANDS", lanes::MAX_COMMANDS)?;
+    module.add("MAX_PAYLOAD", process::frame::MAX_PAYLOAD)?;
+    module.add("MAX_REVOCATIONS", lanes::MAX_REVOCATIONS)?;
+    module.add("PROTOCOL", process::PROTOCOL)
 }

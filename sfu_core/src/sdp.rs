@@ -34,7 +34,7 @@ pub use self::error::SdpError;
 pub use self::offer::{Offered, PendingOffer, accept, offer};
 pub use self::plan::{AnswerPlan, MediaPolicy, OfferPlan, OfferSection, OpusPolicy, SendPlan};
 use crate::ids::{Mid, ParticipantId};
-use crate::session::{Fingerprint, LocalTransport, MediaKind, NegotiatedSession};
+use crate::session::{Codec, Fingerprint, LocalTransport, MediaKind, NegotiatedSession};
 
 /// Largest description read (`reliability.md` A1.2); Chromium's offer of 64 sections is about 190 KB, of 20 about 60.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -63,6 +63,8 @@ pub struct SentTrack {
     pub kind: MediaKind,
     /// What the remote calls it: the second part of the msid (RFC 8830), by which it may have announced it elsewhere.
     pub name: Option<String>,
+    /// How it is encoded, as long as the remote keeps to the first codec of the answer.
+    pub codec: Option<Codec>,
 }
 
 impl fmt::Debug for Answered {

@@ -48,6 +48,7 @@ class PublishedTrack:
 
     track: TrackId
     kind: str
+    codec: str | None = None  # where that is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

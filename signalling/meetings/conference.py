@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -46,9 +45,6 @@ _SAYS_NOTHING = frozenset({"ping", "ping_req", "trickle"})
 
 _SAYS_HOW = frozenset({"subscription", "track_setting", "sync_state"})
 """What is wanted, and how good; what else changes that moves the meeting."""
-
-FLOW_TOPIC = "pysfu.media"
-"""Of the data packets by which the server tells a client what of its media does not flow, as JSON: kind and cause."""
 
 Peers = dict[str, tuple["Conference", Client]]
 """The clients of all meetings, by the names that they have in the engine: as many as are in rooms."""
@@ -164,12 +160,8 @@ class Conference:
                 self.end(client, Reason.SERVER_FAULT)  # It would wait for the answer.
         if request.WhichOneof("message") not in _SAYS_NOTHING:
             client.stirred.set()
-<<<<<<< HEAD
-            self._unnoted.add(client.sid)
-        if request.WhichOneof("message") in _SAYS_HOW:
-=======
             self.note(client)
->>>>>>> left
+        if request.WhichOneof("message") in _SAYS_HOW:
             self.look_at_qualities()
         self.settle()
 
@@ -382,7 +374,7 @@ class Conference:
                 await watch.changed()
                 continue
             told = dict(watch.stalled)
-            await self.talking.say(client, topic=FLOW_TOPIC, payload=json.dumps(told).encode())
+            await self.talking.say_stalled(client, told)
         self.on_over(client, watch.notice)
 
     def on_over(self, client: Client, notice: Notice | None) -> None:

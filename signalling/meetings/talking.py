@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from signalling.meetings.conference import Conference
 
 log = structlog.get_logger(__name__)
+
+FLOW_TOPIC = "pysfu.media"
+"""Of the data packets by which the server tells a client what of its media does not flow, as JSON: kind and cause."""
 
 MAX_WAITING_MESSAGES = 4_096
 """Most messages of one client that wait to be passed on: so many the engine takes at once."""
@@ -96,6 +100,10 @@ class Talking:
         """Tells a client something as the server: no participant is the sender of that."""
         packet = DataPacket(user=UserPacket(payload=payload, topic=topic))
         await self._send(client, label, packet.SerializeToString(), sender=None)
+
+    async def say_stalled(self, client: Client, stalled: Mapping[str, str]) -> None:
+        """Tells a client what of its media does not flow: the cause by kind."""
+        await self.say(client, topic=FLOW_TOPIC, payload=json.dumps(dict(stalled)).encode())
 
     async def _pass_all(self) -> None:
         while self._waiting:

@@ -33,6 +33,8 @@ SOURCES = {
     Source.SCREEN_SHARE: models.TrackSource.SCREEN_SHARE,
     Source.SCREEN_SHARE_AUDIO: models.TrackSource.SCREEN_SHARE_AUDIO,
 }
+SOUND = "audio/opus"
+"""How sound is encoded, whoever sends it. livekit-client decrypts nothing of which that is not said."""
 _TYPES = {"audio": models.TrackType.AUDIO, "video": models.TrackType.VIDEO}
 
 
@@ -112,7 +114,8 @@ def participant_info(
 def track_info(publication: PublicationId, track: PublishedTrack) -> models.TrackInfo:
     """Describes a track. A WHIP offer does not say what it shows: most are of a camera with its microphone."""
     source = models.TrackSource.CAMERA if track.kind == "video" else models.TrackSource.MICROPHONE
-    return models.TrackInfo(sid=track_sid(publication, track), type=_TYPES[track.kind], source=source)
+    mime = SOUND if track.kind == "audio" else f"video/{track.codec}" if track.codec is not None else ""
+    return models.TrackInfo(sid=track_sid(publication, track), type=_TYPES[track.kind], source=source, mime_type=mime)
 
 
 def wanted_qualities(track: models.TrackInfo, qualities: Sequence[SubscribedQuality]) -> SignalResponse:

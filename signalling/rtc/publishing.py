@@ -10,6 +10,7 @@ from livekit.protocol.models import TrackInfo, TrackSource, TrackType
 from livekit.protocol.rtc import AddTrackRequest
 
 from signalling.domain.grants import Grant, Source
+from signalling.rtc.infos import SOUND
 
 MAX_ANNOUNCED = 12
 """Most tracks of one client, sent or only announced: the engine has no more for a transport (`MAX_TRACKS_PER_PEER`)."""
@@ -50,6 +51,10 @@ class Sent(Protocol):
     @property
     def name(self) -> str | None:
         """What its sender calls it."""
+
+    @property
+    def codec(self) -> str | None:
+        """How it is encoded, where that is known: "vp8"."""
 
 
 class NotAnnouncedError(Exception):
@@ -160,6 +165,8 @@ class Publishing:
             fits = track.mid is None and track.kind == section.kind
             if fits and (not by_name or section.name in track.names):
                 track.mid = track.info.mid = section.mid
+                if section.codec and not track.info.mime_type:
+                    track.info.mime_type = f"{track.kind}/{section.codec}"
                 return track
         return None
 
@@ -212,9 +219,10 @@ def _info_of(request: AddTrackRequest, *, sid: str) -> TrackInfo:
         disable_dtx=request.disable_dtx,
         audio_features=request.audio_features,
         backup_codec_policy=request.backup_codec_policy,
+        mime_type=SOUND if request.type == TrackType.AUDIO else "",
     )
     for codec in request.simulcast_codecs[:1]:
-        mime = f"video/{codec.codec}" if codec.codec and request.type == TrackType.VIDEO else codec.codec
-        info.mime_type = mime
-        info.codecs.add(cid=codec.cid, mime_type=mime, layers=codec.layers or request.layers)
+        if request.type == TrackType.VIDEO and codec.codec:
+            info.mime_type = f"video/{codec.codec}"
+        info.codecs.add(cid=codec.cid, mime_type=info.mime_type, layers=codec.layers or request.layers)
     return info

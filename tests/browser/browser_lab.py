@@ -21,9 +21,19 @@ from relay import Relay
 import pysfu
 
 HERE = Path(__file__).parent
-AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(
-    encoding="utf-8"
-)  # npm axe-core 4.11.4, MPL 2.0, tests only
+AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")  # npm axe-core 4.11.4, MPL 2.0
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+]
 PATIENCE_S = 60  # Time-outs only catch hangs: most of what is waited for takes less than two seconds.
 
 T = TypeVar("T")
@@ -243,12 +253,14 @@ class Engine:
         return app
 
 
+LIVEKIT = HERE / "vendor" / "livekit-client" / "dist"
 PAGES = {
     "lab": HERE / "lab.html",
     "lab.js": HERE / "lab.js",
     "meeting_lab": HERE / "meeting_lab.html",
     "meeting_lab.js": HERE / "meeting_lab.js",
-    "livekit-client.umd.js": HERE / "vendor" / "livekit-client" / "dist" / "livekit-client.umd.js",
+    "livekit-client.umd.js": LIVEKIT / "livekit-client.umd.js",
+    "livekit-client.e2ee.worker.js": LIVEKIT / "livekit-client.e2ee.worker.js",
 }
 
 

@@ -17,7 +17,7 @@ from typing import Self
 import httpx
 import pytest
 import pytest_asyncio
-from browser_lab import PATIENCE_S, Browsers, Engine, Person, Place, Tab, page_app, served, until
+from browser_lab import CHROMIUM, PATIENCE_S, Browsers, Engine, Person, Place, Tab, page_app, served, until
 from meeting_lab import Hall, OpenGuest, open_guests, open_hall
 from playwright.async_api import ViewportSize, async_playwright
 from ports import free_port
@@ -29,18 +29,6 @@ PYSFU = Path(sys.executable).with_name("pysfu")
 ADMIN = "admin-bearer-of-these-tests"
 LAST_LINE = "Stop with Ctrl-C.\n"
 
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]
 FIREFOX = {
     "media.navigator.streams.fake": True,
     "media.navigator.permission.disabled": True,

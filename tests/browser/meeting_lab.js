@@ -1,5 +1,5 @@
 // What the tests do with livekit-client in a browser: one participant per page, who is told what to do and asked what comes.
-const { ConnectionErrorReason, Room, RoomEvent, setLogLevel } = window.LivekitClient;
+const { ConnectionErrorReason, ExternalE2EEKeyProvider, Room, RoomEvent, setLogLevel } = window.LivekitClient;
 
 const NOTED = [
   RoomEvent.SignalReconnecting, RoomEvent.Reconnecting, RoomEvent.Reconnected, RoomEvent.Disconnected,
@@ -85,6 +85,13 @@ async function tone(frequency) {
   return { track, end: () => { track.stop(); context.close(); } };
 }
 
+/** Has the library encrypt all that it sends, and take what it receives for that. */
+async function encrypted(passphrase) {
+  const keyProvider = new ExternalE2EEKeyProvider();
+  await keyProvider.setKey(passphrase);
+  return { keyProvider, worker: new Worker("livekit-client.e2ee.worker.js") };
+}
+
 function remote(identity, source) {
   const publication = room.remoteParticipants.get(identity)?.getTrackPublication(source);
   if (!publication) throw new Error(`${identity} sends no ${source}`);
@@ -98,10 +105,11 @@ async function reports(track, type) {
 
 window.meeting = {
   /** Comes in; returns null, or why not. */
-  async join(url, token, options = {}) {
-    room = new Room(options);
+  async join(url, token, { passphrase, ...options } = {}) {
+    room = new Room(passphrase ? { ...options, encryption: await encrypted(passphrase) } : options);
     listen();
     try {
+      if (passphrase) await room.setE2EEEnabled(true);
       await room.connect(url, token);
     } catch (error) {
       return { name: error.name, reason: ConnectionErrorReason[error.reason] ?? null, status: error.status ?? null };
@@ -117,6 +125,12 @@ window.meeting = {
   },
   async microphone(on) {
     await room.localParticipant.setMicrophoneEnabled(on);
+  },
+
+  /** Shares a screen with its sound as the library asks for it, or no more; returns what the browser says is shared. */
+  async screen(on) {
+    await room.localParticipant.setScreenShareEnabled(on, { audio: true }, { simulcast: false });
+    return room.localParticipant.getTrackPublication("screen_share")?.track.mediaStreamTrack.getSettings().displaySurface ?? null;
   },
 
   /** Sends a made picture or sound under the name of a source. */
@@ -167,6 +181,14 @@ window.meeting = {
     style.height = `${height}px`;
   },
 
+  /** The colour in the middle of a picture that is shown. */
+  colour(identity, source) {
+    const video = document.getElementById(`${identity}/${source}`);
+    const brush = new OffscreenCanvas(1, 1).getContext("2d");
+    brush.drawImage(video, video.videoWidth / 2, video.videoHeight / 2, 1, 1, 0, 0, 1, 1);
+    return [...brush.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  },
+
   others: () => [...room.remoteParticipants.keys()],
   state: () => room.state,
   told: () => told,
@@ -179,6 +201,7 @@ window.meeting = {
     for (const participant of room.remoteParticipants.values()) {
       for (const publication of participant.trackPublications.values()) {
         const inbound = await reports(publication.track, "inbound-rtp");
+        const [codec] = await reports(publication.track, "codec");
         const sum = (name) => inbound.reduce((total, each) => total + (each[name] ?? 0), 0);
         // Of what comes by WHIP it is not known what it shows.
         const called = publication.source === "unknown" ? publication.kind : publication.source;
@@ -186,6 +209,8 @@ window.meeting = {
           sid: publication.trackSid,
           muted: publication.isMuted,
           subscribed: publication.isSubscribed,
+          encrypted: publication.isEncrypted,
+          codec: codec?.mimeType ?? "",
           frames: sum("framesDecoded"),
           shown: shown.get(publication.trackSid) ?? 0, // what is decoded is not always shown
           energy: sum("totalAudioEnergy"),

@@ -2,14 +2,14 @@
 //! touched for a few bytes. What meetings take comes later, is hot, and gets huge pages where the kernel gives them.
 
 /// While this lives, no new memory of this process comes in huge pages.
-pub(super) struct SmallPages {
+pub(crate) struct SmallPages {
     /// Whether huge pages had been allowed.
     were_huge: bool,
 }
 
 impl SmallPages {
     /// Begins. Harmless where the kernel knows no huge pages.
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         // SAFETY: neither call takes a pointer.
         let were_huge = unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) } == 0;
         if were_huge {

@@ -181,7 +181,8 @@ fn sent_tracks(offer: &Description, plans: &[SectionPlan<'_>]) -> Vec<SentTrack>
     each.filter_map(|(offered, planned)| match planned {
         SectionPlan::Media(planned) if planned.receives => {
             let name = offered.msid.as_ref().and_then(|msid| msid.track.clone());
-            Some(SentTrack { mid: planned.mid, kind: planned.kind, name })
+            let codec = planned.chosen.first().map(|first| first.codec);
+            Some(SentTrack { mid: planned.mid, kind: planned.kind, name, codec })
         }
         _ => None,
     })

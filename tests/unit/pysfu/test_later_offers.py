@@ -65,7 +65,7 @@ async def test_no_track_is_made_of_a_section_that_was_not_named_before_it_is_pub
         await transport.reanswer(SENDS_BOTH, mids=["0"])
         assert [track.mid for track in transport.tracks] == ["0"]
         track = await transport.publish("1", source="screen")
-        assert (track.mid, track.source, track.kind) == ("1", "screen", "video")
+        assert (track.mid, track.source, track.kind, track.codec) == ("1", "screen", "video", "vp8")
         with pytest.raises(errors.UnknownMidError):
             await transport.publish("2")
 

@@ -54,6 +54,7 @@ class FakeTrack:
     mid: str
     shows: MediaSource | None = None
     encrypted: bool = False
+    codec: str | None = None
     names: tuple[str, str] = ("", "")
     muted: bool = False
     ended: bool = False

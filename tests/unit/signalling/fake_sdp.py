@@ -17,6 +17,7 @@ class FakeSection:
     mid: str
     kind: MediaKind
     name: str | None = None
+    codec: str | None = None
 
 
 def answer_to(offer: str, generation: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from conftest import NOW
@@ -71,6 +72,12 @@ def test_a_room_is_described_with_how_many_are_in_it_and_how_many_of_them_send()
 def test_a_room_without_a_name_is_called_by_its_id() -> None:
     unnamed = Room(room=RoomId("r_1"), name=None, created_at=NOW, policy=ROOM.policy)
     assert (name_of(unnamed), room_info(unnamed, []).name) == ("r_1", "r_1")
+
+
+def test_a_track_is_described_with_how_it_is_encoded_where_that_is_known() -> None:
+    tracks = (SOUND, PICTURE, replace(PICTURE, codec="h264"))
+    info = participant_info(ROOM, seat("p_1", replace(SENDS, tracks=tracks)))
+    assert [track.mime_type for track in info.tracks] == ["audio/opus", "", "video/h264"]
 
 
 def test_a_participant_is_described_with_what_they_send() -> None:

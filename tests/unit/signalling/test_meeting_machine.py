@@ -41,6 +41,7 @@ class Section:
     mid: str
     kind: str
     name: str
+    codec: str | None = None
 
 
 @dataclass

@@ -11,8 +11,7 @@ from livekit.protocol.rtc import DataChannelReceiveState, SyncState
 from meeting_room import Caller, MeetingRoom
 
 from signalling.domain.flow import Cause
-from signalling.meetings.conference import FLOW_TOPIC
-from signalling.meetings.talking import MAX_WAITING_MESSAGES
+from signalling.meetings.talking import FLOW_TOPIC, MAX_WAITING_MESSAGES
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ class Section:
     mid: str
     kind: Kind
     name: str | None = None
+    codec: str | None = None
 
 
 def grant(*, can_publish: bool = True, sources: frozenset[Source] | None = None) -> Grant:
@@ -70,6 +71,19 @@ def test_others_are_told_what_its_sender_announces_of_a_track() -> None:
     assert (info.width, info.height, info.simulcast, info.encryption) == (1280, 720, True, Encryption.GCM)
     assert list(info.layers) == layers
     assert [(codec.cid, list(codec.layers)) for codec in info.codecs] == [("c", layers)]
+
+
+def test_others_are_told_how_a_track_is_encoded_also_where_a_sender_of_sound_does_not_say() -> None:
+    ours = publishing()
+    vp8, unknown = [SimulcastCodec(codec="vp8", cid="c")], [SimulcastCodec(cid="m")]
+    assert ours.announce(camera("c", simulcast_codecs=vp8), grant()).mime_type == "video/vp8"
+    unsaid = ours.announce(camera("d"), grant())
+    ours.offered([Section("0", "video", "d", "h264"), Section("1", "video", "c", "h264")])
+    assert unsaid.mime_type == "video/h264", "as it is offered"
+    assert {track.cid: track.info.mime_type for track in ours.tracks.values()} == {"c": "video/vp8", "d": "video/h264"}
+    said = AddTrackRequest(cid="m", type=TrackType.AUDIO, source=TrackSource.MICROPHONE, simulcast_codecs=unknown)
+    for request in (said, microphone("n")):
+        assert ours.announce(request, grant()).mime_type == "audio/opus"
 
 
 def test_a_track_is_found_by_its_name_whichever_section_it_comes_in() -> None:

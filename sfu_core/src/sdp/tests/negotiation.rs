@@ -70,6 +70,8 @@ fn what_the_remote_sends_is_told_under_the_name_that_it_has_there() {
         );
         for track in sent {
             let called = track.name.expect("a name");
+            let first = if track.kind == MediaKind::Audio { Codec::Opus } else { Codec::Vp8 };
+            assert_eq!(track.codec, Some(first), "{name}");
             assert!(
                 offer.lines().any(|line| line.starts_with("a=msid:") && line.ends_with(&format!(" {called}"))),
                 "{name}"
