@@ -9,7 +9,16 @@ from datetime import timedelta
 
 from signalling.connections import OpenConnection
 from signalling.media import MediaOffer, MediaTrack, MediaTransport
+from signalling.meetings.waiting import Waiting
 from signalling.rtc.line import Line
+
+HEARS_AFTER = timedelta(milliseconds=200)
+"""What comes on a channel that has just opened may be lost in a client: SDKs begin to listen a moment later."""
+
+MAX_UNHEARD = 1_024
+"""Most messages that wait for one client until it can hear: what a lively room says in the seconds of a join."""
+MAX_UNHEARD_BYTES = 100_000
+"""Their bytes, as much as of a room is kept for whoever comes back (`rtc.data.MAX_KEPT_BYTES`)."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -27,6 +36,9 @@ class Client:
         is_connected: whether its media has ever flowed.
         token_at: when it was given its latest token.
         can_hear: whether the data channels to it are open.
+        hears_at: from when what is sent on them is certain to be heard.
+        unheard: what was said to it before it could hear, and by whom; None: by the server.
+        hearing: held while something is said to it: one message after the other.
         stirred: set when there may be something to do for it.
         asking: held while something is done that it asked for: on its next line it asks for the next.
         tasks: what goes on for it until it ends.
@@ -42,6 +54,11 @@ class Client:
     lost_at: timedelta | None = None
     is_connected: bool = False
     can_hear: bool = False
+    hears_at: timedelta = timedelta(0)
+    unheard: Waiting[tuple[Client | None, bytes]] = field(
+        default_factory=lambda: Waiting(most=MAX_UNHEARD, most_bytes=MAX_UNHEARD_BYTES)
+    )
+    hearing: asyncio.Lock = field(default_factory=asyncio.Lock)
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)

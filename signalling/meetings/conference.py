@@ -253,6 +253,8 @@ class Conference:
         """Does what is due."""
         now = self.now()
         for client in tuple(self.clients.values()):
+            if not client.unheard.is_empty:
+                client.stirred.set()
             is_lost = client.lost_at is not None and now - client.lost_at >= RESUME_WITHIN
             if is_lost:
                 self.end(client, Reason.SIGNAL_LOST)

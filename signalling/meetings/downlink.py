@@ -18,6 +18,7 @@ from signalling.media import (
     MediaOffer,
     MediaTrack,
 )
+from signalling.meetings.client import HEARS_AFTER
 from signalling.rtc.receiving import Allow, AllowData, Limit, Offer, Receiving, Revoke, RevokeData, Step
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ class Downlink:
                 for outcome in await asyncio.gather(*map(self._take, steps), return_exceptions=True):
                     if outcome is not None:
                         raise outcome
-            await self._open_channels()  # last: what fails here keeps no right from being taken away
+            # Last: what fails here keeps no right from being taken away.
+            await self._open_channels()
+            await self._conference.talking.let_hear(self._client)
         except MediaError as error:
             if not self._is_behind:  # told once, however often it is tried again
                 log.warning("a client waits for the engine", component="meetings", error=type(error).__name__)
@@ -113,7 +116,8 @@ class Downlink:
             except ChannelNotOpenError:
                 return  # It was the other transport that has connected so far.
             except ChannelInUseError:
-                pass  # At an earlier try, by the server before, or by the client.
+                continue  # At an earlier try, by the server before, or by the client.
+            self._client.hears_at = self._conference.now() + HEARS_AFTER
         self._client.can_hear = True
 
     def _next(self) -> Sequence[Step]:

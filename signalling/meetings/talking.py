@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from livekit.protocol.models import DataPacket, UserPacket
 from signalling.endings import in_time
 from signalling.media import EngineLateError, MediaError
 from signalling.meetings.downlink import LOSSY, RELIABLE
+from signalling.meetings.waiting import Waiting
 from signalling.rtc import data
 
 if TYPE_CHECKING:
@@ -32,43 +32,12 @@ MAX_WAITING_BYTES = 1 << 20
 """Their bytes: as many as the largest messages of a moment have."""
 
 
-class Waiting:
-    """What one client has said and nobody has heard yet; of too much the first is lost."""
-
-    def __init__(self) -> None:
-        self._messages: deque[tuple[str, bytes]] = deque()
-        self._bytes = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether all was taken."""
-        return not self._messages
-
-    def put(self, label: str, payload: bytes) -> int:
-        """Adds a message, and returns how many were lost for it."""
-        self._messages.append((label, payload))
-        self._bytes += len(payload)
-        lost = 0
-        while len(self._messages) > MAX_WAITING_MESSAGES or (
-            self._bytes > MAX_WAITING_BYTES and len(self._messages) > 1
-        ):
-            self.take()
-            lost += 1
-        return lost
-
-    def take(self) -> tuple[str, bytes]:
-        """Takes the first."""
-        label, payload = self._messages.popleft()
-        self._bytes -= len(payload)
-        return label, payload
-
-
 class Talking:
     """Passes on what is said in one room."""
 
     def __init__(self, conference: Conference) -> None:
         self._conference = conference
-        self._waiting: dict[Client, Waiting] = {}
+        self._waiting: dict[Client, Waiting[tuple[str, bytes]]] = {}
         self._recent = data.Recent()
         self._passing: asyncio.Task[None] | None = None
         self._lost = 0
@@ -82,8 +51,9 @@ class Talking:
         """Takes a message. Nothing waits for it here."""
         if label not in (RELIABLE, LOSSY):
             return
-        waiting = self._waiting.setdefault(client, Waiting())
-        self._lost += waiting.put(label, payload)
+        if client not in self._waiting:
+            self._waiting[client] = Waiting(most=MAX_WAITING_MESSAGES, most_bytes=MAX_WAITING_BYTES)
+        self._lost += self._waiting[client].put((label, payload), size=len(payload))
         if self._passing is None or self._passing.done():
             self._passing = asyncio.create_task(self._pass_all(), name="talking")
 
@@ -95,6 +65,13 @@ class Talking:
         now = self._conference.now()
         for packet in self._recent.missed(sid=person.sid, identity=person.identity, heard=heard, now=now):
             await self._send(client, RELIABLE, packet.payload, sender=None)
+
+    async def let_hear(self, client: Client) -> None:
+        """Sends a client what it could not hear when it was said; once all is done for it that is to be done."""
+        async with client.hearing:
+            while self._can_hear(client) and not client.unheard.is_empty:
+                sender, payload = client.unheard.take()
+                await self._hand_over(client, RELIABLE, payload, sender=sender)
 
     async def say(self, client: Client, *, topic: str, payload: bytes, label: str = RELIABLE) -> None:
         """Tells a client something as the server: no participant is the sender of that."""
@@ -142,15 +119,32 @@ class Talking:
         await asyncio.gather(*(self._send(client, label, packet.payload, sender=sender) for client in receivers))
 
     def _is_for(self, packet: data.Passing, client: Client, sender: Client) -> bool:
-        person = self._conference.meeting.people[client.sid]
-        return client is not sender and packet.is_for(sid=person.sid, identity=person.identity)
+        person, grant = self._conference.meeting.people[client.sid], self._conference.meeting.client(client.sid).grant
+        is_other = client is not sender and grant.can_subscribe
+        return is_other and packet.is_for(sid=person.sid, identity=person.identity)
 
     async def _send(self, client: Client, label: str, payload: bytes, *, sender: Client | None) -> None:
+        async with client.hearing:  # so that nothing overtakes what has waited
+            if label == RELIABLE and not self._hears(client, sender):
+                self._lost += client.unheard.put((sender, payload), size=len(payload))
+            else:
+                await self._hand_over(client, label, payload, sender=sender)
+
+    def _hears(self, client: Client, sender: Client | None) -> bool:
+        """Whether what is said arrives: the channels are open, and the right is given. Both take a moment at a join."""
+        state = self._conference.meeting.client(client.sid).receiving
+        is_allowed = sender is None or sender.sid in state.data_from
+        return self._can_hear(client) and is_allowed and client.unheard.is_empty
+
+    def _can_hear(self, client: Client) -> bool:
+        return client.can_hear and self._conference.now() >= client.hears_at
+
+    async def _hand_over(self, client: Client, label: str, payload: bytes, *, sender: Client | None) -> None:
         if client.receiving is None or (sender is not None and sender.sending is None):
             return
         try:
             publisher = sender.sending if sender is not None else None
             await client.receiving.send(label, payload, publisher=publisher)
         except MediaError as error:
-            # Not open yet, gone, or so far behind that more would only make it worse.
+            # Not allowed any more, gone, or so far behind that more would only make it worse.
             log.debug("a message does not arrive", component="meetings", error=type(error).__name__)

@@ -27,6 +27,7 @@ from signalling.domain.ids import ParticipantId, RoomId
 from signalling.domain.room import Room
 from signalling.media import ResumedRoom
 from signalling.meetings.administering import Administering
+from signalling.meetings.client import HEARS_AFTER
 from signalling.meetings.edge import LiveMeetings, LiveSession
 from signalling.rooms import Rooms
 from signalling.rtc.asked import Asked
@@ -230,13 +231,14 @@ class MeetingRoom:
         return Caller(self, session, line)
 
     async def meet(self, who: str, **rights: object) -> Caller:
-        """Has somebody join, and both their transports made."""
+        """Has somebody join, both their transports made, and what is said to them heard."""
         caller = await self.join(who, **rights)  # type: ignore[arg-type]
         if caller.offers():
             await caller.answer()
         await caller.offer()
         caller.session.conference.on_connected(caller.session.client)
         await self.settle()
+        await self.pass_time(HEARS_AFTER.total_seconds())
         return caller
 
     async def settle(self) -> None:

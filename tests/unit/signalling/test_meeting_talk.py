@@ -11,6 +11,7 @@ from livekit.protocol.rtc import DataChannelReceiveState, SyncState
 from meeting_room import Caller, MeetingRoom
 
 from signalling.domain.flow import Cause
+from signalling.meetings.client import HEARS_AFTER, MAX_UNHEARD
 from signalling.meetings.talking import FLOW_TOPIC, MAX_WAITING_MESSAGES
 
 
@@ -48,6 +49,60 @@ async def test_what_is_said_to_one_nobody_else_hears(there: MeetingRoom) -> None
     await there.settle()
     assert not heard(bo)
     assert len(heard(cia)) == 1
+
+
+async def test_what_is_said_before_somebody_can_hear_comes_once_they_can_and_in_order(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    client = bo.session.client
+    client.can_hear = False  # as in the moment of a join
+    for number in range(3):
+        ann.peer.say("_reliable", said(b"%d" % number, sequence=number + 1))
+    ann.peer.say("_lossy", said(b"dot"))
+    await there.settle()
+    assert not [label for label, *_ in heard(bo) if label == "_reliable"]
+    client.stirred.set()
+    ann.peer.say("_reliable", said(b"3", sequence=4))
+    await there.settle()
+    assert [payload for label, payload, _ in heard(bo) if label == "_reliable"] == [b"0", b"1", b"2", b"3"]
+
+
+async def test_on_a_channel_that_has_just_opened_nothing_is_said_for_a_moment(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    bo.session.client.hears_at = there.clock() + HEARS_AFTER
+    ann.peer.say("_reliable", said(sequence=1))
+    await there.settle()
+    bo.session.client.stirred.set()
+    await there.settle()
+    assert not heard(bo)
+    await there.pass_time(HEARS_AFTER.total_seconds())
+    assert heard(bo) == [("_reliable", b"hello", "ann")]
+
+
+async def test_what_is_said_before_the_right_to_hear_it_is_given_comes_once_it_is(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    state = there.meetings.find(there.room.room).meeting.client(bo.sid).receiving  # type: ignore[union-attr]
+    state.data_from.clear()
+    ann.peer.say("_reliable", said(sequence=1))
+    await there.settle()
+    assert not heard(bo)
+    bo.session.client.stirred.set()
+    await there.settle()
+    assert heard(bo) == [("_reliable", b"hello", "ann")]
+
+
+async def test_for_somebody_who_cannot_hear_no_more_waits_than_so_much(there: MeetingRoom) -> None:
+    ann, bo = await there.meet("ann"), await there.meet("bo")
+    client = bo.session.client
+    client.can_hear = False
+    for number in range(MAX_UNHEARD + 10):
+        ann.peer.say("_reliable", said(b"%d" % number, sequence=number + 1))
+    for _ in range(MAX_UNHEARD):
+        await there.settle()  # one after the other
+    assert not heard(bo)
+    client.stirred.set()
+    for _ in range(MAX_UNHEARD):
+        await there.settle()
+    assert [payload for _, payload, _ in heard(bo)] == [b"%d" % number for number in range(10, MAX_UNHEARD + 10)]
 
 
 async def test_who_may_say_nothing_is_not_heard(there: MeetingRoom) -> None:
