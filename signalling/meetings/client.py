@@ -17,8 +17,8 @@ HEARS_AFTER = timedelta(milliseconds=200)
 
 MAX_UNHEARD = 1_024
 """Most messages that wait for one client until it can hear: what a lively room says in the seconds of a join."""
-MAX_UNHEARD_BYTES = 100_000
-"""Their bytes, as much as of a room is kept for whoever comes back (`rtc.data.MAX_KEPT_BYTES`)."""
+MAX_UNHEARD_BYTES = 1 << 20
+"""Their bytes: long texts of several, of whom the engine takes 64 KiB a second each."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
