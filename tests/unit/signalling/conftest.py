@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -28,6 +29,9 @@ from signalling.meetings.edge import LiveMeetings
 from signalling.metrics import Metrics
 from signalling.rooms import Rooms
 from signalling.tokens import Tokens
+
+if TYPE_CHECKING:
+    from meeting_room import MeetingRoom
 
 ADMIN = "admin-bearer-of-these-tests"
 METRICS = "metrics-bearer-of-these-tests"
@@ -149,3 +153,14 @@ def logged() -> io.StringIO:
 @pytest.fixture
 def bench() -> Bench:
     return Bench(settings())
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[MeetingRoom]:
+    """A room in which clients of LiveKit's protocol meet."""
+    from meeting_room import MeetingRoom  # which is made of what is in this file
+
+    room = await MeetingRoom().open()
+    yield room
+    await room.rooms.close_all()
+    await room.settle()

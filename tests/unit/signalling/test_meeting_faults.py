@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 from livekit.protocol.models import (
@@ -36,14 +35,6 @@ from signalling.media_events import Resynced
 from signalling.meetings import downlink
 from signalling.rtc.publishing import MAX_LAYERS, MAX_TEXT
 from signalling.rtc.words import MAX_WORDS
-
-
-@pytest.fixture
-async def there() -> AsyncIterator[MeetingRoom]:
-    room = await MeetingRoom().open()
-    yield room
-    await room.rooms.close_all()
-    await room.settle()
 
 
 async def test_a_right_that_the_engine_does_not_take_away_at_once_is_tried_again(

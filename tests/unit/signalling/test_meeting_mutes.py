@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from livekit.protocol.rtc import MuteTrackRequest
 from meeting_room import Caller, Line, MeetingRoom
 
 from signalling.domain.ids import ParticipantId
 from signalling.rtc.asked import Asked
-
-
-@pytest.fixture
-async def there() -> AsyncIterator[MeetingRoom]:
-    room = await MeetingRoom().open()
-    yield room
-    await room.rooms.close_all()
-    await room.settle()
 
 
 async def mute(there: MeetingRoom, sid: str, *, muted: bool = True) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
-import pytest
 from livekit.protocol.models import DataPacket, UserPacket
 from livekit.protocol.rtc import DataChannelReceiveState, SyncState
 from meeting_room import Caller, MeetingRoom
@@ -13,14 +11,6 @@ from meeting_room import Caller, MeetingRoom
 from signalling.domain.flow import Cause
 from signalling.meetings.client import HEARS_AFTER, MAX_UNHEARD
 from signalling.meetings.talking import FLOW_TOPIC, MAX_WAITING_MESSAGES
-
-
-@pytest.fixture
-async def there() -> AsyncIterator[MeetingRoom]:
-    room = await MeetingRoom().open()
-    yield room
-    await room.rooms.close_all()
-    await room.settle()
 
 
 def said(payload: bytes = b"hello", *, sequence: int = 0, **fields: object) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from livekit.protocol.models import (
@@ -34,15 +33,6 @@ from signalling.meetings.conference import RESUME_WITHIN
 from signalling.meetings.edge import RENEW_EVERY
 from signalling.rtc.asked import Asked
 from signalling.rtc.offering import ANSWER_WITHIN
-
-
-@pytest.fixture
-async def there() -> AsyncIterator[MeetingRoom]:
-    room = await MeetingRoom().open()
-    yield room
-    await room.rooms.close_all()
-    await room.settle()
-
 
 # --- coming in ---
 

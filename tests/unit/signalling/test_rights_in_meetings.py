@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,14 +19,6 @@ from signalling.meetings.edge import RENEW_EVERY, LiveMeetings
 from signalling.store.base import StoreUnavailableError
 
 MUTED = ParticipantPermission(can_subscribe=True, can_publish=False, can_publish_data=True)
-
-
-@pytest.fixture
-async def there() -> AsyncIterator[MeetingRoom]:
-    room = await MeetingRoom().open()
-    yield room
-    await room.rooms.close_all()
-    await room.settle()
 
 
 async def permit(there: MeetingRoom, who: str, permission: ParticipantPermission | None) -> ParticipantInfo:
